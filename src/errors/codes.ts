@@ -1,0 +1,78 @@
+/** What kind of failure a code is: decides the exit status and, in the API, the HTTP status. */
+export type ErrorKind =
+  | 'usage' // the command line is wrong
+  | 'invalid' // input (file, reference, archive, Dockerfile) is wrong
+  | 'not-found'
+  | 'conflict' // the state forbids it: name in use, image in use
+  | 'data-loss' // bytes are not what their digest or size says
+  | 'forbidden' // permission, policy
+  | 'unsupported' // Cairn or this machine cannot do it
+  | 'unavailable' // something outside did not answer: network, registry, lock
+  | 'exhausted' // disk, memory, a configured cap
+  | 'step-failed' // a RUN step or a container ended with a status
+  | 'canceled' // Ctrl-C
+
+/** Every code, with its kind. Codes of a specification keep that specification's name. */
+const kinds = {
+  // command line
+  USAGE: 'usage',
+  // oci
+  DIGEST_INVALID: 'invalid',
+  REFERENCE_INVALID: 'invalid',
+  PLATFORM_INVALID: 'invalid',
+  MANIFEST_INVALID: 'invalid',
+  CONFIG_INVALID: 'invalid',
+  // content
+  BLOB_UNKNOWN: 'not-found',
+  BLOB_CORRUPT: 'data-loss',
+  STORE_UNUSABLE: 'unavailable',
+  STORE_VERSION: 'unsupported',
+  STORE_BUSY: 'unavailable',
+  DISK_FULL: 'exhausted',
+  // images
+  IMAGE_UNKNOWN: 'not-found',
+  IMAGE_AMBIGUOUS: 'invalid',
+  IMAGE_IN_USE: 'conflict',
+  IMAGE_PLATFORM: 'not-found',
+  ARCHIVE_INVALID: 'invalid',
+  // tar, layers
+  TAR_INVALID: 'invalid',
+  COMPRESSION_INVALID: 'invalid',
+  LAYER_UNSAFE: 'invalid',
+  LIMIT_EXCEEDED: 'exhausted',
+  // linux
+  SYSTEM_CALL: 'unavailable',
+  FILE_UNKNOWN: 'not-found',
+  PERMISSION_DENIED: 'forbidden',
+  // dockerfile
+  DOCKERFILE_INVALID: 'invalid',
+  DOCKERFILE_UNKNOWN: 'not-found',
+  IGNORE_INVALID: 'invalid',
+  WORD_INVALID: 'invalid',
+  // build
+  CONTEXT_INVALID: 'invalid',
+  CONTEXT_PATH_UNKNOWN: 'not-found',
+  STAGE_UNKNOWN: 'not-found',
+  STEP_FAILED: 'step-failed',
+  STEP_INVALID: 'invalid',
+  // runtime, containers
+  RUNTIME_MISSING: 'unsupported',
+  RUNTIME_FAILED: 'unavailable',
+  OVERLAY_UNSUPPORTED: 'unsupported',
+  NOT_ROOT: 'forbidden',
+  NAME_IN_USE: 'conflict',
+  COMMAND_NOT_EXECUTABLE: 'invalid',
+  COMMAND_NOT_FOUND: 'not-found',
+  USER_UNKNOWN: 'not-found',
+  // everything else
+  NOT_SUPPORTED: 'unsupported',
+  NETWORK: 'unavailable',
+  CANCELED: 'canceled',
+} as const satisfies Record<string, ErrorKind>
+
+export type ErrorCode = keyof typeof kinds
+
+/** The kind of a code. */
+export function kindOf(code: ErrorCode): ErrorKind {
+  return kinds[code]
+}

@@ -1,0 +1,29 @@
+/** One path of a root filesystem, as an image's layers describe it. */
+export interface TreeEntry {
+  readonly type: 'file' | 'symlink' | 'character-device' | 'block-device' | 'directory' | 'fifo'
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
+  readonly size: number
+  readonly mtimeSeconds: number
+  readonly mtimeNanoseconds: number
+  readonly linkname: string
+  readonly devMajor: number
+  readonly devMinor: number
+  readonly xattrs: ReadonlyMap<string, Uint8Array>
+  /** Two paths of one tree with the same defined value are names of the same file (hard links). */
+  readonly inode: string | undefined
+}
+
+/**
+ * Read-only view of a root filesystem: of one directory, or of a stack of layers seen as one. Paths are absolute and
+ * clean (`/`, `/etc/passwd`); symlinks are never followed by these methods.
+ */
+export interface Tree {
+  /** What is at `path`, or undefined. */
+  lookup(path: string): TreeEntry | undefined
+  /** Names in the directory at `path`, sorted by UTF-16 code units; empty when it is no directory. */
+  list(path: string): readonly string[]
+  /** Content of the file at `path`, in order. The pieces are valid until the next one is asked for. */
+  read(path: string): Iterable<Uint8Array>
+}

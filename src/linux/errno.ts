@@ -1,0 +1,86 @@
+import { CairnError, type ErrorDetails } from '../errors/error.ts'
+
+/** Numbers of errno(3) that Cairn tells apart; the same on every Linux architecture Bun runs on. */
+export const errno = {
+  EPERM: 1,
+  ENOENT: 2,
+  EINTR: 4,
+  EIO: 5,
+  ENXIO: 6,
+  E2BIG: 7,
+  EBADF: 9,
+  EAGAIN: 11,
+  ENOMEM: 12,
+  EACCES: 13,
+  EBUSY: 16,
+  EEXIST: 17,
+  EXDEV: 18,
+  ENODEV: 19,
+  ENOTDIR: 20,
+  EISDIR: 21,
+  EINVAL: 22,
+  ENOSPC: 28,
+  EROFS: 30,
+  EPIPE: 32,
+  ERANGE: 34,
+  ENAMETOOLONG: 36,
+  ENOSYS: 38,
+  ENOTEMPTY: 39,
+  ELOOP: 40,
+  ENODATA: 61,
+  EOVERFLOW: 75,
+  EOPNOTSUPP: 95,
+  EDQUOT: 122,
+} as const
+
+export type ErrnoName = keyof typeof errno
+
+const names = new Map<number, ErrnoName>(Object.entries(errno).map(([name, number]) => [number, name as ErrnoName]))
+
+/** `ENOENT` for 2; `errno 200` for a number without a name here. */
+export function errnoName(number: number): string {
+  return names.get(number) ?? `errno ${number}`
+}
+
+/** A system call that failed, as an error that names the call, the path and the reason. */
+export class SystemCallError extends CairnError {
+  readonly errno: number
+  readonly call: string
+
+  constructor(call: string, number: number, subject = '', details: ErrorDetails = {}) {
+    super(codeFor(number), `${call}${subject === '' ? '' : ` ${subject}`}: ${describe(number)}`, details)
+    this.errno = number
+    this.call = call
+  }
+}
+
+function codeFor(number: number): 'DISK_FULL' | 'FILE_UNKNOWN' | 'PERMISSION_DENIED' | 'SYSTEM_CALL' {
+  if (number === errno.ENOSPC || number === errno.EDQUOT) return 'DISK_FULL'
+  if (number === errno.ENOENT) return 'FILE_UNKNOWN'
+  if (number === errno.EPERM || number === errno.EACCES) return 'PERMISSION_DENIED'
+  return 'SYSTEM_CALL'
+}
+
+const texts: Partial<Record<ErrnoName, string>> = {
+  EPERM: 'operation not permitted',
+  ENOENT: 'no such file or directory',
+  EIO: 'input/output error',
+  EACCES: 'permission denied',
+  EBUSY: 'device or resource busy',
+  EEXIST: 'file exists',
+  ENODEV: 'no such device',
+  ENOTDIR: 'not a directory',
+  EISDIR: 'is a directory',
+  EINVAL: 'invalid argument',
+  ENOSPC: 'no space left on device',
+  EROFS: 'read-only file system',
+  ENAMETOOLONG: 'file name too long',
+  ELOOP: 'too many levels of symbolic links',
+  EDQUOT: 'disk quota exceeded',
+  EOPNOTSUPP: 'operation not supported',
+}
+
+function describe(number: number): string {
+  const name = names.get(number)
+  return name === undefined ? `errno ${number}` : (texts[name] ?? name)
+}

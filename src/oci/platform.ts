@@ -1,0 +1,104 @@
+import { CairnError } from '../errors/error.ts'
+
+/** image-spec image-index.md §platform. */
+export interface Platform {
+  readonly os: string
+  readonly architecture: string
+  readonly variant?: string
+  readonly 'os.version'?: string
+  readonly 'os.features'?: readonly string[]
+}
+
+const architectures: ReadonlyMap<string, readonly [architecture: string, variant?: string]> = new Map([
+  ['x86_64', ['amd64']],
+  ['x86-64', ['amd64']],
+  ['i386', ['386']],
+  ['aarch64', ['arm64']],
+  ['armhf', ['arm', 'v7']],
+  ['armel', ['arm', 'v6']],
+])
+
+/**
+ * A platform with the names that Go and containerd use: `x86_64` → `amd64`, `aarch64` → `arm64`, and the variant
+ * dropped where it says nothing (`amd64/v1`, `arm64/v8`).
+ */
+export function normalizePlatform(platform: Platform): Platform {
+  const os = platform.os.toLowerCase() === 'macos' ? 'darwin' : platform.os.toLowerCase()
+  const given = platform.architecture.toLowerCase()
+  const [architecture, implied] = architectures.get(given) ?? [given, undefined]
+  let variant = platform.variant?.toLowerCase() ?? implied
+  if (architecture === 'amd64' && variant === 'v1') variant = undefined
+  if (architecture === 'arm64' && (variant === 'v8' || variant === '8')) variant = undefined
+  if (architecture === 'arm' && variant === undefined) variant = 'v7'
+  if (variant !== undefined && /^\d+$/.test(variant)) variant = `v${variant}`
+  const { 'os.version': osVersion, 'os.features': osFeatures } = platform
+  return {
+    os,
+    architecture,
+    ...(variant === undefined || variant === '' ? {} : { variant }),
+    ...(osVersion === undefined ? {} : { 'os.version': osVersion }),
+    ...(osFeatures === undefined ? {} : { 'os.features': osFeatures }),
+  }
+}
+
+const knownSystems = new Set(['linux', 'windows', 'darwin', 'freebsd', 'openbsd', 'netbsd', 'android', 'wasip1'])
+
+/**
+ * `os[/arch[/variant]]`, `arch[/variant]` or `local` as a normalised platform. Throws PLATFORM_INVALID.
+ * Follows containerd's platforms.Parse: one component alone is an OS if it is a known one, else an architecture.
+ */
+export function parsePlatform(text: string): Platform {
+  if (text === 'local') return hostPlatform()
+  const parts = text.split('/')
+  if (parts.length > 3 || parts.some((part) => !/^[A-Za-z0-9_.-]+$/.test(part)))
+    throw new CairnError('PLATFORM_INVALID', `invalid platform ${JSON.stringify(text)}`, {
+      hint: 'Write it as OS/ARCH or OS/ARCH/VARIANT, for example linux/arm64.',
+    })
+  const [first = '', second, third] = parts
+  if (second === undefined) {
+    if (knownSystems.has(first.toLowerCase()))
+      return normalizePlatform({ os: first, architecture: hostPlatform().architecture })
+    return normalizePlatform({ os: 'linux', architecture: first })
+  }
+  return normalizePlatform({ os: first, architecture: second, ...(third === undefined ? {} : { variant: third }) })
+}
+
+/** `linux/amd64`, `linux/arm/v7`: how Docker prints a platform. */
+export function formatPlatform(platform: Platform): string {
+  const base = `${platform.os}/${platform.architecture}`
+  return platform.variant === undefined ? base : `${base}/${platform.variant}`
+}
+
+const hostArchitectures: Record<string, string> = { x64: 'amd64', ia32: '386', arm64: 'arm64', arm: 'arm' }
+
+/** The platform this process runs on. */
+export function hostPlatform(): Platform {
+  return normalizePlatform({ os: process.platform, architecture: hostArchitectures[process.arch] ?? process.arch })
+}
+
+/** The variants of one architecture that a machine can run, best first. */
+const armFallback: Record<string, readonly string[]> = {
+  v8: ['v8', 'v7', 'v6', 'v5'],
+  v7: ['v7', 'v6', 'v5'],
+  v6: ['v6', 'v5'],
+  v5: ['v5'],
+}
+
+/**
+ * The index of the candidate that suits `wanted` best, or -1: same OS and architecture, the same variant first,
+ * then for arm the older variants in order (containerd's platforms.Only).
+ */
+export function selectPlatform(wanted: Platform, candidates: readonly (Platform | undefined)[]): number {
+  const want = normalizePlatform(wanted)
+  const variants: readonly (string | undefined)[] =
+    want.architecture === 'arm' ? (armFallback[want.variant ?? 'v7'] ?? [want.variant]) : [want.variant, undefined]
+  for (const variant of variants) {
+    const found = candidates.findIndex((candidate) => {
+      if (candidate === undefined) return false
+      const have = normalizePlatform(candidate)
+      return have.os === want.os && have.architecture === want.architecture && have.variant === variant
+    })
+    if (found >= 0) return found
+  }
+  return -1
+}
