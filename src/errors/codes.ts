@@ -44,6 +44,7 @@ const kinds = {
   SYSTEM_CALL: 'unavailable',
   FILE_UNKNOWN: 'not-found',
   PERMISSION_DENIED: 'forbidden',
+  FILE_CHANGED: 'conflict',
   // dockerfile
   DOCKERFILE_INVALID: 'invalid',
   DOCKERFILE_UNKNOWN: 'not-found',
