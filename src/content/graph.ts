@@ -1,0 +1,26 @@
+import type { Digest } from '../oci/digest.ts'
+
+declare const brand: unique symbol
+
+/**
+ * A thing in the store that is kept as long as something leads to it: a blob by its digest, else `layer/<diff id>`,
+ * `snapshot/<id>` or `cache/<key>`.
+ */
+export type StoreNode = string & { readonly [brand]: 'StoreNode' }
+
+export function blobNode(digest: Digest): StoreNode {
+  return digest as string as StoreNode
+}
+
+/** A layer in all its forms: the blobs that unpack to it and its snapshot. */
+export function layerNode(diffId: Digest): StoreNode {
+  return `layer/${diffId}` as StoreNode
+}
+
+export function snapshotNode(id: string): StoreNode {
+  return `snapshot/${id}` as StoreNode
+}
+
+export function cacheNode(key: string): StoreNode {
+  return `cache/${key}` as StoreNode
+}

@@ -1,0 +1,46 @@
+import type { Digest } from '../oci/digest.ts'
+import type { LayerCompression } from '../oci/media-types.ts'
+import type { Store } from './store.ts'
+
+/** A blob that unpacks to a layer. */
+export interface LayerRecord {
+  /** Digest of the uncompressed tar. */
+  readonly diffId: Digest
+  /** Digest of the blob: `diffId` itself where it is not compressed. */
+  readonly digest: Digest
+  readonly compression: LayerCompression
+  /** Bytes of the blob. */
+  readonly size: number
+  /** Bytes of the uncompressed tar. */
+  readonly unpackedSize: number
+}
+
+const columns = 'diff_id AS diffId, digest, compression, size, unpacked_size AS unpackedSize'
+
+/** Records what a blob unpacks to. Only for blobs whose diff ID was computed, never for one that was merely claimed. */
+export function putLayerRecord(store: Store, layer: LayerRecord): void {
+  store.database.run(
+    'INSERT OR IGNORE INTO layers VALUES (?, ?, ?, ?, ?, ?)',
+    layer.diffId,
+    layer.digest,
+    layer.compression,
+    layer.size,
+    layer.unpackedSize,
+    Date.now(),
+  )
+}
+
+/** The forms in which the store has a layer: uncompressed first, then by size. Claim one before relying on it. */
+export function listLayerForms(store: Store, diffId: Digest): LayerRecord[] {
+  return store.database
+    .all<LayerRecord>(
+      `SELECT ${columns} FROM layers WHERE diff_id = ? ORDER BY compression <> 'none', size, digest`,
+      diffId,
+    )
+    .filter(({ digest }) => store.blobs.has(digest))
+}
+
+/** What a blob unpacks to, where that is known. */
+export function getLayerRecord(store: Store, digest: Digest): LayerRecord | undefined {
+  return store.database.one<LayerRecord>(`SELECT ${columns} FROM layers WHERE digest = ?`, digest)
+}

@@ -1,0 +1,48 @@
+import { type BlobWriter, blobWriter } from './blobs.ts'
+import { blobNode, type StoreNode } from './graph.ts'
+import type { Store } from './store.ts'
+
+/**
+ * Protects blobs, layers and snapshots from garbage collection while a process works with them, until it is released
+ * or the process dies. It is the place where blobs come in, so nothing new is ever unprotected: record what keeps
+ * them (an image, a cache record) before the release.
+ */
+export interface Lease extends BlobWriter, Disposable {
+  readonly id: string
+  /** Protects nodes, whether or not they are there yet. What is found there afterwards will stay. */
+  protect(...nodes: StoreNode[]): void
+  /** Ends the protection. May be called again. */
+  release(): void
+}
+
+/** A new lease; it costs nothing until it is used. Hold it with `using`. */
+export function acquireLease(store: Store): Lease {
+  const id = crypto.randomUUID()
+  const nodes = new Set<StoreNode>()
+  let isReleased = false
+
+  function protect(...wanted: StoreNode[]): void {
+    if (isReleased) throw new Error('this lease was released')
+    const fresh = wanted.filter((node) => !nodes.has(node))
+    if (fresh.length === 0) return
+    const session = store.session.id
+    store.database.transaction(() => {
+      store.database.run('INSERT OR IGNORE INTO leases VALUES (?, ?, ?)', id, session, Date.now())
+      for (const node of fresh) store.database.run('INSERT OR IGNORE INTO lease_nodes VALUES (?, ?)', id, node)
+    })
+    for (const node of fresh) nodes.add(node)
+  }
+
+  function release(): void {
+    if (isReleased) return
+    isReleased = true
+    if (nodes.size > 0) store.database.run('DELETE FROM leases WHERE id = ?', id)
+  }
+
+  const writer = blobWriter({
+    content: store.path('content'),
+    temporaryPath: (label) => store.session.temporaryPath(label),
+    protect: (digest) => protect(blobNode(digest)),
+  })
+  return { ...writer, id, protect, release, [Symbol.dispose]: release }
+}

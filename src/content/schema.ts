@@ -1,0 +1,100 @@
+/**
+ * The metadata database, one step per version: `user_version` says how many of these have run. A step that was
+ * released is never edited; a change is a new one.
+ *
+ * Times are milliseconds since 1970. A *node* names a thing that can be kept: a blob by its digest, a layer as
+ * `layer/<diff id>`, a snapshot as `snapshot/<id>`, a cache record as `cache/<key>` (see graph.ts).
+ */
+export const migrations: readonly string[] = [
+  `
+  -- What a tag or digest can lead to: a manifest or an index. image_id is the digest of the (preferred) image config.
+  CREATE TABLE images (
+    digest TEXT PRIMARY KEY,
+    media_type TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    image_id TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+  ) WITHOUT ROWID;
+  CREATE INDEX images_by_image_id ON images (image_id);
+
+  -- Names of images: normalised references with a tag or a digest.
+  CREATE TABLE tags (
+    name TEXT PRIMARY KEY,
+    digest TEXT NOT NULL REFERENCES images (digest),
+    tagged_at INTEGER NOT NULL
+  ) WITHOUT ROWID;
+  CREATE INDEX tags_by_digest ON tags (digest);
+
+  -- The blobs that unpack to one layer.
+  CREATE TABLE layers (
+    diff_id TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    compression TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    unpacked_size INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (diff_id, digest)
+  ) WITHOUT ROWID;
+  CREATE INDEX layers_by_digest ON layers (digest);
+
+  -- Directories under snapshots/. One that is 'preparing' belongs to a session and goes with it.
+  CREATE TABLE snapshots (
+    id TEXT PRIMARY KEY,
+    diff_id TEXT,
+    state TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    session TEXT,
+    created_at INTEGER NOT NULL,
+    used_at INTEGER NOT NULL
+  ) WITHOUT ROWID;
+  CREATE INDEX snapshots_by_diff_id ON snapshots (diff_id);
+  CREATE INDEX snapshots_by_session ON snapshots (session) WHERE session IS NOT NULL;
+
+  -- parent keeps child.
+  CREATE TABLE links (
+    parent TEXT NOT NULL,
+    child TEXT NOT NULL,
+    PRIMARY KEY (parent, child)
+  ) WITHOUT ROWID;
+  CREATE INDEX links_by_child ON links (child);
+
+  -- Nodes that something outside these tables needs: owner is for example 'container/<id>'.
+  CREATE TABLE pins (
+    owner TEXT NOT NULL,
+    node TEXT NOT NULL,
+    PRIMARY KEY (owner, node)
+  ) WITHOUT ROWID;
+
+  -- What a running process needs. Gone with its session.
+  CREATE TABLE leases (
+    id TEXT PRIMARY KEY,
+    session TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+  ) WITHOUT ROWID;
+  CREATE TABLE lease_nodes (
+    lease TEXT NOT NULL REFERENCES leases (id) ON DELETE CASCADE,
+    node TEXT NOT NULL,
+    PRIMARY KEY (lease, node)
+  ) WITHOUT ROWID;
+
+  -- Results of build steps by cache key.
+  CREATE TABLE cache_records (
+    key TEXT PRIMARY KEY,
+    result TEXT NOT NULL,
+    inputs TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    used_at INTEGER NOT NULL
+  );
+  CREATE INDEX cache_records_by_used_at ON cache_records (used_at);
+
+  -- The keys that one step of one Dockerfile had, newest last: what a cache miss is explained with.
+  CREATE TABLE build_steps (
+    step_id TEXT NOT NULL,
+    key TEXT NOT NULL,
+    inputs TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+  );
+  CREATE INDEX build_steps_by_step_id ON build_steps (step_id, created_at);
+  `,
+]

@@ -1,0 +1,78 @@
+import { CairnError } from '../errors/error.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { Store } from './store.ts'
+
+/**
+ * `preparing`: being filled by a session, and removed if that dies. `committed`: a finished layer, kept while the
+ * layer is. `active`: written to by its owner (a container), kept while pinned.
+ */
+export type SnapshotState = 'preparing' | 'committed' | 'active'
+
+/** A directory below `snapshots/`. */
+export interface SnapshotRecord {
+  /** Name of the directory. */
+  readonly id: string
+  /** The layer it is the content of, for a committed one. */
+  readonly diffId: Digest | null
+  readonly state: SnapshotState
+  /** Bytes of file content, 0 while not committed. */
+  readonly size: number
+  readonly createdAt: number
+  readonly usedAt: number
+}
+
+const columns = 'id, diff_id AS diffId, state, size, created_at AS createdAt, used_at AS usedAt'
+
+/**
+ * Records a snapshot that this session begins to fill; to be called before its directory is made. If the process
+ * dies the next command removes it.
+ */
+export function beginSnapshot(store: Store, id: string): void {
+  const now = Date.now()
+  const session = store.session.id
+  store.database.run('INSERT INTO snapshots VALUES (?, NULL, ?, 0, ?, ?, ?)', id, 'preparing', session, now, now)
+}
+
+/**
+ * Records that a snapshot is finished: the content of layer `diffId`, with `size` bytes in files, or `active` without
+ * a layer. From now on it stays while something leads to it.
+ */
+export function finishSnapshot(
+  store: Store,
+  id: string,
+  result:
+    | { readonly state: 'committed'; readonly diffId: Digest; readonly size: number }
+    | { readonly state: 'active' },
+): void {
+  const diffId = result.state === 'committed' ? result.diffId : null
+  const size = result.state === 'committed' ? result.size : 0
+  const changed = store.database.run(
+    'UPDATE snapshots SET state = ?, diff_id = ?, size = ?, session = NULL WHERE id = ?',
+    result.state,
+    diffId,
+    size,
+    id,
+  )
+  if (changed === 0) throw new CairnError('STORE_UNUSABLE', `snapshot ${id} was removed while it was being made`)
+}
+
+export function getSnapshot(store: Store, id: string): SnapshotRecord | undefined {
+  return store.database.one<SnapshotRecord>(`SELECT ${columns} FROM snapshots WHERE id = ?`, id)
+}
+
+/** The finished snapshot of a layer. Whoever relies on it protects it by a lease first. */
+export function findSnapshot(store: Store, diffId: Digest): SnapshotRecord | undefined {
+  return store.database.one<SnapshotRecord>(
+    `SELECT ${columns} FROM snapshots WHERE diff_id = ? AND state = 'committed' ORDER BY created_at, id`,
+    diffId,
+  )
+}
+
+export function listSnapshots(store: Store): SnapshotRecord[] {
+  return store.database.all<SnapshotRecord>(`SELECT ${columns} FROM snapshots ORDER BY id`)
+}
+
+/** Forgets a snapshot; its directory is the caller's to remove, afterwards. */
+export function deleteSnapshot(store: Store, id: string): boolean {
+  return store.database.run('DELETE FROM snapshots WHERE id = ?', id) > 0
+}

@@ -1,0 +1,191 @@
+import { CairnError } from '../errors/error.ts'
+import { SystemCallError, errno } from '../linux/errno.ts'
+import { listDirectory } from '../linux/directories.ts'
+import { close, fsync, open, openFlags, read, write } from '../linux/files.ts'
+import { makeDirectories, rename } from '../linux/names.ts'
+import { layoutMarker, layoutPaths } from '../oci/layout.ts'
+import { type BlobReader, blobReader } from './blobs.ts'
+import { MetadataDatabase } from './database.ts'
+import { beginSession, type Session } from './session.ts'
+
+/**
+ * The place of everything Cairn keeps on disk. Any number of processes may have it open at once. Opening does next
+ * to nothing: the database and the session begin when they are first asked for.
+ */
+export interface Store extends Disposable {
+  /** Absolute path. */
+  readonly root: string
+  readonly blobs: BlobReader
+  readonly database: MetadataDatabase
+  /** This opening's own lock and temporary directory. */
+  readonly session: Session
+  /** Where `content` (the OCI layout of blobs), `snapshots`, `containers`, `cache`, `builds`, `locks` and `tmp` are. */
+  path(area: StoreArea, ...names: string[]): string
+  /** Ends the session, with what it left unfinished, and closes the database. */
+  close(): void
+}
+
+export type StoreArea = 'content' | 'snapshots' | 'containers' | 'volumes' | 'cache' | 'builds' | 'locks' | 'tmp'
+
+const version = '1'
+const versionFile = 'version'
+/** What may be in a directory that is being made a store by another process just now. */
+const ownNames = /^(?:content|snapshots|containers|volumes|cache|builds|locks|tmp|version|cairn\.db.*|lost\+found)$/
+
+/** The store's directory: $CAIRN_ROOT, else /var/lib/cairn for root, else cairn in the user's data directory. */
+export function defaultRoot(env: Readonly<Record<string, string | undefined>>, uid: number): string {
+  const { CAIRN_ROOT: chosen, XDG_DATA_HOME: dataHome, HOME: home } = env
+  if (chosen !== undefined && chosen !== '') return chosen
+  if (uid === 0) return '/var/lib/cairn'
+  // The XDG base directory specification has relative paths ignored.
+  if (dataHome?.startsWith('/')) return `${dataHome}/cairn`
+  if (home !== undefined && home !== '') return `${home}/.local/share/cairn`
+  throw new CairnError('STORE_UNUSABLE', 'there is no place for the store: HOME is not set', {
+    hint: 'Set HOME, XDG_DATA_HOME or CAIRN_ROOT.',
+  })
+}
+
+/**
+ * Opens the store at `root`, making it where there is none. Throws STORE_UNUSABLE where it cannot be read and
+ * written and STORE_VERSION where a newer Cairn made it.
+ */
+export function openStore(root: string): Store {
+  const absolute = absolutePath(root)
+  try {
+    const found = readVersion(absolute)
+    if (found === undefined) initialize(absolute)
+    else if (found !== version)
+      throw new CairnError('STORE_VERSION', `${absolute} has store format ${JSON.stringify(found)}`, {
+        hint: `This Cairn knows format ${version}. Upgrade it, or choose another CAIRN_ROOT.`,
+      })
+  } catch (error) {
+    if (error instanceof SystemCallError) throw unusable(absolute, error)
+    throw error
+  }
+  return new DiskStore(absolute)
+}
+
+class DiskStore implements Store {
+  readonly root: string
+  readonly blobs: BlobReader
+  #database: MetadataDatabase | undefined
+  #session: Session | undefined
+  #isClosed = false
+
+  constructor(root: string) {
+    this.root = root
+    this.blobs = blobReader(`${root}/content`)
+  }
+
+  get database(): MetadataDatabase {
+    this.#checkOpen()
+    this.#database ??= MetadataDatabase.open(`${this.root}/cairn.db`)
+    return this.#database
+  }
+
+  get session(): Session {
+    this.#checkOpen()
+    try {
+      this.#session ??= beginSession(`${this.root}/tmp`)
+    } catch (error) {
+      if (error instanceof SystemCallError) throw unusable(this.root, error)
+      throw error
+    }
+    return this.#session
+  }
+
+  path(area: StoreArea, ...names: string[]): string {
+    return [this.root, area, ...names].join('/')
+  }
+
+  close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    if (this.#session !== undefined) this.#endSession(this.#session)
+    this.#database?.close()
+  }
+
+  #endSession(session: Session): void {
+    const { id } = session
+    this.#database?.run('DELETE FROM leases WHERE session = ?', id)
+    const unfinished = this.#database?.one('SELECT id FROM snapshots WHERE session = ?', id)
+    if (unfinished === undefined) session.end()
+    else session.abandon()
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  #checkOpen(): void {
+    if (this.#isClosed) throw new Error(`the store at ${this.root} was closed`)
+  }
+}
+
+function absolutePath(root: string): string {
+  const path = root.startsWith('/') ? root : `${process.cwd()}/${root}`
+  return path.length > 1 ? path.replace(/\/+$/, '') : path
+}
+
+/** The format the store has, or undefined where there is no store yet. */
+function readVersion(root: string): string | undefined {
+  let fd: number
+  try {
+    fd = open(`${root}/${versionFile}`, openFlags.O_RDONLY)
+  } catch (error) {
+    if (error instanceof SystemCallError && error.errno === errno.ENOENT) return undefined
+    throw error
+  }
+  try {
+    const bytes = new Uint8Array(new ArrayBuffer(64))
+    return new TextDecoder().decode(bytes.subarray(0, read(fd, bytes, versionFile))).trim()
+  } finally {
+    close(fd)
+  }
+}
+
+/** Makes a store. Others may be doing the same: each step does nothing where it was done, and the version comes last. */
+function initialize(root: string): void {
+  makeDirectories(root, process.getuid?.() === 0 ? 0o711 : 0o700)
+  const foreign = listDirectory(root).find(({ name }) => !ownNames.test(name))
+  if (foreign !== undefined)
+    throw new CairnError('STORE_UNUSABLE', `${root} is no Cairn store and not empty: it has ${foreign.name}`, {
+      hint: 'Set CAIRN_ROOT to a directory of its own.',
+    })
+  for (const area of ['content/blobs/sha256', 'snapshots', 'locks', 'tmp']) makeDirectories(`${root}/${area}`, 0o755)
+  const session = beginSession(`${root}/tmp`)
+  try {
+    writeFile(session, `${root}/content/${layoutPaths.marker}`, layoutMarker)
+    writeFile(session, `${root}/${versionFile}`, `${version}\n`)
+  } finally {
+    session.end()
+  }
+}
+
+function writeFile(session: Session, path: string, text: string): void {
+  const temporary = session.temporaryPath('file')
+  const fd = open(temporary, openFlags.O_WRONLY | openFlags.O_CREAT | openFlags.O_EXCL, 0o644)
+  try {
+    write(fd, new TextEncoder().encode(text), temporary)
+    fsync(fd, temporary)
+    rename(temporary, path)
+  } finally {
+    close(fd)
+  }
+}
+
+function unusable(root: string, error: SystemCallError): CairnError {
+  if (error.code === 'DISK_FULL') return error
+  const reasons: Readonly<Record<number, string>> = {
+    [errno.EROFS]: 'its file system is read-only',
+    [errno.ENOTDIR]: 'it, or a part of its path, is not a directory',
+    [errno.EEXIST]: 'it is not a directory',
+    [errno.EACCES]: 'permission denied',
+    [errno.EPERM]: 'permission denied',
+  }
+  const reason = reasons[error.errno] ?? error.message
+  return new CairnError('STORE_UNUSABLE', `the store ${root} cannot be used: ${reason}`, {
+    cause: error,
+    hint: 'Set CAIRN_ROOT to a directory that you can write.',
+  })
+}
