@@ -1,0 +1,196 @@
+import { CairnError } from '../errors/error.ts'
+import { exitCodeOf } from '../errors/exit-code.ts'
+import { collectedTerminal } from './collected-output.ts'
+import { type Command, type CommandEntry, type CommandTable, findCommand } from './command.ts'
+import { type GlobalSettings, openContext } from './context.ts'
+import { parseFlags } from './flags.ts'
+import { globalFlags, globalSettings, withGlobalFlags } from './global-flags.ts'
+import { table as cairnTable } from './table-of-commands.ts'
+import { OutputClosed, translateWriteError } from './write-error.ts'
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+/** Status of a command whose reader went away, as a shell reports death by SIGPIPE. */
+const outputClosedStatus = 141
+
+/** One invocation: what the error printer must know about it. */
+interface Invocation {
+  readonly table: CommandTable
+  readonly env: Environment
+  settings: GlobalSettings
+}
+
+/**
+ * Runs `cairn` with `argv` (without the program's name) and gives its exit status: 0, a command's own, 125 for a wrong
+ * command line, 130 after Ctrl-C, else 1. Failures are printed to stderr as docker lays them out; it never throws.
+ */
+export async function runCli(
+  argv: readonly string[],
+  env: Environment,
+  table: CommandTable = cairnTable,
+): Promise<number> {
+  const invocation: Invocation = { table, env, settings: globalSettings({ debug: false }, env) }
+  try {
+    return await dispatch(invocation, argv)
+  } catch (error) {
+    return printFailure(invocation, error)
+  }
+}
+
+async function dispatch(invocation: Invocation, argv: readonly string[]): Promise<number> {
+  const { table, env } = invocation
+  const { values, args } = parsed('', () => parseFlags(globalFlags, argv, { interspersed: false }))
+  invocation.settings = globalSettings(values, env)
+  if (values.version) return printVersion()
+  if (values.help || args.length === 0) return printHelp(table, args)
+  const found = findCommand(table, args)
+  if (found.kind === 'command') return runCommand(invocation, found.entry, found.path, found.rest)
+  if (found.kind === 'unknown') throw (await import('./usage.ts')).unknownCommand(table, found)
+  const group = parsed(found.name, () => parseFlags({ help: globalFlags.help }, found.rest, { interspersed: false }))
+  return printHelp(table, [found.name, ...group.args])
+}
+
+async function printVersion(): Promise<number> {
+  const { version, commit } = await import('./version.ts')
+  await writeStdout(`Cairn version ${version}, build ${commit}\n`)
+  return 0
+}
+
+/** Writes the whole of stdout in one go, for commands that need no terminal. */
+async function writeStdout(data: string | Blob): Promise<void> {
+  try {
+    await Bun.write(Bun.stdout, data)
+  } catch (error) {
+    throw translateWriteError(error)
+  }
+}
+
+async function printHelp(table: CommandTable, words: readonly string[]): Promise<number> {
+  const { helpFor } = await import('./usage.ts')
+  const { openTerminal } = await import('./terminal.ts')
+  const { stdout } = openTerminal()
+  stdout.write(await helpFor(table, words, stdout.columns))
+  return 0
+}
+
+async function runCommand(
+  invocation: Invocation,
+  entry: CommandEntry,
+  path: string,
+  rest: readonly string[],
+): Promise<number> {
+  const { default: command } = await entry.load()
+  const interspersed = command.interspersed ?? true
+  const { values, args, given, notices } = parsed(
+    path,
+    () => parseFlags(withGlobalFlags(command.flags), rest, { interspersed }),
+    command,
+  )
+  if (values['help'] === true && !Object.hasOwn(command.flags, 'help'))
+    return printHelp(invocation.table, path.split(' '))
+  invocation.settings = laterSettings(invocation, command, given, values)
+  await checkArgumentCount(path, command, args)
+  if (notices.length > 0) await Bun.write(Bun.stderr, `${notices.join('\n')}\n`)
+
+  const collected = command.output === 'collected' ? collectedTerminal() : undefined
+  const terminal = collected ?? (await import('./terminal.ts')).openTerminal()
+  const open = openContext(path, given, invocation.env, invocation.settings, terminal)
+  try {
+    const status = (await command.run(open.ctx, values, args)) ?? 0
+    if (collected !== undefined) {
+      await Bun.write(Bun.stderr, collected.stderr.take())
+      await writeStdout(collected.stdout.take())
+    }
+    return status
+  } catch (error) {
+    throw located(error, path, open.signalStatus())
+  } finally {
+    await open[Symbol.asyncDispose]()
+  }
+}
+
+/** Global flags that were given after the command's name win over those before it. */
+function laterSettings(
+  { settings, env }: Invocation,
+  command: Command,
+  given: ReadonlySet<string>,
+  values: Readonly<Record<string, unknown>>,
+): GlobalSettings {
+  const later: Record<string, unknown> = {}
+  for (const name of Object.keys(globalFlags))
+    if (given.has(name) && !Object.hasOwn(command.flags, name)) later[name] = values[name]
+  if (Object.keys(later).length === 0) return settings
+  const { debug, logLevel, root, configDir } = globalSettings(later, env)
+  return {
+    debug: settings.debug || debug,
+    logLevel: 'log-level' in later || debug ? logLevel : settings.logLevel,
+    root: root ?? settings.root,
+    configDir: configDir ?? settings.configDir,
+  }
+}
+
+async function checkArgumentCount(path: string, command: Command, args: readonly string[]): Promise<void> {
+  const { min = 0, max = Number.POSITIVE_INFINITY } = command.args
+  if (args.length >= min && args.length <= max) return
+  const { argumentCountError } = await import('./usage.ts')
+  throw argumentCountError(path, command)
+}
+
+/** A wrong command line, and the command whose usage is shown below the message. */
+class WrongCommandLine extends Error {
+  readonly path: string
+  readonly command: Command | undefined
+
+  constructor(cause: CairnError, path: string, command: Command | undefined) {
+    super(cause.message, { cause })
+    this.path = path
+    this.command = command
+  }
+}
+
+function parsed<Result>(path: string, parse: () => Result, command?: Command): Result {
+  try {
+    return parse()
+  } catch (error) {
+    throw error instanceof CairnError ? new WrongCommandLine(error, path, command) : error
+  }
+}
+
+/** A failure of a command's `run`: one about the command line says where its help is, one after a signal is CANCELED. */
+function located(error: unknown, path: string, signalStatus: number | undefined): unknown {
+  if (error instanceof CairnError) {
+    if (error.code !== 'USAGE' || error.hint !== undefined) return error
+    const { exitCode, cause } = error
+    const hint = `Run 'cairn ${path} --help' for more information`
+    return new CairnError('USAGE', error.message, { hint, cause, ...(exitCode === undefined ? {} : { exitCode }) })
+  }
+  if (signalStatus !== undefined && error instanceof Error && error.name === 'AbortError')
+    return new CairnError('CANCELED', 'canceled', { cause: error, exitCode: signalStatus })
+  return error
+}
+
+async function printFailure({ settings }: Invocation, failure: unknown): Promise<number> {
+  if (failure instanceof OutputClosed) return outputClosedStatus
+  let text: string
+  let status: number
+  if (failure instanceof WrongCommandLine) {
+    text = (await import('./usage.ts')).wrongCommandLine(failure.message, failure.path, failure.command)
+    status = exitCodeOf(failure.cause)
+  } else {
+    text = await describeFailure(failure)
+    status = exitCodeOf(failure)
+  }
+  if (settings.debug) text += `\n${Bun.inspect(failure)}\n`
+  await Bun.write(Bun.stderr, text).catch(() => 0)
+  return status
+}
+
+async function describeFailure(failure: unknown): Promise<string> {
+  if (failure instanceof CairnError) {
+    const hint = failure.hint === undefined ? '' : `\n${failure.hint}\n`
+    return `cairn: ${failure.message}\n${hint}`
+  }
+  const { message, stack } = failure instanceof Error ? failure : new Error(String(failure))
+  const where = stack === undefined ? '' : (/^\s+at .*$/m.exec(stack)?.[0] ?? '')
+  return `cairn: internal error: ${message}\n${where}\n\nThis is a bug in Cairn. Run again with CAIRN_DEBUG=1 for the details to report.\n`
+}

@@ -1,0 +1,15 @@
+import type { CommandTable } from './command.ts'
+
+/** Every command: nothing here is loaded until the one command asked for is. */
+export const table: CommandTable = {
+  groups: {},
+  commands: [
+    {
+      paths: ['version'],
+      summary: 'Show the Cairn version information',
+      common: true,
+      load: () => import('./commands/version.ts'),
+    },
+    { paths: ['help'], summary: 'Help about any command', hidden: true, load: () => import('./commands/help.ts') },
+  ],
+}

@@ -1,0 +1,98 @@
+/**
+ * Sizes and times as docker prints and reads them (docker/go-units). Sizes printed are decimal (`1.84kB`), sizes read
+ * by flags are binary (`64m` is 64 MiB), as docker's are.
+ */
+const decimalUnits = ['B', 'kB', 'MB', 'GB', 'TB', 'PB', 'EB', 'ZB', 'YB'] as const
+
+/** `bytes` with up to `digits` significant digits and a decimal unit: `0B`, `1.84kB`, `120MB`. */
+export function formatByteSize(bytes: number, digits = 4): string {
+  let size = bytes
+  let unit = 0
+  while (size >= 1000 && unit < decimalUnits.length - 1) {
+    size /= 1000
+    unit++
+  }
+  return `${significant(size, digits)}${decimalUnits[unit] ?? 'B'}`
+}
+
+/** C's `%.<digits>g` for the range a size is in. */
+function significant(value: number, digits: number): string {
+  const text = value.toPrecision(digits)
+  if (text.includes('e')) {
+    const [mantissa = '', exponent = ''] = text.split('e')
+    const trimmed = mantissa.includes('.') ? mantissa.replace(/\.?0+$/, '') : mantissa
+    return `${trimmed}e${exponent.replace(/^([+-])(\d)$/, '$10$2')}`
+  }
+  return text.includes('.') ? text.replace(/\.?0+$/, '') : text
+}
+
+const binaryExponents: Readonly<Record<string, number>> = { '': 0, b: 0, k: 1, m: 2, g: 3, t: 4, p: 5 }
+
+/**
+ * A size such as `64m`, `1.5g`, `512` or `2GiB` in bytes; each letter is a power of 1024. Throws an Error with
+ * docker's text (`invalid size: 'x'`), for the flag reader to wrap.
+ */
+export function parseByteSize(text: string): number {
+  const match = /^(\d+(?:\.\d*)?|\.\d+) ?(?:([kmgtp])(?:i?b)?|(b))?$/i.exec(text)
+  if (match === null) throw new Error(`invalid size: '${text}'`)
+  const exponent = binaryExponents[(match[2] ?? '').toLowerCase()] ?? 0
+  const bytes = Math.trunc(Number(match[1]) * 1024 ** exponent)
+  if (!Number.isSafeInteger(bytes)) throw new Error(`invalid size: '${text}'`)
+  return bytes
+}
+
+const durationUnits: Readonly<Record<string, number>> = {
+  ns: 1e-6,
+  us: 1e-3,
+  µs: 1e-3, // the micro sign
+  μs: 1e-3, // the Greek letter
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+}
+
+/** Go's time.ParseDuration in milliseconds: `300ms`, `1.5h`, `-2h45m`. Throws an Error with Go's text. */
+export function parseDuration(text: string): number {
+  const quoted = JSON.stringify(text)
+  const unsigned = text.replace(/^[+-]/, '')
+  const sign = text.startsWith('-') ? -1 : 1
+  if (unsigned === '0') return 0
+  if (unsigned === '') throw new Error(`time: invalid duration ${quoted}`)
+  let total = 0
+  const part = /(\d+\.?\d*|\.\d+)([^\d.]*)/y
+  while (part.lastIndex < unsigned.length) {
+    const match = part.exec(unsigned)
+    if (match === null) throw new Error(`time: invalid duration ${quoted}`)
+    const [, number = '', unit = ''] = match
+    if (unit === '') throw new Error(`time: missing unit in duration ${quoted}`)
+    const scale = Object.hasOwn(durationUnits, unit) ? durationUnits[unit] : undefined
+    if (scale === undefined) throw new Error(`time: unknown unit ${JSON.stringify(unit)} in duration ${quoted}`)
+    total += Number(number) * scale
+  }
+  if (total > Number.MAX_SAFE_INTEGER) throw new Error(`time: invalid duration ${quoted}`)
+  return sign * total
+}
+
+/** A span of `milliseconds` in words, as docker's CREATED and STATUS columns say it: `About a minute`, `3 weeks`. */
+export function formatDuration(milliseconds: number): string {
+  const seconds = Math.trunc(milliseconds / 1000)
+  if (seconds < 1) return 'Less than a second'
+  if (seconds === 1) return '1 second'
+  if (seconds < 60) return `${seconds} seconds`
+  const minutes = Math.trunc(seconds / 60)
+  if (minutes === 1) return 'About a minute'
+  if (minutes < 60) return `${minutes} minutes`
+  const hours = Math.trunc(seconds / 3600 + 0.5)
+  if (hours === 1) return 'About an hour'
+  if (hours < 48) return `${hours} hours`
+  if (hours < 24 * 7 * 2) return `${Math.trunc(hours / 24)} days`
+  if (hours < 24 * 30 * 2) return `${Math.trunc(hours / 24 / 7)} weeks`
+  if (hours < 24 * 365 * 2) return `${Math.trunc(hours / 24 / 30)} months`
+  return `${Math.trunc(seconds / 3600 / 24 / 365)} years`
+}
+
+/** How long before `now` the moment `then` was: `2 hours ago`. Both in milliseconds since 1970. */
+export function formatAge(then: number, now: number): string {
+  return `${formatDuration(now - then)} ago`
+}

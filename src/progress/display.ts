@@ -1,0 +1,24 @@
+import type { ProgressEvent, VertexId } from './events.ts'
+
+/** Where a display writes. An output of the CLI is one. */
+export interface DisplaySink {
+  readonly isTTY: boolean
+  readonly columns: number
+  readonly rows: number
+  write(data: string | Uint8Array): void
+  /** Calls `listener` when the size has changed; the result stops that. */
+  onResize(listener: () => void): () => void
+}
+
+/** Shows the progress of one build. */
+export interface Display {
+  /** Takes one event in. Never throws for an event about an unknown vertex. */
+  handle(event: ProgressEvent): void
+  /** The last lines a step wrote, for the report of its failure. */
+  logTail(vertex: VertexId): readonly string[]
+  /** Shows what is still unshown and gives the terminal back. Safe to call twice; must be called on every path. */
+  finish(): void
+}
+
+/** How progress is shown; `auto` is `tty` on a terminal and `plain` elsewhere. */
+export type DisplayMode = 'auto' | 'tty' | 'plain' | 'quiet' | 'rawjson'
