@@ -14,10 +14,15 @@ export interface Heredoc {
   readonly chomp: boolean
   /** File descriptor written before `<<`, 0 where there is none. */
   readonly fileDescriptor: number
+  /** The body, nothing expanded. */
   readonly content: string
+  /** The body as written: with the leading tabs that `<<-` asks to remove. Differs from `content` only then. */
+  readonly raw: string
 }
 
 interface Base {
+  /** The instruction's name in the case it was written in; for lint. */
+  readonly keyword: string
   /** Where it stands, heredoc bodies included. */
   readonly range: SourceRange
   /** The instruction as one line as BuildKit keeps it (`node.Original`): continuations joined, comments gone. */
@@ -156,6 +161,9 @@ export interface MaintainerInstruction extends Base {
   readonly name: string
 }
 
+/** Name of an instruction. */
+export type InstructionKind = Instruction['kind'] | 'FROM'
+
 /** What may stand in a stage after FROM. */
 export type Instruction =
   | RunInstruction
@@ -198,7 +206,7 @@ export interface Dockerfile {
   /** Its lines without line ends, for excerpts. */
   readonly lines: readonly string[]
   readonly escape: '\\' | '`'
-  /** Value of `# syntax=`. */
+  /** Value of `# syntax=`: a frontend's image, then what it is given. */
   readonly syntax?: string
   readonly check: CheckOptions
   /** ARGs before the first FROM. */

@@ -1,0 +1,54 @@
+import { CairnError } from '../errors/error.ts'
+import { type ExcerptSource, renderExcerpt } from './excerpt.ts'
+import type { SourceRange } from './instruction.ts'
+
+/** One thing that is wrong in a Dockerfile. */
+export interface DockerfileProblem {
+  /** What is wrong, in BuildKit's words, without the line. */
+  readonly message: string
+  readonly range: SourceRange
+  readonly hint?: string
+}
+
+/**
+ * A Dockerfile that cannot be used (code DOCKERFILE_INVALID). The message is that of the first problem with its
+ * line; `problems` lists all independent ones in the order of the file.
+ */
+export class DockerfileError extends CairnError {
+  readonly filename: string
+  readonly problems: readonly DockerfileProblem[]
+  /** Where the first problem stands. */
+  readonly range: SourceRange
+  readonly #source: ExcerptSource
+
+  /** `problems` must not be empty. */
+  constructor(source: ExcerptSource, problems: readonly [DockerfileProblem, ...DockerfileProblem[]], cause?: unknown) {
+    const first = problems[0]
+    const more = problems.length - 1
+    const rest = more === 0 ? '' : ` (and ${more} more ${more === 1 ? 'problem' : 'problems'})`
+    super('DOCKERFILE_INVALID', `${source.filename}: ${atLine(first)}${rest}`, {
+      ...(first.hint === undefined ? {} : { hint: first.hint }),
+      ...(cause === undefined ? {} : { cause }),
+    })
+    this.filename = source.filename
+    this.problems = problems
+    this.range = first.range
+    this.#source = source
+  }
+
+  /** Every problem with its line and the lines around it, for the terminal; at most `limit` of them. */
+  excerpt(limit = 5): string {
+    const shown = this.problems.slice(0, limit)
+    const blocks = shown.map((problem, index) => {
+      const lines = renderExcerpt(this.#source, problem.range)
+      return this.problems.length === 1 ? lines : `${index === 0 ? '' : `${atLine(problem)}\n`}${lines}`
+    })
+    const left = this.problems.length - shown.length
+    if (left > 0) blocks.push(`… and ${left} more`)
+    return blocks.filter((block) => block !== '').join('\n')
+  }
+}
+
+function atLine(problem: DockerfileProblem): string {
+  return `dockerfile parse error on line ${problem.range.start}: ${problem.message}`
+}

@@ -1,0 +1,167 @@
+import { CairnError } from '../errors/error.ts'
+import { ArgumentError } from './arguments.ts'
+import type { Directive, InstructionNode } from './ast.ts'
+import { noCheckOptions, parseCheckOptions } from './directives.ts'
+import { DockerfileError, type DockerfileProblem } from './dockerfile-error.ts'
+import { FlagError } from './flags.ts'
+import type {
+  ArgInstruction,
+  CheckOptions,
+  Dockerfile,
+  FromInstruction,
+  Instruction,
+  SourceRange,
+  Warning,
+} from './instruction.ts'
+import { checkTrigger, instructionKind, interpret } from './interpret.ts'
+import { lexDockerfile } from './lexer.ts'
+
+/**
+ * Reads a whole Dockerfile. `filename` is only for messages. Throws {@link DockerfileError} with every problem that
+ * can be told independently of the others, in the order of the file. Dockerfile reference, as BuildKit reads it.
+ */
+export function parseDockerfile(source: Uint8Array | string, filename: string): Dockerfile {
+  const lexed = lexDockerfile(source)
+  const { lines } = lexed.source
+  const problems: DockerfileProblem[] = [...lexed.problems]
+  const stages = new StageList(problems)
+  for (const node of lexed.nodes) stages.add(node)
+
+  const check = readCheck(lexed.directives, problems)
+  if (problems.length === 0 && lexed.nodes.length === 0) {
+    problems.push({ message: 'file with no instructions', range: { start: lines.length, end: lines.length } })
+  }
+  if (problems.length === 0 && stages.stages.length === 0) {
+    const end = Math.max(lines.length, 1)
+    problems.push({
+      message: 'dockerfile contains no stages to build',
+      range: { start: end, end },
+      hint: 'a Dockerfile needs a FROM',
+    })
+  }
+  failOn(problems, filename, lines)
+
+  const syntax = lexed.directives.find((directive) => directive.name === 'syntax')?.value
+  return {
+    filename,
+    lines,
+    escape: lexed.escape,
+    ...(syntax === undefined ? {} : { syntax }),
+    check,
+    metaArgs: stages.metaArgs,
+    stages: stages.stages,
+    warnings: [...lexed.warnings, ...stages.warnings].toSorted((a, b) => a.range.start - b.range.start),
+  }
+}
+
+/**
+ * Reads the text of an ONBUILD trigger as image configurations keep it. `range` is where the trigger fires (the
+ * FROM of the child); without it, lines count within the text. Throws {@link DockerfileError} for anything but one
+ * instruction that may be a trigger.
+ */
+export function parseTrigger(expression: string, range?: SourceRange): Instruction {
+  const lexed = lexDockerfile(expression)
+  const { lines } = lexed.source
+  const problems: DockerfileProblem[] = [...lexed.problems]
+  const node = lexed.nodes[0]
+  let instruction: Instruction | undefined
+  if (node !== undefined && lexed.nodes.length === 1 && problems.length === 0) {
+    const read = interpretInto(problems, node, () => checkTrigger(node.keyword))
+    if (read !== undefined && read.kind !== 'FROM') instruction = read
+  } else if (problems.length === 0) {
+    problems.push({ message: 'onbuild trigger should be a single expression', range: { start: 1, end: lines.length } })
+  }
+  failOn(problems, 'ONBUILD', lines)
+  if (instruction === undefined) throw new CairnError('DOCKERFILE_INVALID', 'ONBUILD: not an instruction')
+  return range === undefined ? instruction : { ...instruction, range }
+}
+
+/** Collects instructions under the FROM they follow. */
+class StageList {
+  readonly stages: { readonly index: number; readonly from: FromInstruction; readonly instructions: Instruction[] }[] =
+    []
+  readonly metaArgs: ArgInstruction[] = []
+  readonly warnings: Warning[] = []
+  readonly #problems: DockerfileProblem[]
+  /** A FROM was seen, even one that could not be read: then what follows it is not out of place. */
+  #inStage = false
+  #lastWasUnknown = false
+
+  constructor(problems: DockerfileProblem[]) {
+    this.#problems = problems
+  }
+
+  add(node: InstructionNode): void {
+    const kind = instructionKind(node.keyword)
+    // A forgotten line continuation makes every following line "unknown": the first one says it.
+    const isFollowUp = kind === undefined && this.#lastWasUnknown
+    this.#lastWasUnknown = kind === undefined
+    if (isFollowUp) return
+    if (kind === 'FROM') this.#inStage = true
+    const instruction = interpretInto(this.#problems, node)
+    if (instruction === undefined) return
+    this.#warnIgnoredFlags(node, instruction)
+    if (instruction.kind === 'FROM') {
+      this.stages.push({ index: this.stages.length, from: instruction, instructions: [] })
+    } else if (!this.#inStage && instruction.kind === 'ARG') {
+      this.metaArgs.push(instruction)
+    } else if (!this.#inStage) {
+      this.#inStage = true
+      this.#problems.push({
+        message: 'no build stage in current context',
+        range: node.range,
+        hint: 'only ARG may stand before the first FROM',
+      })
+    } else {
+      this.stages.at(-1)?.instructions.push(instruction)
+    }
+  }
+
+  /** BuildKit never looks at the flags of these; a flag there has no effect, and the user should know. */
+  #warnIgnoredFlags(node: InstructionNode, instruction: Instruction | FromInstruction): void {
+    const ignores =
+      instruction.kind === 'ARG' ||
+      instruction.kind === 'STOPSIGNAL' ||
+      (instruction.kind === 'HEALTHCHECK' && instruction.test[0] === 'NONE')
+    if (!ignores || node.flags.length === 0) return
+    this.warnings.push({
+      rule: 'IgnoredFlag',
+      detail: `${instruction.kind} takes no flags here, ${node.flags.join(' ')} is ignored`,
+      range: node.range,
+    })
+  }
+}
+
+function interpretInto(
+  problems: DockerfileProblem[],
+  node: InstructionNode,
+  before: () => void = () => {},
+): Instruction | FromInstruction | undefined {
+  try {
+    before()
+    return interpret(node)
+  } catch (error) {
+    if (!(error instanceof ArgumentError || error instanceof FlagError || error instanceof CairnError)) throw error
+    const hint = error instanceof CairnError ? error.hint : undefined
+    problems.push({ message: error.message, range: node.range, ...(hint === undefined ? {} : { hint }) })
+    return undefined
+  }
+}
+
+function readCheck(directives: readonly Directive[], problems: DockerfileProblem[]): CheckOptions {
+  const directive = directives.find(({ name }) => name === 'check')
+  if (directive === undefined) return noCheckOptions
+  try {
+    return parseCheckOptions(directive.value)
+  } catch (error) {
+    if (!(error instanceof CairnError)) throw error
+    const range = { start: directive.line, end: directive.line }
+    problems.push({ message: error.message, range, ...(error.hint === undefined ? {} : { hint: error.hint }) })
+    return noCheckOptions
+  }
+}
+
+function failOn(problems: DockerfileProblem[], filename: string, lines: readonly string[]): void {
+  const [first, ...others] = problems.toSorted((a, b) => a.range.start - b.range.start)
+  if (first !== undefined) throw new DockerfileError({ filename, lines }, [first, ...others])
+}
