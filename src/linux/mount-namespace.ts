@@ -1,0 +1,63 @@
+import { SystemCallError } from './errno.ts'
+import { close, open, openFlags } from './files.ts'
+import { lastErrno, openLibc, types } from './libc.ts'
+import { mount, mountError, mountFlags } from './mounts.ts'
+
+const { i32 } = types
+
+const libc = openLibc({
+  unshare: { args: [i32], returns: i32 },
+  setns: { args: [i32, i32], returns: i32 },
+  fchdir: { args: [i32], returns: i32 },
+})
+
+const CLONE_NEWNS = 0x2_0000
+
+let isPrivate = false
+
+/**
+ * Moves the calling thread into a mount namespace of its own, once per process. Mounts made afterwards are seen by this
+ * thread and by the children it spawns from then on, by nobody else, and the kernel drops them when the last of these
+ * is gone, also after SIGKILL. Other threads stay where they were: I/O that Bun does on its thread pool
+ * (`Bun.file().text()`, `fs.promises`) does *not* see these mounts, synchronous calls on this thread do. The thread's
+ * working directory is its own from here on too.
+ *
+ * Throws NOT_ROOT without CAP_SYS_ADMIN.
+ */
+export function enterPrivateMounts(): void {
+  if (isPrivate) return
+  if (libc.unshare(CLONE_NEWNS) !== 0) throw mountError('unshare', lastErrno(), 'the mount namespace')
+  // Until this, mounts below a shared mount would still travel back to the host.
+  mount('none', '/', undefined, mountFlags.MS_REC | mountFlags.MS_PRIVATE, undefined, '/ as private')
+  isPrivate = true
+}
+
+/**
+ * Calls `spawn` with this thread in a copy of its mount namespace in which `prepare` has changed mounts, then brings
+ * the thread back. Children that `spawn` starts keep the copy; later changes on either side are not seen by the other.
+ * Both functions must be synchronous. Enters private mounts first. Costs 0.15 ms.
+ */
+export function inMountNamespaceCopy<Result>(prepare: () => void, spawn: () => Result): Result {
+  enterPrivateMounts()
+  const home = open('/proc/thread-self/ns/mnt', openFlags.O_RDONLY)
+  const directory = open('.', openFlags.O_PATH | openFlags.O_DIRECTORY)
+  try {
+    if (libc.unshare(CLONE_NEWNS) !== 0) throw mountError('unshare', lastErrno(), 'the mount namespace')
+    try {
+      prepare()
+      return spawn()
+    } finally {
+      comeBack(home, directory)
+    }
+  } finally {
+    close(home)
+    close(directory)
+  }
+}
+
+/** setns(2) sets the thread's root and working directory to those of the namespace, so the latter is set again. */
+function comeBack(home: number, directory: number): void {
+  if (libc.setns(home, CLONE_NEWNS) !== 0)
+    throw new SystemCallError('setns', lastErrno(), 'back to the mount namespace of this process')
+  if (libc.fchdir(directory) !== 0) throw new SystemCallError('fchdir', lastErrno(), 'back to the working directory')
+}
