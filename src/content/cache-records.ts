@@ -1,5 +1,4 @@
-import { cacheNode, type StoreNode } from './graph.ts'
-import { link } from './image-records.ts'
+import { cacheNode, link, type StoreNode } from './graph.ts'
 import type { Store } from './store.ts'
 
 /** What a build step with a certain key gave. `result` and `inputs` are JSON values, the build engine's business. */

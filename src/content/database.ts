@@ -102,8 +102,9 @@ export class MetadataDatabase {
 }
 
 function userVersion(sqlite: Database): number {
-  const row = sqlite.prepare<{ user_version: number }, []>('PRAGMA user_version').get()
-  return row?.user_version ?? 0
+  // A statement that is not finalized would keep the file open after close().
+  using statement = sqlite.prepare<{ user_version: number }, []>('PRAGMA user_version')
+  return statement.get()?.user_version ?? 0
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { Digest } from '../oci/digest.ts'
+import type { Store } from './store.ts'
 
 declare const brand: unique symbol
 
@@ -23,4 +24,12 @@ export function snapshotNode(id: string): StoreNode {
 
 export function cacheNode(key: string): StoreNode {
   return `cache/${key}` as StoreNode
+}
+
+/** Records that `parent` keeps `children`, for as long as it is kept itself. */
+export function link(store: Store, parent: StoreNode, children: readonly StoreNode[]): void {
+  store.database.transaction(() => {
+    for (const child of children)
+      store.database.run('INSERT OR IGNORE INTO links (parent, child) VALUES (?, ?)', parent, child)
+  })
 }

@@ -1,5 +1,4 @@
 import type { Digest } from '../oci/digest.ts'
-import type { StoreNode } from './graph.ts'
 import type { Store } from './store.ts'
 
 /** An image the store knows: the manifest or index that a name or digest leads to. */
@@ -28,34 +27,19 @@ const imageColumns =
   'digest, media_type AS mediaType, size, image_id AS imageId, created_at AS createdAt, updated_at AS updatedAt'
 const tagColumns = 'name, digest, tagged_at AS taggedAt'
 
-/** Records an image with what it keeps (`children`: config, layer blobs, platform manifests). Again for one that is there. */
-export function putImageRecord(
-  store: Store,
-  image: Omit<ImageRecord, 'createdAt' | 'updatedAt'>,
-  children: readonly StoreNode[],
-): void {
+/** Records an image, which keeps what it is linked to (graph.ts). One that is there is updated. */
+export function putImageRecord(store: Store, image: Omit<ImageRecord, 'createdAt' | 'updatedAt'>): void {
   const now = Date.now()
-  store.database.transaction(() => {
-    store.database.run(
-      `INSERT INTO images VALUES (?, ?, ?, ?, ?, ?)
-       ON CONFLICT (digest) DO UPDATE SET image_id = excluded.image_id, updated_at = excluded.updated_at`,
-      image.digest,
-      image.mediaType,
-      image.size,
-      image.imageId,
-      now,
-      now,
-    )
-    link(store, image.digest, children)
-  })
-}
-
-/** Records that `parent` keeps `children`. */
-export function link(store: Store, parent: string, children: readonly StoreNode[]): void {
-  store.database.transaction(() => {
-    for (const child of children)
-      store.database.run('INSERT OR IGNORE INTO links (parent, child) VALUES (?, ?)', parent, child)
-  })
+  store.database.run(
+    `INSERT INTO images VALUES (?, ?, ?, ?, ?, ?)
+     ON CONFLICT (digest) DO UPDATE SET image_id = excluded.image_id, updated_at = excluded.updated_at`,
+    image.digest,
+    image.mediaType,
+    image.size,
+    image.imageId,
+    now,
+    now,
+  )
 }
 
 /** The image with this manifest or index. */
