@@ -99,7 +99,9 @@ export class IgnoreMatcher {
 
   /**
    * Like {@link matches} with what was found for the directory that holds `path`, which spares matching every
-   * directory above it again. Without `parent` all of them are looked at.
+   * directory above it again; moby's MatchesUsingParentResults, with which docker walks a context. Without `parent`
+   * all directories above are looked at. As there, an exception that matches a directory while nothing excludes it is
+   * not remembered for what lies below it: after `*.md` below any directory and `!docs`, a walk excludes docs/a.md.
    */
   matchesWithParent(path: string, parent?: ParentMatch): ParentMatch {
     const above = parent === undefined ? directoriesAbove(path) : []

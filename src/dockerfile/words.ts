@@ -35,7 +35,7 @@ const maxDepth = 200
 /** A result may have this many characters: `ENV A=$A$A` doubles with every line. */
 const maxResult = 8 * 1024 * 1024
 /** Comparisons that all patterns of one word may take together. */
-const maxComparisons = 50_000_000
+const maxComparisons = 20_000_000
 
 /**
  * `word` with quotes removed and variables replaced, in the way of a shell, but not split. Throws WORD_INVALID.
@@ -262,11 +262,12 @@ class Expansion {
     return kept + (this.#endsQuotedRun(following) ? this.#next() : this.#escape)
   }
 
-  /** `<<` keeps the space after it, so that `<< EOF` stays one word. */
+  /** `<<` and `<<-` keep the space after them, so that `<< EOF` stays one word. */
   #readPossibleHeredoc(): string {
     const start = this.#position++
     if (this.#text.charAt(this.#position) !== '<') return '<'
     this.#position++
+    if (this.#text.charAt(this.#position) === '-') this.#position++
     while (/[\t\r ]/.test(this.#text.charAt(this.#position))) this.#position++
     return this.#text.slice(start, this.#position)
   }

@@ -1,0 +1,42 @@
+import { describe, expect, test } from 'bun:test'
+import { renderExcerpt } from './excerpt.ts'
+
+const file = (count: number): { filename: string; lines: string[] } => ({
+  filename: 'Dockerfile',
+  lines: Array.from({ length: count }, (_, index) => `line ${index + 1}`),
+})
+
+describe('renderExcerpt()', () => {
+  test('pads a single line more than several, and only inside the file', () => {
+    expect(renderExcerpt(file(9), { start: 5, end: 5 })).toBe(
+      [
+        'Dockerfile:5',
+        '--------------------',
+        '   3 |     line 3',
+        '   4 |     line 4',
+        '   5 | >>> line 5',
+        '   6 |     line 6',
+        '   7 |     line 7',
+        '--------------------',
+      ].join('\n'),
+    )
+    expect(renderExcerpt(file(2), { start: 1, end: 9 })).toBe(
+      ['Dockerfile:1', '--------------------', '   1 | >>> line 1', '   2 | >>> line 2', '--------------------'].join(
+        '\n',
+      ),
+    )
+    expect(renderExcerpt(file(2), { start: 3, end: 3 })).toBe('')
+  })
+  test('leaves out the middle of a long range', () => {
+    const lines = renderExcerpt(file(500), { start: 100, end: 400 }).split('\n')
+    expect(lines.length).toBeLessThan(45)
+    expect(lines).toContain('     | >>> … 271 more lines')
+    expect(lines).toContain(' 114 | >>> line 114')
+    expect(lines).toContain(' 386 | >>> line 386')
+    expect(lines).not.toContain(' 115 | >>> line 115')
+  })
+  test('makes control characters visible', () => {
+    const excerpt = renderExcerpt({ filename: 'f', lines: ['a\tb\u001b[31m\u0000\u007f\u009b'] }, { start: 1, end: 1 })
+    expect(excerpt).toContain('   1 | >>> a\tb^[[31m^@^?\ufffd')
+  })
+})
