@@ -1,6 +1,7 @@
 import { CairnError } from '../errors/error.ts'
 import type { Output } from './context.ts'
 import type { Terminal } from './terminal.ts'
+import { translateWriteError } from './write-error.ts'
 
 /** Output kept in memory until the command has ended. */
 export class CollectedOutput implements Output {
@@ -39,5 +40,16 @@ export function collectedTerminal(): Terminal & { readonly stdout: CollectedOutp
     },
     stdout: new CollectedOutput(),
     stderr: new CollectedOutput(),
+  }
+}
+
+/** Writes all of `data` to stdout or stderr without the cost of opening the terminal. */
+export async function writeWhole(file: Bun.BunFile, data: string | Blob): Promise<void> {
+  // Bun.write() of nothing truncates the file that stdout or stderr goes to.
+  if ((typeof data === 'string' ? data.length : data.size) === 0) return
+  try {
+    await Bun.write(file, data)
+  } catch (error) {
+    throw translateWriteError(error)
   }
 }

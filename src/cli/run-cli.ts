@@ -1,12 +1,12 @@
 import { CairnError } from '../errors/error.ts'
 import { exitCodeOf } from '../errors/exit-code.ts'
-import { collectedTerminal } from './collected-output.ts'
+import { collectedTerminal, writeWhole } from './collected-output.ts'
 import { type Command, type CommandEntry, type CommandTable, findCommand } from './command.ts'
 import { type GlobalSettings, openContext } from './context.ts'
 import { parseFlags } from './flags.ts'
 import { globalFlags, globalSettings, withGlobalFlags } from './global-flags.ts'
 import { table as cairnTable } from './table-of-commands.ts'
-import { OutputClosed, translateWriteError } from './write-error.ts'
+import { OutputClosed } from './write-error.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
 
@@ -52,17 +52,8 @@ async function dispatch(invocation: Invocation, argv: readonly string[]): Promis
 
 async function printVersion(): Promise<number> {
   const { version, commit } = await import('./version.ts')
-  await writeStdout(`Cairn version ${version}, build ${commit}\n`)
+  await writeWhole(Bun.stdout, `Cairn version ${version}, build ${commit}\n`)
   return 0
-}
-
-/** Writes the whole of stdout in one go, for commands that need no terminal. */
-async function writeStdout(data: string | Blob): Promise<void> {
-  try {
-    await Bun.write(Bun.stdout, data)
-  } catch (error) {
-    throw translateWriteError(error)
-  }
 }
 
 async function printHelp(table: CommandTable, words: readonly string[]): Promise<number> {
@@ -90,7 +81,7 @@ async function runCommand(
     return printHelp(invocation.table, path.split(' '))
   invocation.settings = laterSettings(invocation, command, given, values)
   await checkArgumentCount(path, command, args)
-  if (notices.length > 0) await Bun.write(Bun.stderr, `${notices.join('\n')}\n`)
+  if (notices.length > 0) await writeWhole(Bun.stderr, `${notices.join('\n')}\n`)
 
   const collected = command.output === 'collected' ? collectedTerminal() : undefined
   const terminal = collected ?? (await import('./terminal.ts')).openTerminal()
@@ -98,8 +89,8 @@ async function runCommand(
   try {
     const status = (await command.run(open.ctx, values, args)) ?? 0
     if (collected !== undefined) {
-      await Bun.write(Bun.stderr, collected.stderr.take())
-      await writeStdout(collected.stdout.take())
+      await writeWhole(Bun.stderr, collected.stderr.take())
+      await writeWhole(Bun.stdout, collected.stdout.take())
     }
     return status
   } catch (error) {
@@ -181,7 +172,7 @@ async function printFailure({ settings }: Invocation, failure: unknown): Promise
     status = exitCodeOf(failure)
   }
   if (settings.debug) text += `\n${Bun.inspect(failure)}\n`
-  await Bun.write(Bun.stderr, text).catch(() => 0)
+  await writeWhole(Bun.stderr, text).catch(() => {})
   return status
 }
 

@@ -47,9 +47,10 @@ export default defineCommand({
   },
   examples: [{ text: 'Only the version number', command: "cairn version --format '{{.Client.Version}}'" }],
   output: 'collected',
-  run(ctx, flags) {
+  async run(ctx, flags) {
     const { format = '' } = flags
-    ctx.stdout.write(format === '' ? layout() : `${JSON.stringify(describe())}\n`)
-    return Promise.resolve()
+    if (format === '') return ctx.stdout.write(layout())
+    const { renderTemplate } = await import('../go-template.ts')
+    ctx.stdout.write(`${renderTemplate(format === 'json' ? '{{json .}}' : format, describe(), { name: 'version' })}\n`)
   },
 })

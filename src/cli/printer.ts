@@ -1,0 +1,155 @@
+import { compileTemplate } from './go-template.ts'
+import { toJson } from './template-functions.ts'
+
+/**
+ * The one printer of lists and objects: docker's `--format`. A format is nothing or `table` (the default columns),
+ * `table TEMPLATE`, `json` (one object a line), or a Go template (once for each row).
+ */
+export interface Column<Row> {
+  /** Heading in a table: `CREATED`. */
+  readonly heading: string
+  /** What templates see as `.Name`: a text, as all docker's are, unless there is a reason. Asked for only when shown. */
+  value(row: Row): unknown
+}
+
+/** What a list is made of: columns by the name templates know them by. */
+export interface Listing<Row> {
+  readonly columns: Readonly<Record<string, Column<Row>>>
+  /** Names of the columns shown without a template. */
+  readonly shown: readonly string[]
+  /** The labels of a row, for `{{.Label "key"}}`. */
+  readonly labels?: (row: Row) => Readonly<Record<string, string>>
+}
+
+/**
+ * The whole text of a list: lines that end with a newline. Throws USAGE (status 1) with Go's text where the template is
+ * wrong.
+ */
+export function renderListing<Row>(listing: Listing<Row>, rows: readonly Row[], format = ''): string {
+  if (format === 'json') return rows.map((row) => `${rowJson(listing, row)}\n`).join('')
+  const table = format === '' || format === 'table' || /^table\s/.test(format)
+  const given = expandEscapes(format.replace(/^table/, table ? '' : 'table').trim())
+  const text = given === '' && table ? listing.shown.map((name) => `{{.${name}}}`).join('\t') : given
+  const template = compileTemplate(text, { functions: rowFunctions })
+  const lines = rows.map((row) => `${template.render(rowFields(listing, row))}\n`)
+  if (!table) return lines.join('')
+  const headings = compileTemplate(text, { functions: headingFunctions }).render(headingFields(listing))
+  return alignColumns([`${headings}\n`, ...lines].join(''))
+}
+
+/** `\t` and `\n`, which shells leave as they are, as what they mean. */
+function expandEscapes(text: string): string {
+  return text.replaceAll('\\t', '\t').replaceAll('\\n', '\n')
+}
+
+const rowObjects = new WeakSet<object>()
+
+/** What a template sees of one row: every column as a field computed when asked for. */
+function rowFields<Row>(listing: Listing<Row>, row: Row): object {
+  const fields = {}
+  rowObjects.add(fields)
+  for (const [name, column] of Object.entries(listing.columns))
+    Object.defineProperty(fields, name, { enumerable: true, get: () => column.value(row) })
+  const { labels } = listing
+  if (labels !== undefined) {
+    const value = (key: unknown): string => labels(row)[String(key)] ?? ''
+    Object.defineProperty(fields, 'Label', { enumerable: false, value })
+  }
+  return fields
+}
+
+function headingFields<Row>(listing: Listing<Row>): object {
+  const fields: Record<string, unknown> = {}
+  for (const [name, column] of Object.entries(listing.columns)) fields[name] = column.heading
+  if (listing.labels !== undefined)
+    fields['Label'] = (key: unknown): string => (String(key).split('.').at(-1) ?? '').replace(/[-_]/g, ' ')
+  return fields
+}
+
+/** `{{json .}}` gives a row as `--format json` does, `{{json .Field}}` any other value. */
+const rowFunctions = {
+  json: {
+    parameters: ['any'],
+    call: (value: unknown) =>
+      typeof value === 'object' && value !== null && rowObjects.has(value)
+        ? escapeMarkup(toJson(sorted(value)))
+        : toJson(value),
+  },
+} as const
+
+/** Functions that would change a heading leave it as it is. */
+const headingFunctions = Object.fromEntries(
+  (
+    [
+      ['json', ['any']],
+      ['title', ['any']],
+      ['lower', ['any']],
+      ['upper', ['any']],
+      ['truncate', ['any', 'int']],
+      ['pad', ['any', 'int', 'int']],
+      ['split', ['any', 'any']],
+      ['join', ['any', 'any']],
+    ] as const
+  ).map(([name, parameters]) => [name, { parameters, call: (value: unknown) => value }]),
+)
+
+function rowJson<Row>(listing: Listing<Row>, row: Row): string {
+  return escapeMarkup(toJson(sorted(rowFields(listing, row))))
+}
+
+function sorted(fields: object): object {
+  return Object.fromEntries(Object.entries(fields).sort(([a], [b]) => (a < b ? -1 : 1)))
+}
+
+/** As Go's encoder writes JSON, so that `<none>` is the same bytes as docker's. */
+function escapeMarkup(json: string): string {
+  return json.replace(/[<>&\u2028\u2029]/g, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}
+
+/** Columns are at least ten cells wide with three between them, as docker's tables. */
+const minimumWidth = 10
+const padding = 3
+
+/**
+ * Lines with tabs as a table: each run of neighbouring lines that have a column aligns it (Go's text/tabwriter with
+ * docker's settings). The last cell of a line is not padded. Widths are those of a terminal.
+ */
+export function alignColumns(text: string): string {
+  const lines = text.split('\n').map((line) => line.split('\t'))
+  const widths = lines.map((): number[] => [])
+  const columns = Math.max(...lines.map((cells) => cells.length)) - 1
+  for (let column = 0; column < columns; column++)
+    for (let first = 0; first < lines.length;) {
+      let end = first
+      while (end < lines.length && (lines[end]?.length ?? 0) > column + 1) end++
+      const block = lines.slice(first, end)
+      const width = Math.max(minimumWidth, ...block.map((cells) => Bun.stringWidth(cells[column] ?? '') + padding))
+      for (let line = first; line < end; line++) widths[line]?.push(width)
+      first = Math.max(end, first + 1)
+    }
+  return lines
+    .map((cells, line) => cells.map((cell, column) => padCell(cell, widths[line]?.[column] ?? 0)).join(''))
+    .join('\n')
+}
+
+function padCell(cell: string, width: number): string {
+  return cell + ' '.repeat(Math.max(0, width - Bun.stringWidth(cell)))
+}
+
+/**
+ * Objects as `inspect` prints them: an indented JSON array, `json` for one on a single line, or a Go template once for
+ * each. Throws USAGE (status 1) with Go's text.
+ */
+export function renderObjects(objects: readonly object[], format = ''): string {
+  if (format === 'json') return `${toJson(objects)}\n`
+  if (format === '') return `${JSON.stringify(JSON.parse(toJson(objects)), undefined, 4)}\n`
+  const template = compileTemplate(format)
+  return objects.map((object) => `${template.render(object)}\n`).join('')
+}
+
+/** `text` cut to `width` cells, the last one `…` where something was cut. */
+export function ellipsis(text: string, width: number): string {
+  if (Bun.stringWidth(text) <= width) return text
+  if (width <= 1) return Bun.sliceAnsi(text, 0, Math.max(0, width))
+  return `${Bun.sliceAnsi(text, 0, width - 1)}…`
+}
