@@ -48,7 +48,7 @@ export function getXattr(path: string, name: string): Uint8Array<ArrayBuffer> | 
 
 /** Sets one attribute, new or not. Throws SystemCallError. */
 export function setXattr(path: string, name: string, value: Uint8Array): void {
-  buffer.set(value)
+  storeValue(value, 'lsetxattr', name)
   const file = pathArgument(path, 'lsetxattr')
   if (libc.lsetxattr(file, secondPathArgument(name, 'lsetxattr'), address, value.length, 0) !== 0)
     throw new SystemCallError('lsetxattr', lastErrno(), `${name} of ${path}`)
@@ -56,7 +56,7 @@ export function setXattr(path: string, name: string, value: Uint8Array): void {
 
 /** Sets one attribute of an open file. Throws SystemCallError, naming `path`. */
 export function setXattrOf(fd: number, name: string, value: Uint8Array, path: string): void {
-  buffer.set(value)
+  storeValue(value, 'fsetxattr', name)
   if (libc.fsetxattr(fd, secondPathArgument(name, 'fsetxattr'), address, value.length, 0) !== 0)
     throw new SystemCallError('fsetxattr', lastErrno(), `${name} of ${path}`)
 }
@@ -67,4 +67,9 @@ export function removeXattr(path: string, name: string): void {
   if (libc.lremovexattr(file, secondPathArgument(name, 'lremovexattr')) === 0) return
   const number = lastErrno()
   if (number !== errno.ENODATA) throw new SystemCallError('lremovexattr', number, `${name} of ${path}`)
+}
+
+function storeValue(value: Uint8Array, call: string, name: string): void {
+  if (value.length > limit) throw new SystemCallError(call, errno.E2BIG, name)
+  buffer.set(value)
 }
