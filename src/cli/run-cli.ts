@@ -39,6 +39,8 @@ export async function runCli(
 
 async function dispatch(invocation: Invocation, argv: readonly string[]): Promise<number> {
   const { table, env } = invocation
+  if (argv[0] === '__complete' || argv[0] === '__completeNoDesc')
+    return (await import('./completion.ts')).completeLine(table, env, argv.slice(1), argv[0] === '__complete')
   const { values, args } = parsed('', () => parseFlags(globalFlags, argv, { interspersed: false }))
   invocation.settings = globalSettings(values, env)
   if (values.version) return printVersion()

@@ -10,6 +10,11 @@ export const table: CommandTable = {
       common: true,
       load: () => import('./commands/version.ts'),
     },
+    {
+      paths: ['completion'],
+      summary: 'Generate the autocompletion script for the specified shell',
+      load: () => import('./commands/completion.ts'),
+    },
     { paths: ['help'], summary: 'Help about any command', hidden: true, load: () => import('./commands/help.ts') },
   ],
 }
