@@ -1,0 +1,44 @@
+import { CairnError } from '../errors/error.ts'
+import type { Display, DisplayMode, DisplaySink } from './display.ts'
+import { PlainDisplay } from './plain.ts'
+import { QuietDisplay } from './quiet.ts'
+import { RawJsonDisplay } from './rawjson.ts'
+import { TtyDisplay } from './tty.ts'
+
+const modes: ReadonlySet<string> = new Set<DisplayMode>(['auto', 'tty', 'plain', 'quiet', 'rawjson'])
+
+/** `text` as a display mode; the empty text and `none` are `auto` and `quiet`. Throws USAGE for any other. */
+export function parseDisplayMode(text: string): DisplayMode {
+  if (text === '') return 'auto'
+  if (text === 'none') return 'quiet'
+  if (!modes.has(text))
+    throw new CairnError('USAGE', `invalid progress mode ${text}`, { hint: `Choose one of: ${[...modes].join(', ')}.` })
+  return text as DisplayMode
+}
+
+/**
+ * The display for a mode. `auto` is the live view on a terminal that can do it and plain elsewhere; `env` is read for
+ * NO_COLOR and TERM. Throws USAGE for `tty` where the sink is no terminal.
+ */
+export function createDisplay(
+  mode: DisplayMode,
+  sink: DisplaySink,
+  env: Readonly<Record<string, string | undefined>> = {},
+): Display {
+  switch (mode) {
+    case 'auto':
+      return sink.isTTY && env['TERM'] !== 'dumb' ? createDisplay('tty', sink, env) : new PlainDisplay(sink)
+    case 'tty':
+      if (!sink.isTTY)
+        throw new CairnError('USAGE', 'progress mode tty needs a terminal', { hint: 'Use --progress=plain.' })
+      return new TtyDisplay(sink, { color: (env['NO_COLOR'] ?? '') === '' })
+    case 'plain':
+      return new PlainDisplay(sink)
+    case 'quiet':
+      return new QuietDisplay()
+    case 'rawjson':
+      return new RawJsonDisplay(sink)
+    default:
+      return mode satisfies never
+  }
+}
