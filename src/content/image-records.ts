@@ -100,3 +100,13 @@ export function listTags(store: Store, digest?: Digest): TagRecord[] {
   if (digest === undefined) return store.database.all<TagRecord>(`SELECT ${tagColumns} FROM tags ORDER BY name`)
   return store.database.all<TagRecord>(`SELECT ${tagColumns} FROM tags WHERE digest = ? ORDER BY name`, digest)
 }
+
+/** The names with a tag that one repository (`docker.io/library/nginx`) has, sorted. */
+export function listRepositoryTags(store: Store, repository: string): TagRecord[] {
+  // ';' follows ':', so the range is that of the names that begin with the repository and a colon.
+  return store.database.all<TagRecord>(
+    `SELECT ${tagColumns} FROM tags WHERE name > ? || ':' AND name < ? || ';' ORDER BY name`,
+    repository,
+    repository,
+  )
+}

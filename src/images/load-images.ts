@@ -1,0 +1,82 @@
+import { acquireLease, type Lease } from '../content/leases.ts'
+import type { Store } from '../content/store.ts'
+import { CairnError } from '../errors/error.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
+import type { Digest } from '../oci/digest.ts'
+import { layoutPaths } from '../oci/layout.ts'
+import type { Platform } from '../oci/platform.ts'
+import type { Reference } from '../oci/reference.ts'
+import type { ByteSource } from '../streams/source.ts'
+import { type ArchiveFiles, openArchive, spoolArchive } from './archive-files.ts'
+import { dockerManifestPath } from './docker-archive.ts'
+import { DockerArchiveReader } from './docker-archive-reader.ts'
+import { LayoutReader } from './layout-reader.ts'
+import { linkManifest, recordIndex, recordManifest } from './put-image.ts'
+import type { VerifiedImage } from './verified-image.ts'
+
+/** An image that was loaded. */
+export interface LoadedImage {
+  readonly imageId: Digest
+  readonly target: Descriptor
+  /** The names it got; none for an archive that names none. */
+  readonly references: readonly Reference[]
+  /** Names that led elsewhere until now, with what they led to. */
+  readonly moved: readonly { readonly name: string; readonly digest: Digest }[]
+}
+
+export interface LoadOptions {
+  /** Of images for several platforms, load only this one. */
+  readonly platform?: Platform
+  /** Names a stream in errors. */
+  readonly name?: string
+}
+
+/**
+ * Loads the images of an archive: what `docker save` of any age, podman, skopeo and Cairn write, plain or compressed;
+ * a path, or a stream. Every blob's digest and size and every layer's diff ID is checked before any image appears;
+ * then all appear at once, with the names the archive gives them. Throws ARCHIVE_INVALID, MANIFEST_INVALID,
+ * CONFIG_INVALID or BLOB_CORRUPT for an archive that is not what it says, IMAGE_PLATFORM where `platform` is not in it.
+ */
+export async function loadImages(
+  store: Store,
+  source: string | ByteSource,
+  options: LoadOptions = {},
+): Promise<readonly LoadedImage[]> {
+  const name = options.name ?? (typeof source === 'string' ? source : 'archive')
+  using lease = acquireLease(store)
+  using archive =
+    typeof source === 'string' ? await openArchive(store, source) : await spoolArchive(store, source, name)
+  const images = await readImages(store, lease, archive, name, options.platform)
+  return store.database.transaction(() => images.map((image) => record(store, image)))
+}
+
+async function readImages(
+  store: Store,
+  lease: Lease,
+  archive: ArchiveFiles,
+  name: string,
+  platform: Platform | undefined,
+): Promise<readonly VerifiedImage[]> {
+  const isLayout = archive.find(layoutPaths.index) !== undefined && archive.find(layoutPaths.marker) !== undefined
+  if (isLayout) return await new LayoutReader(store, lease, archive, platform).read()
+  if (archive.find(dockerManifestPath) !== undefined) return await new DockerArchiveReader(store, lease, archive).read()
+  throw new CairnError('ARCHIVE_INVALID', `${name} has neither index.json and oci-layout nor manifest.json`, {
+    hint: 'An archive of files of one root filesystem is imported, not loaded.',
+  })
+}
+
+function record(store: Store, image: VerifiedImage): LoadedImage {
+  const { target, imageId, references, manifests, isIndex } = image
+  for (const { descriptor, manifest } of manifests) linkManifest(store, descriptor.digest, manifest)
+  const [only] = manifests
+  const moved =
+    isIndex || only === undefined
+      ? recordIndex(
+          store,
+          target,
+          manifests.map(({ descriptor }) => descriptor),
+          references,
+        )
+      : recordManifest(store, target, only.manifest, references)
+  return { imageId, target, references, moved }
+}

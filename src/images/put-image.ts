@@ -1,0 +1,185 @@
+import { CairnError } from '../errors/error.ts'
+import { blobNode, link } from '../content/graph.ts'
+import { putImageRecord, putTag } from '../content/image-records.ts'
+import { acquireLease, type Lease } from '../content/leases.ts'
+import type { Store } from '../content/store.ts'
+import { type ImageConfig, parseImageConfig, serializeConfig } from '../oci/config.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
+import { type Digest, digestOf } from '../oci/digest.ts'
+import { isAttestation, serializeIndex } from '../oci/image-index.ts'
+import { largestDocument } from '../oci/json-document.ts'
+import { type Manifest, parseManifest, serializeManifest } from '../oci/manifest.ts'
+import { isManifestType, mediaTypes } from '../oci/media-types.ts'
+import { hostPlatform, type Platform, selectPlatform } from '../oci/platform.ts'
+import { formatReference, type Reference, withDefaultTag } from '../oci/reference.ts'
+import { isImageConfigType, pairLayers } from './image.ts'
+import { verifyLayer } from './layer-verification.ts'
+
+/** An image to be recorded. */
+export interface NewImage {
+  /** The config, or its bytes where they are to stay as they are. */
+  readonly config: ImageConfig | Uint8Array
+  /** Layer blobs of the store, base first, as many as the config has diff IDs. */
+  readonly layers: readonly Descriptor[]
+  readonly annotations?: Readonly<Record<string, string>>
+  /** Names it gets; one without tag or digest gets `latest`. */
+  readonly tags?: readonly Reference[]
+  /** Only written, not listed: it becomes part of an index that is put under the same lease. */
+  readonly isPart?: boolean
+  /** Protects what is written until the caller releases it; without one the record alone protects it. */
+  readonly lease?: Lease
+}
+
+/** An image that was recorded. */
+export interface PutImage {
+  readonly imageId: Digest
+  /** The manifest or index, with the platform for a manifest. */
+  readonly target: Descriptor
+  /** Names that led elsewhere until now, with what they led to. */
+  readonly moved: readonly { readonly name: string; readonly digest: Digest }[]
+}
+
+/**
+ * Writes an image's config and manifest and records it with its names, all at once. Throws MANIFEST_INVALID when
+ * layers and diff IDs do not fit each other and BLOB_UNKNOWN for a layer that is not in the store.
+ */
+export async function putImage(store: Store, image: NewImage): Promise<PutImage> {
+  using own = acquireLease(store)
+  const lease = image.lease ?? own
+  const raw = image.config instanceof Uint8Array ? image.config : serializeConfig(image.config)
+  const config = parseImageConfig(raw).value
+  const manifest: Manifest = {
+    schemaVersion: 2,
+    mediaType: mediaTypes.ociManifest,
+    config: { mediaType: mediaTypes.ociConfig, ...identity(raw) },
+    layers: image.layers,
+    ...(image.annotations === undefined ? {} : { annotations: image.annotations }),
+  }
+  for (const { descriptor, diffId } of pairLayers(manifest, config)) await verifyLayer(store, lease, descriptor, diffId)
+  const { digest: imageId } = await lease.put(raw)
+  const bytes = serializeManifest(manifest)
+  await lease.put(bytes)
+  const target = { mediaType: mediaTypes.ociManifest, ...identity(bytes), platform: platformOf(config) }
+  linkManifest(store, target.digest, manifest)
+  const moved = image.isPart === true ? [] : recordManifest(store, target, manifest, image.tags ?? [])
+  return { imageId, target, moved }
+}
+
+/** Lets a manifest keep its blobs, once it is kept itself. */
+export function linkManifest(store: Store, digest: Digest, { config, layers }: Manifest): void {
+  link(
+    store,
+    blobNode(digest),
+    [config, ...layers].map((blob) => blobNode(blob.digest)),
+  )
+}
+
+/**
+ * Records a manifest that is already in the store, with its names. Every blob it names must be there, verified, and
+ * protected by the caller's lease.
+ */
+export function recordManifest(
+  store: Store,
+  target: Descriptor,
+  manifest: Manifest,
+  tags: readonly Reference[],
+): PutImage['moved'] {
+  const record = { ...target, imageId: imageIdOf(target.digest, manifest) }
+  return store.database.transaction(() => {
+    linkManifest(store, target.digest, manifest)
+    putImageRecord(store, record)
+    return tagAll(store, target.digest, tags)
+  })
+}
+
+/** An index of images that are in the store. */
+export interface NewIndex {
+  readonly manifests: readonly Descriptor[]
+  readonly annotations?: Readonly<Record<string, string>>
+  readonly tags?: readonly Reference[]
+  readonly lease?: Lease
+}
+
+/** Writes an index over recorded images and records it with its names. Throws BLOB_UNKNOWN where one is missing. */
+export async function putIndex(store: Store, index: NewIndex): Promise<PutImage> {
+  using own = acquireLease(store)
+  const lease = index.lease ?? own
+  for (const { digest } of index.manifests)
+    if (!lease.claim(digest)) throw new CairnError('BLOB_UNKNOWN', `manifest ${digest} is not in the store`)
+  const bytes = serializeIndex({
+    schemaVersion: 2,
+    mediaType: mediaTypes.ociIndex,
+    manifests: index.manifests,
+    ...(index.annotations === undefined ? {} : { annotations: index.annotations }),
+  })
+  await lease.put(bytes)
+  const target = { mediaType: mediaTypes.ociIndex, ...identity(bytes) }
+  const moved = recordIndex(store, target, index.manifests, index.tags ?? [])
+  return { imageId: preferredImageId(store, target.digest, index.manifests), target, moved }
+}
+
+/**
+ * Records an index that is already in the store, with its names. `children` are those of its entries that are in the
+ * store too, protected by the caller's lease.
+ */
+export function recordIndex(
+  store: Store,
+  target: Descriptor,
+  children: readonly Descriptor[],
+  tags: readonly Reference[],
+): PutImage['moved'] {
+  const imageId = preferredImageId(store, target.digest, children)
+  return store.database.transaction(() => {
+    link(
+      store,
+      blobNode(target.digest),
+      children.map(({ digest }) => blobNode(digest)),
+    )
+    putImageRecord(store, { ...target, imageId })
+    return tagAll(store, target.digest, tags)
+  })
+}
+
+/** The platform a config says it is for. */
+export function platformOf(config: ImageConfig): Platform {
+  const { os, architecture, variant, 'os.version': osVersion, 'os.features': osFeatures } = config
+  return {
+    architecture,
+    os,
+    ...(variant === undefined || variant === '' ? {} : { variant }),
+    ...(osVersion === undefined ? {} : { 'os.version': osVersion }),
+    ...(osFeatures === undefined ? {} : { 'os.features': osFeatures }),
+  }
+}
+
+/** The entry of an index that stands for it here: this machine's platform, else the first image. */
+export function preferredEntry(entries: readonly Descriptor[], platform?: Platform): Descriptor | undefined {
+  const images = entries.filter((entry) => !isAttestation(entry))
+  const found = selectPlatform(
+    platform ?? hostPlatform(),
+    images.map((entry) => entry.platform),
+  )
+  return images[found] ?? (platform === undefined ? images[0] : undefined)
+}
+
+function tagAll(store: Store, digest: Digest, tags: readonly Reference[]): PutImage['moved'] {
+  return tags.flatMap((tag) => {
+    const name = formatReference(withDefaultTag(tag))
+    const before = putTag(store, name, digest)
+    return before === undefined || before === digest ? [] : [{ name, digest: before }]
+  })
+}
+
+function imageIdOf(digest: Digest, manifest: Manifest): Digest {
+  return isImageConfigType(manifest.config.mediaType) ? manifest.config.digest : digest
+}
+
+function preferredImageId(store: Store, index: Digest, children: readonly Descriptor[]): Digest {
+  const child = preferredEntry(children)
+  if (child === undefined || !isManifestType(child.mediaType)) return index
+  return imageIdOf(index, parseManifest(store.blobs.readAll(child.digest, largestDocument)).value)
+}
+
+function identity(bytes: Uint8Array): { readonly digest: Digest; readonly size: number } {
+  return { digest: digestOf(bytes), size: bytes.length }
+}

@@ -1,0 +1,113 @@
+import { deleteImageRecord, deleteTag, findImageRecords, type ImageRecord } from '../content/image-records.ts'
+import type { Store } from '../content/store.ts'
+import { CairnError } from '../errors/error.ts'
+import type { Digest } from '../oci/digest.ts'
+import { familiarString, formatReference, pinned, type Reference, repositoryName } from '../oci/reference.ts'
+import { referencesOf, resolveImage } from './resolve-image.ts'
+
+/** One line of what a removal did: a name taken away (as docker prints it), or an image deleted (its ID). */
+export type Removal = { readonly untagged: string } | { readonly deleted: Digest }
+
+/** A container that was made from the image. */
+export interface ImageUse {
+  readonly containerId: string
+  readonly isRunning: boolean
+}
+
+export interface RemoveOptions {
+  /** Removes all names of an image given by its ID, and images that stopped containers need. */
+  readonly force?: boolean
+  /** The containers that use an image. */
+  readonly uses?: (imageId: Digest) => readonly ImageUse[]
+}
+
+/**
+ * Removes a name, and the image with its last name; or an image by its ID with all its names. Rules and texts are
+ * those of docker: IMAGE_IN_USE for an ID with names in several repositories and for images that containers need,
+ * where `force` allows all but running ones. The blobs go with the next garbage collection.
+ */
+export function removeImage(store: Store, text: string, options: RemoveOptions = {}): Removal[] {
+  return store.database.transaction(() => {
+    const { record, reference } = resolveImage(store, text)
+    const image = new ImageNames(store, record)
+    const uses = options.uses?.(record.imageId) ?? []
+    if (reference !== undefined) return removeByName(image, pinned(reference), uses, options.force === true)
+    return removeById(image, uses, options.force === true)
+  })
+}
+
+/** An image ID, the manifests and indexes that have it, and their names. */
+class ImageNames {
+  readonly imageId: Digest
+  readonly removals: Removal[] = []
+  readonly #store: Store
+  readonly #records: readonly ImageRecord[]
+
+  constructor(store: Store, record: ImageRecord) {
+    this.#store = store
+    this.imageId = record.imageId
+    this.#records = findImageRecords(store, record.imageId).filter(({ imageId }) => imageId === record.imageId)
+  }
+
+  get references(): Reference[] {
+    return this.#records.flatMap(({ digest }) => referencesOf(this.#store, digest))
+  }
+
+  untag(reference: Reference): void {
+    if (deleteTag(this.#store, formatReference(reference))) this.removals.push({ untagged: familiarString(reference) })
+  }
+
+  delete(): Removal[] {
+    for (const reference of this.references) this.untag(reference)
+    for (const { digest } of this.#records) deleteImageRecord(this.#store, digest)
+    this.removals.push({ deleted: this.imageId })
+    return this.removals
+  }
+}
+
+function removeByName(image: ImageNames, name: Reference, uses: readonly ImageUse[], force: boolean): Removal[] {
+  const [user] = uses
+  if (!force && user !== undefined && isSingleReference(image.references))
+    throw new CairnError(
+      'IMAGE_IN_USE',
+      `conflict: unable to remove repository reference ${JSON.stringify(familiarString(name))} (must force) - ` +
+        `container ${short(user.containerId)} is using its referenced image ${short(image.imageId)}`,
+    )
+  image.untag(name)
+  const inRepository = image.references.filter((other) => repositoryName(other) === repositoryName(name))
+  // Digests are names of the repository's tags and go with the last of these.
+  if (name.digest === undefined && inRepository.every((other) => other.digest !== undefined))
+    for (const other of inRepository) image.untag(other)
+  if (image.references.length > 0) return image.removals
+  // The name is gone in any case; only an image that something needs stays, without a name.
+  if (uses.some(({ isRunning }) => isRunning) || (!force && uses.length > 0)) return image.removals
+  return image.delete()
+}
+
+function removeById(image: ImageNames, uses: readonly ImageUse[], force: boolean): Removal[] {
+  const { references } = image
+  const running = uses.find(({ isRunning }) => isRunning)
+  if (running !== undefined)
+    throw conflict(image, 'cannot be forced', `image is being used by running container ${short(running.containerId)}`)
+  if (!force && !isSingleReference(references))
+    throw conflict(image, 'must be forced', 'image is referenced in multiple repositories')
+  const [stopped] = uses
+  if (!force && stopped !== undefined)
+    throw conflict(image, 'must be forced', `image is being used by stopped container ${short(stopped.containerId)}`)
+  return image.delete()
+}
+
+/** One tag at most, and digests only of its repository. */
+function isSingleReference(references: readonly Reference[]): boolean {
+  const tags = references.filter((reference) => reference.digest === undefined)
+  return tags.length <= 1 && new Set(references.map(repositoryName)).size <= 1
+}
+
+function conflict(image: ImageNames, force: string, reason: string): CairnError {
+  return new CairnError('IMAGE_IN_USE', `conflict: unable to delete ${short(image.imageId)} (${force}) - ${reason}`)
+}
+
+/** Twelve characters of an ID, as docker shows it. */
+function short(id: string): string {
+  return id.slice(id.indexOf(':') + 1).slice(0, 12)
+}

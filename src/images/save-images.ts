@@ -1,0 +1,167 @@
+import { getImageRecord, type ImageRecord, listRepositoryTags } from '../content/image-records.ts'
+import { acquireLease } from '../content/leases.ts'
+import type { Store } from '../content/store.ts'
+import { CairnError } from '../errors/error.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
+import { type Digest, isDigest } from '../oci/digest.ts'
+import { serializeIndex } from '../oci/image-index.ts'
+import { layoutBlobPath, layoutMarker, layoutPaths } from '../oci/layout.ts'
+import type { Platform } from '../oci/platform.ts'
+import {
+  formatReference,
+  isIdentifier,
+  parseNormalizedReference,
+  parseReference,
+  type Reference,
+  repositoryName,
+} from '../oci/reference.ts'
+import type { TarEntry } from '../tar/entry.ts'
+import { TarWriter } from '../tar/writer.ts'
+import { ArchiveContent } from './archive-content.ts'
+import { dockerManifestPath, serializeDockerManifest } from './docker-archive.ts'
+import { platformManifest, resolveImage } from './resolve-image.ts'
+
+/** Takes the archive's bytes in order; the next piece comes when the promise is fulfilled. */
+export type ArchiveSink = (bytes: Uint8Array) => Promise<void> | void
+
+export interface SaveOptions {
+  /** Of images for several platforms, save only this one. */
+  readonly platform?: Platform
+}
+
+/** What an archive was made of. */
+export interface SavedImages {
+  /** Manifests and indexes in the archive, each once. */
+  readonly targets: readonly Descriptor[]
+  /** Manifests that an index names and the store does not have: they are not in the archive. */
+  readonly missing: readonly Descriptor[]
+}
+
+/**
+ * Writes images as one archive that is an OCI image layout and a docker-archive at once: what `docker load`, skopeo,
+ * podman and containerd read. `names` are references or IDs; a name without tag or digest stands for all tags of its
+ * repository. Blobs go in as they are stored; the same images give the same bytes. Throws as resolveImage,
+ * BLOB_UNKNOWN where a blob is missing (before anything was written), and what `write` throws.
+ */
+export async function saveImages(
+  store: Store,
+  names: readonly string[],
+  write: ArchiveSink,
+  options: SaveOptions = {},
+): Promise<SavedImages> {
+  using lease = acquireLease(store)
+  const content = new ArchiveContent(store, await selectImages(store, names, options.platform))
+  for (const digest of content.blobs)
+    if (!lease.claim(digest)) throw new CairnError('BLOB_UNKNOWN', `blob ${digest} is not in the store`)
+  await writeArchive(store, content, write)
+  return { targets: content.targets, missing: content.missing }
+}
+
+interface Selection {
+  readonly descriptor: Descriptor
+  readonly references: Reference[]
+}
+
+/** The images that names stand for, each once with all the tags it was asked for by. */
+async function selectImages(
+  store: Store,
+  names: readonly string[],
+  platform: Platform | undefined,
+): Promise<readonly Selection[]> {
+  const selections = new Map<Digest, Selection>()
+  for (const name of names) {
+    for (const { record, reference } of imagesNamed(store, name)) {
+      const { digest, mediaType, size } = record
+      const chosen = platform === undefined ? record : await platformManifest(store, record, platform, name)
+      const selection: Selection = selections.get(chosen.digest) ?? {
+        descriptor: chosen === record ? { mediaType, digest, size } : chosen,
+        references: [],
+      }
+      selections.set(chosen.digest, selection)
+      if (reference === undefined) continue
+      const isKnown = selection.references.some((known) => formatReference(known) === formatReference(reference))
+      if (!isKnown) selection.references.push(reference)
+    }
+  }
+  return [...selections.values()]
+}
+
+interface NamedImage {
+  readonly record: ImageRecord
+  /** With a tag; undefined for an image asked for by ID or digest. */
+  readonly reference: Reference | undefined
+}
+
+function imagesNamed(store: Store, name: string): readonly NamedImage[] {
+  const all = taggedImages(store, name)
+  if (all.length > 0) return all
+  const { record, reference } = resolveImage(store, name)
+  return [{ record, reference: reference?.digest === undefined ? reference : undefined }]
+}
+
+/** All tags of the repository, where `name` is no more than that. */
+function taggedImages(store: Store, name: string): readonly NamedImage[] {
+  if (isIdentifier(name) || isDigest(name)) return []
+  const repository = parseReference(name)
+  if (repository.tag !== undefined || repository.digest !== undefined) return []
+  return listRepositoryTags(store, repositoryName(repository)).flatMap((tag) => {
+    const record = getImageRecord(store, tag.digest)
+    return record === undefined ? [] : [{ record, reference: parseNormalizedReference(tag.name) }]
+  })
+}
+
+/** Writes the members sorted by path, directories before what is in them, all with the same owner and no time. */
+async function writeArchive(store: Store, content: ArchiveContent, write: ArchiveSink): Promise<void> {
+  const pieces: Uint8Array[] = []
+  // The writer uses its buffer again, so what has to wait for the sink is copied.
+  const tar = new TarWriter((bytes) => void pieces.push(bytes.slice()))
+  const flush = async () => {
+    for (const piece of pieces.splice(0)) await write(piece)
+  }
+  const put = async (path: string, bytes: Uint8Array) => {
+    tar.add(member('file', path, bytes.length))
+    tar.write(bytes)
+    await flush()
+  }
+  const digests = [...content.blobs, ...content.documents.keys()].toSorted()
+  const directories = new Set(digests.map((digest) => parentOf(layoutBlobPath(digest))))
+  for (const path of [layoutPaths.blobs, ...directories]) tar.add(member('directory', path, 0))
+  for (const digest of digests) {
+    const document = content.documents.get(digest)
+    if (document !== undefined) {
+      await put(layoutBlobPath(digest), document)
+      continue
+    }
+    tar.add(member('file', layoutBlobPath(digest), store.blobs.size(digest) ?? 0))
+    for await (const bytes of store.blobs.open(digest)) {
+      tar.write(bytes)
+      await flush()
+    }
+  }
+  await put(layoutPaths.index, serializeIndex(content.index))
+  await put(dockerManifestPath, serializeDockerManifest(content.dockerEntries))
+  await put(layoutPaths.marker, new TextEncoder().encode(layoutMarker))
+  tar.finish()
+  await flush()
+}
+
+function parentOf(path: string): string {
+  return path.slice(0, path.lastIndexOf('/'))
+}
+
+function member(type: 'file' | 'directory', path: string, size: number): TarEntry {
+  return {
+    type,
+    path,
+    size,
+    mode: type === 'file' ? 0o644 : 0o755,
+    uid: 0,
+    gid: 0,
+    mtimeSeconds: 0,
+    mtimeNanoseconds: 0,
+    linkname: '',
+    devMajor: 0,
+    devMinor: 0,
+    xattrs: new Map(),
+  }
+}
