@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { CairnError } from '../errors/error.ts'
 import { digestOf } from './digest.ts'
 import {
@@ -47,7 +47,7 @@ describe('parseReference()', () => {
     ['foo_bar.com:8080', 'docker.io/library/foo_bar.com:8080', 'foo_bar.com:8080'],
     [`nginx@${digest}`, `docker.io/library/nginx@${digest}`, `nginx@${digest}`],
     [`nginx:1@${digest}`, `docker.io/library/nginx:1@${digest}`, `nginx:1@${digest}`],
-    [`${hex.slice(1)}`, `docker.io/library/${hex.slice(1)}`, hex.slice(1)],
+    [hex.slice(1), `docker.io/library/${hex.slice(1)}`, hex.slice(1)],
     [`${hex}:tag`, `docker.io/library/${hex}:tag`, `docker.io/library/${hex}:tag`],
     [digest, `docker.io/library/${digest}`, digest],
     ['x:_', 'docker.io/library/x:_', 'x:_'],
