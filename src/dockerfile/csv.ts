@@ -19,7 +19,7 @@ export function splitCsv(line: string): string[] {
       const comma = text.indexOf(',', position)
       const end = comma < 0 ? text.length : comma
       const quote = text.indexOf('"', position)
-      if (quote >= 0 && quote < end) throw failure(text, quote, 'bare " in non-quoted field')
+      if (quote >= 0 && quote < end) throw failure(text, quote, 'bare " in non-quoted-field')
       fields.push(text.slice(position, end))
       position = end
     }

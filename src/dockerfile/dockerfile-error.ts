@@ -39,9 +39,9 @@ export class DockerfileError extends CairnError {
   /** Every problem with its line and the lines around it, for the terminal; at most `limit` of them. */
   excerpt(limit = 5): string {
     const shown = this.problems.slice(0, limit)
-    const blocks = shown.map((problem, index) => {
+    const blocks = shown.map((problem) => {
       const lines = renderExcerpt(this.#source, problem.range)
-      return this.problems.length === 1 ? lines : `${index === 0 ? '' : `${atLine(problem)}\n`}${lines}`
+      return this.problems.length === 1 ? lines : `${atLine(problem)}\n${lines}`
     })
     const left = this.problems.length - shown.length
     if (left > 0) blocks.push(`… and ${left} more`)

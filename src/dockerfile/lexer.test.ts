@@ -108,10 +108,19 @@ describe('here-documents', () => {
       { message: 'unterminated heredoc', range: { start: 2, end: 2 }, hint: 'no line below consists of EOF alone' },
     ])
   })
+  test('of an unknown instruction are passed where they end, else their lines are read', () => {
+    const keywords = (source: string): string[] => lexDockerfile(source).nodes.map((node) => node.keyword)
+    expect(keywords('RUM <<E <<E\nx\nE\ny\nE\nUSER a')).toEqual(['RUM', 'USER'])
+    expect(keywords('RUM <<E <<E\nx\nE\nUSER a')).toEqual(['RUM', 'x', 'E', 'USER'])
+  })
   test('are not looked for in a JSON list, in other instructions, or where quotes do not match', () => {
     for (const line of ['RUN ["cat", "<<EOF"]', 'CMD cat <<EOF', 'ENV a=<<EOF', "RUN echo it's <<EOF"]) {
       expect(lexDockerfile(line)).toMatchObject({ nodes: [{ heredocs: [] }], problems: [] })
     }
+  })
+  test('are found beside what only the shell can expand', () => {
+    const [node] = lexDockerfile('RUN echo ${x:0:3} $(id) $((1<<3)) | cat <<EOF -\nx\nEOF').nodes
+    expect(node?.heredocs.map(({ name }) => name)).toEqual(['EOF'])
   })
   test('hold comments and escape characters as they are', () => {
     const [node] = lexDockerfile('RUN <<EOF\n# c \\\n\\\nEOF').nodes

@@ -58,6 +58,18 @@ const argumentForms: Readonly<Record<string, (rest: string, escape: string) => A
   WORKDIR: whole,
 }
 
+function argumentForm(keyword: string): ((rest: string, escape: string) => Arguments) | undefined {
+  const name = keyword.toUpperCase()
+  return Object.hasOwn(argumentForms, name) ? argumentForms[name] : undefined
+}
+
+function isInstruction(keyword: string): boolean {
+  return argumentForm(keyword) !== undefined || keyword.toUpperCase() === 'ONBUILD'
+}
+
+/** A here-document of a misspelt instruction is looked for this many lines down. */
+const maxSkipped = 500
+
 /** Instructions whose text may open here-documents. */
 const takesHeredocs: ReadonlySet<string> = new Set(['ADD', 'COPY', 'RUN'])
 
@@ -169,14 +181,23 @@ class Lexer {
 
   #readInstruction(text: string, start: number, comments: readonly string[]): void {
     const split = this.#split(text, start)
-    const openings = this.#openings(text, split, start)
+    const isUnknown = split !== undefined && !isInstruction(split.keyword)
+    const lastLine = this.#line
+    if (isUnknown) this.#skipBodies(text)
     const heredocs: Heredoc[] = []
-    for (const opening of openings) {
-      const heredoc = this.#readHeredoc(opening, start)
-      if (heredoc === undefined) return
+    for (const opening of this.#openings(text, split, start)) {
+      const heredoc = this.#readHeredoc(opening)
+      if (heredoc === undefined) {
+        this.#problems.push({
+          message: 'unterminated heredoc',
+          range: { start, end: start },
+          hint: `no line below consists of ${opening.name} alone`,
+        })
+        return
+      }
       heredocs.push(heredoc)
     }
-    const range = { start, end: this.#line }
+    const range = { start, end: isUnknown ? lastLine : this.#line }
     if (split === undefined) return
     this.#checkEncoding(split.keyword, range, heredocs.length > 0)
     this.#nodes.push({ ...split, original: text, heredocs, range, comments })
@@ -193,40 +214,39 @@ class Lexer {
   }
 
   #openings(text: string, body: NodeBody | undefined, start: number): readonly HeredocOpening[] {
-    if (body === undefined) return []
-    const inner = body.trigger ?? body
-    const isUnknown = argumentForms[inner.keyword.toUpperCase()] === undefined
-    if (inner.json || !(isUnknown || takesHeredocs.has(inner.keyword.toUpperCase()))) return []
+    const inner = body?.trigger ?? body
+    if (inner === undefined || inner.json || !takesHeredocs.has(inner.keyword.toUpperCase())) return []
     try {
-      const openings = heredocOpenings(text)
-      // The body of a misspelt instruction is skipped where it is there, so that it brings no further problems.
-      return isUnknown
-        ? openings.slice(0, openings.every((opening) => this.#hasEnd(opening)) ? undefined : 0)
-        : openings
+      return heredocOpenings(text)
     } catch (error) {
       if (!isCairnError(error, 'WORD_INVALID')) throw error
-      if (!isUnknown) this.#problems.push({ message: error.message, range: { start, end: this.#line } })
+      this.#problems.push({ message: error.message, range: { start, end: this.#line } })
       return []
     }
   }
 
-  #hasEnd(opening: HeredocOpening): boolean {
-    return this.#source.lines.indexOf(opening.name, this.#line) >= 0
+  /** Passes the here-documents of a misspelt instruction, where they are there: they bring no further problems. */
+  #skipBodies(text: string): void {
+    let openings: readonly HeredocOpening[]
+    try {
+      openings = heredocOpenings(text)
+    } catch {
+      return
+    }
+    const before = this.#line
+    if (!openings.every((opening) => this.#readHeredoc(opening, maxSkipped) !== undefined)) this.#line = before
   }
 
-  #readHeredoc(opening: HeredocOpening, start: number): Heredoc | undefined {
+  /** The body that begins in the next line, undefined where no line of the next `limit` ends it. */
+  #readHeredoc(opening: HeredocOpening, limit = Number.POSITIVE_INFINITY): Heredoc | undefined {
     const first = this.#line
-    while (this.#line < this.#source.lines.length) {
+    const last = Math.min(this.#source.lines.length, first + limit)
+    while (this.#line < last) {
       const line = this.#takeLine()
       if ((opening.chomp ? line.replace(/^\t+/, '') : line) !== opening.name) continue
       const raw = this.#source.raw.slice(first, this.#line - 1).join('')
       return { ...opening, content: opening.chomp ? chompHeredoc(raw) : raw, raw }
     }
-    this.#problems.push({
-      message: 'unterminated heredoc',
-      range: { start, end: Math.max(start, first) },
-      hint: `no line below consists of ${opening.name} alone`,
-    })
     return undefined
   }
 
@@ -271,7 +291,7 @@ function splitNode(text: string, escape: string, nesting: number): NodeBody {
     const node = { ...trigger, original: rest, heredocs: [], range: { start: 1, end: 1 }, comments: [] }
     return { keyword, flags, args, json: false, rest, trigger: node }
   }
-  const form = argumentForms[name]
+  const form = argumentForm(keyword)
   // An unknown instruction is reported by its name; what follows it is not looked at.
   const { args, json } = form === undefined ? { args: name === 'ONBUILD' ? [] : [''], json: false } : form(rest, escape)
   return { keyword, flags, args, json, rest }

@@ -58,7 +58,7 @@ describe('parseMount()', () => {
 
   test.each([
     ['', 'failed to parse csv mounts: EOF'],
-    ['a"b', 'failed to parse csv mounts: parse error on line 1, column 2: bare " in non-quoted field'],
+    ['a"b', 'failed to parse csv mounts: parse error on line 1, column 2: bare " in non-quoted-field'],
     ['"a', 'failed to parse csv mounts: parse error on line 1, column 2: extraneous or missing " in quoted-field'],
     ['type=bund,target=/a', 'unsupported mount type "bund" (did you mean bind?)'],
     ['type=bind,targt=/a', "unexpected key 'targt' in 'targt=/a' (did you mean target?)"],

@@ -111,8 +111,9 @@ export function parseMount(text: string, expand: (value: string) => string): Run
     const { key, value } = splitField(field)
     return { field, key, value: value === undefined ? undefined : expand(value) }
   })
-  const type = pairs.find(({ key, value }) => key === 'type' && value !== undefined)?.value ?? 'bind'
-  const fields: Fields = { type: parseType(type) }
+  // `required` and `size` may stand before the type that allows them.
+  const typeText = pairs.findLast(({ key, value }) => key === 'type' && value !== undefined)?.value?.toLowerCase()
+  const fields: Fields = { type: types.find((known) => known === typeText) ?? 'bind' }
   for (const { field, key, value } of pairs) readField(fields, field, key, value)
   checkCombination(fields)
   return build(fields)
@@ -166,6 +167,7 @@ function readField(fields: Fields, field: string, key: string, value: string | u
   const text = value ?? 'true'
   switch (key) {
     case 'type':
+      parseType(text)
       return
     case 'from':
     case 'id':

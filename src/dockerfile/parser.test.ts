@@ -377,6 +377,16 @@ describe('a whole file', () => {
       ].join('\n'),
     )
   })
+  test('with several problems shows each with its message, some of them where there are many', () => {
+    const excerpt = errorOf(`FROM a\n${'USER\n'.repeat(9)}`).excerpt(2)
+    expect(excerpt.split('\n').filter((line) => !/^[ -]/.test(line))).toEqual([
+      'dockerfile parse error on line 2: USER requires exactly one argument',
+      'Dockerfile:2',
+      'dockerfile parse error on line 3: USER requires exactly one argument',
+      'Dockerfile:3',
+      '… and 7 more',
+    ])
+  })
   test('of 10,000 lines and 1,000 stages is read whole', () => {
     const stage = (index: number): string => `FROM a AS s${index}\n${'RUN echo "a b" $X\n'.repeat(9)}`
     const file = parseDockerfile(Array.from({ length: 1000 }, (_, index) => stage(index)).join(''), 'Dockerfile')

@@ -150,8 +150,9 @@ describe('options', () => {
     expect(expandWord('C:\\a`$b', lookup({ b: 'x' }), { escape: '`' })).toBe('C:\\a$b')
   })
   test('skipUnset: what is not set stays as written', () => {
-    const word = '$a ${a} ${a:-x$b} ${a##p} ${a//p/r}'
-    expect(expandWord(word, lookup({ b: 'B' }), { skipUnset: true })).toBe('$a ${a} ${a:-xB} ${a##p} ${a//p/r}')
+    const word = '$a ${a} ${a:-x$b} ${a##p} ${a//p/r} ${a:0:3}'
+    const left = '$a ${a} ${a:-xB} ${a##p} ${a//p/r} ${a:0:3}'
+    expect(expandWord(word, lookup({ b: 'B' }), { skipUnset: true })).toBe(left)
   })
   test('rawQuotes and rawEscapes: the word is only cut', () => {
     const words = expandWords('a "b c"\\ d \'e f\'', lookup({}), { rawQuotes: true, rawEscapes: true })

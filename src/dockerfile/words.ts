@@ -296,12 +296,8 @@ class Expansion {
         const value = this.#lookUp(name)
         return value ?? (this.#options.skipUnset === true ? `\${${name}}` : '')
       }
-      case ':': {
-        const second = this.#next()
-        if (second === '') throw missingBrace()
-        if (second !== '-' && second !== '+' && second !== '?') throw unsupported(`:${second}`)
-        return this.#substitute(name, second, true)
-      }
+      case ':':
+        return this.#readColon(name)
       case '-':
       case '+':
       case '?':
@@ -314,6 +310,17 @@ class Expansion {
       default:
         throw unsupported(operator)
     }
+  }
+
+  /** `:-`, `:+` and `:?`; any other operator passes only where the variable is to be left alone. */
+  #readColon(name: string): string {
+    const operator = this.#next()
+    if (operator === '-' || operator === '+' || operator === '?') return this.#substitute(name, operator, true)
+    if (operator === '') throw missingBrace()
+    if (operator === '#' || operator === '%' || this.#options.skipUnset !== true) throw unsupported(`:${operator}`)
+    const word = this.#readOperand('}', false, missingBrace)
+    if (this.#lookUp(name) !== undefined) throw unsupported(`:${operator}`)
+    return `\${${name}:${operator}${word}}`
   }
 
   #substitute(name: string, operator: '-' | '+' | '?', emptyIsUnset: boolean): string {
