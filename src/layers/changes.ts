@@ -2,7 +2,7 @@ import { CairnError } from '../errors/error.ts'
 import type { FileStatus } from '../linux/file-status.ts'
 import type { TarSink } from '../tar/writer.ts'
 import { DirectoryPacker } from './directory-packer.ts'
-import { upperXattrs } from './layer-xattrs.ts'
+import { isOpaqueValue, upperXattrs } from './layer-xattrs.ts'
 import { LayerWriter, type LayerWriterOptions, type WrittenLayer } from './layer-writer.ts'
 import type { Tree, TreeEntry } from './tree.ts'
 
@@ -54,7 +54,7 @@ class ChangeWalk {
     const { kept, overlay } = upperXattrs(this.#packer.hostPath(''))
     const before = this.#lower?.lookup('/')
     if (before !== undefined && !isSameDirectory(before, status, kept, false)) this.#packer.add('', status, kept)
-    if (isOpaque(overlay)) this.#writer.addOpaque('')
+    if (isOpaqueValue(overlayValue(overlay, 'opaque'))) this.#writer.addOpaque('')
     this.#walk('', this.#packer.list(''))
   }
 
@@ -71,8 +71,8 @@ class ChangeWalk {
       return this.#removal(path)
     const { kept, overlay } = upperXattrs(this.#packer.hostPath(path))
     if (overlay.size > 0) this.#checkFeatures(path, overlay)
-    if (status.type === 'file' && status.size === 0 && hasOverlay(overlay, 'whiteout')) return this.#removal(path)
-    if (status.type === 'directory') return this.#directory(path, status, kept, isOpaque(overlay))
+    if (status.type === 'directory')
+      return this.#directory(path, status, kept, isOpaqueValue(overlayValue(overlay, 'opaque')))
     if (status.type === 'socket') return
     this.#emitPending()
     this.#packer.add(path, status, kept)
@@ -110,7 +110,7 @@ class ChangeWalk {
   /** Such an upper directory does not hold all that the mount showed, so a layer made of it would lack files. */
   #checkFeatures(path: string, overlay: Xattrs): void {
     for (const feature of ['redirect', 'metacopy'] as const) {
-      if (hasOverlay(overlay, feature))
+      if (overlayValue(overlay, feature) !== undefined)
         throw new CairnError('OVERLAY_UNSUPPORTED', `${path} was changed on an overlay with ${feature} on`, {
           hint: 'Mount it with redirect_dir=nofollow,metacopy=off.',
         })
@@ -120,15 +120,6 @@ class ChangeWalk {
 
 function overlayValue(overlay: Xattrs, name: string): Uint8Array | undefined {
   return overlay.get(`trusted.overlay.${name}`) ?? overlay.get(`user.overlay.${name}`)
-}
-
-function hasOverlay(overlay: Xattrs, name: string): boolean {
-  return overlayValue(overlay, name) !== undefined
-}
-
-function isOpaque(overlay: Xattrs): boolean {
-  const value = overlayValue(overlay, 'opaque')
-  return value?.length === 1 && value[0] === 0x79
 }
 
 function isSameDirectory(before: TreeEntry, now: FileStatus, xattrs: Xattrs, withTime: boolean): boolean {

@@ -23,7 +23,7 @@ import { belongsInLayer } from './layer-xattrs.ts'
 import { baseName, cleanMemberPath, parentPath } from './member-path.ts'
 import { SafeRoot, pathAt } from './safe-root.ts'
 import type { Tree, TreeEntry } from './tree.ts'
-import { isOverlayXattr, isWhiteoutDevice, parseWhiteout } from './whiteouts.ts'
+import { isOverlayXattr, isWhiteoutDevice, markerIn, parseWhiteout } from './whiteouts.ts'
 
 type Metadata = Pick<TreeEntry, 'mode' | 'uid' | 'gid' | 'mtimeSeconds' | 'mtimeNanoseconds' | 'xattrs'>
 
@@ -309,21 +309,6 @@ export class LayerUnpacker implements TarHandler {
 }
 
 const unstorable: ReadonlySet<number> = new Set([errno.EOPNOTSUPP, errno.EPERM, errno.EACCES])
-
-/**
- * Where a cleaned path has a component with the whiteout prefix: nowhere, as its last one, or in or under a name that
- * only AUFS gave a meaning to. Throws LAYER_UNSAFE for what stands below a whiteout and for a whiteout of no name.
- */
-function markerIn(path: string): 'none' | 'last' | 'ignored' {
-  if (!path.includes('.wh.')) return 'none'
-  const kinds = path.split('/').map((component) => parseWhiteout(component)?.kind)
-  if (kinds.includes('ignored')) return 'ignored'
-  if (kinds.includes('invalid')) throw unsafe('it is a whiteout of no name')
-  const first = kinds.findIndex((kind) => kind !== undefined)
-  if (first < 0) return 'none'
-  if (first < kinds.length - 1) throw unsafe('it stands below a whiteout')
-  return 'last'
-}
 
 function unsafe(reason: string): CairnError {
   return new CairnError('LAYER_UNSAFE', reason)

@@ -25,6 +25,11 @@ export function belongsInLayer(name: string): boolean {
   return name.startsWith('user.') && !isOverlayXattr(name)
 }
 
+/** True for the value that marks an opaque directory. */
+export function isOpaqueValue(value: Uint8Array | undefined): boolean {
+  return value?.length === 1 && value[0] === 0x79
+}
+
 function valuesOf(path: string, names: readonly string[], isWanted: (name: string) => boolean): Xattrs {
   const wanted = names.filter(isWanted).sort()
   if (wanted.length === 0) return none

@@ -27,3 +27,13 @@ export interface Tree {
   /** Content of the file at `path`, in order. The pieces are valid until the next one is asked for. */
   read(path: string): Iterable<Uint8Array>
 }
+
+/** One layer alone, which also says what it hides of the layers below it. */
+export interface LayerTree extends Tree {
+  /** True when the layers below show nothing at `path`: the layer removes, replaces or covers it or a parent of it. */
+  hides(path: string): boolean
+  /** Names that the layer removes from the directory at `path`. */
+  whiteouts(path: string): readonly string[]
+  /** True for a directory the layer needs but does not describe: a layer below may know its mode and owner. */
+  isImplied(path: string): boolean
+}

@@ -1,3 +1,5 @@
+import { CairnError } from '../errors/error.ts'
+
 /** image-spec layer.md §whiteouts: how a layer says that something of the layers below is gone. */
 
 const prefix = '.wh.'
@@ -43,4 +45,19 @@ export function isWhiteoutDevice(entry: {
   readonly devMinor: number
 }): boolean {
   return entry.type === 'character-device' && entry.devMajor === 0 && entry.devMinor === 0
+}
+
+/**
+ * Where a cleaned path has a component with the whiteout prefix: nowhere, as its last one, or in or under a name that
+ * only AUFS gave a meaning to. Throws LAYER_UNSAFE for what stands below a whiteout and for a whiteout of no name.
+ */
+export function markerIn(path: string): 'none' | 'last' | 'ignored' {
+  if (!path.includes('.wh.')) return 'none'
+  const kinds = path.split('/').map((component) => parseWhiteout(component)?.kind)
+  if (kinds.includes('ignored')) return 'ignored'
+  if (kinds.includes('invalid')) throw new CairnError('LAYER_UNSAFE', 'it is a whiteout of no name')
+  const first = kinds.findIndex((kind) => kind !== undefined)
+  if (first < 0) return 'none'
+  if (first < kinds.length - 1) throw new CairnError('LAYER_UNSAFE', 'it stands below a whiteout')
+  return 'last'
 }

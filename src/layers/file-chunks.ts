@@ -1,0 +1,28 @@
+import { close, open, openFlags, read } from '../linux/files.ts'
+import { stableBytes } from '../linux/libc.ts'
+
+const chunkSize = 1024 * 1024
+
+/**
+ * Bytes of the file at `path` (a symlink is not followed), in pieces of up to 1 MiB, each valid until the next one is
+ * asked for. Throws SystemCallError.
+ */
+export function* readFileChunks(path: string): Generator<Uint8Array> {
+  const fd = open(path, openFlags.O_RDONLY | openFlags.O_NOFOLLOW | openFlags.O_NONBLOCK)
+  try {
+    yield* readChunks(fd, path)
+  } finally {
+    close(fd)
+  }
+}
+
+/** The same of an open file from its position, which stays open. `name` names it in the error. */
+export function* readChunks(fd: number, name: string): Generator<Uint8Array> {
+  let buffer = stableBytes(64 * 1024)
+  for (;;) {
+    const count = read(fd, buffer, name)
+    if (count === 0) return
+    yield buffer.subarray(0, count)
+    if (count === buffer.length && count < chunkSize) buffer = stableBytes(chunkSize)
+  }
+}

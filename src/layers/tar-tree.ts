@@ -1,0 +1,243 @@
+import { CairnError } from '../errors/error.ts'
+import { close, open, openFlags } from '../linux/files.ts'
+import type { TarEntry } from '../tar/entry.ts'
+import type { TarLimits } from '../tar/limits.ts'
+import type { TarMember } from '../tar/member.ts'
+import { readMember, readTarFile } from '../tar/reader.ts'
+import { baseName, cleanMemberPath, parentPath } from './member-path.ts'
+import { resolvePath } from './resolve-path.ts'
+import type { LayerTree, TreeEntry } from './tree.ts'
+import { isWhiteoutDevice, markerIn, parseWhiteout } from './whiteouts.ts'
+
+export interface TarTreeOptions {
+  readonly limits?: Partial<TarLimits> | undefined
+  /** Names the layer in errors. */
+  readonly name?: string
+}
+
+/**
+ * The layer in an uncompressed tar (a path, which must stay readable, or bytes), seen as applying it would make it:
+ * headers are scanned at once, content is read when asked for. Throws as applyLayer does, but for what only a file
+ * system refuses.
+ */
+export function tarTree(archive: string | Uint8Array, options: TarTreeOptions = {}): LayerTree {
+  const name = options.name ?? (typeof archive === 'string' ? archive : 'layer')
+  const tree = new TarTree(archive)
+  for (const member of readTarFile(archive, { name, ...(options.limits && { limits: options.limits }) })) {
+    try {
+      tree.add(member)
+    } catch (error) {
+      if (!(error instanceof CairnError)) throw error
+      throw new CairnError(error.code, `${name}, ${JSON.stringify(member.entry.path)}: ${error.message}`, {
+        cause: error,
+      })
+    }
+  }
+  return tree
+}
+
+/** A file shared by all its names. */
+interface File {
+  readonly entry: TreeEntry
+  readonly member: TarMember | undefined
+}
+
+interface Node {
+  file: File
+  /** Only of directories. */
+  readonly children: Map<string, Node> | undefined
+  /** Names that the layer removes; only of directories. */
+  readonly removed: Set<string>
+  isOpaque: boolean
+  isImplied: boolean
+}
+
+const impliedDirectory: File = {
+  entry: {
+    type: 'directory',
+    mode: 0o755,
+    uid: 0,
+    gid: 0,
+    size: 0,
+    mtimeSeconds: 0,
+    mtimeNanoseconds: 0,
+    linkname: '',
+    devMajor: 0,
+    devMinor: 0,
+    xattrs: new Map(),
+    inode: undefined,
+  },
+  member: undefined,
+}
+
+class TarTree implements LayerTree {
+  readonly #archive: string | Uint8Array
+  readonly #root = directoryNode(impliedDirectory, true)
+
+  constructor(archive: string | Uint8Array) {
+    this.#archive = archive
+  }
+
+  lookup(path: string): TreeEntry | undefined {
+    return this.#find(path)?.file.entry
+  }
+
+  list(path: string): readonly string[] {
+    return [...(this.#find(path)?.children?.keys() ?? [])].sort()
+  }
+
+  *read(path: string): Generator<Uint8Array> {
+    const node = this.#find(path)
+    const member = node?.file.member
+    if (node?.file.entry.type !== 'file') throw new CairnError('FILE_UNKNOWN', `${path} is no file of this layer`)
+    if (member === undefined) return
+    if (typeof this.#archive !== 'string') return yield* readMember(this.#archive, member)
+    const fd = open(this.#archive, openFlags.O_RDONLY)
+    try {
+      yield* readMember(fd, member)
+    } finally {
+      close(fd)
+    }
+  }
+
+  hides(path: string): boolean {
+    let node = this.#root
+    if (node.isOpaque) return true
+    for (const name of components(path)) {
+      const child = node.children?.get(name)
+      if (child === undefined) return node.removed.has(name) || node.children === undefined
+      if (child.isOpaque || child.children === undefined) return true
+      node = child
+    }
+    return false
+  }
+
+  whiteouts(path: string): readonly string[] {
+    return [...(this.#find(path)?.removed ?? [])]
+  }
+
+  isImplied(path: string): boolean {
+    return this.#find(path)?.isImplied ?? false
+  }
+
+  /** Takes the next member of the archive. */
+  add(member: TarMember): void {
+    const { entry } = member
+    const path = cleanMemberPath(entry.path)
+    if (path === undefined) throw unsafe('its path leads out of the layer')
+    if (path === '') return this.#describeRoot(entry)
+    const marker = markerIn(path)
+    if (marker === 'ignored') return
+    const parent = this.#directory(`/${parentPath(path)}`)
+    const name = baseName(path)
+    if (marker === 'last') return this.#mark(parent, name)
+    if (isWhiteoutDevice(entry)) return remove(parent, name)
+    if (entry.type === 'directory') return this.#describe(parent, name, entry)
+    const file = entry.type === 'hardlink' ? this.#linked(entry) : fileOf(member)
+    parent.children?.set(name, leafNode(file))
+    parent.removed.delete(name)
+  }
+
+  #describeRoot(entry: TarEntry): void {
+    if (entry.type !== 'directory') throw unsafe(`the root of a layer cannot be a ${entry.type}`)
+    this.#root.file = fileOfEntry(entry)
+    this.#root.isImplied = false
+  }
+
+  #describe(parent: Node, name: string, entry: TarEntry): void {
+    const node = childDirectory(parent, name, true)
+    if (node === undefined) return
+    node.file = fileOfEntry(entry)
+    node.isImplied = false
+  }
+
+  #mark(parent: Node, name: string): void {
+    const whiteout = parseWhiteout(name)
+    if (whiteout?.kind === 'opaque') parent.isOpaque = true
+    if (whiteout?.kind === 'whiteout') remove(parent, whiteout.target)
+  }
+
+  #linked(entry: TarEntry): File {
+    const target = cleanMemberPath(entry.linkname)
+    if (target === undefined || target === '') throw unsafe(`it is a hard link to ${entry.linkname}, out of the layer`)
+    const resolved = resolvePath(this, `/${target}`, { followLast: false })
+    const node = this.#find(resolved)
+    if (node === undefined)
+      throw new CairnError('TAR_INVALID', `it is a hard link to ${entry.linkname}, which is no file of the layer`)
+    if (node.children !== undefined) throw unsafe(`it is a hard link to ${entry.linkname}, a directory`)
+    if (node.file.entry.inode === undefined)
+      node.file = { member: node.file.member, entry: { ...node.file.entry, inode: resolved } }
+    return node.file
+  }
+
+  /** The directory at `path`, through symlinks of this layer, made where it is missing. */
+  #directory(path: string): Node {
+    const resolved = path === '/' ? path : resolvePath(this, path, { followLast: true })
+    let node = this.#root
+    for (const name of components(resolved)) {
+      const child = childDirectory(node, name, false)
+      if (child === undefined) throw unsafe(`${path} is no directory, yet members stand below it`)
+      node = child
+    }
+    return node
+  }
+
+  #find(path: string): Node | undefined {
+    let node: Node | undefined = this.#root
+    for (const name of components(path)) {
+      node = node.children?.get(name)
+      if (node === undefined) return undefined
+    }
+    return node
+  }
+}
+
+/** The directory `name`, made where nothing, a whiteout or (with `mayReplace`) something else is. */
+function childDirectory(parent: Node, name: string, mayReplace: boolean): Node | undefined {
+  const found = parent.children?.get(name)
+  if (found?.children !== undefined) return found
+  if (found !== undefined && !mayReplace) return undefined
+  const node = directoryNode(impliedDirectory, true)
+  node.isOpaque = parent.removed.delete(name)
+  parent.children?.set(name, node)
+  return node
+}
+
+/** A whiteout: what this layer itself has at the name stays, and only hides what is below. */
+function remove(parent: Node, name: string): void {
+  const found = parent.children?.get(name)
+  if (found === undefined) parent.removed.add(name)
+  else if (found.children !== undefined) found.isOpaque = true
+}
+
+function directoryNode(file: File, isImplied: boolean): Node {
+  return { file, children: new Map(), removed: new Set(), isOpaque: false, isImplied }
+}
+
+const nothingRemoved = new Set<string>()
+
+function leafNode(file: File): Node {
+  return { file, children: undefined, removed: nothingRemoved, isOpaque: false, isImplied: false }
+}
+
+function fileOf(member: TarMember): File {
+  return { entry: fileOfEntry(member.entry).entry, member }
+}
+
+function fileOfEntry(entry: TarEntry): File {
+  const { type, mode, uid, gid, size, mtimeSeconds, mtimeNanoseconds, linkname, devMajor, devMinor, xattrs } = entry
+  if (type === 'hardlink') throw new Error('a hard link has no file of its own')
+  const inode = undefined
+  return {
+    entry: { type, mode, uid, gid, size, mtimeSeconds, mtimeNanoseconds, linkname, devMajor, devMinor, xattrs, inode },
+    member: undefined,
+  }
+}
+
+function components(path: string): readonly string[] {
+  return path === '/' ? [] : path.slice(1).split('/')
+}
+
+function unsafe(reason: string): CairnError {
+  return new CairnError('LAYER_UNSAFE', reason)
+}
