@@ -2,8 +2,18 @@ import type { CommandTable } from './command.ts'
 
 /** Every command: nothing here is loaded until the one command asked for is. */
 export const table: CommandTable = {
-  groups: {},
+  groups: {
+    image: { summary: 'Manage images' },
+    builder: { summary: 'Manage builds' },
+    buildx: { summary: 'Manage builds', hidden: true },
+  },
   commands: [
+    {
+      paths: ['build', 'image build', 'builder build', 'buildx build'],
+      summary: 'Build an image from a Dockerfile',
+      common: true,
+      load: () => import('./commands/build.ts'),
+    },
     {
       paths: ['version'],
       summary: 'Show the Cairn version information',

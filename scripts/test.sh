@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Every test, on the sources and on the compiled binary. Ends with the line "N passed, N failed, N skipped".
+# Arguments go to `bun test` (paths, -t PATTERN).
+set -euo pipefail
+source "$(dirname "$0")/setup.sh"
+need_packages crun:crun runc:runc mmdebstrap:mmdebstrap busybox:busybox-static tar:tar zstd:zstd xz:xz-utils bzip2:bzip2 skopeo:skopeo umoci:umoci setfattr:attr ip:iproute2
+
+[ "$#" -gt 0 ] || bash scripts/build.sh
+report=$(mktemp)
+trap 'rm -f "$report"' EXIT
+status=0
+bun test --timeout 120000 --reporter=junit --reporter-outfile="$report" "${@:-.}" || status=$?
+bun scripts/count-tests.ts "$report"
+exit "$status"

@@ -1,0 +1,179 @@
+import { type Digest, digestOf } from '../oci/digest.ts'
+import { formatPlatform } from '../oci/platform.ts'
+import type { CopyOp, FileSource, Op, OpMount, RunOp } from './graph.ts'
+
+/** Changes whenever the same inputs would give other bytes than before. */
+const formatVersion = 1
+
+/** Hex sha256 over the canonical JSON of {@link StepInputs}. */
+export type CacheKey = string
+
+/** What one file source of a step came to. */
+export interface SourceInput {
+  /** As the user wrote it, with the stage where there is one: `package*.json`, `dist (from build)`. */
+  readonly label: string
+  /** Digest of everything selected: names, types, modes, owners, links, extended attributes, bytes; not the times. */
+  readonly digest: string
+}
+
+/**
+ * Everything a step's result depends on. Kept with each build, so that a later miss can be explained by comparing.
+ * Values of variables are kept as digests only.
+ */
+export interface StepInputs {
+  readonly kind: Op['kind']
+  /** Identity of the filesystem the step starts from; absent for `--link` and FROM. */
+  readonly parent?: string
+  /** What the instruction says, field by field. */
+  readonly definition: Readonly<Record<string, string>>
+  /** Variable name → digest of its value. */
+  readonly env?: Readonly<Record<string, string>>
+  readonly sources?: readonly SourceInput[]
+  readonly platform: string
+  /** SOURCE_DATE_EPOCH, which is in the bytes of the layer. */
+  readonly epoch?: number
+}
+
+/** The key of a step with these inputs. */
+export function cacheKey(inputs: StepInputs): CacheKey {
+  return new Bun.CryptoHasher('sha256').update(`${formatVersion}\n${canonicalJson(inputs)}`).digest('hex')
+}
+
+/** JSON with sorted keys and without undefined fields. */
+export function canonicalJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value)
+  const fields = Object.entries(value).filter(([, item]) => item !== undefined)
+  fields.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
+  return `{${fields.map(([name, item]) => `${JSON.stringify(name)}:${canonicalJson(item)}`).join(',')}}`
+}
+
+/** A short digest that stands for a value which must not be kept, such as that of a variable. */
+function fingerprint(value: string): string {
+  return digestOf(value).slice(7, 31)
+}
+
+/** What a step's inputs are made from besides the op itself. */
+export interface InputContext {
+  /** Key of the op below, undefined for the empty filesystem. */
+  readonly parent: CacheKey | undefined
+  /** One per file source, in the order of {@link fileSources}. */
+  readonly sources: readonly SourceInput[]
+  readonly epoch: number | undefined
+}
+
+/** The inputs of an op. */
+export function stepInputs(op: Op, context: InputContext): StepInputs {
+  const common = {
+    kind: op.kind,
+    platform: formatPlatform(op.platform),
+    ...(context.epoch === undefined ? {} : { epoch: context.epoch }),
+  }
+  const parent = { parent: context.parent ?? 'scratch' }
+  switch (op.kind) {
+    case 'base':
+      // The filesystem is all that steps start from; the image's configuration reaches them through their own fields.
+      return {
+        kind: op.kind,
+        platform: common.platform,
+        definition: { layers: op.image.config.rootfs.diff_ids.join(' ') },
+      }
+    case 'run':
+      return { ...common, ...parent, ...runInputs(op), sources: context.sources }
+    case 'copy':
+      return {
+        ...common,
+        ...(dependsOnParent(op) ? parent : {}),
+        definition: copyDefinition(op),
+        sources: context.sources,
+      }
+    case 'workdir':
+      return { ...common, ...parent, definition: { path: op.path, user: op.user } }
+    default:
+      return op satisfies never
+  }
+}
+
+/** False for a COPY whose layer is the same on any filesystem: `--link` without names to look up. */
+export function dependsOnParent(op: CopyOp): boolean {
+  return !op.link || (op.chown !== undefined && !/^\d*(:\d*)?$/.test(op.chown))
+}
+
+function runInputs(op: RunOp): Pick<StepInputs, 'definition' | 'env'> {
+  return {
+    definition: {
+      command: JSON.stringify(op.args),
+      workdir: op.cwd,
+      user: op.user,
+      network: op.network,
+      ...(op.script === undefined ? {} : { script: digestOf(op.script.content) }),
+      ...Object.fromEntries(op.mounts.map((mount) => [`mount ${mount.target ?? ''}`, mountText(mount)])),
+    },
+    env: Object.fromEntries([...op.env].map(([name, value]) => [name, fingerprint(value)])),
+  }
+}
+
+/** A mount as part of the key: what it is and where; the bytes of bind mounts count through the sources. */
+function mountText(mount: OpMount): string {
+  switch (mount.type) {
+    case 'bind':
+      return `bind ${mount.path} ${mount.readOnly ? 'ro' : 'rw'}`
+    case 'cache':
+      return 'cache'
+    case 'tmpfs':
+      return `tmpfs ${mount.size ?? ''}`
+    case 'secret':
+      // That a secret is asked for counts, never what it is.
+      return `secret ${mount.id} ${mount.env ?? ''}`
+    default:
+      return mount satisfies never
+  }
+}
+
+function copyDefinition(op: CopyOp): Record<string, string> {
+  return {
+    destination: op.destination,
+    ...(op.chown === undefined ? {} : { chown: op.chown }),
+    ...(op.chmod === undefined ? {} : { chmod: op.chmod.text }),
+    ...(op.excludes.length === 0 ? {} : { exclude: JSON.stringify(op.excludes) }),
+    ...(op.link ? { link: 'true' } : {}),
+    sources: JSON.stringify(
+      op.sources.map((source) =>
+        source.kind === 'inline'
+          ? ['inline', source.name, digestOf(source.content)]
+          : ['files', source.parents, source.unpack],
+      ),
+    ),
+  }
+}
+
+/** A place files are read from, with the path or pattern there. */
+export interface FileInput {
+  readonly source: FileSource
+  readonly pattern: string
+  readonly parents: boolean
+  readonly excludes: readonly string[]
+}
+
+/** The file sources of an op whose content is part of its key. */
+export function fileSources(op: Op): readonly FileInput[] {
+  switch (op.kind) {
+    case 'copy':
+      return op.sources.flatMap((item) =>
+        item.kind === 'files'
+          ? [{ source: item.source, pattern: item.pattern, parents: item.parents, excludes: op.excludes }]
+          : [],
+      )
+    case 'run':
+      return op.mounts.flatMap((mount) =>
+        mount.type === 'bind' ? [{ source: mount.source, pattern: mount.path, parents: false, excludes: [] }] : [],
+      )
+    default:
+      return []
+  }
+}
+
+/** Digest of the key of an unread source: used where the step that makes it is known by its key alone. */
+export function sourceByKey(key: CacheKey | undefined, pattern: string): Digest {
+  return digestOf(`${key ?? 'scratch'} ${pattern}`)
+}

@@ -1,0 +1,133 @@
+import { listLayerForms } from '../content/layer-records.ts'
+import type { Lease } from '../content/leases.ts'
+import type { Store } from '../content/store.ts'
+import { LayerWriter, type WrittenLayer } from '../layers/layer-writer.ts'
+import type { Tree } from '../layers/tree.ts'
+import { type Digest, Digester } from '../oci/digest.ts'
+import type { Snapshots } from '../snapshots/snapshots.ts'
+import { type FileInput } from './cache-key.ts'
+import { type BuildContext, contextFileDigest } from './context.ts'
+import type { CopyOp, FileSource, Op, WorkdirOp } from './graph.ts'
+import { adoptLayer } from './adopt-layer.ts'
+import { type Filesystem, type Layer, storedLayer } from './layer.ts'
+import { writeCopyLayer, writeWorkdirLayer } from './ops/copy.ts'
+import { runStep, type RunSettings } from './ops/run.ts'
+import { digestSelections, type SelectionDigest } from './selection-digest.ts'
+import type { StepExecutor, StepLog } from './solve.ts'
+import { selectSources } from './source-selection.ts'
+
+/**
+ * Time of directories and files that Cairn makes itself, seconds since 1970: 1980-01-01, the earliest that a zip
+ * archive can hold. Fixed, so that the same build gives the same bytes whenever it runs.
+ */
+const defaultCreatedTime = 315_532_800
+
+export interface ExecutorOptions {
+  readonly store: Store
+  readonly lease: Lease
+  readonly snapshots: Snapshots
+  readonly context: BuildContext
+  readonly epoch: number | undefined
+  readonly run: RunSettings
+  readonly signal: () => AbortSignal
+}
+
+/** Runs ops: COPY, ADD and WORKDIR write their layer's tar straight from the sources, RUN starts a container. */
+export class BuildExecutor implements StepExecutor {
+  readonly #options: ExecutorOptions
+  /** Content digests of files in stages, by the layers of the filesystem and the path. */
+  readonly #digests = new Map<string, Digest>()
+
+  constructor(options: ExecutorOptions) {
+    this.#options = options
+  }
+
+  layerSize(diffId: Digest): number {
+    return listLayerForms(this.#options.store, diffId)[0]?.unpackedSize ?? 0
+  }
+
+  async digestSource(input: FileInput, filesystem: Filesystem | undefined): Promise<SelectionDigest> {
+    const { context, snapshots } = this.#options
+    const excludes = input.excludes
+    if (filesystem === undefined) {
+      const selections = selectSources(context.tree, input.pattern, { excludes, parents: input.parents })
+      return digestSelections(selections, (path) =>
+        contextFileDigest(context, path, () => digestFile(context.tree, path)),
+      )
+    }
+    const tree = await snapshots.tree(filesystem)
+    const selections = selectSources(tree, input.pattern, { excludes, parents: input.parents })
+    const base = filesystem.map((layer) => layer.directory ?? layer.diffId).join(' ')
+    return digestSelections(selections, (path) => {
+      const name = `${base} ${path}`
+      let digest = this.#digests.get(name)
+      if (digest === undefined) this.#digests.set(name, (digest = digestFile(tree, path)))
+      return digest
+    })
+  }
+
+  async execute(op: Op, parent: Filesystem, sources: ReadonlyMap<Op, Filesystem>, log: StepLog): Promise<Layer> {
+    switch (op.kind) {
+      case 'base':
+        throw new Error('a base image is not executed')
+      case 'run':
+        return await runStep(op, { ...this.#options, signal: this.#options.signal(), parent, sources, log })
+      case 'copy':
+        return await this.#copy(op, parent, sources)
+      case 'workdir':
+        return await this.#workdir(op, parent)
+      default:
+        return op satisfies never
+    }
+  }
+
+  async #copy(op: CopyOp, parent: Filesystem, sources: ReadonlyMap<Op, Filesystem>): Promise<Layer> {
+    const { snapshots, context, store } = this.#options
+    const lower = await snapshots.tree(parent)
+    const trees = new Map<FileSource, Tree>()
+    for (const item of op.sources) {
+      if (item.kind !== 'files') continue
+      const { source } = item
+      trees.set(
+        source,
+        source.from === 'context'
+          ? context.tree
+          : await snapshots.tree(source.op === undefined ? [] : (sources.get(source.op) ?? [])),
+      )
+    }
+    return await this.#store((writer) =>
+      writeCopyLayer(op, writer, {
+        lower,
+        tree: ({ source }) => trees.get(source) ?? context.tree,
+        temporaryPath: (label) => store.session.temporaryPath(label),
+        createdTime: this.#createdTime,
+      }),
+    )
+  }
+
+  async #workdir(op: WorkdirOp, parent: Filesystem): Promise<Layer> {
+    const lower = await this.#options.snapshots.tree(parent)
+    return await this.#store((writer) => writeWorkdirLayer(op, writer, { lower, createdTime: this.#createdTime }))
+  }
+
+  get #createdTime(): number {
+    return this.#options.epoch ?? defaultCreatedTime
+  }
+
+  async #store(write: (writer: LayerWriter) => Promise<WrittenLayer> | WrittenLayer): Promise<Layer> {
+    const { store, lease, epoch } = this.#options
+    const path = store.session.temporaryPath('layer')
+    const writer = new LayerWriter(path, { epoch })
+    try {
+      return storedLayer(await adoptLayer(store, lease, path, await write(writer)))
+    } finally {
+      writer.abort()
+    }
+  }
+}
+
+function digestFile(tree: Tree, path: string): Digest {
+  const digester = new Digester()
+  for (const chunk of tree.read(path)) digester.update(chunk)
+  return digester.digest()
+}

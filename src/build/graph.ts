@@ -1,0 +1,154 @@
+import type { ChmodMode } from '../dockerfile/chmod.ts'
+import type { SourceRange } from '../dockerfile/instruction.ts'
+import type { ImageConfig } from '../oci/config.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { Platform } from '../oci/platform.ts'
+
+/** A base image, resolved to content: all that a build needs to know of it. */
+export interface BaseImage {
+  /** Canonical name, as the user will recognise it: `docker.io/library/debian:bookworm-slim`. */
+  readonly name: string
+  /** Digest of the platform's manifest. */
+  readonly digest: Digest
+  readonly config: ImageConfig
+  readonly platform: Platform
+}
+
+/** What every op has. Ops form a graph: an op changes the filesystem that its `parent` leaves and may read others. */
+interface OpBase {
+  /** Position in planning order; parents and sources have smaller numbers. */
+  readonly id: number
+  /** As shown to the user: `[builder 2/4] RUN npm ci`. */
+  readonly title: string
+  /** The expanded instruction without the stage prefix, for explanations. */
+  readonly text: string
+  readonly stage: string
+  /** Position of the op among the ops of its stage, from 0. */
+  readonly ordinal: number
+  /** Lines in the Dockerfile. */
+  readonly range: SourceRange
+  /** The filesystem this op starts from; undefined is the empty one. */
+  readonly parent: Op | undefined
+  readonly platform: Platform
+  /** True when `--no-cache` or `--no-cache-filter` forbids taking this op's result from the cache. */
+  readonly ignoreCache: boolean
+}
+
+/** FROM image. */
+export interface BaseOp extends OpBase {
+  readonly kind: 'base'
+  readonly image: BaseImage
+}
+
+/** Where a RUN bind mount or a COPY takes its files from. */
+export type FileSource =
+  | { readonly from: 'context' }
+  | { readonly from: 'op'; readonly op: Op | undefined; readonly label: string }
+
+export type OpMount =
+  | {
+      readonly type: 'bind'
+      readonly target: string
+      readonly source: FileSource
+      readonly path: string
+      readonly readOnly: boolean
+    }
+  | {
+      readonly type: 'cache'
+      readonly target: string
+      readonly id: string
+      readonly sharing: 'shared' | 'private' | 'locked'
+      readonly readOnly: boolean
+      /** First content of a new cache directory. */
+      readonly source: FileSource | undefined
+      readonly path: string
+      readonly mode: number | undefined
+      readonly uid: number | undefined
+      readonly gid: number | undefined
+    }
+  | { readonly type: 'tmpfs'; readonly target: string; readonly size: number | undefined }
+  | {
+      readonly type: 'secret'
+      readonly id: string
+      /** Where the file appears; undefined for one that is only a variable. */
+      readonly target: string | undefined
+      readonly env: string | undefined
+      readonly required: boolean
+      readonly mode: number
+      readonly uid: number
+      readonly gid: number
+    }
+
+/** RUN. */
+export interface RunOp extends OpBase {
+  readonly kind: 'run'
+  readonly args: readonly string[]
+  /** Environment that is part of the cache key. */
+  readonly env: ReadonlyMap<string, string>
+  /** Proxy settings: given to the process, never part of the key or the history. */
+  readonly proxyEnv: ReadonlyMap<string, string>
+  readonly cwd: string
+  readonly user: string
+  readonly network: 'default' | 'none' | 'host'
+  readonly mounts: readonly OpMount[]
+  /** Script of a heredoc with a shebang, shown to the process as `/dev/pipes/<name>`. */
+  readonly script: { readonly name: string; readonly content: string } | undefined
+}
+
+/** One source of COPY or ADD. */
+export type CopySource =
+  | {
+      readonly kind: 'files'
+      readonly source: FileSource
+      readonly pattern: string
+      readonly parents: boolean
+      readonly unpack: boolean
+    }
+  | { readonly kind: 'inline'; readonly name: string; readonly content: string }
+
+/** COPY and ADD. */
+export interface CopyOp extends OpBase {
+  readonly kind: 'copy'
+  readonly sources: readonly CopySource[]
+  /** Absolute; a trailing slash is kept and means "a directory". */
+  readonly destination: string
+  /** As written after expansion; names are looked up in the parent's /etc/passwd and /etc/group. */
+  readonly chown: string | undefined
+  readonly chmod: ChmodMode | undefined
+  readonly excludes: readonly string[]
+  /** `--link`: the layer does not depend on what is below it. */
+  readonly link: boolean
+}
+
+/** WORKDIR: makes the directory. */
+export interface WorkdirOp extends OpBase {
+  readonly kind: 'workdir'
+  readonly path: string
+  /** USER at this point; owns the directories that are made. */
+  readonly user: string
+}
+
+export type Op = BaseOp | RunOp | CopyOp | WorkdirOp
+
+/** What a plan comes to: the filesystem of the target stage and the configuration of its image. */
+export interface BuildPlan {
+  /** Every op that the target needs, parents first. */
+  readonly ops: readonly Op[]
+  /** Last op of the target stage; undefined is the empty filesystem. */
+  readonly target: Op | undefined
+  /** Configuration without `created`, `rootfs` and the times of new history entries. */
+  readonly config: ImageConfig
+  /** How many leading history entries come from the base image and keep their times. */
+  readonly inheritedHistory: number
+  readonly platform: Platform
+  /** Seconds since 1970 that times are clamped to, from SOURCE_DATE_EPOCH. */
+  readonly epoch: number | undefined
+  readonly warnings: readonly PlanWarning[]
+}
+
+/** Something the user should know though the build goes on. */
+export interface PlanWarning {
+  readonly rule: string | undefined
+  readonly message: string
+  readonly range: SourceRange | undefined
+}

@@ -1,0 +1,105 @@
+import { CairnError } from '../../errors/error.ts'
+import { parseChmod } from '../../dockerfile/chmod.ts'
+import type { AddInstruction, CopyInstruction, SourceRange } from '../../dockerfile/instruction.ts'
+import { expandHeredoc } from '../../dockerfile/words.ts'
+import type { CopySource, FileSource } from '../graph.ts'
+import { cleanPath, joinPath } from '../paths.ts'
+import type { StagePlanner } from '../plan.ts'
+import { upperCaseCommand } from '../step-title.ts'
+
+/** Adds the op of a COPY or ADD instruction. */
+export function planCopy(
+  planner: StagePlanner,
+  instruction: CopyInstruction | AddInstruction,
+  onbuild: boolean,
+  range: SourceRange,
+): void {
+  const { state, words } = planner
+  const expand = (word: string): string => state.expand(word, words)
+  const patterns = instruction.sources.map(expand)
+  const destination = expand(instruction.destination)
+  const chown = instruction.chown === undefined ? undefined : expand(instruction.chown)
+  const chmod = instruction.chmod === undefined ? undefined : expand(instruction.chmod)
+  const parents = instruction.kind === 'COPY' && instruction.parents
+  const unpack = instruction.kind === 'ADD' && (instruction.unpack ?? true)
+  const files = copyFiles(planner, instruction)
+  if (instruction.kind === 'ADD') refuseRemote(instruction, patterns)
+
+  const heredocs = instruction.heredocs.map((heredoc) => ({
+    kind: 'inline' as const,
+    name: heredoc.name,
+    content: heredoc.expand ? expandHeredoc(heredoc.content, (name) => state.env.get(name)) : heredoc.content,
+  }))
+  const sources: CopySource[] = [
+    ...patterns.map((pattern) => ({ kind: 'files' as const, source: files, pattern, parents, unpack })),
+    ...heredocs,
+  ]
+  const text = upperCaseCommand(expandTitle(planner, instruction.original))
+  planner.add({
+    kind: 'copy',
+    ...planner.nextOp(),
+    title: planner.title(text, onbuild),
+    text,
+    stage: planner.node.title,
+    range,
+    parent: state.tip,
+    platform: state.platform,
+    ignoreCache: planner.ignoreCache,
+    sources,
+    destination: absoluteDestination(state.config.WorkingDir ?? '/', destination),
+    chown: chown === '' ? undefined : chown,
+    chmod: chmod === undefined || chmod === '' ? undefined : parseChmod(chmod),
+    excludes: instruction.excludes,
+    link: instruction.link,
+  })
+  const history = [
+    instruction.kind,
+    ...(parents ? ['--parents'] : []),
+    ...(chown === undefined || chown === '' ? [] : [`--chown=${chown}`]),
+    ...(chmod === undefined || chmod === '' ? [] : [`--chmod=${chmod}`]),
+    ...patterns,
+    ...heredocs.map(({ name }) => `<<${name}`),
+    destination,
+  ]
+  state.commit(`${history.join(' ')} # buildkit`, true)
+}
+
+function copyFiles(planner: StagePlanner, instruction: CopyInstruction | AddInstruction): FileSource {
+  if (instruction.kind === 'ADD' || instruction.from === undefined) return { from: 'context' }
+  const source = planner.node.sources.get(instruction.from)
+  if (source?.state === undefined)
+    throw new CairnError(
+      'STEP_INVALID',
+      `cannot copy from stage "${instruction.from}", it needs to be defined before current stage "${planner.node.title}"`,
+    )
+  return { from: 'op', op: source.state.tip, label: instruction.from }
+}
+
+function refuseRemote(instruction: AddInstruction, patterns: readonly string[]): void {
+  const remote = patterns.find((pattern) => /^(https?|git|ssh):\/\/|^git@[^/]+:/.test(pattern))
+  if (remote !== undefined)
+    throw new CairnError('NOT_SUPPORTED', 'ADD from a URL or a git repository is not supported yet', {
+      hint: 'Fetch the file into the build context first, or fetch it in a RUN step.',
+    })
+  if (instruction.checksum !== undefined)
+    throw new CairnError('STEP_INVALID', 'checksum requires HTTP(S) or Git sources')
+}
+
+/** The destination made absolute; `.` and an empty one mean the working directory itself. */
+function absoluteDestination(workdir: string, destination: string): string {
+  if (destination === '' || destination === '.') return withSlash(cleanPath(workdir))
+  const absolute = cleanPath(joinPath(workdir, destination))
+  return /(^|\/)\.?$/.test(destination) ? withSlash(absolute) : absolute
+}
+
+function withSlash(path: string): string {
+  return path.endsWith('/') ? path : `${path}/`
+}
+
+function expandTitle(planner: StagePlanner, text: string): string {
+  try {
+    return planner.state.expand(text, planner.words)
+  } catch {
+    return text
+  }
+}

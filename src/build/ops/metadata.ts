@@ -1,0 +1,147 @@
+import { exposedPorts } from '../../dockerfile/ports.ts'
+import type {
+  ArgInstruction,
+  CommandLine,
+  EnvInstruction,
+  HealthcheckInstruction,
+  Instruction,
+  KeyValue,
+  LabelInstruction,
+} from '../../dockerfile/instruction.ts'
+import { checkSignal } from '../../dockerfile/signal.ts'
+import { type WordOptions, expandWords } from '../../dockerfile/words.ts'
+import { builderOnlyArguments } from '../platform-args.ts'
+import { formatHealthcheck, goList, goStringList } from './history-text.ts'
+import type { StageState } from '../stage-state.ts'
+
+/** What the instructions of one file share while they are planned. */
+export interface InstructionScope {
+  readonly words: WordOptions
+  /** `--build-arg`s with a value. */
+  readonly buildArgs: ReadonlyMap<string, string>
+  /** ARGs before the first FROM and the platform arguments, with their values. */
+  readonly globalArgs: ReadonlyMap<string, string>
+  /** Called with the name of each declared ARG. */
+  readonly declare: (name: string) => void
+}
+
+/** Instructions that change only the image's configuration; the others have an op of their own. */
+export type MetadataInstruction = Exclude<Instruction, { kind: 'RUN' | 'COPY' | 'ADD' | 'WORKDIR' }>
+
+/** The command with the stage's SHELL put in front where it is in shell form. */
+export function withShell(state: StageState, command: CommandLine): string[] {
+  if (command.form === 'exec') return [...command.args]
+  const shell = state.config.Shell ?? []
+  return [...(shell.length > 0 ? shell : ['/bin/sh', '-c']), command.line]
+}
+
+/** Applies one instruction to the stage's configuration and history. */
+export function applyMetadata(state: StageState, instruction: MetadataInstruction, scope: InstructionScope): void {
+  const { config } = state
+  const expand = (word: string): string => state.expand(word, scope.words)
+  switch (instruction.kind) {
+    case 'ENV':
+      return applyEnv(state, instruction, expand)
+    case 'LABEL':
+      return applyLabel(state, instruction, expand)
+    case 'ARG':
+      return applyArg(state, instruction, scope)
+    case 'CMD': {
+      const args = withShell(state, instruction.command)
+      config.Cmd = args
+      config.ArgsEscaped = true
+      state.cmdSet = true
+      return state.commit(`CMD ${goStringList(args)}`, false)
+    }
+    case 'ENTRYPOINT': {
+      const args = withShell(state, instruction.command)
+      if (args.length > 0) config.Entrypoint = args
+      else delete config.Entrypoint
+      // A command inherited from the base image belongs to the entrypoint that is replaced here.
+      if (!state.cmdSet) delete config.Cmd
+      return state.commit(`ENTRYPOINT ${goStringList(args)}`, false)
+    }
+    case 'EXPOSE': {
+      const words = instruction.ports.flatMap((port) => expandWords(port, (name) => state.env.get(name), scope.words))
+      const ports = exposedPorts(words)
+      config.ExposedPorts = { ...config.ExposedPorts, ...Object.fromEntries(ports.map((port) => [port, {}])) }
+      return state.commit(`EXPOSE ${goList(ports)}`, false)
+    }
+    case 'VOLUME': {
+      const paths = instruction.paths.map(expand)
+      if (paths.includes('')) throw new InstructionError('VOLUME specified can not be an empty string')
+      config.Volumes = { ...config.Volumes, ...Object.fromEntries(paths.map((path) => [path, {}])) }
+      return state.commit(`VOLUME ${goList(paths)}`, false)
+    }
+    case 'USER':
+      config.User = expand(instruction.user)
+      return state.commit(`USER ${config.User}`, false)
+    case 'STOPSIGNAL': {
+      const signal = expand(instruction.signal)
+      checkSignal(signal)
+      config.StopSignal = signal
+      return state.commit(`STOPSIGNAL ${signal}`, false)
+    }
+    case 'SHELL':
+      config.Shell = [...instruction.shell]
+      return state.commit(`SHELL ${goList(instruction.shell)}`, false)
+    case 'MAINTAINER':
+      state.author = instruction.name
+      return state.commit(`MAINTAINER ${instruction.name}`, false)
+    case 'HEALTHCHECK':
+      return applyHealthcheck(state, instruction)
+    case 'ONBUILD':
+      config.OnBuild = [...(config.OnBuild ?? []), instruction.expression]
+      return undefined
+    default:
+      return instruction satisfies never
+  }
+}
+
+/** A problem of one instruction; whoever knows the line adds it. */
+export class InstructionError extends Error {}
+
+function pairsText(pairs: readonly KeyValue[]): string {
+  return pairs.map(({ key, value }) => ` ${key}=${value}`).join('')
+}
+
+function applyEnv(state: StageState, instruction: EnvInstruction, expand: (word: string) => string): void {
+  // Every value sees the environment from before the line.
+  const pairs = instruction.pairs.map(({ key, value }) => ({ key: expand(key), value: expand(value) }))
+  for (const { key, value } of pairs) state.setEnv(key, value)
+  state.commit(`ENV${pairsText(pairs)}`, false)
+}
+
+function applyLabel(state: StageState, instruction: LabelInstruction, expand: (word: string) => string): void {
+  const pairs = instruction.pairs.map(({ key, value }) => ({ key: expand(key), value: expand(value) }))
+  state.config.Labels = { ...state.config.Labels, ...Object.fromEntries(pairs.map(({ key, value }) => [key, value])) }
+  state.commit(`LABEL${pairsText(pairs)}`, false)
+}
+
+function applyArg(state: StageState, instruction: ArgInstruction, scope: InstructionScope): void {
+  const texts: string[] = []
+  for (const { key, value: fallback } of instruction.args) {
+    scope.declare(key)
+    // --build-arg, else this line's default, else the global value.
+    let value = scope.buildArgs.get(key)
+    if (value === undefined)
+      value = fallback === undefined ? scope.globalArgs.get(key) : state.expand(fallback, scope.words)
+    if (value !== undefined && !builderOnlyArguments.has(key)) state.setBuildEnv(key, value)
+    state.args.push({ key, value })
+    texts.push(value === undefined ? key : `${key}=${value}`)
+  }
+  state.commit(`ARG ${texts.join(' ')}`, false)
+}
+
+function applyHealthcheck(state: StageState, instruction: HealthcheckInstruction): void {
+  const { test, interval, timeout, startPeriod, startInterval, retries } = instruction
+  state.config.Healthcheck = {
+    Test: [...test],
+    ...(interval ? { Interval: interval } : {}),
+    ...(timeout ? { Timeout: timeout } : {}),
+    ...(startPeriod ? { StartPeriod: startPeriod } : {}),
+    ...(startInterval ? { StartInterval: startInterval } : {}),
+    ...(retries ? { Retries: retries } : {}),
+  }
+  state.commit(`HEALTHCHECK ${formatHealthcheck(state.config.Healthcheck)}`, false)
+}

@@ -1,0 +1,68 @@
+import { resolvePath } from '../../layers/layer-tree.ts'
+import type { Tree, TreeEntry } from '../../layers/tree.ts'
+import { tryLstat } from '../../linux/file-status.ts'
+import { open, openFlags, close, AT_FDCWD } from '../../linux/files.ts'
+import { changeModeAt, changeOwnerAt, makeDirectories, setTimesAt } from '../../linux/names.ts'
+import { setXattr } from '../../linux/xattrs.ts'
+import { childPath, parentPath } from '../paths.ts'
+
+/** Mounts on these are on files; all others of a container's own are on directories. */
+const files = new Set(['/etc/resolv.conf', '/etc/hosts', '/etc/hostname'])
+
+/**
+ * Makes a directory to stack on top of the image's layers that holds the places to mount on which the image lacks, so
+ * that the runtime makes none in the step's own layer and nothing of them remains. Directories above them look as they
+ * do in the image. Gives undefined where the image has all of them.
+ *
+ * @param fileTargets - targets besides the standard ones that a file is mounted on
+ */
+export function mountPoints(
+  tree: Tree,
+  targets: readonly string[],
+  directory: string,
+  fileTargets: ReadonlySet<string> = new Set(),
+): string | undefined {
+  const made: { path: string; like: TreeEntry | undefined }[] = []
+  for (const target of targets) {
+    // Below /dev, /proc and /sys the runtime makes what it needs in the file systems it mounts there.
+    if (/^\/(dev|proc|sys)\/./.test(target)) continue
+    const path = resolvePath(tree, target, { followLast: true })
+    if (path === '/' || tree.lookup(path) !== undefined) continue
+    makeDirectories(directory)
+    copyParents(tree, parentPath(path), directory, made)
+    const host = directory + path
+    if (tryLstat(host) !== undefined) continue
+    if (files.has(target) || fileTargets.has(target)) close(open(host, openFlags.O_WRONLY | openFlags.O_CREAT, 0o644))
+    else makeDirectories(host)
+    made.push({ path, like: undefined })
+  }
+  if (made.length === 0) return undefined
+  const root = tree.lookup('/')
+  if (root !== undefined) made.push({ path: '', like: root })
+  // Times last, deepest first: making an entry changes its directory's.
+  for (const { path, like } of made.reverse()) dress(directory + path, like)
+  return directory
+}
+
+function copyParents(
+  tree: Tree,
+  path: string,
+  directory: string,
+  made: { path: string; like: TreeEntry | undefined }[],
+): void {
+  let current = '/'
+  for (const part of path.split('/').filter((element) => element !== '')) {
+    current = childPath(current, part)
+    if (tryLstat(directory + current) !== undefined) continue
+    makeDirectories(directory + current)
+    made.push({ path: current, like: tree.lookup(current) })
+  }
+}
+
+function dress(path: string, like: TreeEntry | undefined): void {
+  if (like === undefined) return
+  changeOwnerAt(AT_FDCWD, path, like.uid, like.gid)
+  changeModeAt(AT_FDCWD, path, like.mode)
+  for (const [name, value] of like.xattrs) setXattr(path, name, value)
+  setTimesAt(AT_FDCWD, path, like.mtimeSeconds, like.mtimeNanoseconds)
+}

@@ -1,0 +1,194 @@
+import type { Lease } from '../../content/leases.ts'
+import type { Store } from '../../content/store.ts'
+import { CairnError } from '../../errors/error.ts'
+import { packChanges, type ChangesOptions } from '../../layers/changes.ts'
+import type { WrittenLayer } from '../../layers/layer-writer.ts'
+import type { Tree } from '../../layers/tree.ts'
+import { enterPrivateMounts } from '../../linux/mount-namespace.ts'
+import { unmount } from '../../linux/mounts.ts'
+import { makeDirectories } from '../../linux/names.ts'
+import { mountOverlay } from '../../linux/overlay.ts'
+import { removeTree } from '../../linux/remove-tree.ts'
+import { writeTextFile } from '../../linux/text-file.ts'
+import { hostsFile, resolverConfig } from '../../runtime/network-files.ts'
+import { run } from '../../runtime/run.ts'
+import { type ContainerMount, containerSpec } from '../../runtime/spec.ts'
+import { resolveUser } from '../../runtime/user.ts'
+import type { ByteSource } from '../../streams/source.ts'
+import type { Snapshots, WritableSnapshot } from '../../snapshots/snapshots.ts'
+import { accountFiles } from '../account-files.ts'
+import { adoptLayer } from '../adopt-layer.ts'
+import type { SecretSource } from '../build-secrets.ts'
+import type { BuildContext } from '../context.ts'
+import type { Op, RunOp } from '../graph.ts'
+import { directoryLayer, type Filesystem, type Layer, type PackedLayer } from '../layer.ts'
+import type { StepLog } from '../solve.ts'
+import { mountPoints } from './mount-points.ts'
+import { RunMounts } from './run-mounts.ts'
+
+/** Turns what an overlay's upper directory holds into a layer's tar; on another thread where there is one. */
+export type PackChanges = (upper: string, target: string, options: ChangesOptions) => Promise<WrittenLayer>
+
+/** What the user asked for about every RUN step of a build. */
+export interface RunSettings {
+  readonly extraHosts: readonly { readonly name: string; readonly address: string }[]
+  readonly secrets: ReadonlyMap<string, SecretSource>
+  /** Bytes of /dev/shm. */
+  readonly shmSize: number | undefined
+  readonly packChanges?: PackChanges
+}
+
+export interface RunEnvironment {
+  readonly store: Store
+  readonly lease: Lease
+  readonly snapshots: Snapshots
+  readonly context: BuildContext
+  readonly epoch: number | undefined
+  readonly run: RunSettings
+  readonly signal: AbortSignal
+  readonly parent: Filesystem
+  readonly sources: ReadonlyMap<Op, Filesystem>
+  readonly log: StepLog
+}
+
+/** The name that the machine has in a RUN step, BuildKit's. */
+const hostname = 'buildkitsandbox'
+
+/**
+ * Runs a RUN step in a container on an overlay of the layers below. What it changed becomes the layer's directory at
+ * once; its tar is written while the build goes on. Throws STEP_FAILED with the command and its exit code, CANCELED.
+ */
+export async function runStep(op: RunOp, environment: RunEnvironment): Promise<Layer> {
+  const { snapshots, parent, signal } = environment
+  const tree = await snapshots.tree(parent)
+  const lowers = await snapshots.directories(parent, signal)
+  signal.throwIfAborted()
+  const snapshot = snapshots.prepare()
+  try {
+    await runContainer(op, environment, snapshot, tree, lowers)
+  } catch (error) {
+    snapshots.discard(snapshot)
+    throw error
+  }
+  return directoryLayer(snapshot.upper, pack(environment, snapshot, tree))
+}
+
+async function runContainer(
+  op: RunOp,
+  environment: RunEnvironment,
+  snapshot: WritableSnapshot,
+  tree: Tree,
+  lowers: readonly string[],
+): Promise<void> {
+  const { store, signal, log } = environment
+  const bundle = store.session.temporaryPath('run')
+  makeDirectories(bundle, 0o700)
+  enterPrivateMounts()
+  const mounts = new RunMounts(op, environment, bundle)
+  let mounted = false
+  try {
+    await mounts.open()
+    const spec = stepSpec(op, environment, snapshot, tree, bundle, mounts)
+    const points = mountPoints(
+      tree,
+      spec.mounts.map(({ destination }) => destination),
+      `${bundle}/points`,
+      mounts.fileTargets,
+    )
+    mountOverlay({
+      lowers: points === undefined ? lowers : [points, ...lowers],
+      upper: snapshot.upper,
+      work: snapshot.work,
+      target: snapshot.merged,
+      nodev: true,
+    })
+    mounted = true
+    const container = run({
+      id: snapshot.id,
+      spec,
+      bundle,
+      stateDirectory: store.path('builds', 'run'),
+      stdin: 'none',
+      stdout: 'pipe',
+      stderr: 'pipe',
+      signal,
+    })
+    const [status] = await Promise.all([
+      container.exited,
+      forward(container.stdout, (data) => log.write(1, data)),
+      forward(container.stderr, (data) => log.write(2, data)),
+    ])
+    if (status !== 0) throw failed(op, status)
+  } catch (error) {
+    // What the shell of an image without one says is a failed step like any other.
+    if (error instanceof CairnError && (error.exitCode === 127 || error.exitCode === 126))
+      throw new CairnError('STEP_FAILED', `${failed(op, error.exitCode).message}: ${error.message}`, { cause: error })
+    throw error
+  } finally {
+    if (mounted) unmount(snapshot.merged, { lazy: true })
+    mounts.close()
+    removeTree(bundle)
+  }
+}
+
+function failed(op: RunOp, status: number): CairnError {
+  return new CairnError(
+    'STEP_FAILED',
+    `process ${JSON.stringify(op.args.join(' '))} did not complete successfully: exit code: ${status}`,
+  )
+}
+
+async function forward(source: ByteSource | undefined, write: (data: Uint8Array) => void): Promise<void> {
+  if (source === undefined) return
+  for await (const chunk of source) write(chunk.slice())
+}
+
+function stepSpec(
+  op: RunOp,
+  { run: settings }: RunEnvironment,
+  snapshot: WritableSnapshot,
+  tree: Tree,
+  bundle: string,
+  mounts: RunMounts,
+): ReturnType<typeof containerSpec> {
+  const user = resolveUser(op.user, accountFiles(tree))
+  const hostNetwork = op.network !== 'none'
+  const files = { resolvConf: `${bundle}/resolv.conf`, hosts: `${bundle}/hosts` }
+  writeTextFile(files.resolvConf, resolverConfig({ hostNetwork }), 0o644)
+  writeTextFile(files.hosts, hostsFile({ hostname, extraHosts: settings.extraHosts }), 0o644)
+  const scriptMounts: ContainerMount[] = []
+  if (op.script !== undefined) {
+    makeDirectories(`${bundle}/pipes`)
+    writeTextFile(`${bundle}/pipes/${op.script.name}`, op.script.content, 0o755)
+    scriptMounts.push({ type: 'bind', source: `${bundle}/pipes`, target: '/dev/pipes', readonly: true })
+  }
+  return containerSpec({
+    rootfs: snapshot.merged,
+    args: op.args,
+    env: [...new Map([...op.proxyEnv, ...op.env, ...mounts.env])].map(([key, value]) => `${key}=${value}`),
+    cwd: op.cwd,
+    user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids },
+    home: user.home,
+    hostname,
+    network: hostNetwork ? 'host' : 'none',
+    networkFiles: files,
+    mounts: [...mounts.mounts, ...scriptMounts],
+    ...(settings.shmSize === undefined ? {} : { shmSize: settings.shmSize }),
+  })
+}
+
+/** Writes the layer's tar from the changes, beside whatever goes on. */
+async function pack(
+  { store, lease, snapshots, epoch, run: settings }: RunEnvironment,
+  snapshot: WritableSnapshot,
+  lower: Tree,
+): Promise<PackedLayer> {
+  const target = store.session.temporaryPath('layer')
+  const written =
+    settings.packChanges === undefined
+      ? packChanges(snapshot.upper, target, { epoch, lower })
+      : await settings.packChanges(snapshot.upper, target, { epoch })
+  const packed = await adoptLayer(store, lease, target, written)
+  snapshots.finish(snapshot, packed.diffId, packed.size)
+  return packed
+}

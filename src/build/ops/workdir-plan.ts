@@ -1,0 +1,36 @@
+import { CairnError } from '../../errors/error.ts'
+import type { SourceRange, WorkdirInstruction } from '../../dockerfile/instruction.ts'
+import { cleanPath, joinPath } from '../paths.ts'
+import type { StagePlanner } from '../plan.ts'
+import { upperCaseCommand } from '../step-title.ts'
+
+/** Adds the op of a WORKDIR instruction; `WORKDIR /` needs none. */
+export function planWorkdir(
+  planner: StagePlanner,
+  instruction: WorkdirInstruction,
+  onbuild: boolean,
+  range: SourceRange,
+): void {
+  const { state } = planner
+  const written = state.expand(instruction.path, planner.words)
+  if (written === '') throw new CairnError('STEP_INVALID', 'cannot normalize nothing')
+  const path = cleanPath(joinPath(state.config.WorkingDir ?? '/', written))
+  state.config.WorkingDir = path
+  if (path !== '/') {
+    const text = upperCaseCommand(`WORKDIR ${written}`)
+    planner.add({
+      kind: 'workdir',
+      ...planner.nextOp(),
+      title: planner.title(text, onbuild),
+      text,
+      stage: planner.node.title,
+      range,
+      parent: state.tip,
+      platform: state.platform,
+      ignoreCache: planner.ignoreCache,
+      path,
+      user: state.config.User ?? '',
+    })
+  }
+  state.commit(`WORKDIR ${path}`, path !== '/')
+}

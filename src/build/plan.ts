@@ -1,0 +1,303 @@
+import { renderStepTitle } from './step-title.ts'
+import { CairnError } from '../errors/error.ts'
+import type { Dockerfile, Instruction, SourceRange } from '../dockerfile/instruction.ts'
+import { withSuggestion } from '../dockerfile/suggest.ts'
+import { type WordOptions, expandWord } from '../dockerfile/words.ts'
+import type { ImageConfig } from '../oci/config.ts'
+import { formatPlatform, normalizePlatform, type Platform } from '../oci/platform.ts'
+import type { BaseImage, BuildPlan, Op, PlanWarning } from './graph.ts'
+import { applyMetadata, type InstructionScope } from './ops/metadata.ts'
+import { planCopy } from './ops/copy-plan.ts'
+import { planRun } from './ops/run-plan.ts'
+import { planWorkdir } from './ops/workdir-plan.ts'
+import { isBuilderArgument, platformArguments, proxyEnvironment } from './platform-args.ts'
+import { linkStages, reachableStages, type StageNode } from './stages.ts'
+import { StageState } from './stage-state.ts'
+import { atRange, locate } from './step-error.ts'
+
+export interface PlanOptions {
+  readonly dockerfile: Dockerfile
+  /** Stage name or number; the last stage where undefined. */
+  readonly target: string | undefined
+  /** `--build-arg`s that have a value. */
+  readonly buildArgs: ReadonlyMap<string, string>
+  readonly labels: ReadonlyMap<string, string>
+  /** The platform to build for; undefined lets the base image decide, as docker does. */
+  readonly platform: Platform | undefined
+  readonly buildPlatform: Platform
+  readonly network: 'default' | 'none' | 'host'
+  /** Entitlements given with `--allow`. */
+  readonly allow: ReadonlySet<string>
+  readonly noCache: boolean
+  /** Lower-case stage names whose steps are never taken from the cache. */
+  readonly noCacheFilter: ReadonlySet<string>
+  /** Finds a base image; called once for each distinct name and platform, concurrently. */
+  readonly resolveImage: (reference: string, platform: Platform) => Promise<BaseImage>
+}
+
+/** What planning one stage's instructions needs besides the stage. */
+export interface StagePlanner extends InstructionScope {
+  readonly options: PlanOptions
+  readonly node: StageNode
+  readonly state: StageState
+  readonly proxyEnv: ReadonlyMap<string, string>
+  readonly ignoreCache: boolean
+  /** The title of the stage's next step. */
+  readonly title: (text: string, onbuild: boolean) => string
+  /** Number and position for the next op. */
+  readonly nextOp: () => { readonly id: number; readonly ordinal: number }
+  /** Adds the op and makes it the tip of the stage. */
+  readonly add: (op: Op) => void
+}
+
+/**
+ * Turns a Dockerfile into the graph of ops that the target needs: stages are linked, base images resolved, ONBUILD
+ * triggers unfolded, variables expanded. Stages the target does not reach cost nothing.
+ *
+ * Throws DockerfileError with the line for whatever is wrong, STAGE_UNKNOWN for an unknown target.
+ */
+export async function planBuild(options: PlanOptions): Promise<BuildPlan> {
+  const { dockerfile, buildArgs, buildPlatform } = options
+  const targetPlatform = options.platform ?? buildPlatform
+  const words: WordOptions = { escape: dockerfile.escape }
+  const lastStage = dockerfile.stages.at(-1)
+  const targetName = (options.target ?? lastStage?.from.name ?? '').toLowerCase()
+  const globalArgs = evaluateGlobalArgs(
+    options,
+    platformArguments(buildPlatform, targetPlatform, targetName === '' ? 'default' : targetName),
+    words,
+  )
+  const epoch = parseEpoch(buildArgs.get('SOURCE_DATE_EPOCH') ?? globalArgs.get('SOURCE_DATE_EPOCH'))
+
+  const nodes = linkStages(dockerfile, globalArgs, words)
+  const target = findTarget(nodes, options.target)
+  const reachable = await resolveReachable(nodes, target, options, targetPlatform)
+
+  const declared = new Set<string>(dockerfile.metaArgs.flatMap(({ args }) => args.map(({ key }) => key)))
+  const ops: Op[] = []
+  const proxyEnv = proxyEnvironment(buildArgs)
+  const warnings: PlanWarning[] = []
+  for (const node of nodes) {
+    if (!reachable.has(node)) continue
+    planStage(node, { options, ops, words, globalArgs, declared, proxyEnv, targetPlatform })
+  }
+
+  const unused = [...buildArgs.keys()].filter(
+    (name) => !declared.has(name) && !globalArgs.has(name) && !isBuilderArgument(name),
+  )
+  if (unused.length > 0)
+    warnings.push({
+      rule: undefined,
+      message: `One or more build-args [${unused.join(' ')}] were not consumed`,
+      range: undefined,
+    })
+
+  const state = target.state
+  if (state === undefined) throw new Error('the target stage was not planned')
+  return {
+    ops,
+    target: state.tip,
+    config: resultConfig(state, options, targetPlatform),
+    inheritedHistory: state.inheritedHistory,
+    platform: options.platform ?? state.platform,
+    epoch,
+    warnings,
+  }
+}
+
+function evaluateGlobalArgs(
+  options: PlanOptions,
+  defaults: Map<string, string>,
+  words: WordOptions,
+): Map<string, string> {
+  const values = new Map<string, string>()
+  for (const [key, value] of defaults) values.set(key, options.buildArgs.get(key) ?? value)
+  for (const instruction of options.dockerfile.metaArgs) {
+    for (const { key, value: fallback } of instruction.args) {
+      let value = options.buildArgs.get(key)
+      if (value === undefined && fallback !== undefined)
+        value = locate(options.dockerfile, instruction.range, () =>
+          expandWord(fallback, (name) => values.get(name), words),
+        )
+      // An ARG without a value is still declared: it hides no platform argument but is known in stages.
+      if (value !== undefined) values.set(key, value)
+    }
+  }
+  return values
+}
+
+/** SOURCE_DATE_EPOCH as whole seconds; empty counts as not given. Throws USAGE for anything but a whole number. */
+export function parseEpoch(text: string | undefined): number | undefined {
+  if (text === undefined || text === '') return undefined
+  if (!/^\d{1,15}$/.test(text))
+    throw new CairnError('USAGE', `invalid SOURCE_DATE_EPOCH: ${JSON.stringify(text)}`, {
+      exitCode: 1,
+      hint: 'Give seconds since 1970, for example SOURCE_DATE_EPOCH=$(git log -1 --format=%ct).',
+    })
+  return Number(text)
+}
+
+function findTarget(nodes: readonly StageNode[], target: string | undefined): StageNode {
+  const stages = nodes.filter((node) => node.declared)
+  if (target === undefined) {
+    const last = stages.at(-1)
+    if (last === undefined) throw new CairnError('DOCKERFILE_INVALID', 'dockerfile contains no stages to build')
+    return last
+  }
+  const wanted = target.toLowerCase()
+  const byName = stages.findLast((node) => node.name === wanted)
+  const byIndex = /^\d+$/.test(target) ? stages[Number(target)] : undefined
+  const found = byName ?? byIndex
+  if (found !== undefined) return found
+  const names = stages.map((node) => node.name).filter((name) => name !== undefined)
+  throw new CairnError(
+    'STAGE_UNKNOWN',
+    withSuggestion(`target stage ${JSON.stringify(target)} could not be found`, wanted, names),
+    {
+      hint: names.length === 0 ? 'No stage of this Dockerfile has a name.' : `Its stages are: ${names.join(', ')}.`,
+    },
+  )
+}
+
+/** Resolves the base images of the stages the target needs, until ONBUILD triggers bring no new ones. */
+async function resolveReachable(
+  nodes: StageNode[],
+  target: StageNode,
+  options: PlanOptions,
+  targetPlatform: Platform,
+): Promise<Set<StageNode>> {
+  const resolved = new Map<string, Promise<BaseImage>>()
+  for (;;) {
+    const reachable = reachableStages(options.dockerfile, target)
+    const pending = [...reachable].filter(
+      (node) => node.base === undefined && node.image === undefined && node.baseName !== 'scratch',
+    )
+    await Promise.all(
+      pending.map(async (node) => {
+        const platform = node.platform ?? targetPlatform
+        const key = `${node.baseName} ${formatPlatform(platform)}`
+        let image = resolved.get(key)
+        if (image === undefined) resolved.set(key, (image = options.resolveImage(node.baseName, platform)))
+        try {
+          node.image = await image
+        } catch (error) {
+          throw atRange(error, options.dockerfile, node.range)
+        }
+      }),
+    )
+    const grew = nodes.map((node) => reachable.has(node) && node.unfoldTriggers(nodes)).some(Boolean)
+    if (!grew) return reachable
+  }
+}
+
+interface StageScope {
+  readonly options: PlanOptions
+  readonly ops: Op[]
+  readonly words: WordOptions
+  readonly globalArgs: ReadonlyMap<string, string>
+  readonly declared: Set<string>
+  readonly proxyEnv: ReadonlyMap<string, string>
+  readonly targetPlatform: Platform
+}
+
+function planStage(node: StageNode, scope: StageScope): void {
+  const { options, ops, targetPlatform } = scope
+  const platform = node.platform ?? targetPlatform
+  const total = node.stepCount()
+  let step = 0
+  let ordinal = 0
+  const title = (text: string, onbuild: boolean): string => {
+    if (total === 0) return text
+    step += 1
+    return renderStepTitle({ stage: node.title, step, total, onbuild, text })
+  }
+  const nextOp = (): { id: number; ordinal: number } => ({ id: ops.length, ordinal: ordinal++ })
+  const ignoreCache = options.noCache || (node.name !== undefined && options.noCacheFilter.has(node.name))
+
+  const state = startStage(node, platform, () => {
+    const image = node.image
+    if (image === undefined) return undefined
+    if ((image.config.rootfs?.diff_ids ?? []).length === 0) return undefined
+    const text = `FROM ${image.name}@${image.digest}`
+    const base: Op = {
+      kind: 'base',
+      ...nextOp(),
+      title: title(text, false),
+      text: `FROM ${node.baseName}`,
+      stage: node.title,
+      range: node.range,
+      parent: undefined,
+      platform,
+      ignoreCache: false,
+      image,
+    }
+    ops.push(base)
+    return base
+  })
+  node.state = state
+
+  const planner: StagePlanner = {
+    options,
+    node,
+    state,
+    words: scope.words,
+    buildArgs: options.buildArgs,
+    globalArgs: scope.globalArgs,
+    declare: (name) => scope.declared.add(name),
+    proxyEnv: scope.proxyEnv,
+    ignoreCache,
+    title,
+    nextOp,
+    add: (op) => {
+      ops.push(op)
+      state.tip = op
+    },
+  }
+  for (const { instruction, onbuild, range } of node.instructions)
+    locate(options.dockerfile, range, () => planInstruction(planner, instruction, onbuild, range))
+}
+
+function startStage(node: StageNode, platform: Platform, addBase: () => Op | undefined): StageState {
+  if (node.base?.state !== undefined) return StageState.fromStage(node.base.state)
+  if (node.image === undefined) return StageState.scratch(platform)
+  return StageState.fromImage(node.image.config, node.image.platform, addBase())
+}
+
+function planInstruction(planner: StagePlanner, instruction: Instruction, onbuild: boolean, range: SourceRange): void {
+  switch (instruction.kind) {
+    case 'RUN':
+      return planRun(planner, instruction, onbuild, range)
+    case 'COPY':
+    case 'ADD':
+      return planCopy(planner, instruction, onbuild, range)
+    case 'WORKDIR':
+      return planWorkdir(planner, instruction, onbuild, range)
+    default:
+      return applyMetadata(planner.state, instruction, planner)
+  }
+}
+
+function resultConfig(state: StageState, options: PlanOptions, targetPlatform: Platform): ImageConfig {
+  const { config, base, author } = state
+  if (options.labels.size > 0) config.Labels = { ...config.Labels, ...Object.fromEntries(options.labels) }
+  const platform = normalizePlatform(
+    options.platform !== undefined || base === undefined
+      ? targetPlatform
+      : {
+          os: base.os,
+          architecture: base.architecture,
+          ...(base.variant === undefined ? {} : { variant: base.variant }),
+        },
+  )
+  const { created: _created, history: _history, rootfs: _rootfs, variant: _variant, ...kept } = base ?? {}
+  return {
+    ...kept,
+    ...(author === undefined || author === '' ? {} : { author }),
+    architecture: platform.architecture,
+    os: platform.os,
+    ...(platform.variant === undefined ? {} : { variant: platform.variant }),
+    config,
+    history: state.history,
+    rootfs: { type: 'layers', diff_ids: [] },
+  }
+}

@@ -1,0 +1,55 @@
+import { type Digest, Digester } from '../oci/digest.ts'
+import type { FileDigests } from './explain.ts'
+import type { Selection } from './source-selection.ts'
+
+export interface SelectionDigest {
+  readonly digest: Digest
+  /** For explanations: path as the user knows it → `<attributes>:<content>`. */
+  readonly files: FileDigests
+}
+
+/**
+ * Digest of everything a source selected: names below the copied root, types, modes, owners, links, devices, extended
+ * attributes and bytes. Times are left out, so a touched file is no change; so is the path above the copied root.
+ */
+export function digestSelections(
+  selections: readonly Selection[],
+  fileDigest: (path: string) => Digest,
+): SelectionDigest {
+  const digester = new Digester()
+  const files = new Map<string, string>()
+  for (const selection of selections) {
+    digester.update(`${selection.directory ? 'directory' : `file ${JSON.stringify(selection.name)}`}\n`)
+    const names = new Map<string, number>()
+    for (const [index, { relative, path, entry, implied }] of selection.paths.entries()) {
+      // The root of a copied directory lends nothing but its time to the destination.
+      const attributes =
+        relative === '' && entry.type === 'directory'
+          ? 'root'
+          : `${entry.mode.toString(8)} ${entry.uid}:${entry.gid}${implied ? ' implied' : ''}`
+      let content = ''
+      if (entry.type === 'file') content = fileDigest(path)
+      else if (entry.type === 'symlink') content = entry.linkname
+      else if (entry.type !== 'directory') content = `${entry.devMajor}:${entry.devMinor}`
+      for (const [name, value] of [...entry.xattrs].sort(([a], [b]) => (a < b ? -1 : 1)))
+        content += ` ${name}=${Buffer.from(value).toString('hex')}`
+      if (entry.inode !== undefined) {
+        // Which names are one file is part of the layer; the inode's number is not.
+        content += ` link ${names.get(entry.inode) ?? index}`
+        if (!names.has(entry.inode)) names.set(entry.inode, index)
+      }
+      digester.update(
+        encoder.encode(`${JSON.stringify(relative)} ${entry.type} ${attributes} ${JSON.stringify(content)}\n`),
+      )
+      if (relative !== '' || !selection.directory)
+        files.set(path.slice(1), `${fingerprint(`${entry.type} ${attributes}`)}:${fingerprint(content)}`)
+    }
+  }
+  return { digest: digester.digest(), files }
+}
+
+const encoder = new TextEncoder()
+
+function fingerprint(text: string): string {
+  return Bun.hash.xxHash64(text).toString(36)
+}

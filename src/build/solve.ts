@@ -1,0 +1,427 @@
+import { CairnError } from '../errors/error.ts'
+import type { Dockerfile } from '../dockerfile/instruction.ts'
+import { canceled, type ProgressListener } from '../progress/events.ts'
+import { digestOf } from '../oci/digest.ts'
+import type { BuildCache, CachedResult } from './cache.ts'
+import {
+  cacheKey,
+  type CacheKey,
+  dependsOnParent,
+  type FileInput,
+  fileSources,
+  sourceByKey,
+  type SourceInput,
+  stepInputs,
+  type StepInputs,
+} from './cache-key.ts'
+import type { BuildContext } from './context.ts'
+import type { BuildHistory } from './build-history.ts'
+import type { Op } from './graph.ts'
+import { baseLayer, type Filesystem, type Layer, type PackedLayer, storedLayer } from './layer.ts'
+import { type SelectionDigest } from './selection-digest.ts'
+import { atRange } from './step-error.ts'
+
+/** What the solver needs done; the ops' own modules do it. */
+export interface StepExecutor {
+  /** Digest of what `input` selects in the build context or in a filesystem that is ready. */
+  digestSource(input: FileInput, filesystem: Filesystem | undefined): Promise<SelectionDigest>
+  /** Runs the step on `parent` and gives the layer it made. `sources` are the filesystems of the op's file sources. */
+  execute(op: Op, parent: Filesystem, sources: ReadonlyMap<Op, Filesystem>, log: StepLog): Promise<Layer>
+  /** Bytes of a base image's layer. */
+  layerSize(diffId: Layer['diffId']): number
+}
+
+/** Where a step's output goes. */
+export interface StepLog {
+  write(stream: 1 | 2, data: Uint8Array): void
+  /** Told once the step waits for another process that runs the same step. */
+  waiting(): void
+}
+
+export interface SolveOptions {
+  readonly dockerfile: Dockerfile
+  readonly context: BuildContext
+  readonly cache: BuildCache
+  readonly history: BuildHistory
+  readonly executor: StepExecutor
+  readonly progress: ProgressListener
+  readonly signal: AbortSignal
+  readonly epoch: number | undefined
+  /** Runs `work` while no other process runs the step with this key. */
+  readonly exclusively: <Result>(key: CacheKey, onWait: () => void, work: () => Promise<Result>) => Promise<Result>
+}
+
+interface StepResult {
+  readonly filesystem: Filesystem
+  /** Content identity of the filesystem; known when its layers are packed. */
+  readonly contentId: () => Promise<string>
+  /** Undefined for a step that was taken from the cache. */
+  readonly reason: string | undefined
+}
+
+interface StepKey {
+  readonly key: CacheKey
+  readonly inputs: StepInputs
+  /** Files of each source, in the order of the inputs' sources; undefined where a source is known by its key only. */
+  readonly files: readonly (SelectionDigest | undefined)[]
+}
+
+const emptyContentId = 'scratch'
+
+/**
+ * Brings the target's filesystem about: each step is looked up by key and only what is missing is run, everything that
+ * can at once. Stages that only a hit would read are not even looked at. The first failure stops all that runs.
+ */
+export class Solver {
+  readonly #options: SolveOptions
+  readonly #keys = new Map<Op, Promise<StepKey>>()
+  readonly #results = new Map<Op, Promise<StepResult>>()
+  readonly #started = new Set<Op>()
+  readonly #packing: Promise<unknown>[] = []
+  readonly #stop = new AbortController()
+  /** How many steps were looked up and how many of those were hits. */
+  readonly counts = { steps: 0, cached: 0 }
+
+  constructor(options: SolveOptions) {
+    this.#options = options
+    options.signal.addEventListener('abort', () => this.#stop.abort(options.signal.reason), { once: true })
+    if (options.signal.aborted) this.#stop.abort(options.signal.reason)
+  }
+
+  /** Aborted when the build is, or when a step failed. */
+  get signal(): AbortSignal {
+    return this.#stop.signal
+  }
+
+  /** The filesystem after `target`, its layers packed and in the cache. Throws StepError for a step that failed. */
+  async solve(ops: readonly Op[], target: Op | undefined): Promise<readonly PackedLayer[]> {
+    try {
+      const result = target === undefined ? undefined : await this.#result(target)
+      const layers = await Promise.all((result?.filesystem ?? []).map((layer) => layer.packed()))
+      await Promise.all(this.#packing)
+      for (const op of ops) this.#showUntouched(op)
+      return layers
+    } catch (error) {
+      this.#stop.abort(error)
+      // Whatever was started comes to an end before the caller cleans up.
+      await Promise.allSettled([...this.#results.values(), ...this.#packing])
+      throw error
+    }
+  }
+
+  /** Keeps what the steps were made of, so that the next build can say what changed. */
+  async remember(ops: readonly Op[]): Promise<void> {
+    this.#options.history.save(await Promise.all(ops.map(async (op) => ({ op, ...(await this.#key(op)) }))))
+  }
+
+  #key(op: Op): Promise<StepKey> {
+    let key = this.#keys.get(op)
+    if (key === undefined) this.#keys.set(op, (key = this.#computeKey(op)))
+    return key
+  }
+
+  async #computeKey(op: Op): Promise<StepKey> {
+    const { executor, epoch } = this.#options
+    const parent = op.parent === undefined ? undefined : (await this.#key(op.parent)).key
+    const sources: SourceInput[] = []
+    const files: (SelectionDigest | undefined)[] = []
+    for (const input of fileSources(op)) {
+      const label = sourceLabel(input)
+      if (input.source.from === 'context') {
+        const selected = await this.#failingAt(op, () => executor.digestSource(input, undefined))
+        sources.push({ label, digest: selected.digest })
+        files.push(selected)
+      } else {
+        const source = input.source.op === undefined ? undefined : (await this.#key(input.source.op)).key
+        sources.push({ label, digest: sourceByKey(source, input.pattern) })
+        files.push(undefined)
+      }
+    }
+    const inputs = stepInputs(op, { parent, sources, epoch })
+    return { key: cacheKey(inputs), inputs, files }
+  }
+
+  #result(op: Op): Promise<StepResult> {
+    let result = this.#results.get(op)
+    if (result === undefined) this.#results.set(op, (result = this.#find(op)))
+    return result
+  }
+
+  async #find(op: Op): Promise<StepResult> {
+    this.counts.steps += 1
+    this.#stop.signal.throwIfAborted()
+    if (op.kind === 'base') return this.#base(op)
+    const { key, inputs } = await this.#key(op)
+    const hit = op.ignoreCache ? undefined : this.#options.cache.get(key)
+    if (hit !== undefined) {
+      const result = await this.#hit(op, hit)
+      if (result !== undefined) return result
+    }
+    const [parent, sources] = await this.#dependencies(op)
+    const byContent = await this.#contentKey(op, inputs, parent, sources)
+    if (!op.ignoreCache && byContent !== undefined) {
+      const found = this.#options.cache.get(byContent.key)
+      const result = found === undefined ? undefined : await this.#hit(op, found)
+      if (found !== undefined && result !== undefined) {
+        this.#options.cache.put([key], found, inputs)
+        return result
+      }
+    }
+    return await this.#run(op, parent, sources, byContent)
+  }
+
+  async #base(op: Extract<Op, { kind: 'base' }>): Promise<StepResult> {
+    const { executor, progress } = this.#options
+    const now = Date.now()
+    progress({ type: 'vertex', id: vertexId(op), name: op.title, started: now, completed: now, cached: false })
+    this.#started.add(op)
+    const filesystem = op.image.config.rootfs.diff_ids.map((diffId) => baseLayer(diffId, executor.layerSize(diffId)))
+    const { key } = await this.#key(op)
+    return { filesystem, contentId: () => Promise.resolve(key), reason: undefined }
+  }
+
+  /**
+   * A step taken from the cache. The steps below are needed for their layers; where one of them had to be run again
+   * and came out otherwise than the layer was made on, there is no hit. Steps that files come from are not looked at.
+   */
+  async #hit(op: Op, hit: CachedResult): Promise<StepResult | undefined> {
+    const parent = op.parent === undefined ? undefined : await this.#result(op.parent)
+    const onItsOwn = op.kind === 'copy' && !dependsOnParent(op)
+    if (parent?.reason !== undefined && !onItsOwn && (await parent.contentId()) !== hit.parentContentId)
+      return undefined
+    this.counts.cached += 1
+    this.#started.add(op)
+    const now = Date.now()
+    this.#options.progress({
+      type: 'vertex',
+      id: vertexId(op),
+      name: op.title,
+      started: now,
+      completed: now,
+      cached: true,
+    })
+    return {
+      filesystem: [...(parent?.filesystem ?? []), storedLayer(hit.layer)],
+      contentId: () => Promise.resolve(hit.contentId),
+      reason: undefined,
+    }
+  }
+
+  async #dependencies(op: Op): Promise<[StepResult | undefined, ReadonlyMap<Op, StepResult>]> {
+    const needed = new Set(
+      fileSources(op).flatMap(({ source }) => (source.from === 'op' && source.op !== undefined ? [source.op] : [])),
+    )
+    if (op.kind === 'run')
+      for (const mount of op.mounts)
+        if (mount.type === 'cache' && mount.source?.from === 'op' && mount.source.op !== undefined)
+          needed.add(mount.source.op)
+    const [parent, ...sources] = await Promise.all([
+      op.parent === undefined ? Promise.resolve(undefined) : this.#result(op.parent),
+      ...[...needed].map(async (source) => [source, await this.#result(source)] as const),
+    ])
+    return [parent, new Map(sources)]
+  }
+
+  /**
+   * The step's key by the content of what it starts from and reads, where that can still find a result: the same
+   * instruction must have run before. Files of other stages are read for it, a layer being packed is waited for.
+   */
+  async #contentKey(
+    op: Op,
+    inputs: StepInputs,
+    parent: StepResult | undefined,
+    sources: ReadonlyMap<Op, StepResult>,
+  ): Promise<StepKey | undefined> {
+    const inputFiles = fileSources(op)
+    const readsOps = inputFiles.some(({ source }) => source.from === 'op')
+    if (!readsOps && !this.#options.cache.hasDefinition(inputs)) return undefined
+    const files: (SelectionDigest | undefined)[] = []
+    const digests: SourceInput[] = []
+    for (const [index, input] of inputFiles.entries()) {
+      const known = inputs.sources?.[index]
+      if (input.source.from === 'context' && known !== undefined) {
+        digests.push(known)
+        files.push(undefined)
+        continue
+      }
+      const filesystem =
+        input.source.from === 'op' && input.source.op !== undefined ? sources.get(input.source.op)?.filesystem : []
+      const selected = await this.#failingAt(op, () => this.#options.executor.digestSource(input, filesystem))
+      files.push(selected)
+      digests.push({ label: sourceLabel(input), digest: selected.digest })
+    }
+    const contentInputs: StepInputs = {
+      ...inputs,
+      ...(op.kind === 'copy' && !dependsOnParent(op)
+        ? {}
+        : {
+            parent: `content ${parent === undefined ? emptyContentId : await this.#contentIdIfUseful(op, inputs, parent)}`,
+          }),
+      sources: digests,
+    }
+    return { key: cacheKey(contentInputs), inputs: contentInputs, files }
+  }
+
+  /** Content identity of the step below; a layer still being packed is only waited for when that may spare the step. */
+  async #contentIdIfUseful(op: Op, inputs: StepInputs, parent: StepResult): Promise<string> {
+    return op.ignoreCache || !this.#options.cache.hasDefinition(inputs) ? 'not needed' : await parent.contentId()
+  }
+
+  async #run(
+    op: Op,
+    parent: StepResult | undefined,
+    sources: ReadonlyMap<Op, StepResult>,
+    byContent: StepKey | undefined,
+  ): Promise<StepResult> {
+    const { cache, executor, history, exclusively, progress } = this.#options
+    const { key, inputs, files } = await this.#key(op)
+    const reason = history.explain(op, {
+      key,
+      inputs: byContent === undefined ? inputs : { ...inputs, sources: byContent.inputs.sources ?? [] },
+      files: files.map((known, index) => known ?? byContent?.files[index]),
+      forced: op.ignoreCache ? 'no-cache' : cache.wasPruned(key) ? 'pruned' : undefined,
+      belowReason: parent?.reason,
+      source: [...sources].flatMap(([source, result]) => (result.reason === undefined ? [] : [source]))[0],
+    })
+    const id = vertexId(op)
+    const started = Date.now()
+    progress({ type: 'vertex', id, name: op.title, started, reason })
+    this.#started.add(op)
+    const tail = new LogTail()
+    const log: StepLog = {
+      write: (stream, data) => {
+        tail.write(data)
+        progress({ type: 'log', vertex: id, stream, data, timestamp: Date.now() })
+      },
+      waiting: () =>
+        progress({
+          type: 'log',
+          vertex: id,
+          stream: 2,
+          data: new TextEncoder().encode('waiting for another cairn process that runs this step\n'),
+          timestamp: Date.now(),
+        }),
+    }
+    try {
+      this.#stop.signal.throwIfAborted()
+      return await exclusively(key, log.waiting, async () => {
+        // The process that was waited for may have done the work.
+        const done = op.ignoreCache ? undefined : cache.get(key)
+        const filesystem = parent?.filesystem ?? []
+        if (done !== undefined) {
+          progress({ type: 'vertex', id, name: op.title, started, completed: Date.now(), cached: true })
+          return {
+            filesystem: [...filesystem, storedLayer(done.layer)],
+            contentId: () => Promise.resolve(done.contentId),
+            reason,
+          }
+        }
+        const sourceFiles = new Map([...sources].map(([source, result]) => [source, result.filesystem]))
+        const layer = await executor.execute(op, filesystem, sourceFiles, log)
+        const contentId = this.#record(op, layer, parent, byContent)
+        progress({ type: 'vertex', id, name: op.title, started, completed: Date.now(), reason })
+        return { filesystem: [...filesystem, layer], contentId: () => contentId, reason }
+      })
+    } catch (error) {
+      const stopped = this.#stop.signal.aborted
+      const message = stopped ? canceled : error instanceof Error ? error.message : String(error)
+      progress({ type: 'vertex', id, name: op.title, started, completed: Date.now(), error: message })
+      if (stopped)
+        throw this.#stop.signal.reason instanceof Error
+          ? this.#stop.signal.reason
+          : new CairnError('CANCELED', 'canceled')
+      const located = atRange(error, this.#options.dockerfile, op.range, { title: op.title, logTail: tail.lines() })
+      this.#stop.abort(located)
+      throw located
+    }
+  }
+
+  /** Keeps the result once the layer is packed; gives the content identity then. */
+  #record(op: Op, layer: Layer, parent: StepResult | undefined, byContent: StepKey | undefined): Promise<string> {
+    const contentId = (async () => {
+      const [packed, below, { key, inputs }] = await Promise.all([
+        layer.packed(),
+        parent === undefined ? emptyContentId : parent.contentId(),
+        this.#key(op),
+      ])
+      const id = digestOf(`${below} ${packed.contentDigest}`)
+      const keys = [key]
+      const content: StepInputs = {
+        ...inputs,
+        ...(inputs.parent === undefined ? {} : { parent: `content ${below}` }),
+        sources: byContent?.inputs.sources ?? inputs.sources ?? [],
+      }
+      // Without byContent the sources are all from the context, whose digests are by content anyway.
+      keys.push(cacheKey(content))
+      this.#options.cache.put(keys, { layer: packed, contentId: id, parentContentId: below }, inputs)
+      return id
+    })()
+    contentId.catch(() => undefined)
+    this.#packing.push(contentId)
+    return contentId
+  }
+
+  /** Steps that nobody had to look at, since a later step was a hit: shown as cached like that one. */
+  #showUntouched(op: Op): void {
+    if (this.#started.has(op)) return
+    this.counts.steps += 1
+    this.counts.cached += 1
+    const now = Date.now()
+    this.#options.progress({
+      type: 'vertex',
+      id: vertexId(op),
+      name: op.title,
+      started: now,
+      completed: now,
+      cached: true,
+    })
+  }
+
+  async #failingAt<Result>(op: Op, action: () => Promise<Result>): Promise<Result> {
+    try {
+      return await action()
+    } catch (error) {
+      const located = atRange(error, this.#options.dockerfile, op.range, { title: op.title, logTail: [] })
+      const now = Date.now()
+      if (!this.#stop.signal.aborted)
+        this.#options.progress({
+          type: 'vertex',
+          id: vertexId(op),
+          name: op.title,
+          started: now,
+          completed: now,
+          error: located.message,
+        })
+      this.#stop.abort(located)
+      throw located
+    }
+  }
+}
+
+/** Name of an op among the events of one build. */
+export function vertexId(op: Op): string {
+  return `op-${op.id}`
+}
+
+function sourceLabel({ source, pattern }: FileInput): string {
+  return source.from === 'context' ? pattern : `${pattern} from ${source.label}`
+}
+
+/** The last lines a step wrote, for the report of its failure. */
+class LogTail {
+  static readonly #limit = 32 * 1024
+  #text = ''
+  readonly #decoder = new TextDecoder()
+
+  write(data: Uint8Array): void {
+    this.#text = (this.#text + this.#decoder.decode(data, { stream: true })).slice(-LogTail.#limit)
+  }
+
+  lines(): string[] {
+    return this.#text
+      .trimEnd()
+      .split('\n')
+      .slice(-20)
+      .filter((line, _index, all) => all.length > 1 || line !== '')
+  }
+}

@@ -1,0 +1,179 @@
+import { CairnError } from '../errors/error.ts'
+import { IgnoreMatcher, type ParentMatch } from '../dockerfile/ignore.ts'
+import { matchPath } from '../dockerfile/path-match.ts'
+import { resolvePath } from '../layers/layer-tree.ts'
+import type { Tree, TreeEntry } from '../layers/tree.ts'
+import { baseName, childPath, cleanPath } from './paths.ts'
+
+/** One path to copy. */
+export interface SelectedPath {
+  /** Below the copied root, without a leading slash; '' for the root itself. */
+  readonly relative: string
+  /** In the source tree. */
+  readonly path: string
+  readonly entry: TreeEntry
+  /** True for a directory that is made only because something below it was included. */
+  readonly implied: boolean
+}
+
+/** What one source of a COPY came to: a file, or a directory with what is below it. */
+export interface Selection {
+  /** Last element of the path that matched, which a file keeps in a destination directory. */
+  readonly name: string
+  readonly directory: boolean
+  /** The root first, parents before their children, siblings in order. */
+  readonly paths: readonly SelectedPath[]
+}
+
+export interface SelectionOptions {
+  readonly excludes: readonly string[]
+  /** `--parents`: keep the path below the pivot. */
+  readonly parents: boolean
+}
+
+/**
+ * Finds what a source of COPY or ADD names in `tree`: wildcards as Go's filepath.Match element by element, symlinks on
+ * the way followed inside the root, the content of directories with `--exclude` applied. A wildcard that matches
+ * nothing selects nothing; a literal path that is missing is CONTEXT_PATH_UNKNOWN.
+ */
+export function selectSources(tree: Tree, pattern: string, options: SelectionOptions): Selection[] {
+  const excludes = options.excludes.length === 0 ? undefined : new IgnoreMatcher(options.excludes)
+  if (options.parents) return selectWithParents(tree, pattern, excludes)
+  const cleaned = cleanPath(pattern)
+  const matches = hasWildcard(cleaned) ? expandWildcard(tree, cleaned) : [cleaned]
+  return matches.map((match) => {
+    const root = resolvePath(tree, match, { followLast: true })
+    const entry = tree.lookup(root)
+    if (entry === undefined) throw missing(match)
+    // A source that is a file is filtered by its own name, as the documentation of --exclude says.
+    const name = baseName(match)
+    if (entry.type !== 'directory' && excludes?.matches(name) === true) return { name, directory: false, paths: [] }
+    return {
+      name,
+      directory: entry.type === 'directory',
+      paths: [...walk(tree, root, entry, { excludes, includes: undefined })],
+    }
+  })
+}
+
+function missing(path: string): CairnError {
+  return new CairnError('CONTEXT_PATH_UNKNOWN', `failed to compute cache key: "${path}": not found`)
+}
+
+/** `--parents`: everything that matches, below its own path from the pivot `/./` on, else from the root on. */
+function selectWithParents(tree: Tree, pattern: string, excludes: IgnoreMatcher | undefined): Selection[] {
+  const pivot = pattern.indexOf('/./')
+  const start = cleanPath(pivot < 0 ? '/' : pattern.slice(0, pivot))
+  const rest = cleanPath(pivot < 0 ? pattern : pattern.slice(pivot + 3)).slice(1)
+  const roots = hasWildcard(start) ? expandWildcard(tree, start) : [start]
+  const required = !hasWildcard(start) && !hasWildcard(rest)
+  return roots.map((match) => {
+    const root = resolvePath(tree, match, { followLast: true })
+    const entry = tree.lookup(root)
+    if (entry === undefined) throw missing(match)
+    const includes = rest === '' ? undefined : new IgnoreMatcher([rest])
+    const paths = [...walk(tree, root, entry, { excludes, includes })]
+    if (required && paths.length <= 1 && rest !== '') throw missing(cleanPath(`${match}/${rest}`))
+    return { name: baseName(match), directory: true, paths }
+  })
+}
+
+interface Filters {
+  readonly excludes: IgnoreMatcher | undefined
+  readonly includes: IgnoreMatcher | undefined
+}
+
+interface WalkState {
+  readonly relative: string
+  readonly path: string
+  readonly entry: TreeEntry
+  readonly excluded: ParentMatch | undefined
+  readonly included: ParentMatch | undefined
+}
+
+/** Depth first, with an explicit stack so that no depth of directories can exhaust the call stack. */
+function* walk(
+  tree: Tree,
+  root: string,
+  rootEntry: TreeEntry,
+  { excludes, includes }: Filters,
+): Generator<SelectedPath> {
+  const stack: (WalkState | { readonly leave: true })[] = [
+    { relative: '', path: root, entry: rootEntry, excluded: undefined, included: undefined },
+  ]
+  // Directories above the current path that are not given out yet: they appear only when something below them does.
+  const open: { state: WalkState; given: boolean }[] = []
+  for (let item = stack.pop(); item !== undefined; item = stack.pop()) {
+    if ('leave' in item) {
+      open.pop()
+      continue
+    }
+    const { relative, entry } = item
+    let include = includes === undefined || relative === ''
+    let excluded = item.excluded
+    let included = item.included
+    let skip = false
+    if (relative !== '') {
+      if (includes !== undefined) {
+        included = includes.matchesWithParent(relative, item.included)
+        include = included.matched
+      }
+      if (excludes !== undefined) {
+        excluded = excludes.matchesWithParent(relative, item.excluded)
+        if (excluded.matched) {
+          include = false
+          skip = !excludes.hasExceptions
+        }
+      }
+    }
+    if (skip || (!include && entry.type !== 'directory')) continue
+    if (include) {
+      for (const directory of open) {
+        if (directory.given) continue
+        directory.given = true
+        const { state } = directory
+        yield { relative: state.relative, path: state.path, entry: state.entry, implied: true }
+      }
+      yield { relative, path: item.path, entry, implied: false }
+    }
+    if (entry.type !== 'directory') continue
+    open.push({ state: item, given: include })
+    stack.push({ leave: true })
+    for (const name of tree.list(item.path).toReversed()) {
+      const path = childPath(item.path, name)
+      const child = tree.lookup(path)
+      if (child === undefined) continue
+      stack.push({ relative: relative === '' ? name : `${relative}/${name}`, path, entry: child, excluded, included })
+    }
+  }
+}
+
+/** True when the path has `*`, `?` or `[` that is not escaped. */
+export function hasWildcard(path: string): boolean {
+  return /^(?:[^\\*?[]|\\.)*[*?[]/s.test(path)
+}
+
+/**
+ * Paths that match, in order. The part without wildcards is resolved through symlinks; below it, only real directories
+ * are entered.
+ */
+function expandWildcard(tree: Tree, pattern: string): string[] {
+  const parts = pattern.split('/').slice(1)
+  const first = parts.findIndex(hasWildcard)
+  let level = [resolvePath(tree, `/${parts.slice(0, first).join('/')}`, { followLast: true })]
+  const rest = parts.slice(first)
+  for (const [index, part] of rest.entries()) {
+    const last = index === rest.length - 1
+    const next: string[] = []
+    for (const directory of level) {
+      if (tree.lookup(directory)?.type !== 'directory') continue
+      for (const name of tree.list(directory)) {
+        if (!matchPath(part, name)) continue
+        const path = childPath(directory, name)
+        if (last || tree.lookup(path)?.type === 'directory') next.push(path)
+      }
+    }
+    level = next
+  }
+  return level
+}

@@ -1,0 +1,162 @@
+import { expandWord, type WordOptions } from '../dockerfile/words.ts'
+import type { History, ImageConfig, ContainerConfig } from '../oci/config.ts'
+import type { Platform } from '../oci/platform.ts'
+import type { Op } from './graph.ts'
+
+/** PATH of an image that sets none. */
+export const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] }
+
+/** The comment BuildKit leaves in history entries; tools recognise it. */
+const historyComment = 'buildkit.dockerfile.v0'
+
+export interface StageArgument {
+  readonly key: string
+  readonly value: string | undefined
+}
+
+/**
+ * What is known at one point of a stage while it is planned: environment, arguments, configuration, history, and the
+ * op whose filesystem the next instruction starts from.
+ */
+export class StageState {
+  /** ENV and ARG in one list where the later line wins, as BuildKit keeps it. */
+  readonly env: Map<string, string>
+  readonly args: StageArgument[]
+  readonly config: Mutable<ContainerConfig>
+  readonly history: History[]
+  readonly inheritedHistory: number
+  author: string | undefined
+  platform: Platform
+  tip: Op | undefined
+  /** Fields of the base image's configuration that Cairn does not know; kept in the result. */
+  readonly base: ImageConfig | undefined
+  cmdSet = false
+
+  private constructor(init: {
+    env: Map<string, string>
+    args: StageArgument[]
+    config: Mutable<ContainerConfig>
+    history: History[]
+    inheritedHistory: number
+    author: string | undefined
+    platform: Platform
+    tip: Op | undefined
+    base: ImageConfig | undefined
+  }) {
+    this.env = init.env
+    this.args = init.args
+    this.config = init.config
+    this.history = init.history
+    this.inheritedHistory = init.inheritedHistory
+    this.author = init.author
+    this.platform = init.platform
+    this.tip = init.tip
+    this.base = init.base
+  }
+
+  /** FROM scratch. */
+  static scratch(platform: Platform): StageState {
+    return new StageState({
+      env: new Map([['PATH', defaultPath]]),
+      args: [],
+      config: { WorkingDir: '/', Env: [`PATH=${defaultPath}`] },
+      history: [],
+      inheritedHistory: 0,
+      author: undefined,
+      platform,
+      tip: undefined,
+      base: undefined,
+    })
+  }
+
+  /** FROM an image: everything is inherited but `created` and ONBUILD. */
+  static fromImage(image: ImageConfig, platform: Platform, tip: Op | undefined): StageState {
+    const config = withoutNulls(structuredClone(image.config ?? {}))
+    delete config.OnBuild
+    const env = new Map<string, string>()
+    for (const entry of config.Env ?? []) {
+      const [key, value] = splitEnv(entry)
+      env.set(key, value)
+    }
+    if (!env.has('PATH')) {
+      env.set('PATH', defaultPath)
+      config.Env = [...(config.Env ?? []), `PATH=${defaultPath}`]
+    }
+    const history = [...(image.history ?? [])]
+    return new StageState({
+      env,
+      args: [],
+      config,
+      history,
+      inheritedHistory: history.length,
+      author: image.author,
+      platform,
+      tip,
+      base: image,
+    })
+  }
+
+  /** FROM a stage of the same file: its ARGs come along too. */
+  static fromStage(stage: StageState): StageState {
+    const config: Mutable<ContainerConfig> = structuredClone(stage.config)
+    delete config.OnBuild
+    return new StageState({
+      env: new Map(stage.env),
+      args: [...stage.args],
+      config,
+      history: [...stage.history],
+      inheritedHistory: stage.inheritedHistory,
+      author: stage.author,
+      platform: stage.platform,
+      tip: stage.tip,
+      base: stage.base,
+    })
+  }
+
+  /** The word with this stage's variables put in. */
+  expand(word: string, options: WordOptions): string {
+    return expandWord(word, (name) => this.env.get(name), options)
+  }
+
+  /** Sets an ENV variable: for RUN and expansion, and in the image. */
+  setEnv(key: string, value: string): void {
+    this.setBuildEnv(key, value)
+    const entries = [...(this.config.Env ?? [])]
+    const index = entries.findIndex((entry) => splitEnv(entry)[0] === key)
+    if (index >= 0) entries[index] = `${key}=${value}`
+    else entries.push(`${key}=${value}`)
+    this.config.Env = entries
+  }
+
+  /** Sets a variable for RUN and expansion only, as ARG does. */
+  setBuildEnv(key: string, value: string): void {
+    this.env.delete(key)
+    this.env.set(key, value)
+  }
+
+  /** Adds a history entry; its time is filled in when the image is written. */
+  commit(createdBy: string, layer: boolean): void {
+    this.history.push({ created_by: createdBy, comment: historyComment, ...(layer ? {} : { empty_layer: true }) })
+  }
+
+  /** `args` as Docker writes a RUN in history: the stage's ARGs with their current values in front. */
+  runHistory(args: readonly string[]): string {
+    const values = new Map<string, string>()
+    for (const { key, value } of this.args) values.set(key, this.env.get(key) ?? value ?? '')
+    const prefix = values.size === 0 ? [] : [`|${values.size}`, ...[...values].map(([key, value]) => `${key}=${value}`)]
+    return ['RUN', ...prefix, ...args].join(' ')
+  }
+}
+
+/** The config without fields that are null, which mean the same as absent ones. */
+function withoutNulls(config: ContainerConfig): Mutable<ContainerConfig> {
+  return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== null)) as Mutable<ContainerConfig>
+}
+
+/** `KEY=value` as key and value; a missing `=` gives an empty value. */
+export function splitEnv(entry: string): [key: string, value: string] {
+  const equals = entry.indexOf('=')
+  return equals < 0 ? [entry, ''] : [entry.slice(0, equals), entry.slice(equals + 1)]
+}

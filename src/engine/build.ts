@@ -1,0 +1,181 @@
+import { BuildCache } from '../build/cache.ts'
+import { BuildHistory } from '../build/build-history.ts'
+import type { BuildContext } from '../build/context.ts'
+import { BuildExecutor } from '../build/executor.ts'
+import type { BaseImage } from '../build/graph.ts'
+import type { PackedLayer } from '../build/layer.ts'
+import { planBuild, type PlanOptions } from '../build/plan.ts'
+import { resultConfig } from '../build/result-image.ts'
+import type { RunSettings } from '../build/ops/run.ts'
+import { Solver } from '../build/solve.ts'
+import { listLayerForms } from '../content/layer-records.ts'
+import { acquireLease, type Lease } from '../content/leases.ts'
+import { withLock } from '../content/lock.ts'
+import { recover } from '../content/recovery.ts'
+import type { Store } from '../content/store.ts'
+import { CairnError } from '../errors/error.ts'
+import type { Dockerfile } from '../dockerfile/instruction.ts'
+import { putImage } from '../images/put-image.ts'
+import { findByName, platformManifest } from '../images/resolve-image.ts'
+import { storedImage } from '../images/image.ts'
+import type { ImageConfig } from '../oci/config.ts'
+import { serializeConfig } from '../oci/config.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
+import { type Digest, digestOf } from '../oci/digest.ts'
+import { mediaTypes } from '../oci/media-types.ts'
+import { formatPlatform, type Platform, selectPlatform } from '../oci/platform.ts'
+import { familiarString, parseReference, type Reference, withDefaultTag, formatReference } from '../oci/reference.ts'
+import type { ProgressListener } from '../progress/events.ts'
+import { Snapshots } from '../snapshots/snapshots.ts'
+
+export interface BuildOptions extends Omit<PlanOptions, 'resolveImage'> {
+  readonly dockerfile: Dockerfile
+  readonly context: BuildContext
+  /** Names the image gets. */
+  readonly tags: readonly Reference[]
+  readonly run: RunSettings
+  readonly progress: ProgressListener
+  readonly signal: AbortSignal
+}
+
+export interface BuildResult {
+  /** Digest of the image's config. */
+  readonly imageId: Digest
+  readonly manifest: Descriptor
+  readonly config: ImageConfig
+  readonly warnings: readonly string[]
+  readonly steps: number
+  readonly cached: number
+}
+
+/**
+ * Builds an image from a Dockerfile and records it. Nothing is recorded, and no name moves, unless every step
+ * succeeded. Throws DockerfileError and StepError with the place in the file, CANCELED when `signal` aborts.
+ */
+export async function build(store: Store, options: BuildOptions): Promise<BuildResult> {
+  recover(store)
+  using lease = acquireLease(store)
+  const { dockerfile, context, progress, signal } = options
+  const plan = await planBuild({
+    ...options,
+    resolveImage: (reference, platform) => resolveBaseImage(store, reference, platform, progress),
+  })
+  const snapshots = new Snapshots(store, lease)
+  const solver: Solver = new Solver({
+    dockerfile,
+    context,
+    cache: new BuildCache(store, lease),
+    history: new BuildHistory(store, [context.identity, dockerfile.filename, formatPlatform(plan.platform)]),
+    executor: new BuildExecutor({
+      store,
+      lease,
+      snapshots,
+      context,
+      epoch: plan.epoch,
+      run: options.run,
+      signal: () => solver.signal,
+    }),
+    progress,
+    signal,
+    epoch: plan.epoch,
+    exclusively: (key, onWait, work) => withLock(store, `step ${key}`, { signal: solver.signal, onWait }, work),
+  })
+  const layers = await solver.solve(plan.ops, plan.target)
+  await solver.remember(plan.ops)
+  await context.index.save((path) => context.tree.status(path) !== undefined)
+  const image = await exportImage(store, lease, resultConfig(plan, layers, new Date()), layers, options)
+  return { ...image, warnings: plan.warnings.map(({ message }) => message), ...solver.counts }
+}
+
+/** Writes the image, shown as BuildKit shows its export. Does nothing where the very image has its names already. */
+async function exportImage(
+  store: Store,
+  lease: Lease,
+  config: ImageConfig,
+  layers: readonly PackedLayer[],
+  { tags, progress }: BuildOptions,
+): Promise<Pick<BuildResult, 'imageId' | 'manifest' | 'config'>> {
+  const started = Date.now()
+  const vertex = { type: 'vertex', id: 'export', name: 'exporting to image', started } as const
+  progress(vertex)
+  const status = (id: string): void => {
+    const now = Date.now()
+    progress({ type: 'status', vertex: 'export', id, current: 0, total: 0, timestamp: now, started, completed: now })
+  }
+  const written = await recorded(store, lease, config, layers, tags)
+  status('exporting layers')
+  status(`writing image ${written.imageId}`)
+  for (const tag of tags) status(`naming to ${formatReference(withDefaultTag(tag))}`)
+  progress({ ...vertex, completed: Date.now() })
+  return { ...written, config }
+}
+
+async function recorded(
+  store: Store,
+  lease: Lease,
+  config: ImageConfig,
+  layers: readonly PackedLayer[],
+  tags: readonly Reference[],
+): Promise<{ imageId: Digest; manifest: Descriptor }> {
+  const raw = serializeConfig(config)
+  const imageId = digestOf(raw)
+  const present = tags.map((tag) => findByName(store, withDefaultTag(tag)))
+  const first = present[0]
+  if (first !== undefined && present.every((record) => record?.imageId === imageId && record.digest === first.digest))
+    return { imageId, manifest: { mediaType: first.mediaType, digest: first.digest, size: first.size } }
+  const descriptors = layers.map(({ diffId }) => layerDescriptor(store, diffId))
+  const put = await putImage(store, { config: raw, layers: descriptors, tags, lease })
+  return { imageId: put.imageId, manifest: put.target }
+}
+
+const layerMediaTypes = { none: mediaTypes.ociLayerTar, gzip: mediaTypes.ociLayerGzip, zstd: mediaTypes.ociLayerZstd }
+
+function layerDescriptor(store: Store, diffId: Digest): Descriptor {
+  const form = listLayerForms(store, diffId)[0]
+  if (form === undefined) throw new CairnError('BLOB_UNKNOWN', `layer ${diffId} is not in the store`)
+  return { mediaType: layerMediaTypes[form.compression], digest: form.digest, size: form.size }
+}
+
+/** The image a FROM names, from the store. */
+async function resolveBaseImage(
+  store: Store,
+  text: string,
+  platform: Platform,
+  progress: ProgressListener,
+): Promise<BaseImage> {
+  const reference = withDefaultTag(parseReference(text))
+  const name = formatReference(reference)
+  const id = `metadata ${name} ${formatPlatform(platform)}`
+  const vertex = { type: 'vertex', id, name: `[internal] load metadata for ${name}`, started: Date.now() } as const
+  progress(vertex)
+  try {
+    const image = await baseImage(store, reference, name, platform)
+    progress({ ...vertex, completed: Date.now() })
+    return image
+  } catch (error) {
+    progress({ ...vertex, completed: Date.now(), error: error instanceof Error ? error.message : String(error) })
+    throw error
+  }
+}
+
+async function baseImage(store: Store, reference: Reference, name: string, platform: Platform): Promise<BaseImage> {
+  const record = findByName(store, reference)
+  if (record === undefined)
+    throw new CairnError(
+      'IMAGE_UNKNOWN',
+      `${familiarString(reference)}: failed to resolve source metadata for ${name}: ${name}: not found`,
+      {
+        hint: 'It is not in the store, and this version cannot pull. Bring it with cairn load, cairn import or cairn bootstrap.',
+      },
+    )
+  const manifest = await platformManifest(store, record, undefined, name)
+  const { value: config } = await storedImage(store, manifest.digest).config()
+  const found: Platform = {
+    os: config.os,
+    architecture: config.architecture,
+    ...(config.variant === undefined ? {} : { variant: config.variant }),
+  }
+  if (selectPlatform(platform, [found]) < 0)
+    throw new CairnError('IMAGE_PLATFORM', `${name} is for ${formatPlatform(found)}, not ${formatPlatform(platform)}`)
+  return { name, digest: manifest.digest, config, platform: found }
+}

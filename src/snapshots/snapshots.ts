@@ -1,0 +1,175 @@
+import { decompress } from '../compression/decompress.ts'
+import { layerNode } from '../content/graph.ts'
+import { listLayerForms } from '../content/layer-records.ts'
+import type { Lease } from '../content/leases.ts'
+import { withLock } from '../content/lock.ts'
+import { beginSnapshot, deleteSnapshot, findSnapshot, finishSnapshot } from '../content/snapshot-records.ts'
+import type { Store } from '../content/store.ts'
+import { CairnError } from '../errors/error.ts'
+import { applyLayer } from '../layers/apply.ts'
+import { overlayTree, stackTree, tarTree } from '../layers/layer-tree.ts'
+import type { LayerTree, Tree } from '../layers/tree.ts'
+import { close, open, openFlags, write } from '../linux/files.ts'
+import { makeDirectories } from '../linux/names.ts'
+import { removeTree } from '../linux/remove-tree.ts'
+import type { Digest } from '../oci/digest.ts'
+
+/** A layer as a filesystem is stacked from: its diff ID, or the directory of one that has none yet. */
+export interface StackedLayer {
+  readonly diffId: Digest | undefined
+  readonly directory: string | undefined
+}
+
+/** A directory that a container or RUN step writes its changes to. */
+export interface WritableSnapshot {
+  readonly id: string
+  /** Takes the changes; becomes the layer's directory. */
+  readonly upper: string
+  /** overlayfs's own. */
+  readonly work: string
+  /** Where the whole filesystem is mounted. */
+  readonly merged: string
+}
+
+/**
+ * Root filesystems made of layers. A layer has a directory only once something is mounted on it: then its tar is
+ * unpacked, by one process at a time, and stays for the next.
+ */
+export class Snapshots {
+  readonly #store: Store
+  readonly #lease: Lease
+  readonly #unpacking = new Map<Digest, Promise<string>>()
+  readonly #trees = new Map<string, LayerTree>()
+
+  /** What is found or made stays at least as long as `lease`. */
+  constructor(store: Store, lease: Lease) {
+    this.#store = store
+    this.#lease = lease
+  }
+
+  /** The layers' directories for an overlay mount, topmost first. Unpacks what has none yet. */
+  async directories(layers: readonly StackedLayer[], signal?: AbortSignal): Promise<string[]> {
+    const directories: string[] = []
+    for (const [index, layer] of layers.entries())
+      directories.unshift(layer.directory ?? (await this.#directory(layer, layers.slice(0, index), signal)))
+    return directories
+  }
+
+  /** The layers as one tree to read, nothing unpacked or mounted for it. */
+  async tree(layers: readonly StackedLayer[]): Promise<Tree> {
+    const trees: LayerTree[] = []
+    for (const layer of layers) trees.push(await this.#layerTree(layer))
+    return stackTree(trees)
+  }
+
+  /** A new place for changes. It goes with this process unless it is finished. */
+  prepare(): WritableSnapshot {
+    const id = crypto.randomUUID().replaceAll('-', '')
+    beginSnapshot(this.#store, id)
+    const root = this.#store.path('snapshots', id)
+    const snapshot = { id, upper: `${root}/fs`, work: `${root}/work`, merged: `${root}/merged` }
+    for (const directory of [snapshot.upper, snapshot.work, snapshot.merged]) makeDirectories(directory, 0o755)
+    return snapshot
+  }
+
+  /** Makes the changes the directory of layer `diffId`. What overlayfs kept for itself is removed. */
+  finish(snapshot: WritableSnapshot, diffId: Digest, size: number): void {
+    removeTree(snapshot.work)
+    removeTree(snapshot.merged)
+    this.#lease.protect(layerNode(diffId))
+    finishSnapshot(this.#store, snapshot.id, { state: 'committed', diffId, size })
+  }
+
+  /** Removes a place for changes with all that is in it. */
+  discard(snapshot: WritableSnapshot): void {
+    deleteSnapshot(this.#store, snapshot.id)
+    removeTree(this.#store.path('snapshots', snapshot.id))
+  }
+
+  #directory(
+    { diffId }: StackedLayer,
+    below: readonly StackedLayer[],
+    signal: AbortSignal | undefined,
+  ): Promise<string> {
+    if (diffId === undefined) throw new Error('a layer has neither a directory nor a diff ID')
+    let directory = this.#unpacking.get(diffId)
+    if (directory === undefined) this.#unpacking.set(diffId, (directory = this.#findOrUnpack(diffId, below, signal)))
+    return directory
+  }
+
+  async #findOrUnpack(
+    diffId: Digest,
+    below: readonly StackedLayer[],
+    signal: AbortSignal | undefined,
+  ): Promise<string> {
+    this.#lease.protect(layerNode(diffId))
+    const found = this.#existing(diffId)
+    if (found !== undefined) return found
+    return await withLock(this.#store, `unpack ${diffId}`, signal === undefined ? {} : { signal }, async () => {
+      // The process that was waited for has probably done it.
+      return this.#existing(diffId) ?? (await this.#unpack(diffId, below))
+    })
+  }
+
+  #existing(diffId: Digest): string | undefined {
+    const record = findSnapshot(this.#store, diffId)
+    return record === undefined ? undefined : this.#store.path('snapshots', record.id, 'fs')
+  }
+
+  async #unpack(diffId: Digest, below: readonly StackedLayer[]): Promise<string> {
+    const form = listLayerForms(this.#store, diffId)[0]
+    if (form === undefined) throw missingLayer(diffId)
+    const id = crypto.randomUUID().replaceAll('-', '')
+    beginSnapshot(this.#store, id)
+    const directory = this.#store.path('snapshots', id, 'fs')
+    makeDirectories(directory, 0o755)
+    try {
+      const blob = this.#store.blobs.open(form.digest)
+      const lower = below.length === 0 ? undefined : await this.tree(below)
+      const applied = await applyLayer(form.compression === 'none' ? blob : decompress(blob), directory, {
+        mode: 'overlay',
+        diffId,
+        name: `layer ${diffId}`,
+        ...(lower === undefined ? {} : { lower }),
+      })
+      finishSnapshot(this.#store, id, { state: 'committed', diffId, size: applied.size })
+    } catch (error) {
+      removeTree(this.#store.path('snapshots', id))
+      deleteSnapshot(this.#store, id)
+      throw error
+    }
+    return directory
+  }
+
+  async #layerTree({ diffId, directory }: StackedLayer): Promise<LayerTree> {
+    const path = directory ?? (diffId === undefined ? undefined : this.#existing(diffId))
+    const key = path ?? diffId
+    if (key === undefined) throw new Error('a layer has neither a directory nor a diff ID')
+    const known = this.#trees.get(key)
+    if (known !== undefined) return known
+    const tree = path === undefined ? await this.#blobTree(diffId as Digest) : overlayTree(path)
+    this.#trees.set(key, tree)
+    return tree
+  }
+
+  async #blobTree(diffId: Digest): Promise<LayerTree> {
+    this.#lease.protect(layerNode(diffId))
+    const form = listLayerForms(this.#store, diffId)[0]
+    if (form === undefined) throw missingLayer(diffId)
+    if (form.compression === 'none') return tarTree(this.#store.blobs.path(form.digest))
+    const file = this.#store.session.temporaryPath('layer')
+    const fd = open(file, openFlags.O_WRONLY | openFlags.O_CREAT | openFlags.O_EXCL)
+    try {
+      for await (const chunk of decompress(this.#store.blobs.open(form.digest))) write(fd, chunk, file)
+    } finally {
+      close(fd)
+    }
+    return tarTree(file)
+  }
+}
+
+function missingLayer(diffId: Digest): CairnError {
+  return new CairnError('BLOB_UNKNOWN', `layer ${diffId} is not in the store`, {
+    hint: 'Load or import the image again.',
+  })
+}
