@@ -13,7 +13,17 @@ export interface RuntimeSpec {
   readonly process: RuntimeProcess
   readonly mounts: readonly RuntimeMount[]
   readonly linux: RuntimeLinux
+  readonly hooks?: { readonly createContainer?: readonly RuntimeHook[] }
   readonly annotations?: Readonly<Record<string, string>>
+}
+
+/** config.md §POSIX-platform Hooks: a program of the host. */
+export interface RuntimeHook {
+  readonly path: string
+  readonly args?: readonly string[]
+  readonly env?: readonly string[]
+  /** Seconds. */
+  readonly timeout?: number
 }
 
 /** config.md §Process. */

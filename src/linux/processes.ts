@@ -1,0 +1,66 @@
+import { errno, SystemCallError } from './errno.ts'
+import { close } from './files.ts'
+import { lastErrno, openLibc, types } from './libc.ts'
+import { readTextFile } from './text-file.ts'
+
+const { i32, u32, i64, ptr: pointer } = types
+
+const libc = openLibc({
+  syscall: { args: [i64, i32, i32, pointer, u32], returns: i64 },
+})
+
+/** System calls without a wrapper in older C libraries; the same numbers on every architecture. */
+const pidfd_send_signal = 424
+const pidfd_open = 434
+
+const ESRCH = 3
+
+/** A process that is not mistaken for a later one with the same number. */
+export interface ProcessIdentity {
+  readonly pid: number
+  /** Clock ticks between boot and its start: field 22 of proc_pid_stat(5). */
+  readonly startTime: number
+}
+
+/** Parent and start of the process `pid`; undefined when there is none. A zombie still counts. */
+export function processStatus(pid: number): { readonly parent: number; readonly startTime: number } | undefined {
+  const text = readTextFile(`/proc/${pid}/stat`)
+  // The name in parentheses may hold spaces and parentheses; what follows it is numbers.
+  const fields = text?.slice(text.lastIndexOf(')') + 2).split(' ')
+  return fields === undefined ? undefined : { parent: Number(fields[1]), startTime: Number(fields[19]) }
+}
+
+/** This process. */
+export function ownIdentity(): ProcessIdentity {
+  const { pid } = process
+  return { pid, startTime: processStatus(pid)?.startTime ?? 0 }
+}
+
+/** True while the process is there. */
+export function isAlive({ pid, startTime }: ProcessIdentity): boolean {
+  return processStatus(pid)?.startTime === startTime
+}
+
+/**
+ * Sends signal number `signal` to exactly this process. False when it is gone. Throws SystemCallError, EPERM among
+ * others.
+ */
+export function signalProcess(identity: ProcessIdentity, signal: number): boolean {
+  const fd = Number(libc.syscall(pidfd_open, identity.pid, 0, null, 0))
+  if (fd < 0) return goneOrThrow('pidfd_open', identity)
+  try {
+    // From here the descriptor stands for one process, whatever becomes of the number.
+    if (!isAlive(identity)) return false
+    return (
+      Number(libc.syscall(pidfd_send_signal, fd, signal, null, 0)) === 0 || goneOrThrow('pidfd_send_signal', identity)
+    )
+  } finally {
+    close(fd)
+  }
+}
+
+function goneOrThrow(call: string, { pid }: ProcessIdentity): false {
+  const failure = lastErrno()
+  if (failure === ESRCH || failure === errno.EINVAL) return false
+  throw new SystemCallError(call, failure, `process ${pid}`)
+}

@@ -1,0 +1,62 @@
+import { SystemCallError, errno } from './errno.ts'
+import { close, open, openFlags, read, write } from './files.ts'
+
+const decoder = new TextDecoder()
+const encoder = new TextEncoder()
+
+/**
+ * The text of a small file, read by this thread: files of /proc, of mounts private to the thread and configuration.
+ * Undefined where there is none. Throws SystemCallError; text past `limit` bytes (4 MiB) is cut off.
+ */
+export function readTextFile(path: string, limit = 4 << 20): string | undefined {
+  let fd: number
+  try {
+    fd = open(path, openFlags.O_RDONLY)
+  } catch (error) {
+    if (isAbsence(error)) return undefined
+    throw error
+  }
+  try {
+    return readText(fd, limit, path)
+  } catch (error) {
+    // A process of /proc ended between open and read.
+    if (error instanceof SystemCallError && error.errno === ESRCH) return undefined
+    throw error
+  } finally {
+    close(fd)
+  }
+}
+
+/** The rest of the open file as text, at most `limit` bytes. */
+export function readText(fd: number, limit: number, name = ''): string {
+  let bytes = new Uint8Array(8192)
+  let length = 0
+  for (;;) {
+    const count = read(fd, bytes.subarray(length), name)
+    if (count === 0) break
+    length += count
+    if (length >= limit) break
+    if (length === bytes.length) {
+      const larger = new Uint8Array(bytes.length * 4)
+      larger.set(bytes)
+      bytes = larger
+    }
+  }
+  return decoder.decode(bytes.subarray(0, Math.min(length, limit)))
+}
+
+/** Makes or replaces a file, in place and without fsync: for files that only live as long as a process. */
+export function writeTextFile(path: string, text: string, mode = 0o600): void {
+  const fd = open(path, openFlags.O_WRONLY | openFlags.O_CREAT | openFlags.O_TRUNC, mode)
+  try {
+    write(fd, encoder.encode(text), path)
+  } finally {
+    close(fd)
+  }
+}
+
+const ESRCH = 3
+
+function isAbsence(error: unknown): boolean {
+  return error instanceof SystemCallError && (error.errno === errno.ENOENT || error.errno === errno.ENOTDIR)
+}

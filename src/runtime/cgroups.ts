@@ -1,0 +1,40 @@
+import { tryStat } from '../linux/file-status.ts'
+import { enterPrivateMounts, inMountNamespaceCopy } from '../linux/mount-namespace.ts'
+import { bindMount, mountCgroup2, unmount } from '../linux/mounts.ts'
+
+/**
+ * How a host's cgroups are mounted: `v2` alone, `v1` controllers alone, `hybrid` (v1 controllers beside a v2 hierarchy
+ * without any), or not at all. https://docs.kernel.org/admin-guide/cgroup-v2.html
+ */
+export type CgroupLayout = 'v2' | 'v1' | 'hybrid' | 'none'
+
+export const cgroupRoot = '/sys/fs/cgroup'
+
+/** The layout below `root`, told by what files are there. */
+export function cgroupLayout(root = cgroupRoot): CgroupLayout {
+  if (tryStat(`${root}/cgroup.controllers`) !== undefined) return 'v2'
+  if (tryStat(`${root}/unified/cgroup.controllers`) !== undefined) return 'hybrid'
+  const controllers = ['memory', 'pids', 'cpu', 'devices', 'systemd']
+  return controllers.some((name) => tryStat(`${root}/${name}/cgroup.procs`) !== undefined) ? 'v1' : 'none'
+}
+
+let isViewChanged = false
+
+/**
+ * Makes this process and the children it starts from now on find a v2 hierarchy at /sys/fs/cgroup, whatever the host
+ * has there: crun insists on a layout it knows, even for a container that gets no cgroup of its own. The host sees
+ * nothing of it. Once per process; {@link withHostCgroups} starts a child without it.
+ */
+export function enterCgroup2View(layout: CgroupLayout): void {
+  if (layout === 'v2' || isViewChanged) return
+  enterPrivateMounts()
+  if (layout === 'hybrid') bindMount(`${cgroupRoot}/unified`, cgroupRoot)
+  else mountCgroup2(cgroupRoot)
+  isViewChanged = true
+}
+
+/** Calls `spawn`, a synchronous function, so that the child it starts finds the host's own cgroups. */
+export function withHostCgroups<Result>(spawn: () => Result): Result {
+  if (!isViewChanged) return spawn()
+  return inMountNamespaceCopy(() => unmount(cgroupRoot, { lazy: true }), spawn)
+}

@@ -1,0 +1,307 @@
+import { CairnError } from '../errors/error.ts'
+import {
+  type RuntimeDevice,
+  type RuntimeDeviceRule,
+  type RuntimeLimit,
+  type RuntimeMount,
+  type RuntimeNamespace,
+  type RuntimeResources,
+  type RuntimeSpec,
+  type RuntimeUser,
+  runtimeSpecVersion,
+} from '../oci/runtime-spec.ts'
+import { hostPlatform } from '../oci/platform.ts'
+import { defaultCapabilities, heldCapabilities } from './capabilities.ts'
+import { defaultSeccomp } from './seccomp.ts'
+
+/** A mount beside those every container has. */
+export type ContainerMount =
+  | {
+      readonly type: 'bind'
+      /** Existing directory or file of the host. */
+      readonly source: string
+      readonly target: string
+      readonly readonly?: boolean
+      /** Mounts below the source come along; true unless told otherwise. */
+      readonly recursive?: boolean
+    }
+  | {
+      readonly type: 'tmpfs'
+      readonly target: string
+      readonly readonly?: boolean
+      /** Upper bound in bytes. */
+      readonly size?: number
+      /** Permission bits of its root, 0o1777 by default. */
+      readonly mode?: number
+      /** Owner of its root. */
+      readonly uid?: number
+      readonly gid?: number
+      /** Programs in it can be run, which docker's tmpfs does not allow by itself. */
+      readonly exec?: boolean
+    }
+
+/** Files of the host that the container gets as /etc/resolv.conf, /etc/hosts and /etc/hostname. */
+export interface NetworkFiles {
+  readonly resolvConf?: string
+  readonly hosts?: string
+  readonly hostname?: string
+}
+
+/** A cgroup of the container's own and what it may use. */
+export interface CgroupOptions {
+  /** Path in the hierarchy, for example `/cairn/<id>`. */
+  readonly path: string
+  /** Bytes of memory; swap is not added to it. */
+  readonly memory?: number
+  /** Processors, also in parts: 1.5. */
+  readonly cpus?: number
+  /** Processes and threads. */
+  readonly pidsLimit?: number
+}
+
+/** What to run and in what surroundings. Everything left out is as docker has it. */
+export interface ContainerOptions {
+  /** The root file system, an existing directory. */
+  readonly rootfs: string
+  readonly readonlyRootfs?: boolean
+  readonly args: readonly string[]
+  /** `KEY=value`; PATH, HOME (and TERM with a terminal) are added where they are missing. */
+  readonly env: readonly string[]
+  /** Absolute; made when it is not there. */
+  readonly cwd: string
+  readonly user?: RuntimeUser
+  /** Value of HOME where `env` has none, `/` if absent. */
+  readonly home?: string
+  readonly hostname: string
+  readonly terminal?: boolean
+  /** Names like `CAP_CHOWN`, {@link defaultCapabilities} if absent. */
+  readonly capabilities?: readonly string[]
+  readonly seccomp?: 'default' | 'unconfined'
+  /** Every capability, device and path, no filter. `capabilities`, where given, still decides. */
+  readonly privileged?: boolean
+  readonly noNewPrivileges?: boolean
+  /** `none` has only a loopback device; `path` is an existing network namespace. */
+  readonly network: 'host' | 'none' | { readonly path: string }
+  readonly networkFiles?: NetworkFiles
+  readonly mounts?: readonly ContainerMount[]
+  /** Bytes of /dev/shm, 64 MiB by default. */
+  readonly shmSize?: number
+  readonly rlimits?: readonly RuntimeLimit[]
+  readonly oomScoreAdj?: number
+  readonly sysctl?: Readonly<Record<string, string>>
+  readonly devices?: readonly RuntimeDevice[]
+  /** Without it the container stays in the cgroup of this process, which costs nothing. */
+  readonly cgroup?: CgroupOptions
+  readonly annotations?: Readonly<Record<string, string>>
+}
+
+const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+
+/** Files that tell of the host or reach into it; a container finds them empty. */
+const maskedPaths = [
+  '/proc/asound',
+  '/proc/acpi',
+  '/proc/interrupts',
+  '/proc/kcore',
+  '/proc/keys',
+  '/proc/latency_stats',
+  '/proc/timer_list',
+  '/proc/timer_stats',
+  '/proc/sched_debug',
+  '/proc/scsi',
+  '/sys/firmware',
+  '/sys/devices/virtual/powercap',
+]
+
+const readonlyPaths = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger']
+
+/** The device files that every container has; runtime-spec config-linux.md §Default Devices. */
+const standardDevices = ['null', 'zero', 'full', 'random', 'urandom', 'tty']
+
+/**
+ * The config.json of a container with docker's defaults. Throws CONFIG_INVALID (exit status 125) where no command is
+ * given or the working directory is relative.
+ *
+ * Device files: a container may make them (CAP_MKNOD), so something else must keep it from opening the host's disks.
+ * With a cgroup that is its device list. Without one nothing but the standard devices can be opened anywhere: each
+ * mount here is `nodev`, the standard devices are bound from the host, and withoutForeignDevices() sees to the root.
+ */
+export function containerSpec(options: ContainerOptions): RuntimeSpec {
+  if (options.args.length === 0)
+    throw new CairnError('CONFIG_INVALID', 'no command specified', {
+      exitCode: 125,
+      hint: 'The image has neither CMD nor ENTRYPOINT: give a command.',
+    })
+  if (!options.cwd.startsWith('/'))
+    throw new CairnError('CONFIG_INVALID', `the working directory ${JSON.stringify(options.cwd)} is not absolute`, {
+      exitCode: 125,
+    })
+  const privileged = options.privileged === true
+  const capabilities = options.capabilities ?? (privileged ? heldCapabilities() : defaultCapabilities)
+  const user = options.user ?? { uid: 0, gid: 0 }
+  const confined = !privileged && options.seccomp !== 'unconfined'
+  return {
+    ociVersion: runtimeSpecVersion,
+    root: { path: options.rootfs, readonly: options.readonlyRootfs === true },
+    hostname: options.hostname,
+    process: {
+      terminal: options.terminal === true,
+      cwd: options.cwd,
+      env: environment(options),
+      args: options.args,
+      // The primary group is among the supplementary ones too, else dropping it by setgroups(2) would gain access.
+      user: { ...user, additionalGids: [...new Set([user.gid, ...(user.additionalGids ?? [])])] },
+      capabilities: processCapabilities(capabilities, user.uid),
+      noNewPrivileges: options.noNewPrivileges === true,
+      ...(options.rlimits === undefined ? {} : { rlimits: options.rlimits }),
+      ...(options.oomScoreAdj === undefined ? {} : { oomScoreAdj: options.oomScoreAdj }),
+    },
+    mounts: containerMounts(options),
+    linux: {
+      namespaces: namespaces(options),
+      ...(confined ? { seccomp: defaultSeccomp(capabilities, hostPlatform().architecture) } : {}),
+      ...(privileged ? {} : { maskedPaths, readonlyPaths }),
+      ...(options.sysctl === undefined ? {} : { sysctl: options.sysctl }),
+      ...(options.devices === undefined ? {} : { devices: options.devices }),
+      ...(options.cgroup === undefined
+        ? {}
+        : {
+            cgroupsPath: options.cgroup.path,
+            resources: resources(options.cgroup, options.devices ?? [], privileged),
+          }),
+    },
+    ...(options.annotations === undefined ? {} : { annotations: options.annotations }),
+  }
+}
+
+function environment(options: ContainerOptions): string[] {
+  const env = [...options.env]
+  const has = (key: string): boolean => env.some((entry) => entry.startsWith(`${key}=`))
+  if (!has('PATH')) env.push(`PATH=${defaultPath}`)
+  if (options.terminal === true && !has('TERM')) env.push('TERM=xterm')
+  if (!has('HOME')) env.push(`HOME=${options.home ?? '/'}`)
+  return env
+}
+
+/** An ordinary user holds nothing but what a program with file capabilities may gain, up to the bounding set. */
+function processCapabilities(names: readonly string[], uid: number): RuntimeSpec['process']['capabilities'] {
+  return uid === 0
+    ? { bounding: names, effective: names, permitted: names }
+    : { bounding: names, effective: [], permitted: [] }
+}
+
+function namespaces(options: ContainerOptions): RuntimeNamespace[] {
+  const own: RuntimeNamespace[] = [{ type: 'pid' }, { type: 'ipc' }, { type: 'uts' }, { type: 'mount' }]
+  if (options.cgroup !== undefined) own.push({ type: 'cgroup' })
+  if (options.network === 'none') own.push({ type: 'network' })
+  else if (options.network !== 'host') own.push({ type: 'network', path: options.network.path })
+  return own
+}
+
+function containerMounts(options: ContainerOptions): RuntimeMount[] {
+  const privileged = options.privileged === true
+  const guarded = !privileged && options.cgroup === undefined
+  const state = privileged ? 'rw' : 'ro'
+  const still = ['nosuid', 'noexec', 'nodev']
+  const mounts: RuntimeMount[] = [
+    { destination: '/proc', type: 'proc', source: 'proc', options: still },
+    {
+      destination: '/dev',
+      type: 'tmpfs',
+      source: 'tmpfs',
+      options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k', ...(guarded ? ['nodev'] : [])],
+    },
+    {
+      destination: '/dev/pts',
+      type: 'devpts',
+      source: 'devpts',
+      options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5'],
+    },
+    { destination: '/sys', type: 'sysfs', source: 'sysfs', options: [...still, state] },
+    { destination: '/sys/fs/cgroup', type: 'cgroup', source: 'cgroup', options: [...still, 'relatime', state] },
+    { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: still },
+    {
+      destination: '/dev/shm',
+      type: 'tmpfs',
+      source: 'shm',
+      options: [...still, 'mode=1777', `size=${options.shmSize ?? 64 << 20}`],
+    },
+  ]
+  if (guarded) {
+    const devices = [
+      ...standardDevices.map((name) => `/dev/${name}`),
+      ...(options.devices ?? []).map(({ path }) => path),
+    ]
+    for (const path of devices)
+      mounts.push({ destination: path, type: 'bind', source: path, options: ['bind', 'nosuid', 'noexec'] })
+  }
+  const files = options.networkFiles ?? {}
+  for (const [source, destination] of [
+    [files.resolvConf, '/etc/resolv.conf'],
+    [files.hostname, '/etc/hostname'],
+    [files.hosts, '/etc/hosts'],
+  ] as const)
+    if (source !== undefined)
+      mounts.push({ destination, type: 'bind', source, options: ['rbind', 'rprivate', 'nodev'] })
+  for (const mount of options.mounts ?? []) mounts.push(extraMount(mount, guarded))
+  return mounts
+}
+
+function extraMount(mount: ContainerMount, guarded: boolean): RuntimeMount {
+  if (mount.type === 'bind') {
+    const options = [mount.recursive === false ? 'bind' : 'rbind', 'rprivate', mount.readonly === true ? 'ro' : 'rw']
+    if (guarded) options.push('nodev')
+    return { destination: mount.target, type: 'bind', source: mount.source, options }
+  }
+  const options = ['nosuid', 'nodev', `mode=${(mount.mode ?? 0o1777).toString(8)}`]
+  if (mount.exec !== true) options.push('noexec')
+  if (mount.readonly === true) options.push('ro')
+  if (mount.size !== undefined) options.push(`size=${mount.size}`)
+  if (mount.uid !== undefined) options.push(`uid=${mount.uid}`)
+  if (mount.gid !== undefined) options.push(`gid=${mount.gid}`)
+  return { destination: mount.target, type: 'tmpfs', source: 'tmpfs', options }
+}
+
+const cpuPeriod = 100_000
+
+function resources(cgroup: CgroupOptions, devices: readonly RuntimeDevice[], privileged: boolean): RuntimeResources {
+  return {
+    devices: privileged ? [everyDevice] : deviceRules(devices),
+    ...(cgroup.memory === undefined ? {} : { memory: { limit: cgroup.memory } }),
+    ...(cgroup.cpus === undefined ? {} : { cpu: { period: cpuPeriod, quota: Math.round(cgroup.cpus * cpuPeriod) } }),
+    ...(cgroup.pidsLimit === undefined ? {} : { pids: { limit: cgroup.pidsLimit } }),
+  }
+}
+
+/** The rule of a privileged container. */
+export const everyDevice: RuntimeDeviceRule = { allow: true, access: 'rwm' }
+
+/** Making any device file is allowed, using only the standard ones (major and minor of devices.txt) and those given. */
+export function deviceRules(devices: readonly RuntimeDevice[] = []): RuntimeDeviceRule[] {
+  const use = (major: number, minor?: number): RuntimeDeviceRule => ({
+    allow: true,
+    type: 'c',
+    major,
+    ...(minor === undefined ? {} : { minor }),
+    access: 'rwm',
+  })
+  return [
+    { allow: false, access: 'rwm' },
+    { allow: true, type: 'c', access: 'm' },
+    { allow: true, type: 'b', access: 'm' },
+    use(1, 3), // null
+    use(1, 5), // zero
+    use(1, 7), // full
+    use(1, 8), // random
+    use(1, 9), // urandom
+    use(5, 0), // tty
+    use(5, 1), // console
+    use(5, 2), // ptmx
+    use(136), // pts
+    ...devices.flatMap((device): RuntimeDeviceRule[] =>
+      device.type === 'b' || device.type === 'c'
+        ? [{ ...use(device.major ?? 0, device.minor ?? 0), type: device.type }]
+        : [],
+    ),
+  ]
+}
