@@ -162,7 +162,7 @@ async function* expand(source: ByteSource, name: string): ByteSource {
   const counted = observed(source, (bytes) => {
     taken += bytes.length
   })
-  for await (const bytes of decompress(counted)) {
+  for await (const bytes of decompress(counted, { name })) {
     given += bytes.length
     if (given > unpackedBound(taken)) throw new CairnError('LIMIT_EXCEEDED', `${name} unpacks to far too much`)
     yield bytes

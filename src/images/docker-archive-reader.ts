@@ -9,7 +9,7 @@ import { type Digest, digestOf, isDigest } from '../oci/digest.ts'
 import { largestDocument } from '../oci/json-document.ts'
 import { type Manifest, serializeManifest } from '../oci/manifest.ts'
 import { mediaTypes } from '../oci/media-types.ts'
-import { collect, limited } from '../streams/source.ts'
+import { collect } from '../streams/source.ts'
 import type { ArchiveFile } from './archive-file.ts'
 import type { ArchiveFiles } from './archive-files.ts'
 import { type DockerArchiveEntry, dockerManifestPath, parseDockerManifest } from './docker-archive.ts'
@@ -109,7 +109,8 @@ export class DockerArchiveReader {
   async #storeUnpacked(file: ArchiveFile, path: string, diffId: Digest): Promise<BlobIdentity> {
     const ingest = this.#lease.ingest({ digest: diffId })
     try {
-      for await (const bytes of limited(decompress(file.read()), unpackedBound(file.size), path)) ingest.write(bytes)
+      for await (const bytes of decompress(file.read(), { maxBytes: unpackedBound(file.size), name: path }))
+        ingest.write(bytes)
       return await ingest.commit()
     } finally {
       ingest.abort()

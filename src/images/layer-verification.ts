@@ -7,7 +7,7 @@ import { CairnError } from '../errors/error.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { type Digest, Digester, digestAlgorithm } from '../oci/digest.ts'
 import type { LayerCompression } from '../oci/media-types.ts'
-import { type ByteSource, limited } from '../streams/source.ts'
+import type { ByteSource } from '../streams/source.ts'
 
 /** What a layer may always unpack to, in bytes; beyond it the bound grows with the blob. */
 const unpackedFloor = 16 * 1024 ** 3
@@ -51,8 +51,8 @@ async function identifyLayer(
   if (compression === 'none' && algorithm === digestAlgorithm(digest))
     return { diffId: digest, digest, compression, size, unpackedSize: size }
   const digester = new Digester(algorithm)
-  const unpacked = limited(decompress(store.blobs.open(digest)), unpackedBound(size), `layer ${digest}`)
-  for await (const bytes of unpacked) digester.update(bytes)
+  const options = { maxBytes: unpackedBound(size), name: `layer ${digest}` }
+  for await (const bytes of decompress(store.blobs.open(digest), options)) digester.update(bytes)
   const unpackedSize = digester.size
   return { diffId: digester.digest(), digest, compression, size, unpackedSize }
 }

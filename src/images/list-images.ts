@@ -1,5 +1,6 @@
 import { type ImageRecord, listImageRecords, listTags } from '../content/image-records.ts'
 import type { Store } from '../content/store.ts'
+import { CairnError } from '../errors/error.ts'
 import { type ImageConfig, parseImageConfig } from '../oci/config.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { Digest } from '../oci/digest.ts'
@@ -29,6 +30,8 @@ export interface ImageSummary {
   readonly labels: Readonly<Record<string, string>>
   /** What is held here, the preferred one first; one entry unless the target is an index. */
   readonly platforms: readonly PlatformSummary[]
+  /** Why a part of it could not be read: a blob is missing or damaged. */
+  readonly damage: CairnError | undefined
   readonly size: ImageSize
 }
 
@@ -53,7 +56,7 @@ export function listImages(store: Store): ImageSummary[] {
       diffIds: platforms.flatMap(({ config }) => config.rootfs.diff_ids),
     })),
   )
-  return contents.map(({ imageId, targets, platforms }, index) => {
+  return contents.map(({ imageId, targets, platforms, damage }, index) => {
     const references = targets.flatMap(({ digest }) => names.get(digest) ?? [])
     const config = platforms[0]?.config
     return {
@@ -65,6 +68,7 @@ export function listImages(store: Store): ImageSummary[] {
       created: config?.created,
       labels: config?.config?.Labels ?? {},
       platforms: summarizePlatforms(store, platforms),
+      damage,
       size: sizes[index] as ImageSize,
     }
   })
@@ -84,22 +88,32 @@ function namesByDigest(store: Store): ReadonlyMap<Digest, readonly Reference[]> 
   )
 }
 
+interface TargetContents {
+  readonly platforms: readonly HeldPlatform[]
+  readonly blobs: readonly Digest[]
+  readonly damage: CairnError | undefined
+}
+
 /** What manifests and indexes lead to, as far as the store holds it. */
-function readTargets(
-  store: Store,
-  targets: readonly ImageRecord[],
-): { readonly platforms: readonly HeldPlatform[]; readonly blobs: readonly Digest[] } {
+function readTargets(store: Store, targets: readonly ImageRecord[]): TargetContents {
   const platforms = new Map<Digest, HeldPlatform>()
   const blobs: Digest[] = []
+  let damage: CairnError | undefined
   for (const { digest, mediaType, size } of targets) {
     blobs.push(digest)
-    for (const manifest of manifestsOf(store, { digest, mediaType, size })) {
-      const held = readPlatform(store, manifest)
-      blobs.push(manifest.digest, ...held.blobs)
-      if (held.config !== undefined) platforms.set(held.configDigest, { ...held, config: held.config, manifest })
+    try {
+      for (const manifest of manifestsOf(store, { digest, mediaType, size })) {
+        const held = readPlatform(store, manifest)
+        blobs.push(manifest.digest, ...held.blobs)
+        if (held.config !== undefined) platforms.set(held.configDigest, { ...held, config: held.config, manifest })
+      }
+    } catch (error) {
+      // One image that cannot be read must not hide the others.
+      if (!(error instanceof CairnError)) throw error
+      damage = error
     }
   }
-  return { platforms: [...platforms.values()], blobs }
+  return { platforms: [...platforms.values()], blobs, damage }
 }
 
 function manifestsOf(store: Store, target: Descriptor): readonly Descriptor[] {

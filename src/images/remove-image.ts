@@ -31,7 +31,7 @@ export function removeImage(store: Store, text: string, options: RemoveOptions =
     const { record, reference } = resolveImage(store, text)
     const image = new ImageNames(store, record)
     const uses = options.uses?.(record.imageId) ?? []
-    if (reference !== undefined) return removeByName(image, pinned(reference), uses, options.force === true)
+    if (reference !== undefined) return removeByName(image, text, pinned(reference), uses, options.force === true)
     return removeById(image, uses, options.force === true)
   })
 }
@@ -65,12 +65,18 @@ class ImageNames {
   }
 }
 
-function removeByName(image: ImageNames, name: Reference, uses: readonly ImageUse[], force: boolean): Removal[] {
+function removeByName(
+  image: ImageNames,
+  text: string,
+  name: Reference,
+  uses: readonly ImageUse[],
+  force: boolean,
+): Removal[] {
   const [user] = uses
   if (!force && user !== undefined && isSingleReference(image.references))
     throw new CairnError(
       'IMAGE_IN_USE',
-      `conflict: unable to remove repository reference ${JSON.stringify(familiarString(name))} (must force) - ` +
+      `conflict: unable to remove repository reference ${JSON.stringify(text)} (must force) - ` +
         `container ${short(user.containerId)} is using its referenced image ${short(image.imageId)}`,
     )
   image.untag(name)
