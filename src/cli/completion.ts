@@ -70,7 +70,8 @@ async function answer(
   const front = locate(globalFlags, words, false)
   if (front.unknown) return files
   const value = valueBeingTyped(globalFlags, front, toComplete)
-  if (value !== undefined && front.firstPositional === undefined) return flagValue(value.flag, value.typed)
+  if (value !== undefined && front.firstPositional === undefined)
+    return pathsOr(knownValues(value.flag) ?? [], value.typed)
   const rest = front.firstPositional === undefined ? [] : words.slice(front.firstPositional)
   if (rest.length === 0)
     return toComplete.startsWith('-')
@@ -190,7 +191,8 @@ async function commandLine(line: CommandLine, words: readonly string[], toComple
   const value = valueBeingTyped(definitions, position, toComplete)
   if (value !== undefined) {
     const { name, flag, typed } = value
-    if (flag?.complete !== undefined || command.completeFlag === undefined) return flagValue(flag, typed)
+    const known = knownValues(flag)
+    if (known !== undefined || command.completeFlag === undefined) return pathsOr(known ?? [], typed)
     return dynamic(line, position, typed, (ctx) => command.completeFlag?.(ctx, name, typed))
   }
   if (toComplete.startsWith('-') && !position.ended) return flagNames(definitions, position.given, toComplete)
@@ -216,12 +218,11 @@ async function dynamic(
   return candidates === undefined ? nothing : pathsOr(candidates, toComplete)
 }
 
-function flagValue(flag: FlagDefinition | undefined, toComplete: string): Answer {
-  if (flag === undefined) return files
-  if (flag.type === 'bool') return pathsOr(['true', 'false'], toComplete)
-  if (flag.complete !== undefined) return pathsOr(flag.complete, toComplete)
-  if (flag.type === 'string' && flag.oneOf !== undefined) return pathsOr(flag.oneOf, toComplete)
-  return nothing
+/** The values a flag's definition names; undefined where it names none, files where there is no such flag. */
+function knownValues(flag: FlagDefinition | undefined): Candidates | undefined {
+  if (flag === undefined) return 'file'
+  if (flag.type === 'bool') return ['true', 'false']
+  return flag.complete ?? (flag.type === 'string' ? flag.oneOf : undefined)
 }
 
 function pathsOr(candidates: Candidates, toComplete: string): Answer {

@@ -150,6 +150,11 @@ export function renderObjects(objects: readonly object[], format = ''): string {
 /** `text` cut to `width` cells, the last one `…` where something was cut. */
 export function ellipsis(text: string, width: number): string {
   if (Bun.stringWidth(text) <= width) return text
-  if (width <= 1) return Bun.sliceAnsi(text, 0, Math.max(0, width))
-  return `${Bun.sliceAnsi(text, 0, width - 1)}…`
+  return width <= 1 ? firstCells(text, width) : `${firstCells(text, width - 1)}…`
+}
+
+function firstCells(text: string, width: number): string {
+  // Bun.sliceAnsi keeps a wide character that stands half over the end.
+  const cut = Bun.sliceAnsi(text, 0, Math.max(0, width))
+  return Bun.stringWidth(cut) <= width ? cut : Bun.sliceAnsi(text, 0, width - 1)
 }

@@ -23,6 +23,7 @@ export type TokenKind =
   | 'leftParen'
   | 'rightParen'
   | 'other' // any other printable ASCII character
+  | 'error' // what follows cannot be read; the text says why
   | 'end'
 
 export interface Token {
@@ -36,7 +37,10 @@ const keywords = new Set(['block', 'break', 'continue', 'define', 'else', 'end',
 const alphanumeric = /[\p{L}\p{Nd}_]/u
 const printable = /^[\x21-\x7e]$/
 
-/** Cuts a template into tokens. Throws TemplateSyntaxError. */
+/**
+ * Cuts a template into tokens. What cannot be read is the last of them, an `error`, so that the parser tells of what is
+ * wrong before it.
+ */
 export function lex(source: string): readonly Token[] {
   return new Lexer(source).run()
 }
@@ -52,6 +56,16 @@ class Lexer {
   }
 
   run(): readonly Token[] {
+    try {
+      this.#actions()
+    } catch (error) {
+      if (!(error instanceof TemplateSyntaxError)) throw error
+      this.#tokens.push({ kind: 'error', text: error.message, at: error.at })
+    }
+    return this.#tokens
+  }
+
+  #actions(): void {
     let trimNext = false
     for (;;) {
       const open = this.#source.indexOf('{{', this.#at)
@@ -64,7 +78,6 @@ class Lexer {
       trimNext = this.#action(open)
     }
     this.#tokens.push({ kind: 'end', text: '', at: this.#at })
-    return this.#tokens
   }
 
   #text(end: number, trimStart: boolean, trimEnd: boolean): void {
@@ -133,6 +146,7 @@ class Lexer {
       case '$':
         return this.#name('variable')
       case '.':
+        if (this.#at + 1 === this.#source.length) return this.#emit('other', 1)
         return /\d/.test(this.#source[this.#at + 1] ?? '') ? this.#number() : this.#name('field')
       case '(':
         this.#depth++

@@ -81,7 +81,9 @@ class Parser {
   }
 
   #peek(): Token {
-    return this.#tokens[this.#at] ?? { kind: 'end', text: '', at: 0 }
+    const token = this.#tokens[this.#at] ?? { kind: 'end', text: '', at: 0 }
+    if (token.kind === 'error') throw new TemplateSyntaxError(token.text, token.at)
+    return token
   }
 
   #next(): Token {

@@ -30,12 +30,14 @@ const binaryExponents: Readonly<Record<string, number>> = { '': 0, b: 0, k: 1, m
 
 /**
  * A size such as `64m`, `1.5g`, `512` or `2GiB` in bytes; each letter is a power of 1024. Throws an Error with
- * docker's text (`invalid size: 'x'`), for the flag reader to wrap.
+ * docker's text (`invalid size: 'x'`, `invalid suffix: 'x'`), for the flag reader to wrap.
  */
 export function parseByteSize(text: string): number {
-  const match = /^(\d+(?:\.\d*)?|\.\d+) ?(?:([kmgtp])(?:i?b)?|(b))?$/i.exec(text)
+  const match = /^(\d+(?:\.\d*)?|\.\d+) ?(\D*)$/.exec(text)
   if (match === null) throw new Error(`invalid size: '${text}'`)
-  const exponent = binaryExponents[(match[2] ?? '').toLowerCase()] ?? 0
+  const suffix = (match[2] ?? '').toLowerCase()
+  if (!/^(?:b|[kmgtp](?:i?b)?)?$/.test(suffix)) throw new Error(`invalid suffix: '${suffix}'`)
+  const exponent = binaryExponents[suffix.charAt(0)] ?? 0
   const bytes = Math.trunc(Number(match[1]) * 1024 ** exponent)
   if (!Number.isSafeInteger(bytes)) throw new Error(`invalid size: '${text}'`)
   return bytes

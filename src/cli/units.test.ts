@@ -1,0 +1,92 @@
+import { describe, expect, test } from 'bun:test'
+import { formatAge, formatByteSize, formatDuration, parseByteSize, parseDuration } from './units.ts'
+
+describe('formatByteSize()', () => {
+  test.each([
+    [0, '0B'],
+    [1, '1B'],
+    [999, '999B'],
+    [1000, '1kB'],
+    [1840, '1.84kB'],
+    [2063342, '2.063MB'],
+    [120_000_000, '120MB'],
+    [999_990, '1000kB'],
+    [1_500_000_000, '1.5GB'],
+    [3.42e12, '3.42TB'],
+  ])('shows %p as %p', (bytes, text) => {
+    expect(formatByteSize(bytes)).toBe(text)
+  })
+
+  test('shows three digits when asked, as image lists do', () => {
+    expect(formatByteSize(2063342, 3)).toBe('2.06MB')
+    expect(formatByteSize(117_252_342, 3)).toBe('117MB')
+  })
+})
+
+describe('parseByteSize()', () => {
+  test.each([
+    ['512', 512],
+    ['64m', 64 * 1024 ** 2],
+    ['1g', 1024 ** 3],
+    ['1.5k', 1536],
+    ['2GiB', 2 * 1024 ** 3],
+    ['3 MB', 3 * 1024 ** 2],
+    ['7b', 7],
+    ['.5K', 512],
+  ])('reads %p as %p bytes', (text, bytes) => {
+    expect(parseByteSize(text)).toBe(bytes)
+  })
+
+  test.each(['', 'x', '-1', '1.2.3', '1e3', '9999999p', '5mx', 'NaN', '1 2'])('refuses %p', (text) => {
+    expect(() => parseByteSize(text)).toThrow(/^invalid (size|suffix): '/)
+  })
+})
+
+describe('parseDuration()', () => {
+  test.each([
+    ['0', 0],
+    ['300ms', 300],
+    ['1.5h', 5_400_000],
+    ['1h15m30.918s', 4_530_918],
+    ['-2m', -120_000],
+    ['250us', 0.25],
+    ['2µs', 0.002],
+  ])('reads %p as %p milliseconds', (text, milliseconds) => {
+    expect(parseDuration(text)).toBeCloseTo(milliseconds, 9)
+  })
+
+  test.each(['', '-', '1', 's', '1.s2', '1d', '--1s', '1s ', '. s'])('refuses %p', (text) => {
+    expect(() => parseDuration(text)).toThrow(/^time: /)
+  })
+})
+
+describe('formatDuration()', () => {
+  const second = 1000
+  const hour = 3600 * second
+  const day = 24 * hour
+  test.each([
+    [450, 'Less than a second'],
+    [second, '1 second'],
+    [45 * second, '45 seconds'],
+    [60 * second, 'About a minute'],
+    [119 * second, 'About a minute'],
+    [3 * 60 * second, '3 minutes'],
+    [60 * 60 * second, 'About an hour'],
+    [80 * 60 * second, 'About an hour'],
+    [2 * hour, '2 hours'],
+    [47 * hour, '47 hours'],
+    [2 * day, '2 days'],
+    [13 * day, '13 days'],
+    [3 * 7 * day, '3 weeks'],
+    [59 * day, '8 weeks'],
+    [60 * day, '2 months'],
+    [23 * 30 * day, '23 months'],
+    [730 * day, '2 years'],
+  ])('says %p milliseconds as %p', (milliseconds, text) => {
+    expect(formatDuration(milliseconds)).toBe(text)
+  })
+
+  test('is followed by "ago" in formatAge()', () => {
+    expect(formatAge(0, 2 * hour)).toBe('2 hours ago')
+  })
+})
