@@ -44,3 +44,9 @@ export function listLayerForms(store: Store, diffId: Digest): LayerRecord[] {
 export function getLayerRecord(store: Store, digest: Digest): LayerRecord | undefined {
   return store.database.one<LayerRecord>(`SELECT ${columns} FROM layers WHERE digest = ?`, digest)
 }
+
+/** Bytes of a layer's uncompressed tar, where the store has ever seen one. */
+export function getUnpackedSize(store: Store, diffId: Digest): number | undefined {
+  const row = store.database.one<{ size: number }>('SELECT unpacked_size AS size FROM layers WHERE diff_id = ?', diffId)
+  return row?.size
+}

@@ -109,8 +109,16 @@ class DiskStore implements Store {
     const { id } = session
     this.#database?.run('DELETE FROM leases WHERE session = ?', id)
     const unfinished = this.#database?.one('SELECT id FROM snapshots WHERE session = ?', id)
-    if (unfinished === undefined) session.end()
-    else session.abandon()
+    try {
+      if (unfinished === undefined) {
+        session.end()
+        return
+      }
+    } catch (error) {
+      // Files of other users (a user namespace's) need another way to be removed, which recovery is given.
+      if (!(error instanceof SystemCallError)) throw error
+    }
+    session.abandon()
   }
 
   [Symbol.dispose](): void {

@@ -12,7 +12,7 @@ import type { Platform } from '../oci/platform.ts'
 import { parseNormalizedReference, type Reference } from '../oci/reference.ts'
 import { isImageConfigType } from './image.ts'
 import { platformOf, preferredEntry } from './put-image.ts'
-import { type ImageSize, measureImages } from './size.ts'
+import { type ImageSize, measureImages, SizeLookup } from './size.ts'
 
 /** An image ID and all that is known under it. */
 export interface ImageSummary {
@@ -48,8 +48,9 @@ export function listImages(store: Store): ImageSummary[] {
   const names = namesByDigest(store)
   const groups = Map.groupBy(listImageRecords(store), ({ imageId }) => imageId)
   const contents = [...groups].map(([imageId, targets]) => ({ imageId, targets, ...readTargets(store, targets) }))
+  const lookup = new SizeLookup(store)
   const sizes = measureImages(
-    store,
+    lookup,
     contents.map(({ imageId, platforms, blobs }) => ({
       imageId,
       blobs,
@@ -67,7 +68,7 @@ export function listImages(store: Store): ImageSummary[] {
       isDangling: references.length === 0,
       created: config?.created,
       labels: config?.config?.Labels ?? {},
-      platforms: summarizePlatforms(store, platforms),
+      platforms: summarizePlatforms(lookup, platforms),
       damage,
       size: sizes[index] as ImageSize,
     }
@@ -138,9 +139,9 @@ function readPlatform(
   return { configDigest: config.digest, config: value, blobs }
 }
 
-function summarizePlatforms(store: Store, platforms: readonly HeldPlatform[]): PlatformSummary[] {
+function summarizePlatforms(lookup: SizeLookup, platforms: readonly HeldPlatform[]): PlatformSummary[] {
   const sizes = measureImages(
-    store,
+    lookup,
     platforms.map(({ configDigest, config, manifest, blobs }) => ({
       imageId: configDigest,
       diffIds: config.rootfs.diff_ids,

@@ -1,4 +1,4 @@
-import { listLayerForms } from '../content/layer-records.ts'
+import { getUnpackedSize } from '../content/layer-records.ts'
 import type { Store } from '../content/store.ts'
 import type { Digest } from '../oci/digest.ts'
 
@@ -26,27 +26,51 @@ export interface MeasuredImage {
   readonly blobs: readonly Digest[]
 }
 
-/** Bytes of a layer's uncompressed tar; 0 for a layer that the store does not hold. */
+/** Bytes of a layer's uncompressed tar; 0 for a layer the store knows nothing of. */
 export function unpackedSize(store: Store, diffId: Digest): number {
-  return listLayerForms(store, diffId)[0]?.unpackedSize ?? 0
+  return getUnpackedSize(store, diffId) ?? 0
+}
+
+/** Looks each layer and blob up once, however many images have it. */
+export class SizeLookup {
+  readonly #store: Store
+  readonly #layers = new Map<Digest, number>()
+  readonly #blobs = new Map<Digest, number>()
+
+  constructor(store: Store) {
+    this.#store = store
+  }
+
+  /** Bytes of layers unpacked. */
+  ofLayers(diffIds: readonly Digest[]): number {
+    return sum(diffIds, this.#layers, (diffId) => unpackedSize(this.#store, diffId))
+  }
+
+  /** Bytes of the blobs that are in the store. */
+  ofBlobs(digests: readonly Digest[]): number {
+    return sum(digests, this.#blobs, (digest) => this.#store.blobs.size(digest) ?? 0)
+  }
 }
 
 /** The sizes of images, in their order. What is shared is told among these, so pass all there are. */
-export function measureImages(store: Store, images: readonly MeasuredImage[]): ImageSize[] {
-  const sizes = new Map<Digest, number>()
+export function measureImages(sizes: SizeLookup, images: readonly MeasuredImage[]): ImageSize[] {
   const users = new Map<Digest, Set<Digest>>()
-  for (const { imageId, diffIds } of images) {
-    for (const diffId of diffIds) {
-      if (!sizes.has(diffId)) sizes.set(diffId, unpackedSize(store, diffId))
-      users.set(diffId, (users.get(diffId) ?? new Set()).add(imageId))
-    }
-  }
+  for (const { imageId, diffIds } of images)
+    for (const diffId of diffIds) users.set(diffId, (users.get(diffId) ?? new Set()).add(imageId))
   return images.map(({ diffIds, blobs }) => {
     const layers = [...new Set(diffIds)]
-    const total = (some: readonly Digest[]) => some.reduce((sum, diffId) => sum + (sizes.get(diffId) ?? 0), 0)
-    const unpacked = total(layers)
-    const shared = total(layers.filter((diffId) => (users.get(diffId)?.size ?? 0) > 1))
-    const content = [...new Set(blobs)].reduce((sum, digest) => sum + (store.blobs.size(digest) ?? 0), 0)
-    return { content, unpacked, shared, unique: unpacked - shared }
+    const unpacked = sizes.ofLayers(layers)
+    const shared = sizes.ofLayers(layers.filter((diffId) => (users.get(diffId)?.size ?? 0) > 1))
+    return { content: sizes.ofBlobs([...new Set(blobs)]), unpacked, shared, unique: unpacked - shared }
   })
+}
+
+function sum(keys: readonly Digest[], known: Map<Digest, number>, look: (key: Digest) => number): number {
+  let total = 0
+  for (const key of keys) {
+    const size = known.get(key) ?? look(key)
+    known.set(key, size)
+    total += size
+  }
+  return total
 }
