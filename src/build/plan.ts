@@ -218,7 +218,7 @@ function planStage(node: StageNode, scope: StageScope): void {
     const image = node.image
     if (image === undefined) return undefined
     if ((image.config.rootfs?.diff_ids ?? []).length === 0) return undefined
-    const text = `FROM ${image.name}@${image.digest}`
+    const text = `FROM ${image.name}`
     const base: Op = {
       kind: 'base',
       ...nextOp(),

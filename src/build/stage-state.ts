@@ -115,6 +115,12 @@ export class StageState {
     })
   }
 
+  /** Where relative paths start: WORKDIR, else the root. */
+  get workdir(): string {
+    const { WorkingDir: directory } = this.config
+    return directory === undefined || directory === '' ? '/' : directory
+  }
+
   /** The word with this stage's variables put in. */
   expand(word: string, options: WordOptions): string {
     return expandWord(word, (name) => this.env.get(name), options)

@@ -44,6 +44,8 @@ export interface CommandContext {
    * this is read; before that, and at the second signal, the process ends at once.
    */
   readonly signal: AbortSignal
+  /** Starts the layer thread; undefined where the entry file has none. */
+  readonly startWorker: (() => Worker) | undefined
   /** `--debug` or CAIRN_DEBUG=1. */
   readonly debug: boolean
   readonly logLevel: LogLevel
@@ -83,6 +85,7 @@ export function openContext(
   env: Readonly<Record<string, string | undefined>>,
   settings: GlobalSettings,
   terminal: Terminal,
+  startWorker?: () => Worker,
 ): OpenContext {
   const resources = new Map<unknown, Promise<object>>()
   const opened: object[] = []
@@ -99,6 +102,7 @@ export function openContext(
     get signal() {
       return signals.watch()
     },
+    startWorker,
     debug: settings.debug,
     logLevel: settings.logLevel,
     get root() {

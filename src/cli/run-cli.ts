@@ -17,7 +17,16 @@ const outputClosedStatus = 141
 interface Invocation {
   readonly table: CommandTable
   readonly env: Environment
+  readonly startWorker: (() => Worker) | undefined
   settings: GlobalSettings
+}
+
+/** What the entry file hands to the command line. */
+export interface CliParts {
+  /** Every command; Cairn's own by default. */
+  readonly table?: CommandTable
+  /** Starts the layer thread; without it layers are written on the main thread. */
+  readonly startWorker?: () => Worker
 }
 
 /**
@@ -27,9 +36,9 @@ interface Invocation {
 export async function runCli(
   argv: readonly string[],
   env: Environment,
-  table: CommandTable = cairnTable,
+  { table = cairnTable, startWorker }: CliParts = {},
 ): Promise<number> {
-  const invocation: Invocation = { table, env, settings: globalSettings({ debug: false }, env) }
+  const invocation: Invocation = { table, env, startWorker, settings: globalSettings({ debug: false }, env) }
   try {
     return await dispatch(invocation, argv)
   } catch (error) {
@@ -87,7 +96,7 @@ async function runCommand(
 
   const collected = command.output === 'collected' ? collectedTerminal() : undefined
   const terminal = collected ?? (await import('./terminal.ts')).openTerminal()
-  const open = openContext(path, given, invocation.env, invocation.settings, terminal)
+  const open = openContext(path, given, invocation.env, invocation.settings, terminal, invocation.startWorker)
   try {
     const status = (await command.run(open.ctx, values, args)) ?? 0
     if (collected !== undefined) {

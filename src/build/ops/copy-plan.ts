@@ -46,7 +46,7 @@ export function planCopy(
     platform: state.platform,
     ignoreCache: planner.ignoreCache,
     sources,
-    destination: absoluteDestination(state.config.WorkingDir ?? '/', destination),
+    destination: absoluteDestination(state.workdir, destination),
     chown: chown === '' ? undefined : chown,
     chmod: chmod === undefined || chmod === '' ? undefined : parseChmod(chmod),
     excludes: instruction.excludes,

@@ -39,7 +39,7 @@ export function planRun(
     args,
     env: new Map(state.env),
     proxyEnv: planner.proxyEnv,
-    cwd: state.config.WorkingDir ?? '/',
+    cwd: state.workdir,
     user: state.config.User ?? '',
     network: network ?? options.network,
     mounts,
@@ -96,7 +96,7 @@ function checkSecurity(instruction: RunInstruction): void {
 
 function planMount(planner: StagePlanner, mount: RunMount): OpMount {
   const { state } = planner
-  const target = cleanPath(joinPath(state.config.WorkingDir ?? '/', mount.target ?? ''))
+  const target = cleanPath(joinPath(state.workdir, mount.target ?? ''))
   if (mount.type !== 'secret' && mount.type !== 'ssh' && target === '/')
     throw new CairnError('STEP_INVALID', `invalid mount target ${JSON.stringify(mount.target ?? '')}`)
   switch (mount.type) {

@@ -1,8 +1,7 @@
 import type { Lease } from '../../content/leases.ts'
 import type { Store } from '../../content/store.ts'
 import { CairnError } from '../../errors/error.ts'
-import { packChanges, type ChangesOptions } from '../../layers/changes.ts'
-import type { WrittenLayer } from '../../layers/layer-writer.ts'
+import { type PackLayer, packUpper } from '../../layers/pack-upper.ts'
 import type { Tree } from '../../layers/tree.ts'
 import { enterPrivateMounts } from '../../linux/mount-namespace.ts'
 import { unmount } from '../../linux/mounts.ts'
@@ -26,16 +25,14 @@ import type { StepLog } from '../solve.ts'
 import { mountPoints } from './mount-points.ts'
 import { RunMounts } from './run-mounts.ts'
 
-/** Turns what an overlay's upper directory holds into a layer's tar; on another thread where there is one. */
-export type PackChanges = (upper: string, target: string, options: ChangesOptions) => Promise<WrittenLayer>
-
 /** What the user asked for about every RUN step of a build. */
 export interface RunSettings {
   readonly extraHosts: readonly { readonly name: string; readonly address: string }[]
   readonly secrets: ReadonlyMap<string, SecretSource>
   /** Bytes of /dev/shm. */
   readonly shmSize: number | undefined
-  readonly packChanges?: PackChanges
+  /** Writes layers beside the main thread; on it where undefined. */
+  readonly packLayer: PackLayer | undefined
 }
 
 export interface RunEnvironment {
@@ -70,7 +67,7 @@ export async function runStep(op: RunOp, environment: RunEnvironment): Promise<L
     snapshots.discard(snapshot)
     throw error
   }
-  return directoryLayer(snapshot.upper, pack(environment, snapshot, tree))
+  return directoryLayer(snapshot.upper, pack(environment, snapshot, lowers))
 }
 
 async function runContainer(
@@ -179,16 +176,13 @@ function stepSpec(
 
 /** Writes the layer's tar from the changes, beside whatever goes on. */
 async function pack(
-  { store, lease, snapshots, epoch, run: settings }: RunEnvironment,
+  { store, lease, snapshots, epoch, run: { packLayer } }: RunEnvironment,
   snapshot: WritableSnapshot,
-  lower: Tree,
+  lowers: readonly string[],
 ): Promise<PackedLayer> {
   const target = store.session.temporaryPath('layer')
-  const written =
-    settings.packChanges === undefined
-      ? packChanges(snapshot.upper, target, { epoch, lower })
-      : await settings.packChanges(snapshot.upper, target, { epoch })
-  const packed = await adoptLayer(store, lease, target, written)
+  const job = { upper: snapshot.upper, lowers: lowers.toReversed(), target, epoch }
+  const packed = await adoptLayer(store, lease, target, packLayer === undefined ? packUpper(job) : await packLayer(job))
   snapshots.finish(snapshot, packed.diffId, packed.size)
   return packed
 }

@@ -14,7 +14,7 @@ export function planWorkdir(
   const { state } = planner
   const written = state.expand(instruction.path, planner.words)
   if (written === '') throw new CairnError('STEP_INVALID', 'cannot normalize nothing')
-  const path = cleanPath(joinPath(state.config.WorkingDir ?? '/', written))
+  const path = cleanPath(joinPath(state.workdir, written))
   state.config.WorkingDir = path
   if (path !== '/') {
     const text = upperCaseCommand(`WORKDIR ${written}`)

@@ -1,4 +1,5 @@
 import { type BuildResult, build } from '../../engine/build.ts'
+import { LayerThread } from '../../engine/layer-thread.ts'
 import { loadBuildInputs } from '../../engine/build-inputs.ts'
 import { DockerfileError } from '../../dockerfile/dockerfile-error.ts'
 import { CairnError, isCairnError } from '../../errors/error.ts'
@@ -83,6 +84,7 @@ export default defineCommand({
     const secrets = parseSecrets(flags.secret, ctx.env, ctx.cwd)
     const extraHosts = flags['add-host'].map(parseHost)
     const store = await ctx.use(openStoreOf)
+    const thread = ctx.startWorker === undefined ? undefined : await ctx.use(openLayerThread)
     const display = createDisplay(mode, ctx.stderr)
     let result: BuildResult
     try {
@@ -107,7 +109,7 @@ export default defineCommand({
         allow: new Set(flags.allow),
         noCache: flags['no-cache'],
         noCacheFilter: new Set(flags['no-cache-filter'].map((name) => name.toLowerCase())),
-        run: { extraHosts, secrets, shmSize: flags['shm-size'] },
+        run: { extraHosts, secrets, shmSize: flags['shm-size'], packLayer: thread?.packLayer },
         progress,
         signal: ctx.signal,
       })
@@ -121,6 +123,11 @@ export default defineCommand({
     if (flags['metadata-file'] !== undefined) await writeFileAtomic(flags['metadata-file'], metadata(result, tags))
   },
 })
+
+function openLayerThread({ startWorker }: CommandContext): LayerThread {
+  if (startWorker === undefined) throw new Error('there is no layer thread')
+  return new LayerThread(startWorker)
+}
 
 function displayMode(ctx: CommandContext, flags: { quiet: boolean; progress: string | undefined }): DisplayMode {
   const wanted = flags.progress ?? ctx.env['BUILDKIT_PROGRESS']
