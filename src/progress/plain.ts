@@ -230,7 +230,7 @@ export class PlainDisplay implements Display {
     }
     if (this.#lastIndex > 0) this.#line('')
     if (shown.index === 0) shown.index = ++this.#lastIndex
-    this.#line(`#${shown.index} ${shown.vertex.name}`)
+    this.#line(`#${shown.index} ${shown.vertex.name.replace(/[\r\n]+/g, ' ')}`)
     this.#current = shown
   }
 

@@ -103,7 +103,8 @@ export class LogTail {
     return text
       .replace(/\n$/, '')
       .split('\n')
-      .map((line) => line.replace(/\r+$/, '').replace(/^.*\r/, ''))
+      .map((line) => line.replace(/\r+$/, ''))
+      .map((line) => line.slice(line.lastIndexOf('\r') + 1))
   }
 }
 

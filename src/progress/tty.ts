@@ -228,7 +228,10 @@ function layOut({ text, amount = '', elapsed }: Line, width: number): string {
 }
 
 function cut(text: string, width: number): string {
-  return Bun.stringWidth(text) <= width ? text : Bun.sliceAnsi(text, 0, Math.max(0, width))
+  if (Bun.stringWidth(text) <= width) return text
+  // Bun.sliceAnsi keeps a wide character that stands half over the end.
+  const first = Bun.sliceAnsi(text, 0, Math.max(0, width))
+  return Bun.stringWidth(first) <= width ? first : Bun.sliceAnsi(text, 0, Math.max(0, width - 1))
 }
 
 /** Without what could move the cursor or reorder the line: names and logs come from the outside. */
