@@ -1,10 +1,9 @@
-import { resolvePath } from '../../layers/layer-tree.ts'
-import type { Tree, TreeEntry } from '../../layers/tree.ts'
-import { tryLstat } from '../../linux/file-status.ts'
-import { open, openFlags, close, AT_FDCWD } from '../../linux/files.ts'
-import { changeModeAt, changeOwnerAt, makeDirectories, setTimesAt } from '../../linux/names.ts'
-import { setXattr } from '../../linux/xattrs.ts'
-import { childPath, parentPath } from '../paths.ts'
+import { resolvePath } from '../layers/layer-tree.ts'
+import type { Tree, TreeEntry } from '../layers/tree.ts'
+import { tryLstat } from '../linux/file-status.ts'
+import { open, openFlags, close, AT_FDCWD } from '../linux/files.ts'
+import { changeModeAt, changeOwnerAt, makeDirectories, setTimesAt } from '../linux/names.ts'
+import { setXattr } from '../linux/xattrs.ts'
 
 /** Mounts on these are on files; all others of a container's own are on directories. */
 const files = new Set(['/etc/resolv.conf', '/etc/hosts', '/etc/hostname'])
@@ -29,7 +28,7 @@ export function mountPoints(
     const path = resolvePath(tree, target, { followLast: true })
     if (path === '/' || tree.lookup(path) !== undefined) continue
     makeDirectories(directory)
-    copyParents(tree, parentPath(path), directory, made)
+    copyParents(tree, path.slice(0, path.lastIndexOf('/')), directory, made)
     const host = directory + path
     if (tryLstat(host) !== undefined) continue
     if (files.has(target) || fileTargets.has(target)) close(open(host, openFlags.O_WRONLY | openFlags.O_CREAT, 0o644))
@@ -50,9 +49,9 @@ function copyParents(
   directory: string,
   made: { path: string; like: TreeEntry | undefined }[],
 ): void {
-  let current = '/'
+  let current = ''
   for (const part of path.split('/').filter((element) => element !== '')) {
-    current = childPath(current, part)
+    current += `/${part}`
     if (tryLstat(directory + current) !== undefined) continue
     makeDirectories(directory + current)
     made.push({ path: current, like: tree.lookup(current) })
