@@ -3,8 +3,6 @@
  *
  * ```ts
  * // commands/image-tag.ts: the smallest kind
- * import { defineCommand } from '../command.ts'
- *
  * export default defineCommand({
  *   usage: 'SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]',
  *   args: { min: 2, max: 2 },
@@ -32,7 +30,7 @@
  * })
  *
  * // table-of-commands.ts: every path the command answers to, what lists say about it, and how to load it
- * { paths: ['image tag', 'tag'], summary: 'Create a tag …', load: () => import('./commands/image-tag.ts') },
+ * { paths: ['image tag', 'tag'], summary: 'Create a tag …', load: () => import('…/image-tag.ts') },
  * ```
  *
  * A failure is thrown as a CairnError; the runner prints it and decides the exit status. A command that ends with a

@@ -12,7 +12,9 @@ export function isNil(value: unknown): value is null | undefined {
 /** The entries of a Map or object, sorted by key as Go ranges over a map; methods are left out. */
 export function sortedEntries(value: object): readonly (readonly [string, unknown])[] {
   const entries: (readonly [string, unknown])[] =
-    value instanceof Map ? [...value].map(([key, item]) => [String(key), item]) : Object.entries(value)
+    value instanceof Map
+      ? [...value].map(([key, item]: [unknown, unknown]) => [typeof key === 'string' ? key : formatValue(key), item])
+      : Object.entries(value)
   return entries.filter(([, item]) => typeof item !== 'function').sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
 }
 

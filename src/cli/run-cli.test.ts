@@ -279,8 +279,8 @@ describe('output', () => {
       const reader = command.stdout.getReader()
       await reader.read()
       await reader.cancel()
-      expect(await command.exited).toBe(141)
       expect(await new Response(command.stderr).text()).toBe('')
+      expect(await command.exited).toBe(141)
     }
   })
 

@@ -26,6 +26,7 @@ const EIO = 5
 const EAGAIN = 11
 const ENOSPC = 28
 const EPIPE = 32
+const ECONNRESET = 104
 const POLLOUT = 4
 const TIOCGWINSZ = 0x5413
 
@@ -87,8 +88,8 @@ class DescriptorOutput implements Output {
     if (code === EAGAIN) return waitWritable(this.#fd)
     this.#closed = true
     if (this.#fd === 2) return
-    // EIO: the terminal has hung up.
-    if (code === EPIPE || code === EIO) throw new OutputClosed()
+    // EIO: the terminal has hung up. ECONNRESET: the reader of a socket left what was sent unread.
+    if (code === EPIPE || code === EIO || code === ECONNRESET) throw new OutputClosed()
     throw writeFailure(code === ENOSPC ? 'no space left on device' : `errno ${code}`)
   }
 
