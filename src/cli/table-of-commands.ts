@@ -21,6 +21,52 @@ export const table: CommandTable = {
       load: () => import('./commands/version.ts'),
     },
     {
+      paths: ['image ls', 'image list', 'images'],
+      summary: 'List images',
+      common: true,
+      load: () => import('./commands/image-ls.ts'),
+    },
+    {
+      paths: ['image history', 'history'],
+      summary: 'Show the history of an image',
+      load: () => import('./commands/image-history.ts'),
+    },
+    {
+      paths: ['image import', 'import'],
+      summary: 'Import the contents from a tarball to create a filesystem image',
+      load: () => import('./commands/image-import.ts'),
+    },
+    {
+      paths: ['image save', 'save'],
+      summary: 'Save one or more images to a tar archive (streamed to STDOUT by default)',
+      load: () => import('./commands/image-save.ts'),
+    },
+    {
+      paths: ['image load', 'load'],
+      summary: 'Load an image from a tar archive or STDIN',
+      load: () => import('./commands/image-load.ts'),
+    },
+    {
+      paths: ['image inspect'],
+      summary: 'Display detailed information on one or more images',
+      load: () => import('./commands/image-inspect.ts'),
+    },
+    {
+      paths: ['inspect'],
+      summary: 'Return low-level information on Cairn objects',
+      load: () => import('./commands/inspect.ts'),
+    },
+    {
+      paths: ['image tag', 'tag'],
+      summary: 'Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE',
+      load: () => import('./commands/image-tag.ts'),
+    },
+    {
+      paths: ['image rm', 'image remove', 'rmi'],
+      summary: 'Remove one or more images',
+      load: () => import('./commands/image-rm.ts'),
+    },
+    {
       paths: ['completion'],
       summary: 'Generate the autocompletion script for the specified shell',
       load: () => import('./commands/completion.ts'),

@@ -1,0 +1,65 @@
+import { parseEpoch } from '../../build/plan.ts'
+import { formatSeconds } from '../../build/result-image.ts'
+import { archiveInput } from '../../engine/archive-input.ts'
+import { importImage } from '../../engine/import-image.ts'
+import { CairnError } from '../../errors/error.ts'
+import { hostPlatform, parsePlatform } from '../../oci/platform.ts'
+import { parseReference, type Reference } from '../../oci/reference.ts'
+import { defineCommand } from '../command.ts'
+import { openStoreOf } from '../open-store.ts'
+
+export default defineCommand({
+  usage: '[OPTIONS] file|URL|- [REPOSITORY[:TAG]]',
+  description:
+    'The archive is a tar of a root filesystem, plain or compressed with gzip, bzip2, xz or zstd. Its bytes become the\nonly layer of the image as they are, so the same archive and SOURCE_DATE_EPOCH give the same image everywhere.',
+  examples: [
+    { text: 'An image from a root filesystem', command: 'cairn import rootfs.tar.xz base:1' },
+    {
+      text: 'With a command and a variable',
+      command: `cairn import -c 'CMD ["sh"]' -c 'ENV LANG=C.UTF-8' rootfs.tar base`,
+    },
+    { text: 'From a pipe', command: 'tar -C rootfs -c . | cairn import - base' },
+  ],
+  args: { min: 1, max: 2 },
+  flags: {
+    change: {
+      type: 'stringArray',
+      short: 'c',
+      value: 'list',
+      summary: 'Apply Dockerfile instruction to the created image',
+      complete: ['CMD ', 'ENTRYPOINT ', 'ENV ', 'EXPOSE ', 'LABEL ', 'USER ', 'VOLUME ', 'WORKDIR '],
+    },
+    message: { type: 'string', short: 'm', default: '', summary: 'Set commit message for imported image' },
+    platform: { type: 'string', summary: 'Set the platform of the image (default: that of this machine)' },
+  },
+  complete: (_ctx, _text, args) => (args.length === 0 ? 'file' : []),
+  async run(ctx, flags, [from = '', name]) {
+    const reference = name === undefined ? undefined : target(name)
+    const platform = flags.platform === undefined ? hostPlatform() : parsePlatform(flags.platform)
+    const epoch = parseEpoch(ctx.env['SOURCE_DATE_EPOCH'])
+    if (from === '-' && ctx.stdin.isTTY)
+      throw new CairnError('USAGE', 'cannot import from a terminal', {
+        hint: 'Pipe an archive in, or give its path.',
+        exitCode: 1,
+      })
+    const { source, name: shown, origin } = archiveInput(from, { stdin: () => ctx.stdin.bytes(), signal: ctx.signal })
+    const image = await importImage(await ctx.use(openStoreOf), source, {
+      name: shown,
+      reference,
+      changes: flags.change,
+      message: flags.message === '' ? `Imported from ${origin}` : flags.message,
+      platform,
+      created: epoch === undefined ? new Date().toISOString() : formatSeconds(epoch),
+    })
+    if (image.looksLikeImages)
+      ctx.stderr.write(`WARNING: ${shown} holds images; to get those use "cairn load -i" instead of import\n`)
+    ctx.stdout.write(`${image.imageId}\n`)
+  },
+})
+
+function target(text: string): Reference {
+  const reference = parseReference(text)
+  if (reference.digest !== undefined)
+    throw new CairnError('REFERENCE_INVALID', 'cannot import digest reference', { hint: 'Name it with a tag.' })
+  return reference
+}

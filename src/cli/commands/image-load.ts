@@ -1,0 +1,55 @@
+import { recover } from '../../content/recovery.ts'
+import { CairnError } from '../../errors/error.ts'
+import { loadImages } from '../../images/load-images.ts'
+import { parsePlatform } from '../../oci/platform.ts'
+import { familiarString, parseNormalizedReference } from '../../oci/reference.ts'
+import { defineCommand } from '../command.ts'
+import { openStoreOf } from '../open-store.ts'
+
+export default defineCommand({
+  usage: '[OPTIONS]',
+  description:
+    'Reads what "docker save" of any age, podman, skopeo and Cairn write, plain or compressed with gzip, bzip2, xz or\nzstd. Everything is verified before any image appears.',
+  examples: [
+    { text: 'From a file', command: 'cairn load -i app.tar' },
+    { text: 'From a pipe', command: 'docker save app:1 | cairn load' },
+  ],
+  args: { max: 0 },
+  flags: {
+    input: {
+      type: 'string',
+      short: 'i',
+      default: '',
+      summary: 'Read from tar archive file, instead of STDIN',
+      complete: 'file',
+    },
+    platform: {
+      type: 'string',
+      summary: 'Load only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")',
+    },
+    quiet: { type: 'bool', short: 'q', summary: 'Suppress the load output' },
+  },
+  async run(ctx, flags) {
+    const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform)
+    if (flags.input === '' && ctx.stdin.isTTY)
+      throw new CairnError('USAGE', 'requested load from stdin, but stdin is empty', {
+        hint: 'Give an archive with -i, or pipe one in.',
+        exitCode: 1,
+      })
+    const store = await ctx.use(openStoreOf)
+    recover(store)
+    const source = flags.input === '' ? ctx.stdin.bytes() : flags.input
+    const images = await loadImages(store, source, {
+      name: flags.input === '' ? 'standard input' : flags.input,
+      ...(platform === undefined ? {} : { platform }),
+    })
+    for (const { imageId, references, moved } of images) {
+      for (const { name, digest } of flags.quiet ? [] : moved)
+        ctx.stderr.write(
+          `The image ${familiarString(parseNormalizedReference(name))} already exists, renaming the old one with ID ${digest} to empty string\n`,
+        )
+      for (const reference of references) ctx.stdout.write(`Loaded image: ${familiarString(reference)}\n`)
+      if (references.length === 0) ctx.stdout.write(`Loaded image ID: ${imageId}\n`)
+    }
+  },
+})

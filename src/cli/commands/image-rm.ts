@@ -1,0 +1,34 @@
+import { removeImages } from '../../engine/remove-images.ts'
+import { defineCommand } from '../command.ts'
+import { imageNames } from '../image-names.ts'
+import { openStoreOf } from '../open-store.ts'
+
+export default defineCommand({
+  usage: '[OPTIONS] IMAGE [IMAGE...]',
+  description:
+    'A name takes only that name away; the image goes with its last one. An ID removes the image with all its names.\nDisk space is freed at once, except for what other images and the build cache share.',
+  examples: [
+    { text: 'Take one name away', command: 'cairn rmi app:old' },
+    { text: 'Remove an image with all its names', command: 'cairn rmi -f 1f2e3d4c5b6a' },
+  ],
+  args: { min: 1 },
+  flags: {
+    force: { type: 'bool', short: 'f', summary: 'Force removal of the image' },
+    'no-prune': { type: 'bool', summary: 'Keep what only this image needed on disk until the next prune' },
+  },
+  complete: (ctx) => imageNames(ctx),
+  async run(ctx, flags, names) {
+    const failures = await removeImages(await ctx.use(openStoreOf), names, {
+      force: flags.force,
+      keepContent: flags['no-prune'],
+      signal: ctx.signal,
+      onRemoval: (removal) =>
+        ctx.stdout.write('untagged' in removal ? `Untagged: ${removal.untagged}\n` : `Deleted: ${removal.deleted}\n`),
+    })
+    for (const { error } of failures) {
+      ctx.stderr.write(`cairn: ${error.message}\n`)
+      if (error.hint !== undefined) ctx.stderr.write(`${error.hint}\n`)
+    }
+    return failures.some(({ isIgnored }) => !isIgnored) ? 1 : 0
+  },
+})

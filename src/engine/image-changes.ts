@@ -1,0 +1,89 @@
+import { cleanPath, joinPath } from '../build/paths.ts'
+import { applyMetadata, InstructionError, type InstructionScope } from '../build/ops/metadata.ts'
+import { StageState } from '../build/stage-state.ts'
+import { ArgumentError } from '../dockerfile/arguments.ts'
+import { FlagError } from '../dockerfile/flags.ts'
+import { lexDockerfile } from '../dockerfile/lexer.ts'
+import type { Instruction } from '../dockerfile/instruction.ts'
+import { instructionKind, interpret } from '../dockerfile/interpret.ts'
+import { CairnError } from '../errors/error.ts'
+import type { ContainerConfig } from '../oci/config.ts'
+import type { Platform } from '../oci/platform.ts'
+
+/** What docker allows as a change of an image that is imported or committed. */
+const allowed: ReadonlySet<string> = new Set(
+  'CMD ENTRYPOINT ENV EXPOSE HEALTHCHECK LABEL ONBUILD STOPSIGNAL USER VOLUME WORKDIR'.split(' '),
+)
+
+/**
+ * `config` with Dockerfile instructions applied to it, as docker's `--change` does. Variables stand for what `config`
+ * and the changes before set. Throws DOCKERFILE_INVALID naming the change.
+ */
+export function applyChanges(config: ContainerConfig, changes: readonly string[], platform: Platform): ContainerConfig {
+  const state = StageState.scratch(platform)
+  // A stage begins with a PATH and a working directory of its own; an image has only what it says.
+  state.env.clear()
+  for (const key of Object.keys(state.config)) delete state.config[key as keyof ContainerConfig]
+  Object.assign(state.config, structuredClone(config))
+  for (const entry of config.Env ?? []) {
+    const equals = entry.indexOf('=')
+    state.setBuildEnv(equals < 0 ? entry : entry.slice(0, equals), equals < 0 ? '' : entry.slice(equals + 1))
+  }
+  for (const change of changes) applyChange(state, change)
+  return state.config
+}
+
+function applyChange(state: StageState, change: string): void {
+  const { nodes, escape, problems } = lexDockerfile(change)
+  const [problem] = problems
+  if (problem !== undefined) throw refused(change, problem.message)
+  if (nodes.length === 0) throw refused(change, 'it is no instruction')
+  const scope: InstructionScope = { words: { escape }, buildArgs: new Map(), globalArgs: new Map(), declare: () => {} }
+  for (const node of nodes) {
+    const kind = instructionKind(node.keyword)
+    if (kind === undefined || !allowed.has(kind)) throw refused(change, `${node.keyword} is not a valid change command`)
+    try {
+      const instruction = interpret(node)
+      if (instruction.kind !== 'FROM') applyInstruction(state, instruction, scope)
+    } catch (error) {
+      if (isProblem(error)) throw refused(change, error.message, error)
+      throw error
+    }
+  }
+}
+
+function applyInstruction(state: StageState, instruction: Instruction, scope: InstructionScope): void {
+  switch (instruction.kind) {
+    case 'WORKDIR': {
+      const written = state.expand(instruction.path, scope.words)
+      if (written === '') throw new InstructionError('cannot normalize nothing')
+      state.config.WorkingDir = cleanPath(joinPath(state.config.WorkingDir || '/', written))
+      return
+    }
+    case 'RUN':
+    case 'COPY':
+    case 'ADD':
+      throw new InstructionError(`${instruction.kind} is not a valid change command`)
+    default:
+      applyMetadata(state, instruction, scope)
+      // A mark for Windows images that BuildKit leaves on all; docker's imports do not have it.
+      delete state.config.ArgsEscaped
+  }
+}
+
+/** What reading and applying an instruction throws when the instruction is wrong. */
+function isProblem(error: unknown): error is Error {
+  return (
+    error instanceof CairnError ||
+    error instanceof InstructionError ||
+    error instanceof ArgumentError ||
+    error instanceof FlagError
+  )
+}
+
+function refused(change: string, why: string, cause?: unknown): CairnError {
+  return new CairnError('DOCKERFILE_INVALID', `invalid change ${JSON.stringify(change)}: ${why}`, {
+    hint: `A change is one of ${[...allowed].join(', ')}.`,
+    ...(cause === undefined ? {} : { cause }),
+  })
+}

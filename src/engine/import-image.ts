@@ -1,0 +1,102 @@
+import { decompress } from '../compression/decompress.ts'
+import { layerNode } from '../content/graph.ts'
+import { putLayerRecord } from '../content/layer-records.ts'
+import { acquireLease, type Lease } from '../content/leases.ts'
+import { recover } from '../content/recovery.ts'
+import type { Store } from '../content/store.ts'
+import { CairnError, isCairnError } from '../errors/error.ts'
+import { type PutImage, putImage } from '../images/put-image.ts'
+import type { ContainerConfig } from '../oci/config.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
+import { mediaTypes } from '../oci/media-types.ts'
+import type { Platform } from '../oci/platform.ts'
+import type { Reference } from '../oci/reference.ts'
+import type { ByteSource } from '../streams/source.ts'
+import { TarDecoder } from '../tar/decoder.ts'
+import { applyChanges } from './image-changes.ts'
+import { RootfsCheck } from './rootfs-check.ts'
+
+export interface ImportOptions {
+  /** Names the archive in errors. */
+  readonly name: string
+  /** The name the image gets. */
+  readonly reference?: Reference | undefined
+  /** Dockerfile instructions for the image's config. */
+  readonly changes?: readonly string[]
+  /** The comment of the image's only history entry. */
+  readonly message: string
+  readonly platform: Platform
+  /** RFC 3339. */
+  readonly created: string
+}
+
+export interface ImportedImage extends PutImage {
+  /** The archive holds images as `docker save` writes them, which are now files of this one. */
+  readonly looksLikeImages: boolean
+}
+
+/**
+ * Makes an image of one layer from the archive of a root filesystem: a tar, plain or compressed with gzip, bzip2, xz or
+ * zstd. Read once: decompressed, checked, hashed and stored in one pass; the layer is kept uncompressed. Throws
+ * TAR_INVALID, COMPRESSION_INVALID or LAYER_UNSAFE for an archive that is no root filesystem, DOCKERFILE_INVALID for a
+ * wrong change, and what `source` fails with; nothing is left of it then.
+ */
+export async function importImage(store: Store, source: ByteSource, options: ImportOptions): Promise<ImportedImage> {
+  const { name, reference, changes = [], message, platform, created } = options
+  const config: ContainerConfig = applyChanges({}, changes, platform)
+  recover(store)
+  using lease = acquireLease(store)
+  const { layer, looksLikeImages } = await storeRootfs(store, lease, source, name)
+  const image = await putImage(store, {
+    config: {
+      ...platform,
+      created,
+      config,
+      rootfs: { type: 'layers', diff_ids: [layer.digest] },
+      history: [{ created, comment: message }],
+    },
+    layers: [layer],
+    tags: reference === undefined ? [] : [reference],
+    lease,
+  })
+  return { ...image, looksLikeImages }
+}
+
+/** gzip cannot expand by more than 1032, and no root filesystem comes near what the others can. */
+const largestExpansion = 1100
+
+async function storeRootfs(
+  store: Store,
+  lease: Lease,
+  source: ByteSource,
+  name: string,
+): Promise<{ readonly layer: Descriptor; readonly looksLikeImages: boolean }> {
+  const check = new RootfsCheck(name)
+  const decoder = new TarDecoder(check, {}, name)
+  const ingest = lease.ingest()
+  try {
+    for await (const bytes of decompress(source, { name, maxRatio: largestExpansion })) {
+      decoder.push(bytes)
+      ingest.write(bytes)
+    }
+    if (ingest.size === 0) throw new CairnError('TAR_INVALID', `${name} is empty: there is no archive in it`)
+    decoder.finish()
+    if (!decoder.isAtEnd)
+      throw new CairnError(
+        'TAR_INVALID',
+        `${name} is cut off after ${check.entries} members: its closing blocks are missing`,
+      )
+    const { digest, size } = await ingest.commit()
+    lease.protect(layerNode(digest))
+    putLayerRecord(store, { diffId: digest, digest, compression: 'none', size, unpackedSize: size })
+    return { layer: { mediaType: mediaTypes.ociLayerTar, digest, size }, looksLikeImages: check.looksLikeImages }
+  } catch (error) {
+    if (!isCairnError(error, 'TAR_INVALID') || check.entries > 0 || ingest.size === 0) throw error
+    throw new CairnError('TAR_INVALID', `${name} is not a tar archive`, {
+      cause: error,
+      hint: 'It has to be a tar, as it is or compressed with gzip, bzip2, xz or zstd.',
+    })
+  } finally {
+    ingest.abort()
+  }
+}

@@ -1,0 +1,42 @@
+import { collectGarbage } from '../content/gc.ts'
+import type { Store } from '../content/store.ts'
+import { type CairnError, isCairnError } from '../errors/error.ts'
+import { type Removal, removeImage } from '../images/remove-image.ts'
+
+export interface RemoveImagesOptions {
+  /** Removes all names of an image given by its ID; an image that is not there is no failure. */
+  readonly force?: boolean
+  /** Leave the blobs for a later garbage collection. */
+  readonly keepContent?: boolean
+  readonly signal?: AbortSignal
+  /** Told of each name and image that went, as it goes. */
+  readonly onRemoval: (removal: Removal) => void
+}
+
+/**
+ * Removes names and images, each on its own, then frees what nothing else needs. Gives the failures in the order of
+ * `names`: those of the others are done. What is not there when `force` is set is told as a failure without counting
+ * as one: `isIgnored`. Throws CANCELED.
+ */
+export async function removeImages(
+  store: Store,
+  names: readonly string[],
+  options: RemoveImagesOptions,
+): Promise<readonly { readonly error: CairnError; readonly isIgnored: boolean }[]> {
+  const { force = false, keepContent = false, signal, onRemoval } = options
+  const failures: { error: CairnError; isIgnored: boolean }[] = []
+  let hasDeleted = false
+  for (const name of names) {
+    try {
+      for (const removal of removeImage(store, name, { force })) {
+        hasDeleted ||= 'deleted' in removal
+        onRemoval(removal)
+      }
+    } catch (error) {
+      if (!isCairnError(error) || error.kind === 'canceled') throw error
+      failures.push({ error, isIgnored: force && error.code === 'IMAGE_UNKNOWN' })
+    }
+  }
+  if (hasDeleted && !keepContent) await collectGarbage(store, signal === undefined ? {} : { signal })
+  return failures
+}
