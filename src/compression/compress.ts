@@ -1,0 +1,80 @@
+import { CairnError } from '../errors/error.ts'
+import type { ByteSource } from '../streams/source.ts'
+
+/** Input bytes of one gzip member or zstd frame. Part of what makes output the same everywhere: never change it. */
+export const compressionBlockSize = 1024 * 1024
+
+export interface CompressionSettings {
+  readonly format: 'gzip' | 'zstd'
+  /** gzip 1 to 12 (default 6), zstd 1 to 22 (default 3). */
+  readonly level?: number | undefined
+}
+
+/** Compresses one block to one gzip member or zstd frame, here or on another thread; see {@link compressBlock}. */
+export type BlockCompressor = (
+  block: Uint8Array<ArrayBuffer>,
+  settings: CompressionSettings,
+) => Uint8Array | Promise<Uint8Array>
+
+export interface CompressOptions extends CompressionSettings {
+  /** Where blocks are compressed; on this thread by default. Its output must be that of {@link compressBlock}. */
+  readonly compressor?: BlockCompressor | undefined
+  /** Blocks in work at once with a `compressor` of one's own. */
+  readonly concurrency?: number | undefined
+}
+
+const defaultLevel = { gzip: 6, zstd: 3 } as const
+const highestLevel = { gzip: 12, zstd: 22 } as const
+
+/**
+ * Compresses each 1 MiB of `source` to a member or frame of its own, which any gzip or zstd reader takes for one file.
+ * The output depends on the input, format, level and Bun's version alone: not on the pieces the input comes in, the
+ * machine or the number of threads. Throws USAGE for a level out of range.
+ */
+export async function* compress(source: ByteSource, options: CompressOptions): ByteSource {
+  checkLevel(options)
+  const compressor = options.compressor ?? compressBlock
+  const concurrency = options.compressor === undefined ? 1 : Math.max(1, options.concurrency ?? 2)
+  const inWork: Promise<Uint8Array>[] = []
+  for await (const block of blocks(source)) {
+    const compressed = Promise.resolve(compressor(block, options))
+    // It may fail before its turn comes; the error surfaces there.
+    compressed.catch(() => {})
+    inWork.push(compressed)
+    if (inWork.length >= concurrency) yield await (inWork.shift() as Promise<Uint8Array>)
+  }
+  for (const compressed of inWork) yield await compressed
+}
+
+/** One block as one gzip member (libdeflate, no name, no time) or one zstd frame (with its sum). */
+export function compressBlock(block: Uint8Array<ArrayBuffer>, settings: CompressionSettings): Uint8Array {
+  const level = settings.level ?? defaultLevel[settings.format]
+  if (settings.format === 'gzip') return Bun.gzipSync(block, { level: level as 6, library: 'libdeflate' })
+  return Bun.zstdCompressSync(block, { level })
+}
+
+function checkLevel({ format, level }: CompressionSettings): void {
+  if (level === undefined || (Number.isInteger(level) && level >= 1 && level <= highestLevel[format])) return
+  throw new CairnError('USAGE', `${format} has no level ${level}: 1 to ${highestLevel[format]}`)
+}
+
+/** The source cut anew into blocks of exactly 1 MiB, the last one shorter; one empty block for an empty source. */
+async function* blocks(source: ByteSource): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  let block = new Uint8Array(compressionBlockSize)
+  let used = 0
+  let isEmpty = true
+  for await (const chunk of source) {
+    for (let offset = 0; offset < chunk.length;) {
+      const count = Math.min(chunk.length - offset, block.length - used)
+      block.set(chunk.subarray(offset, offset + count), used)
+      used += count
+      offset += count
+      if (used < block.length) continue
+      yield block
+      isEmpty = false
+      block = new Uint8Array(compressionBlockSize)
+      used = 0
+    }
+  }
+  if (used > 0 || isEmpty) yield block.subarray(0, used)
+}
