@@ -16,7 +16,7 @@ export interface MissedStep {
   /** Reason of the step below, where that was run again too. */
   readonly belowReason: string | undefined
   /** A step that files come from and that was run again. */
-  readonly source: Op | undefined
+  readonly source: { readonly op: Op; readonly reason: string } | undefined
 }
 
 type StoredFiles = Record<string, [path: string, digest: string][]>
@@ -52,7 +52,10 @@ export class BuildHistory {
         op.parent === undefined
           ? undefined
           : { text: op.parent.text, line: op.parent.range.start, reason: missed.belowReason },
-      source: missed.source === undefined ? undefined : { text: missed.source.text, line: missed.source.range.start },
+      source:
+        missed.source === undefined
+          ? undefined
+          : { text: missed.source.op.text, line: missed.source.op.range.start, reason: missed.source.reason },
     })
   }
 

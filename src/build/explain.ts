@@ -42,8 +42,8 @@ export interface Comparison {
   readonly sources: () => readonly SourceComparison[]
   /** The step below, with its reason where it was run again too. */
   readonly below: (StepMention & { readonly reason: string | undefined }) | undefined
-  /** A step that files come from and that was run again. */
-  readonly source: StepMention | undefined
+  /** A step that files come from and that was run again, with its reason. */
+  readonly source: (StepMention & { readonly reason: string }) | undefined
 }
 
 /**
@@ -62,7 +62,7 @@ export function explainMiss(comparison: Comparison): string {
   const own = ownCauses(comparison, before)
   if (own.length > 0) return own.join(', ')
   if (below?.reason !== undefined) return inherited(below.reason, below)
-  if (source !== undefined) return `files from ${place(source)} changed`
+  if (source !== undefined) return inherited(source.reason, source)
   if (below !== undefined) return `it now follows ${place(below)}`
   return 'it now starts from an empty filesystem'
 }

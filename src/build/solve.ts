@@ -1,6 +1,7 @@
 import { CairnError } from '../errors/error.ts'
 import type { Dockerfile } from '../dockerfile/instruction.ts'
 import { canceled, type ProgressListener } from '../progress/events.ts'
+import { LogTail } from '../progress/trace.ts'
 import { digestOf } from '../oci/digest.ts'
 import type { BuildCache, CachedResult } from './cache.ts'
 import {
@@ -33,9 +34,9 @@ export interface StepExecutor {
 
 /** Where a step's output goes. */
 export interface StepLog {
-  write(stream: 1 | 2, data: Uint8Array): void
+  readonly write: (stream: 1 | 2, data: Uint8Array) => void
   /** Told once the step waits for another process that runs the same step. */
-  waiting(): void
+  readonly waiting: () => void
 }
 
 export interface SolveOptions {
@@ -47,8 +48,8 @@ export interface SolveOptions {
   readonly progress: ProgressListener
   readonly signal: AbortSignal
   readonly epoch: number | undefined
-  /** Runs `work` while no other process runs the step with this key. */
-  readonly exclusively: <Result>(key: CacheKey, onWait: () => void, work: () => Promise<Result>) => Promise<Result>
+  /** Waits until no other process runs the step with this key, and keeps others from it until released. */
+  readonly claim: (key: CacheKey, onWait: () => void) => Promise<{ readonly release: () => void }>
 }
 
 interface StepResult {
@@ -273,7 +274,7 @@ export class Solver {
     sources: ReadonlyMap<Op, StepResult>,
     byContent: StepKey | undefined,
   ): Promise<StepResult> {
-    const { cache, executor, history, exclusively, progress } = this.#options
+    const { cache, executor, history, claim, progress } = this.#options
     const { key, inputs, files } = await this.#key(op)
     const reason = history.explain(op, {
       key,
@@ -281,7 +282,9 @@ export class Solver {
       files: files.map((known, index) => known ?? byContent?.files[index]),
       forced: op.ignoreCache ? 'no-cache' : cache.wasPruned(key) ? 'pruned' : undefined,
       belowReason: parent?.reason,
-      source: [...sources].flatMap(([source, result]) => (result.reason === undefined ? [] : [source]))[0],
+      source: [...sources].flatMap(([source, { reason: why }]) =>
+        why === undefined ? [] : [{ op: source, reason: why }],
+      )[0],
     })
     const id = vertexId(op)
     const started = Date.now()
@@ -290,7 +293,7 @@ export class Solver {
     const tail = new LogTail()
     const log: StepLog = {
       write: (stream, data) => {
-        tail.write(data)
+        tail.push(data)
         progress({ type: 'log', vertex: id, stream, data, timestamp: Date.now() })
       },
       waiting: () =>
@@ -304,11 +307,13 @@ export class Solver {
     }
     try {
       this.#stop.signal.throwIfAborted()
-      return await exclusively(key, log.waiting, async () => {
+      const claimed = await claim(key, log.waiting)
+      try {
+        const filesystem = parent?.filesystem ?? []
         // The process that was waited for may have done the work.
         const done = op.ignoreCache ? undefined : cache.get(key)
-        const filesystem = parent?.filesystem ?? []
         if (done !== undefined) {
+          claimed.release()
           progress({ type: 'vertex', id, name: op.title, started, completed: Date.now(), cached: true })
           return {
             filesystem: [...filesystem, storedLayer(done.layer)],
@@ -318,10 +323,14 @@ export class Solver {
         }
         const sourceFiles = new Map([...sources].map(([source, result]) => [source, result.filesystem]))
         const layer = await executor.execute(op, filesystem, sourceFiles, log)
-        const contentId = this.#record(op, layer, parent, byContent)
+        const contentId = this.#record(op, layer, parent, byContent).finally(claimed.release)
+        contentId.catch(() => undefined)
         progress({ type: 'vertex', id, name: op.title, started, completed: Date.now(), reason })
         return { filesystem: [...filesystem, layer], contentId: () => contentId, reason }
-      })
+      } catch (error) {
+        claimed.release()
+        throw error
+      }
     } catch (error) {
       const stopped = this.#stop.signal.aborted
       const message = stopped ? canceled : error instanceof Error ? error.message : String(error)
@@ -405,23 +414,4 @@ export function vertexId(op: Op): string {
 
 function sourceLabel({ source, pattern }: FileInput): string {
   return source.from === 'context' ? pattern : `${pattern} from ${source.label}`
-}
-
-/** The last lines a step wrote, for the report of its failure. */
-class LogTail {
-  static readonly #limit = 32 * 1024
-  #text = ''
-  readonly #decoder = new TextDecoder()
-
-  write(data: Uint8Array): void {
-    this.#text = (this.#text + this.#decoder.decode(data, { stream: true })).slice(-LogTail.#limit)
-  }
-
-  lines(): string[] {
-    return this.#text
-      .trimEnd()
-      .split('\n')
-      .slice(-20)
-      .filter((line, _index, all) => all.length > 1 || line !== '')
-  }
 }

@@ -170,7 +170,8 @@ function expandWildcard(tree: Tree, pattern: string): string[] {
       for (const name of tree.list(directory)) {
         if (!matchPath(part, name)) continue
         const path = childPath(directory, name)
-        if (last || tree.lookup(path)?.type === 'directory') next.push(path)
+        const entry = tree.lookup(path)
+        if (entry !== undefined && (last || entry.type === 'directory')) next.push(path)
       }
     }
     level = next

@@ -113,7 +113,7 @@ export function linkStages(
       )
     })
   }
-  for (const node of [...nodes]) {
+  for (const node of nodes.slice()) {
     for (const item of node.instructions) locate(dockerfile, item.range, () => linkSources(node, item, nodes))
   }
   // A file of one stage needs no stage name in its step titles, not even a given one.

@@ -10,7 +10,7 @@ import type { RunSettings } from '../build/ops/run.ts'
 import { Solver } from '../build/solve.ts'
 import { listLayerForms } from '../content/layer-records.ts'
 import { acquireLease, type Lease } from '../content/leases.ts'
-import { withLock } from '../content/lock.ts'
+import { acquireLock } from '../content/lock.ts'
 import { recover } from '../content/recovery.ts'
 import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
@@ -78,7 +78,10 @@ export async function build(store: Store, options: BuildOptions): Promise<BuildR
     progress,
     signal,
     epoch: plan.epoch,
-    exclusively: (key, onWait, work) => withLock(store, `step ${key}`, { signal: solver.signal, onWait }, work),
+    claim: async (key, onWait) => {
+      const lock = await acquireLock(store, `step ${key}`, { signal: solver.signal, onWait })
+      return { release: () => lock.release() }
+    },
   })
   const layers = await solver.solve(plan.ops, plan.target)
   await solver.remember(plan.ops)

@@ -14,7 +14,7 @@ export function redactUrl(text: string): string {
     url.username = ''
     url.password = ''
   }
-  for (const key of [...url.searchParams.keys()]) {
+  for (const key of Array.from(url.searchParams.keys())) {
     if (/token|secret|password|signature|credential|key|auth/i.test(key)) url.searchParams.set(key, 'xxxxx')
   }
   return url.toString()

@@ -42,8 +42,10 @@ export class CopyLayout {
   constructor(lower: Tree, options: LayoutOptions) {
     this.#lower = lower
     this.#options = options
+    // Even the empty filesystem has a root.
+    const root = this.#made('directory', 0o755)
     this.#view = {
-      lookup: (path) => this.#members.get(path)?.entry ?? this.#lower.lookup(path),
+      lookup: (path) => this.#members.get(path)?.entry ?? this.#lower.lookup(path) ?? (path === '/' ? root : undefined),
       list: (path) => this.#lower.list(path),
       read: (path) => this.#lower.read(path),
     }
@@ -51,7 +53,7 @@ export class CopyLayout {
 
   /** Members in the order to write them: parents before children, siblings sorted. */
   members(): [path: string, member: LayoutEntry][] {
-    for (const path of [...this.#members.keys()]) this.#addParents(path)
+    for (const path of this.#members.keys().toArray()) this.#addParents(path)
     this.#members.delete('/')
     return linkedInOrder([...this.#members].sort(([a], [b]) => comparePathElements(a, b)))
   }
@@ -109,7 +111,7 @@ export class CopyLayout {
   }
 
   #hideBelow(path: string): void {
-    for (const member of [...this.#members.keys()]) if (member.startsWith(`${path}/`)) this.#members.delete(member)
+    for (const member of this.#members.keys().toArray()) if (member.startsWith(`${path}/`)) this.#members.delete(member)
   }
 
   /** Where the selection's root goes, its parents made. */

@@ -1,8 +1,10 @@
 import { detectCompression } from '../../compression/detect.ts'
+import { isCairnError } from '../../errors/error.ts'
 import type { LayerWriter, WrittenLayer } from '../../layers/layer-writer.ts'
 import type { Tree } from '../../layers/tree.ts'
 import { resolveOwner } from '../../runtime/user.ts'
 import { accountFiles } from '../../snapshots/account-files.ts'
+import { BLOCK_SIZE, headerFormat } from '../../tar/header-block.ts'
 import type { CopyOp, CopySource, WorkdirOp } from '../graph.ts'
 import { selectSources } from '../source-selection.ts'
 import { CopyLayout, type LayoutOptions } from './copy-layout.ts'
@@ -50,10 +52,21 @@ export function writeWorkdirLayer(
   environment: Pick<CopyEnvironment, 'lower' | 'createdTime'>,
 ): WrittenLayer {
   const { lower, createdTime } = environment
-  const owner = op.user === '' ? undefined : resolveOwner(op.user, accountFiles(lower))
+  const owner = workdirOwner(op.user, lower)
   const layout = new CopyLayout(lower, { owner, chmod: undefined, directoryMode: 0o755, createdTime })
   layout.makeDirectories(op.path)
   return writeLayout(layout, writer)
+}
+
+/** USER of the stage; a name that the image does not know counts as root here, and fails in the RUN that needs it. */
+function workdirOwner(user: string, lower: Tree): { uid: number; gid: number } | undefined {
+  if (user === '') return undefined
+  try {
+    return resolveOwner(user, accountFiles(lower))
+  } catch (error) {
+    if (isCairnError(error, 'USER_UNKNOWN')) return undefined
+    throw error
+  }
 }
 
 async function layOut(
@@ -79,8 +92,7 @@ async function layOut(
 /** Cheap look at the first bytes: most files that ADD meets are no archives. */
 function looksPacked(tree: Tree, path: string): boolean {
   for (const chunk of tree.read(path)) {
-    if (detectCompression(chunk) !== 'none') return true
-    return chunk.length > 262 && new TextDecoder('latin1').decode(chunk.subarray(257, 262)) === 'ustar'
+    return detectCompression(chunk) !== 'none' || (chunk.length >= BLOCK_SIZE && headerFormat(chunk) !== undefined)
   }
   return false
 }

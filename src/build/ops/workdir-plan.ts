@@ -15,7 +15,8 @@ export function planWorkdir(
   const written = state.expand(instruction.path, planner.words)
   if (written === '') throw new CairnError('STEP_INVALID', 'cannot normalize nothing')
   const path = cleanPath(joinPath(state.workdir, written))
-  state.config.WorkingDir = path
+  // A trailing slash stays in the configuration, as docker keeps it.
+  state.config.WorkingDir = path !== '/' && /\/\.?$/.test(written) ? `${path}/` : path
   if (path !== '/') {
     const text = upperCaseCommand(`WORKDIR ${written}`)
     planner.add({
@@ -32,5 +33,5 @@ export function planWorkdir(
       user: state.config.User ?? '',
     })
   }
-  state.commit(`WORKDIR ${path}`, path !== '/')
+  state.commit(`WORKDIR ${state.config.WorkingDir}`, path !== '/')
 }
