@@ -1,14 +1,15 @@
 import { CairnError } from '../errors/error.ts'
 import { SystemCallError, errno } from './errno.ts'
-import { lastErrno, openLibc, types } from './libc.ts'
+import { lastErrno, openLibc, ptr, stableBytes, types } from './libc.ts'
 import { pathArgument, secondPathArgument } from './path-arguments.ts'
 import { TextArgument } from './text-argument.ts'
 
-const { i32, u64, ptr: pointer } = types
+const { i32, i64, u64, ptr: pointer } = types
 
 const libc = openLibc({
   mount: { args: [pointer, pointer, pointer, u64, pointer], returns: i32 },
   umount2: { args: [pointer, i32], returns: i32 },
+  syscall: { args: [i64, i32, pointer, i32, pointer, u64], returns: i64 },
 })
 
 /** Flags of mount(2) and umount2(2). */
@@ -95,6 +96,15 @@ export function unmount(target: string, options: UnmountOptions = {}): boolean {
   const failure = lastErrno()
   if (failure === errno.EINVAL || failure === errno.ENOENT) return false
   throw mountError('umount', failure, target)
+}
+
+/** struct mount_attr, all of it 0: nothing to change. */
+const noAttributes = stableBytes(32)
+const mount_setattr = 442
+
+/** True where the kernel has mount_setattr(2), Linux 5.12 and later. */
+export function canChangeMountFlags(): boolean {
+  return Number(libc.syscall(mount_setattr, -1, pathArgument('', 'mount_setattr'), 0, ptr(noAttributes), 32)) === 0
 }
 
 /**

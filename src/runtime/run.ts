@@ -94,8 +94,8 @@ export function run(options: RunOptions): RunningContainer {
   if (!/^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(id)) throw new TypeError(`not a container id: ${JSON.stringify(id)}`)
   if (signal?.aborted === true) throw canceled()
   const launch = planLaunch(options.spec.linux.cgroupsPath !== undefined, options.runtime)
-  const spec = withoutForeignDevices(options.spec, launch.runtime, id)
   const runtimeRoot = `${ownStateDirectory(options.stateDirectory)}/${launch.runtime.name}`
+  const spec = withoutForeignDevices(options.spec, launch.runtime, id, options.stateDirectory)
   const state = `${runtimeRoot}/${id}`
   const log = `${options.bundle}/runtime.log`
   writeTextFile(`${options.bundle}/config.json`, JSON.stringify(withFilter(spec, launch, options.stateDirectory)))
