@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'bun:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { comparePaths, decodePath, encodePath, encodePathInto, pathByteLength } from './path-bytes.ts'
 
-const bytes = (...values: number[]): Uint8Array => new Uint8Array(values)
+const bytes = (...values: number[]): Uint8Array<ArrayBuffer> => new Uint8Array(values)
 
 describe('decodePath()', () => {
   test('gives text for UTF-8 when it is valid', () => {
