@@ -46,6 +46,9 @@ export interface Comparison {
   readonly source: (StepMention & { readonly reason: string }) | undefined
 }
 
+/** The reason of every step when a Dockerfile is built for the first time: nothing there to be explained. */
+export const firstBuild = 'first build'
+
 /**
  * Why a step was run and not taken from the cache, in a few words that name the cause: the file, the variable, the
  * field of the instruction, or the step below with its own cause. Never empty.
@@ -54,7 +57,7 @@ export function explainMiss(comparison: Comparison): string {
   const { before, now, forced, known, below, source } = comparison
   if (forced === 'no-cache') return '--no-cache was given'
   if (before === undefined) {
-    if (!known) return 'first build'
+    if (!known) return firstBuild
     return below?.reason === undefined ? 'new step' : `new step after ${place(below)}`
   }
   if (before.key === now.key)

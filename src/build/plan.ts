@@ -219,6 +219,10 @@ function planStage(node: StageNode, scope: StageScope): void {
     if (image === undefined) return undefined
     if ((image.config.rootfs?.diff_ids ?? []).length === 0) return undefined
     const text = `FROM ${image.name}`
+    const same = ops.find(
+      (op) => op.kind === 'base' && op.image.digest === image.digest && op.image.name === image.name,
+    )
+    if (same !== undefined) return same
     const base: Op = {
       kind: 'base',
       ...nextOp(),

@@ -17,6 +17,7 @@ import {
 } from './cache-key.ts'
 import type { BuildContext } from './context.ts'
 import type { BuildHistory } from './build-history.ts'
+import { firstBuild } from './explain.ts'
 import type { Op } from './graph.ts'
 import { baseLayer, type Filesystem, type Layer, type PackedLayer, storedLayer } from './layer.ts'
 import { type SelectionDigest } from './selection-digest.ts'
@@ -96,6 +97,7 @@ export class Solver {
 
   /** The filesystem after `target`, its layers packed and in the cache. Throws StepError for a step that failed. */
   async solve(ops: readonly Op[], target: Op | undefined): Promise<readonly PackedLayer[]> {
+    for (const op of ops) this.#options.progress({ type: 'vertex', id: vertexId(op), name: op.title })
     try {
       const result = target === undefined ? undefined : await this.#result(target)
       const layers = await Promise.all((result?.filesystem ?? []).map((layer) => layer.packed()))
@@ -288,7 +290,8 @@ export class Solver {
     })
     const id = vertexId(op)
     const started = Date.now()
-    progress({ type: 'vertex', id, name: op.title, started, reason })
+    const shown = reason === firstBuild ? {} : { reason }
+    progress({ type: 'vertex', id, name: op.title, started, ...shown })
     this.#started.add(op)
     const tail = new LogTail()
     const log: StepLog = {
@@ -325,7 +328,7 @@ export class Solver {
         const layer = await executor.execute(op, filesystem, sourceFiles, log)
         const contentId = this.#record(op, layer, parent, byContent).finally(claimed.release)
         contentId.catch(() => undefined)
-        progress({ type: 'vertex', id, name: op.title, started, completed: Date.now(), reason })
+        progress({ type: 'vertex', id, name: op.title, started, completed: Date.now(), ...shown })
         return { filesystem: [...filesystem, layer], contentId: () => contentId, reason }
       } catch (error) {
         claimed.release()

@@ -6,11 +6,12 @@ import type { Tree } from '../../layers/tree.ts'
 import { enterPrivateMounts } from '../../linux/mount-namespace.ts'
 import { unmount } from '../../linux/mounts.ts'
 import { makeDirectories } from '../../linux/names.ts'
-import { mountOverlay } from '../../linux/overlay.ts'
+import { mountOverlay, overlayObstacle } from '../../linux/overlay.ts'
 import { removeTree } from '../../linux/remove-tree.ts'
 import { writeTextFile } from '../../linux/text-file.ts'
 import { hostsFile, resolverConfig } from '../../runtime/network-files.ts'
 import { run } from '../../runtime/run.ts'
+import { detectRuntime } from '../../runtime/runtime.ts'
 import { type ContainerMount, containerSpec } from '../../runtime/spec.ts'
 import { resolveUser } from '../../runtime/user.ts'
 import { accountFiles } from '../../snapshots/account-files.ts'
@@ -56,7 +57,8 @@ const hostname = 'buildkitsandbox'
  * once; its tar is written while the build goes on. Throws STEP_FAILED with the command and its exit code, CANCELED.
  */
 export async function runStep(op: RunOp, environment: RunEnvironment): Promise<Layer> {
-  const { snapshots, parent, signal } = environment
+  const { snapshots, parent, signal, store } = environment
+  checkMachine(store)
   const tree = await snapshots.tree(parent)
   const lowers = await snapshots.directories(parent, signal)
   signal.throwIfAborted()
@@ -68,6 +70,17 @@ export async function runStep(op: RunOp, environment: RunEnvironment): Promise<L
     throw error
   }
   return directoryLayer(snapshot.upper, pack(environment, snapshot, lowers))
+}
+
+/** Says what is missing before anything is unpacked for the step. */
+function checkMachine(store: Store): void {
+  if (process.geteuid?.() !== 0)
+    throw new CairnError('NOT_ROOT', 'a RUN step needs root to make its container', {
+      hint: 'Run cairn as root, for example with sudo. A Dockerfile without RUN builds as any user.',
+    })
+  detectRuntime()
+  const obstacle = overlayObstacle(store.path('snapshots'))
+  if (obstacle !== undefined) throw obstacle
 }
 
 async function runContainer(

@@ -85,7 +85,7 @@ export default defineCommand({
     const extraHosts = flags['add-host'].map(parseHost)
     const store = await ctx.use(openStoreOf)
     const thread = ctx.startWorker === undefined ? undefined : await ctx.use(openLayerThread)
-    const display = createDisplay(mode, ctx.stderr)
+    const display = createDisplay(mode, ctx.stderr, ctx.env)
     let result: BuildResult
     try {
       const progress = display.handle.bind(display)
@@ -105,7 +105,7 @@ export default defineCommand({
         labels: keyValues(flags.label, 'label'),
         platform,
         buildPlatform: hostPlatform(),
-        network: flags.network as 'default' | 'none' | 'host',
+        network: flags.network,
         allow: new Set(flags.allow),
         noCache: flags['no-cache'],
         noCacheFilter: new Set(flags['no-cache-filter'].map((name) => name.toLowerCase())),
