@@ -219,14 +219,17 @@ function planStage(node: StageNode, scope: StageScope): void {
     if (image === undefined) return undefined
     if ((image.config.rootfs?.diff_ids ?? []).length === 0) return undefined
     const text = `FROM ${image.name}`
+    // The step counts in every stage, but an image is only one op.
+    const position = nextOp()
+    const shown = title(text, false)
     const same = ops.find(
       (op) => op.kind === 'base' && op.image.digest === image.digest && op.image.name === image.name,
     )
     if (same !== undefined) return same
     const base: Op = {
       kind: 'base',
-      ...nextOp(),
-      title: title(text, false),
+      ...position,
+      title: shown,
       text: `FROM ${node.baseName}`,
       stage: node.title,
       range: node.range,

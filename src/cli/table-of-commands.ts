@@ -21,6 +21,11 @@ export const table: CommandTable = {
       load: () => import('./commands/version.ts'),
     },
     {
+      paths: ['bootstrap', 'image bootstrap'],
+      summary: "Make a base image from a distribution's signed packages",
+      load: () => import('./commands/bootstrap.ts'),
+    },
+    {
       paths: ['image ls', 'image list', 'images'],
       summary: 'List images',
       common: true,

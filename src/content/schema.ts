@@ -97,4 +97,39 @@ export const migrations: readonly string[] = [
   );
   CREATE INDEX build_steps_by_step_id ON build_steps (step_id, created_at);
   `,
+  `
+  -- Containers, running or not. session is that of the process which a running one belongs to: when that is dead the
+  -- container is too. snapshot names its writable directory. settings is JSON.
+  CREATE TABLE containers (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    image_id TEXT NOT NULL,
+    snapshot TEXT NOT NULL,
+    state TEXT NOT NULL,
+    session TEXT,
+    auto_remove INTEGER NOT NULL,
+    settings TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    started_at INTEGER,
+    finished_at INTEGER,
+    exit_code INTEGER,
+    error TEXT
+  ) WITHOUT ROWID;
+  CREATE INDEX containers_by_image_id ON containers (image_id);
+  CREATE INDEX containers_by_session ON containers (session) WHERE session IS NOT NULL;
+
+  -- Directories under volumes/. labels is JSON.
+  CREATE TABLE volumes (
+    name TEXT PRIMARY KEY,
+    anonymous INTEGER NOT NULL,
+    labels TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+  ) WITHOUT ROWID;
+  CREATE TABLE container_volumes (
+    container TEXT NOT NULL REFERENCES containers (id) ON DELETE CASCADE,
+    volume TEXT NOT NULL REFERENCES volumes (name),
+    PRIMARY KEY (container, volume)
+  ) WITHOUT ROWID;
+  CREATE INDEX container_volumes_by_volume ON container_volumes (volume);
+  `,
 ]

@@ -12,6 +12,7 @@ const libc = openLibc({
 /** System calls without a wrapper in older C libraries; the same numbers on every architecture. */
 const pidfd_send_signal = 424
 const pidfd_open = 434
+const pidfd_getfd = 438
 
 const ESRCH = 3
 
@@ -59,7 +60,23 @@ export function signalProcess(identity: ProcessIdentity, signal: number): boolea
   }
 }
 
-function goneOrThrow(call: string, { pid }: ProcessIdentity): false {
+/**
+ * A file descriptor of another process as one of ours. Undefined when the process or its descriptor is gone. Throws
+ * SystemCallError, EPERM where this process could not trace the other.
+ */
+export function duplicateDescriptor(pid: number, descriptor: number): number | undefined {
+  const fd = Number(libc.syscall(pidfd_open, pid, 0, null, 0))
+  if (fd < 0) return goneOrThrow('pidfd_open', { pid }) || undefined
+  try {
+    const copy = Number(libc.syscall(pidfd_getfd, fd, descriptor, null, 0))
+    if (copy >= 0) return copy
+    return lastErrno() === errno.EBADF ? undefined : goneOrThrow('pidfd_getfd', { pid }) || undefined
+  } finally {
+    close(fd)
+  }
+}
+
+function goneOrThrow(call: string, { pid }: { readonly pid: number }): false {
   const failure = lastErrno()
   if (failure === ESRCH || failure === errno.EINVAL) return false
   throw new SystemCallError(call, failure, `process ${pid}`)

@@ -6,10 +6,11 @@ import { openPipe, readPipe } from '../linux/pipes.ts'
 import { signalProcess } from '../linux/processes.ts'
 import { removeTree } from '../linux/remove-tree.ts'
 import { type SignalName, signalNumbers } from '../linux/signals.ts'
-import { isTerminal, rememberTerminal } from '../linux/terminal.ts'
+import { terminalSize } from '../linux/terminal.ts'
 import { readTextFile, writeTextFile } from '../linux/text-file.ts'
 import type { RuntimeSpec } from '../oci/runtime-spec.ts'
 import { type ByteSource } from '../streams/source.ts'
+import { hasTerminal, lendTerminal, resizeContainer } from './container-terminal.ts'
 import { guardContainer } from './guard.ts'
 import { lastLoggedError, runtimeError } from './outcome.ts'
 import { type OciRuntime, type RuntimeLaunch, planLaunch } from './runtime.ts'
@@ -98,13 +99,17 @@ export function run(options: RunOptions): RunningContainer {
   const spec = withoutForeignDevices(options.spec, launch.runtime, id, options.stateDirectory)
   const state = `${runtimeRoot}/${id}`
   const log = `${options.bundle}/runtime.log`
-  writeTextFile(`${options.bundle}/config.json`, JSON.stringify(withFilter(spec, launch, options.stateDirectory)))
+  writeTextFile(
+    `${options.bundle}/config.json`,
+    JSON.stringify(withFilter(withSize(spec, options.terminal), launch, options.stateDirectory)),
+  )
   removeFile(log)
 
-  const restoreTerminal = usesOwnTerminal(options) ? keepTerminal() : undefined
+  const ownTerminal = usesOwnTerminal(options) ? lendTerminal() : undefined
   const started = spawnRuntime(options, launch, runtimeRoot, log)
   const { child } = started
   const release = guardContainer(child.pid, state)
+  ownTerminal?.follow(child.pid)
   const running = { ended: false }
   const kill = (wanted: number | SignalName): Promise<boolean> =>
     signalInit(state, typeof wanted === 'number' ? wanted : signalNumbers[wanted], running)
@@ -120,7 +125,7 @@ export function run(options: RunOptions): RunningContainer {
       running.ended = true
       signal?.removeEventListener('abort', onAbort)
       stopForwarding?.()
-      restoreTerminal?.()
+      ownTerminal?.release()
       release()
     }
   }
@@ -134,8 +139,20 @@ export function run(options: RunOptions): RunningContainer {
     stdin: started.stdin,
     exited,
     kill,
-    resize: (columns, rows) => child.terminal?.resize(columns, rows),
+    resize: (columns, rows) => {
+      child.terminal?.resize(columns, rows)
+      void resizeContainer(child.pid, { columns, rows })
+    },
   }
+}
+
+/** A new terminal has the size of the one it is shown on; later changes reach it as signals. */
+function withSize(spec: RuntimeSpec, terminal: RunOptions['terminal']): RuntimeSpec {
+  if (spec.process.terminal !== true || spec.process.consoleSize !== undefined) return spec
+  const isOwn = terminal === undefined || terminal === 'inherit'
+  if (isOwn && !hasTerminal()) return spec
+  const { columns, rows } = isOwn ? terminalSize(0) : terminal
+  return { ...spec, process: { ...spec.process, consoleSize: { height: rows, width: columns } } }
 }
 
 /** crun takes the filter ready made, which saves 15 ms; whoever does not know the annotation reads the JSON. */
@@ -222,17 +239,7 @@ function terminalStreams(terminal: RunOptions['terminal']): Streams {
 }
 
 function usesOwnTerminal({ spec, terminal }: RunOptions): boolean {
-  return spec.process.terminal === true && (terminal === undefined || terminal === 'inherit') && isTerminal(0)
-}
-
-/** The runtime sets the terminal back itself, but not when it is killed. */
-function keepTerminal(): () => void {
-  const restore = rememberTerminal(0)
-  process.on('exit', restore)
-  return () => {
-    process.off('exit', restore)
-    restore()
-  }
+  return spec.process.terminal === true && (terminal === undefined || terminal === 'inherit') && hasTerminal()
 }
 
 function inputOf(sink: FileSink): ContainerInput {

@@ -375,10 +375,12 @@ export class TarDecoder {
   #typeOf(flag: string, path: string): TarEntry['type'] {
     switch (flag) {
       case '\0':
+        // Archives older than the type field mark directories by a slash alone.
+        return path.endsWith('/') ? 'directory' : 'file'
       case '0':
       case '7':
       case 'S':
-        return path.endsWith('/') ? 'directory' : 'file'
+        return 'file'
       case '1':
         return 'hardlink'
       case '2':
