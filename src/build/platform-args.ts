@@ -20,7 +20,7 @@ export function platformArguments(build: Platform, target: Platform, targetStage
 const proxyNames = new Set(['http_proxy', 'https_proxy', 'ftp_proxy', 'no_proxy', 'all_proxy'])
 
 /** True for the proxy build-args, in any case of letters. */
-export function isProxyArgument(name: string): boolean {
+function isProxyArgument(name: string): boolean {
   return proxyNames.has(name.toLowerCase())
 }
 

@@ -411,7 +411,7 @@ export class Solver {
 }
 
 /** Name of an op among the events of one build. */
-export function vertexId(op: Op): string {
+function vertexId(op: Op): string {
   return `op-${op.id}`
 }
 

@@ -40,7 +40,7 @@ export function selectSources(tree: Tree, pattern: string, options: SelectionOpt
   const excludes = options.excludes.length === 0 ? undefined : new IgnoreMatcher(options.excludes)
   if (options.parents) return selectWithParents(tree, pattern, excludes)
   const cleaned = cleanPath(pattern)
-  const matches = hasWildcard(cleaned) ? expandWildcard(tree, cleaned) : [cleaned]
+  const matches = hasOpenWildcard(cleaned) ? expandWildcard(tree, cleaned) : [cleaned]
   return matches.map((match) => {
     const root = resolvePath(tree, match, { followLast: true })
     const entry = tree.lookup(root)
@@ -65,8 +65,8 @@ function selectWithParents(tree: Tree, pattern: string, excludes: IgnoreMatcher 
   const pivot = pattern.indexOf('/./')
   const start = cleanPath(pivot < 0 ? '/' : pattern.slice(0, pivot))
   const rest = cleanPath(pivot < 0 ? pattern : pattern.slice(pivot + 3)).slice(1)
-  const roots = hasWildcard(start) ? expandWildcard(tree, start) : [start]
-  const required = !hasWildcard(start) && !hasWildcard(rest)
+  const roots = hasOpenWildcard(start) ? expandWildcard(tree, start) : [start]
+  const required = !hasOpenWildcard(start) && !hasOpenWildcard(rest)
   return roots.map((match) => {
     const root = resolvePath(tree, match, { followLast: true })
     const entry = tree.lookup(root)
@@ -148,8 +148,8 @@ function* walk(
   }
 }
 
-/** True when the path has `*`, `?` or `[` that is not escaped. */
-export function hasWildcard(path: string): boolean {
+/** True when the path has `*`, `?` or `[` that is not escaped: only then may a source match nothing. */
+function hasOpenWildcard(path: string): boolean {
   return /^(?:[^\\*?[]|\\.)*[*?[]/s.test(path)
 }
 
@@ -159,7 +159,7 @@ export function hasWildcard(path: string): boolean {
  */
 function expandWildcard(tree: Tree, pattern: string): string[] {
   const parts = pattern.split('/').slice(1)
-  const first = parts.findIndex(hasWildcard)
+  const first = parts.findIndex(hasOpenWildcard)
   let level = [resolvePath(tree, `/${parts.slice(0, first).join('/')}`, { followLast: true })]
   const rest = parts.slice(first)
   for (const [index, part] of rest.entries()) {

@@ -162,7 +162,7 @@ function withoutNulls(config: ContainerConfig): Mutable<ContainerConfig> {
 }
 
 /** `KEY=value` as key and value; a missing `=` gives an empty value. */
-export function splitEnv(entry: string): [key: string, value: string] {
+function splitEnv(entry: string): [key: string, value: string] {
   const equals = entry.indexOf('=')
   return equals < 0 ? [entry, ''] : [entry.slice(0, equals), entry.slice(equals + 1)]
 }

@@ -1,3 +1,4 @@
+import { baseName, cleanPath, joinPath } from '../build/paths.ts'
 import { ContextIndex } from '../build/context-index.ts'
 import { type BuildContext, ContextTree } from '../build/context.ts'
 import { IgnoreMatcher, parseIgnoreFile } from '../dockerfile/ignore.ts'
@@ -60,18 +61,7 @@ export async function loadBuildInputs(store: Store, options: BuildInputOptions):
 }
 
 function absolute(path: string, cwd: string): string {
-  const joined = path.startsWith('/') ? path : `${cwd}/${path}`
-  const parts: string[] = []
-  for (const part of joined.split('/')) {
-    if (part === '' || part === '.') continue
-    if (part === '..') parts.pop()
-    else parts.push(part)
-  }
-  return `/${parts.join('/')}`
-}
-
-function baseName(path: string): string {
-  return path.slice(path.lastIndexOf('/') + 1)
+  return cleanPath(joinPath(cwd, path))
 }
 
 function defaultDockerfile(root: string): string {

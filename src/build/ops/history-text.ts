@@ -1,3 +1,4 @@
+import { quoteGo } from '../../dockerfile/characters.ts'
 import type { Healthcheck } from '../../oci/config.ts'
 
 /** Go's `%v` of a list of strings: `[a b]`. */
@@ -7,38 +8,11 @@ export function goList(items: readonly string[]): string {
 
 /** Go's `%q` of a list of strings: `["a" "b"]`. */
 export function goStringList(items: readonly string[]): string {
-  return `[${items.map(goQuote).join(' ')}]`
-}
-
-const shortEscapes = new Map([
-  ['\u0007', '\\a'],
-  ['\b', '\\b'],
-  ['\f', '\\f'],
-  ['\n', '\\n'],
-  ['\r', '\\r'],
-  ['\t', '\\t'],
-  ['\v', '\\v'],
-  ['\\', '\\\\'],
-  ['"', '\\"'],
-])
-
-/** Go's strconv.Quote. */
-export function goQuote(text: string): string {
-  let out = '"'
-  for (const character of text) {
-    const short = shortEscapes.get(character)
-    const code = character.codePointAt(0) ?? 0
-    if (short !== undefined) out += short
-    else if (code < 0x20 || code === 0x7f) out += `\\x${code.toString(16).padStart(2, '0')}`
-    else if (code > 0x7f && !/[\p{L}\p{M}\p{N}\p{P}\p{S}]/u.test(character))
-      out += code > 0xffff ? `\\U${code.toString(16).padStart(8, '0')}` : `\\u${code.toString(16).padStart(4, '0')}`
-    else out += character
-  }
-  return `${out}"`
+  return `[${items.map(quoteGo).join(' ')}]`
 }
 
 /** Go's time.Duration.String of nanoseconds: `1m30s`, `500ms`. */
-export function goDuration(nanoseconds: number): string {
+function goDuration(nanoseconds: number): string {
   if (nanoseconds === 0) return '0s'
   if (nanoseconds < 1e3) return `${nanoseconds}ns`
   if (nanoseconds < 1e6) return `${trim(nanoseconds / 1e3)}µs`
