@@ -26,6 +26,7 @@ import { mediaTypes } from '../oci/media-types.ts'
 import { formatPlatform, type Platform, selectPlatform } from '../oci/platform.ts'
 import { familiarString, parseReference, type Reference, withDefaultTag, formatReference } from '../oci/reference.ts'
 import type { ProgressListener } from '../progress/events.ts'
+import { reapAbandoned } from '../runtime/state.ts'
 import { Snapshots } from '../snapshots/snapshots.ts'
 
 export interface BuildOptions extends Omit<PlanOptions, 'resolveImage'> {
@@ -54,6 +55,7 @@ export interface BuildResult {
  */
 export async function build(store: Store, options: BuildOptions): Promise<BuildResult> {
   recover(store)
+  reapAbandoned(store.path('builds', 'run'))
   using lease = acquireLease(store)
   const { dockerfile, context, progress, signal } = options
   const plan = await planBuild({
