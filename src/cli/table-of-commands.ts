@@ -3,6 +3,7 @@ import type { CommandTable } from './command.ts'
 /** Every command: nothing here is loaded until the one command asked for is. */
 export const table: CommandTable = {
   groups: {
+    container: { summary: 'Manage containers' },
     image: { summary: 'Manage images' },
     builder: { summary: 'Manage builds' },
     buildx: { summary: 'Manage builds', hidden: true },
@@ -13,6 +14,12 @@ export const table: CommandTable = {
       summary: 'Build an image from a Dockerfile',
       common: true,
       load: () => import('./commands/build.ts'),
+    },
+    {
+      paths: ['run', 'container run'],
+      summary: 'Create and run a new container from an image',
+      common: true,
+      load: () => import('./commands/container-run.ts'),
     },
     {
       paths: ['version'],

@@ -1,0 +1,146 @@
+import type { NetworkMode } from '../containers/container.ts'
+import type { ContainerRequest } from '../containers/settings.ts'
+import { CairnError } from '../errors/error.ts'
+import { parseSignal } from '../linux/signals.ts'
+import type { RuntimeLimit } from '../oci/runtime-spec.ts'
+import type { containerFlags } from './container-flags.ts'
+import type { CommandContext } from './context.ts'
+import { parseEnvFlags } from './env-flags.ts'
+import { invalidArgument } from './flag-argument.ts'
+import type { FlagValues } from './flags.ts'
+import { keyValues } from './key-values.ts'
+import { parseMountFlags } from './mount-flags.ts'
+
+/** What the flags of `run` read as. */
+export type ContainerFlagValues = FlagValues<typeof containerFlags>
+
+/** What the command line asks for. Texts of errors are docker's. Throws USAGE, CONFIG_INVALID, NOT_SUPPORTED. */
+export function parseContainerRequest(
+  ctx: CommandContext,
+  flags: ContainerFlagValues,
+  command: readonly string[],
+): ContainerRequest {
+  const { seccomp, noNewPrivileges } = parseSecurityOptions(flags['security-opt'])
+  const optional = {
+    name: flags.name,
+    entrypoint: flags.entrypoint === undefined ? undefined : flags.entrypoint === '' ? [] : [flags.entrypoint],
+    workingDirectory: flags.workdir === '' ? undefined : flags.workdir,
+    user: flags.user === '' ? undefined : flags.user,
+    hostname: flags.hostname === '' ? undefined : flags.hostname,
+    stopSignal: flags['stop-signal'] === undefined ? undefined : checkedSignal(flags['stop-signal']),
+    shmSize: flags['shm-size'],
+  }
+  return {
+    ...withoutUndefined(optional),
+    command,
+    env: parseEnvFlags(flags['env-file'], flags.env, ctx.env),
+    groups: flags['group-add'],
+    labels: parseLabels(flags.label),
+    tty: flags.tty,
+    openStdin: flags.interactive,
+    mounts: parseMountFlags(flags, ctx.cwd),
+    network: parseNetwork(flags.net ?? flags.network),
+    extraHosts: flags['add-host'].map(parseHost),
+    dns: {
+      ...(flags.dns.length === 0 ? {} : { servers: flags.dns }),
+      ...(flags['dns-search'].length === 0 ? {} : { search: flags['dns-search'] }),
+      ...(flags['dns-option'].length === 0 ? {} : { options: flags['dns-option'] }),
+    },
+    readonlyRootfs: flags['read-only'],
+    privileged: flags.privileged,
+    capAdd: flags['cap-add'],
+    capDrop: flags['cap-drop'],
+    seccomp,
+    noNewPrivileges,
+    ulimits: [...new Map(flags.ulimit.map(parseUlimit).map((limit) => [limit.type, limit] as const)).values()],
+    autoRemove: flags.rm,
+  }
+}
+
+type Defined<Fields> = { [Key in keyof Fields]?: Exclude<Fields[Key], undefined> }
+
+function withoutUndefined<Fields extends object>(fields: Fields): Defined<Fields> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Defined<Fields>
+}
+
+function checkedSignal(text: string): string {
+  try {
+    parseSignal(text)
+  } catch (error) {
+    if (!(error instanceof CairnError)) throw error
+    throw new CairnError('CONFIG_INVALID', `invalid signal: ${text}`)
+  }
+  return text
+}
+
+function parseLabels(given: readonly string[]): Readonly<Record<string, string>> {
+  const unnamed = given.find((label) => label === '' || label.startsWith('='))
+  if (unnamed !== undefined) throw invalidArgument(unnamed, '-l, --label', `invalid label '${unnamed}': empty name`)
+  return Object.fromEntries(keyValues(given, 'label'))
+}
+
+function parseNetwork(text: string): NetworkMode {
+  if (text === 'default' || text === 'host' || text === 'none') return text
+  throw new CairnError('NOT_SUPPORTED', `--network ${text} is not supported yet`, {
+    hint: 'Networks are "host", which is the default for now, and "none".',
+  })
+}
+
+/** `name:address` or `name=address`; the address of the host itself is 127.0.0.1 on its own network. */
+function parseHost(text: string): { readonly name: string; readonly address: string } {
+  const separator = text.search(/[:=]/)
+  const name = text.slice(0, separator)
+  const address = text.slice(separator + 1).replace(/^\[(.*)\]$/, '$1')
+  if (separator <= 0 || address === '')
+    throw invalidArgument(text, '--add-host', `bad format for add-host: ${JSON.stringify(text)}`)
+  if (address === 'host-gateway') return { name, address: '127.0.0.1' }
+  if (!isAddress(address))
+    throw invalidArgument(text, '--add-host', `invalid IP address in add-host: ${JSON.stringify(address)}`)
+  return { name, address }
+}
+
+function isAddress(text: string): boolean {
+  if (/^\d{1,3}(?:\.\d{1,3}){3}$/.test(text)) return text.split('.').every((part) => Number(part) <= 255)
+  return text.includes(':') && URL.canParse(`http://[${text}]/`)
+}
+
+const limitNames = new Set(
+  `core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack`.split(' '),
+)
+
+/** `nofile=1024` or `nofile=1024:2048`; -1 is unlimited. */
+function parseUlimit(text: string): RuntimeLimit {
+  const wrong = (reason: string): CairnError => invalidArgument(text, '--ulimit', reason)
+  const equals = text.indexOf('=')
+  if (equals < 0) throw wrong(`invalid ulimit argument: ${text}`)
+  const type = text.slice(0, equals)
+  if (!limitNames.has(type)) throw wrong(`invalid ulimit type: ${type}`)
+  const values = text.slice(equals + 1).split(':')
+  if (values.length > 2)
+    throw wrong(`too many limit value arguments - ${text.slice(equals + 1)}, can only have up to two, \`soft[:hard]\``)
+  const [soft, hard] = values.map((value) => {
+    if (/^-1$|^\d{1,15}$/.test(value)) return Number(value)
+    throw wrong(`strconv.ParseInt: parsing ${JSON.stringify(value)}: invalid syntax`)
+  })
+  const limit = { type, soft: soft ?? 0, hard: hard ?? soft ?? 0 }
+  if (limit.hard !== -1 && (limit.soft === -1 || limit.soft > limit.hard))
+    throw wrong(`ulimit soft limit must be less than or equal to hard limit: ${limit.soft} > ${limit.hard}`)
+  return limit
+}
+
+function parseSecurityOptions(options: readonly string[]): Pick<ContainerRequest, 'seccomp' | 'noNewPrivileges'> {
+  let seccomp: ContainerRequest['seccomp'] = 'default'
+  let noNewPrivileges = false
+  for (const option of options) {
+    const [, key = '', value] = /^([^=:]*)(?:[=:](.*))?$/s.exec(option) ?? []
+    if (key === 'no-new-privileges' && (value === undefined || /^(?:true|false)$/.test(value)))
+      noNewPrivileges = value !== 'false'
+    else if (value === undefined) throw new CairnError('USAGE', `Invalid --security-opt: ${JSON.stringify(option)}`)
+    else if (key === 'seccomp' && (value === 'unconfined' || value === 'builtin'))
+      seccomp = value === 'builtin' ? 'default' : value
+    // Nothing is confined by these here in the first place.
+    else if (option !== 'apparmor=unconfined' && option !== 'label=disable' && option !== 'label:disable')
+      throw new CairnError('NOT_SUPPORTED', `--security-opt ${option} is not supported yet`)
+  }
+  return { seccomp, noNewPrivileges }
+}

@@ -1,0 +1,89 @@
+import { blobNode, layerNode, snapshotNode } from '../content/graph.ts'
+import { getImageRecord } from '../content/image-records.ts'
+import type { Lease } from '../content/leases.ts'
+import { pin } from '../content/pins.ts'
+import { finishSnapshot } from '../content/snapshot-records.ts'
+import type { Store } from '../content/store.ts'
+import { CairnError } from '../errors/error.ts'
+import { unknownImage } from '../images/resolve-image.ts'
+import type { Snapshots, WritableSnapshot } from '../snapshots/snapshots.ts'
+import type { Container } from './container.ts'
+import { generateName, parseContainerName } from './container-name.ts'
+import { getContainerByName, insertContainer } from './container-records.ts'
+import { containerOwner } from './places.ts'
+import { type ContainerImage, type ContainerRequest, containerSettings, newId } from './settings.ts'
+import { recordVolumes } from './volumes.ts'
+
+/** A new container, still to be started by this very process. */
+export interface NewContainer {
+  readonly container: Container
+  readonly snapshot: WritableSnapshot
+}
+
+/**
+ * Records a container as running in this process, with its writable directory and its volumes: all at once, so that
+ * from then on whatever happens to the process is found and set right by the next. One that goes when it ends keeps
+ * the image by `lease` only.
+ *
+ * Throws NAME_IN_USE with docker's text, IMAGE_UNKNOWN where the image was removed meanwhile, and as
+ * containerSettings().
+ */
+export function createContainer(
+  store: Store,
+  lease: Lease,
+  snapshots: Snapshots,
+  image: ContainerImage,
+  request: ContainerRequest,
+): NewContainer {
+  const id = newId()
+  const settings = containerSettings(id, image, request)
+  const wantedName = request.name === undefined ? undefined : parseContainerName(request.name)
+  const session = store.session.id
+  return store.database.transaction(() => {
+    const name = freeName(store, wantedName)
+    // As long as the image is recorded its blobs are there; from here on the lease or the pins keep them.
+    if (getImageRecord(store, image.record) === undefined) throw unknownImage(image.name)
+    lease.protect(blobNode(image.manifest), ...image.diffIds.map(layerNode))
+    const snapshot = snapshots.prepare()
+    const now = Date.now()
+    const container: Container = {
+      id,
+      name,
+      imageId: image.imageId,
+      snapshot: snapshot.id,
+      state: 'running',
+      session,
+      autoRemove: request.autoRemove,
+      settings,
+      createdAt: now,
+      startedAt: now,
+      finishedAt: null,
+      exitCode: null,
+      error: null,
+    }
+    insertContainer(store, container)
+    recordVolumes(
+      store,
+      id,
+      settings.mounts.filter((mount) => mount.type === 'volume'),
+    )
+    if (!request.autoRemove) {
+      finishSnapshot(store, snapshot.id, { state: 'active' })
+      pin(store, containerOwner(id), [blobNode(image.manifest), snapshotNode(snapshot.id)])
+    }
+    return { container, snapshot }
+  })
+}
+
+function freeName(store: Store, wanted: string | undefined): string {
+  const owner = (name: string): Container | undefined => getContainerByName(store, name)
+  if (wanted === undefined) return generateName((name) => owner(name) !== undefined)
+  const taken = owner(wanted)
+  if (taken === undefined) return wanted
+  throw new CairnError(
+    'NAME_IN_USE',
+    `Conflict. The container name "/${wanted}" is already in use by container "${taken.id}". ` +
+      'You have to remove (or rename) that container to be able to reuse that name.',
+    { hint: `Remove it with \`cairn rm ${wanted}\`, or give another --name.` },
+  )
+}

@@ -1,0 +1,37 @@
+import { unpin } from '../content/pins.ts'
+import { deleteSnapshot } from '../content/snapshot-records.ts'
+import type { Store } from '../content/store.ts'
+import { CairnError } from '../errors/error.ts'
+import { removeTree } from '../linux/remove-tree.ts'
+import type { Container } from './container.ts'
+import { deleteContainerRecord, getContainer } from './container-records.ts'
+import { containerDirectory, containerOwner } from './places.ts'
+import { moveAway, releaseAnonymousVolumes } from './volumes.ts'
+
+/** Forgets a container that does not run and removes all it has. Nothing happens when it is gone already. */
+export function discardContainer(store: Store, id: string, volumes: boolean): void {
+  const away = store.database.transaction(() => {
+    const container = getContainer(store, id)
+    if (container === undefined) return []
+    if (container.session !== null && container.session !== store.session.id)
+      throw stillRunning(container, 'it was started meanwhile')
+    const moved = volumes ? releaseAnonymousVolumes(store, id) : []
+    unpin(store, containerOwner(id))
+    deleteSnapshot(store, container.snapshot)
+    deleteContainerRecord(store, id)
+    return [
+      ...moved,
+      ...moveAway(store, store.path('snapshots', container.snapshot)),
+      ...moveAway(store, containerDirectory(store, id)),
+    ]
+  })
+  for (const path of away) removeTree(path)
+}
+
+/** The error for a container that has to end first; `advice` is the last part of docker's text. */
+export function stillRunning({ name }: Container, advice: string): CairnError {
+  return new CairnError(
+    'CONTAINER_RUNNING',
+    `cannot remove container ${JSON.stringify(name)}: container is running: ${advice}`,
+  )
+}

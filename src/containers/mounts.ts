@@ -1,0 +1,167 @@
+import { CairnError } from '../errors/error.ts'
+import { tryStat } from '../linux/file-status.ts'
+import type { MountSetting } from './container.ts'
+
+/** A mount as it is asked for, by `-v`, `--mount` or `--tmpfs`. */
+export type MountRequest =
+  | {
+      readonly type: 'bind'
+      readonly source: string
+      readonly target: string
+      readonly readonly?: boolean
+      readonly recursive?: boolean
+      /** As `-v` has it: a source that is not there becomes a directory. */
+      readonly createSource?: boolean
+    }
+  | {
+      readonly type: 'volume'
+      /** A volume of its own where no name is given. */
+      readonly name?: string
+      readonly target: string
+      readonly readonly?: boolean
+      readonly copy?: boolean
+    }
+  | {
+      readonly type: 'tmpfs'
+      readonly target: string
+      readonly readonly?: boolean
+      readonly size?: number
+      readonly mode?: number
+      readonly uid?: number
+      readonly gid?: number
+      readonly exec?: boolean
+    }
+
+const accessModes = new Set(['ro', 'rw'])
+/** Mean nothing on Linux, where a bind mount is the host's file. */
+const consistencyModes = new Set(['consistent', 'cached', 'delegated', 'default'])
+const labelModes = new Set(['z', 'Z'])
+const privatePropagation = new Set(['private', 'rprivate'])
+const otherPropagation = new Set(['shared', 'rshared', 'slave', 'rslave'])
+
+/**
+ * What `-v` takes: `target`, `source:target` or `source:target:modes`; an absolute source is a path, any other the name
+ * of a volume. Texts of errors are docker's. Throws CONFIG_INVALID, NOT_SUPPORTED for other than private propagation.
+ */
+export function parseBind(text: string): MountRequest {
+  const parts = text.split(':')
+  const [first = '', second, modes = ''] = parts
+  const isWrong = parts.length > 3 || parts.some((part) => part === '') || (parts.length === 2 && isMode(second ?? ''))
+  if (isWrong) throw invalid(`invalid volume specification: '${text}'`)
+  if (second === undefined) return { type: 'volume', target: first }
+  const { readonly, copy } = parseModes(modes, text)
+  if (first.startsWith('/')) return { type: 'bind', source: first, target: second, readonly, createSource: true }
+  return { type: 'volume', name: first, target: second, readonly, copy }
+}
+
+function isMode(text: string): boolean {
+  return text.split(',').every((mode) => accessModes.has(mode) || labelModes.has(mode) || privatePropagation.has(mode))
+}
+
+function parseModes(modes: string, spec: string): { readonly readonly: boolean; readonly copy: boolean } {
+  let readonly = false
+  let copy = true
+  for (const mode of modes === '' ? [] : modes.split(',')) {
+    if (accessModes.has(mode)) readonly = mode === 'ro'
+    else if (mode === 'nocopy') copy = false
+    else if (labelModes.has(mode)) refuseLabels(spec)
+    else if (otherPropagation.has(mode)) throw unsupportedPropagation(mode)
+    else if (!consistencyModes.has(mode) && !privatePropagation.has(mode)) throw invalid(`invalid mode: ${modes}`)
+  }
+  return { readonly, copy }
+}
+
+/** Without SELinux there is nothing to label, and docker takes the option then too. */
+function refuseLabels(spec: string): void {
+  if (tryStat('/sys/fs/selinux/enforce') !== undefined)
+    throw new CairnError('NOT_SUPPORTED', `relabelling for SELinux is not supported yet: ${spec}`)
+}
+
+/** NOT_SUPPORTED for a propagation that is not private. */
+export function unsupportedPropagation(mode: string): CairnError {
+  return new CairnError('NOT_SUPPORTED', `mount propagation ${mode} is not supported yet, only rprivate is`)
+}
+
+/**
+ * The mounts of a container: those asked for, and a volume for each path of the image's VOLUMEs where none of them is;
+ * outer ones before those inside them. Texts of errors are docker's. Throws CONFIG_INVALID.
+ *
+ * @param newName - gives the name of a volume that has none
+ */
+export function planMounts(
+  requests: readonly MountRequest[],
+  imageVolumes: readonly string[],
+  newName: () => string,
+): MountSetting[] {
+  const planned = new Map<string, MountSetting>()
+  for (const request of requests) {
+    const mount = checkMount(request, newName)
+    if (planned.has(mount.target)) throw invalid(`Duplicate mount point: ${mount.target}`)
+    planned.set(mount.target, mount)
+  }
+  for (const path of imageVolumes) {
+    const target = cleanTarget(path)
+    if (target === '/' || planned.has(target)) continue
+    planned.set(target, {
+      type: 'volume',
+      name: newName(),
+      anonymous: true,
+      target,
+      readonly: false,
+      copy: true,
+    })
+  }
+  return [...planned.values()].toSorted((a, b) => depth(a.target) - depth(b.target))
+}
+
+function checkMount(request: MountRequest, newName: () => string): MountSetting {
+  const wrong = (reason: string): CairnError => invalid(`invalid mount config for type "${request.type}": ${reason}`)
+  if (!request.target.startsWith('/')) throw wrong(notAbsolute(request.target))
+  const target = cleanTarget(request.target)
+  if (target === '/') throw wrong("invalid specification: destination can't be '/'")
+  const readonly = request.readonly === true
+  if (request.type === 'tmpfs') return { ...request, target, readonly }
+  if (request.type === 'volume') {
+    const { name } = request
+    if (name !== undefined) checkVolumeName(name)
+    const named = name === undefined ? { name: newName(), anonymous: true } : { name, anonymous: false }
+    return { type: 'volume', ...named, target, readonly, copy: request.copy ?? true }
+  }
+  const { source, recursive = true, createSource = false } = request
+  if (source === '') throw wrong('field Source must not be empty')
+  if (!source.startsWith('/')) throw wrong(notAbsolute(source))
+  if (!createSource && tryStat(source) === undefined) throw wrong(`bind source path does not exist: ${source}`)
+  return { type: 'bind', source, target, readonly, recursive, createSource }
+}
+
+function notAbsolute(path: string): string {
+  return `invalid mount path: '${path}' mount path must be absolute`
+}
+
+/** Throws CONFIG_INVALID for what cannot be the name of a volume. */
+function checkVolumeName(name: string): void {
+  if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/.test(name))
+    throw invalid(
+      `create ${name}: ${JSON.stringify(name)} includes invalid characters for a local volume name, only ` +
+        '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path',
+    )
+}
+
+/** Absolute, without `.`, `..` and double slashes. */
+function cleanTarget(path: string): string {
+  const parts: string[] = []
+  for (const part of path.split('/')) {
+    if (part === '' || part === '.') continue
+    if (part === '..') parts.pop()
+    else parts.push(part)
+  }
+  return `/${parts.join('/')}`
+}
+
+function depth(path: string): number {
+  return path.split('/').length
+}
+
+function invalid(message: string): CairnError {
+  return new CairnError('CONFIG_INVALID', message)
+}

@@ -1,0 +1,34 @@
+import { recover } from '../content/recovery.ts'
+import { seizeSession } from '../content/session.ts'
+import type { Store } from '../content/store.ts'
+import { reapAbandoned } from '../runtime/state.ts'
+import { recordEnd } from './container-records.ts'
+import { discardContainer } from './discard-container.ts'
+import { runtimeStateDirectory } from './places.ts'
+
+/** Status of a container whose Cairn was killed: it was killed with it, by SIGKILL. */
+const killedStatus = 137
+
+/**
+ * Sets right what processes that died have left: ends their containers, records that, removes those that were to go
+ * when they end, and then all that recover() removes. Costs two directory listings and a query when there is nothing.
+ */
+export function recoverContainers(store: Store): void {
+  reapAbandoned(runtimeStateDirectory(store))
+  const rows = store.database.all<{ id: string; session: string; autoRemove: number }>(
+    'SELECT id, session, auto_remove AS autoRemove FROM containers WHERE session IS NOT NULL',
+  )
+  for (const [sessionId, containers] of Map.groupBy(rows, ({ session }) => session)) {
+    const dead = seizeSession(store.path('tmp'), sessionId)
+    if (dead === undefined) continue
+    try {
+      for (const { id, autoRemove } of containers) {
+        recordEnd(store, id, { state: 'exited', exitCode: killedStatus })
+        if (autoRemove !== 0) discardContainer(store, id, true)
+      }
+    } finally {
+      dead.release()
+    }
+  }
+  recover(store)
+}

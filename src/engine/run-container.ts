@@ -1,0 +1,116 @@
+import { acquireLease } from '../content/leases.ts'
+import type { Store } from '../content/store.ts'
+import type { Container } from '../containers/container.ts'
+import { type ContainerEnd, recordEnd } from '../containers/container-records.ts'
+import { createContainer, type NewContainer } from '../containers/create-container.ts'
+import { discardContainer } from '../containers/discard-container.ts'
+import { recoverContainers } from '../containers/recovery.ts'
+import type { ContainerImage, ContainerRequest } from '../containers/settings.ts'
+import { startContainer, type StartedContainer, type StartOptions } from '../containers/start-container.ts'
+import { CairnError, isCairnError } from '../errors/error.ts'
+import { storedImage } from '../images/image.ts'
+import { platformOf } from '../images/put-image.ts'
+import { platformManifest, resolveImage } from '../images/resolve-image.ts'
+import { formatPlatform, hostPlatform, type Platform, selectPlatform } from '../oci/platform.ts'
+import { Snapshots } from '../snapshots/snapshots.ts'
+
+export interface RunContainerOptions {
+  /** Name or ID. */
+  readonly image: string
+  /** The image's platform; the one that suits this machine best if absent. */
+  readonly platform: Platform | undefined
+  readonly request: ContainerRequest
+  /** Where input and output go. */
+  readonly streams: StartOptions
+  /** Told of the container once it exists, before it is started. */
+  readonly onCreated?: (container: Container) => void
+  /** Moves input and output while the container runs; settles when all output has arrived. */
+  readonly attach?: (container: StartedContainer) => Promise<void>
+  readonly warn: (text: string) => void
+}
+
+/**
+ * Makes a container and runs it to its end in the foreground; gives the exit status of its command, 128 + n after
+ * signal n. One that is not to be removed stays, with what it wrote, also when it could not be started.
+ *
+ * Throws IMAGE_UNKNOWN, IMAGE_PLATFORM, NAME_IN_USE, CONFIG_INVALID, USER_UNKNOWN, COMMAND_NOT_FOUND and
+ * COMMAND_NOT_EXECUTABLE (with docker's exit statuses 127 and 126), CANCELED, and as run() of runtime.
+ */
+export async function runContainer(store: Store, options: RunContainerOptions): Promise<number> {
+  recoverContainers(store)
+  const image = await containerImage(store, options)
+  using lease = acquireLease(store)
+  const snapshots = new Snapshots(store, lease)
+  const created = createContainer(store, lease, snapshots, image, options.request)
+  const { id, autoRemove } = created.container
+  let end: ContainerEnd = { state: 'created', exitCode: 125 }
+  try {
+    options.onCreated?.(created.container)
+    const exitCode = await runToEnd(store, snapshots, created, image, options)
+    end = { state: 'exited', exitCode }
+    return exitCode
+  } catch (error) {
+    end = endByError(error)
+    throw error
+  } finally {
+    if (autoRemove) discardContainer(store, id, true)
+    else recordEnd(store, id, end)
+  }
+}
+
+async function runToEnd(
+  store: Store,
+  snapshots: Snapshots,
+  created: NewContainer,
+  image: ContainerImage,
+  { streams, attach }: RunContainerOptions,
+): Promise<number> {
+  const started = await startContainer(store, snapshots, created, image.diffIds, streams)
+  try {
+    const attached = attach?.(started).catch(async (error: unknown) => {
+      // Nobody reads it any more, so nobody is waiting for it.
+      await started.kill('SIGKILL')
+      throw error
+    })
+    const [ended, streamed] = await Promise.allSettled([started.exited, attached])
+    if (ended.status === 'rejected') throw ended.reason
+    if (streamed.status === 'rejected') throw streamed.reason
+    return ended.value
+  } finally {
+    started.release()
+  }
+}
+
+const killedStatus = 137
+
+/** One that was killed had run; any other error came before it could. */
+function endByError(error: unknown): ContainerEnd {
+  if (isCairnError(error, 'CANCELED')) return { state: 'exited', exitCode: killedStatus }
+  const exitCode = error instanceof CairnError ? (error.exitCode ?? 125) : 125
+  return { state: 'created', exitCode, error: error instanceof Error ? error.message : String(error) }
+}
+
+async function containerImage(
+  store: Store,
+  { image: name, platform, warn }: RunContainerOptions,
+): Promise<ContainerImage> {
+  const { record } = resolveImage(store, name)
+  const manifest = await platformManifest(store, record, platform, name)
+  const image = storedImage(store, manifest.digest)
+  const { value: config } = await image.config()
+  const own = platformOf(config)
+  if (platform === undefined && selectPlatform(hostPlatform(), [own]) !== 0)
+    warn(
+      `WARNING: The requested image's platform (${formatPlatform(own)}) does not match the detected host platform ` +
+        `(${formatPlatform(hostPlatform())}) and no specific platform was requested`,
+    )
+  const layers = await image.layers()
+  return {
+    name,
+    imageId: record.imageId,
+    record: record.digest,
+    manifest: manifest.digest,
+    config: config.config ?? {},
+    diffIds: layers.map(({ diffId }) => diffId),
+  }
+}
