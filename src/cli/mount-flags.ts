@@ -1,5 +1,6 @@
 import type { MountRequest } from '../containers/mounts.ts'
 import { parseBind, unsupportedPropagation } from '../containers/mounts.ts'
+import { cleanPath } from '../dockerfile/path-match.ts'
 import { CairnError } from '../errors/error.ts'
 import { invalidArgument } from './flag-argument.ts'
 import { parseCommaSeparated } from './flags.ts'
@@ -22,18 +23,7 @@ function parseVolume(text: string, cwd: string): MountRequest {
   if (text === '') throw new CairnError('CONFIG_INVALID', 'invalid empty volume spec')
   const isRelative = text.startsWith('.') && text.includes(':')
   const bind = parseBind(isRelative ? `${cwd}/${text}` : text)
-  return bind.type === 'bind' ? { ...bind, source: withoutDots(bind.source) } : bind
-}
-
-/** Without `.` and `..` as far as text can tell, as docker's client does it. */
-function withoutDots(path: string): string {
-  const parts: string[] = []
-  for (const part of path.split('/')) {
-    if (part === '' || part === '.') continue
-    if (part === '..') parts.pop()
-    else parts.push(part)
-  }
-  return `/${parts.join('/')}`
+  return bind.type === 'bind' ? { ...bind, source: cleanPath(bind.source) } : bind
 }
 
 const keyNames: Readonly<Record<string, string>> = {

@@ -22,6 +22,22 @@ export const table: CommandTable = {
       load: () => import('./commands/container-run.ts'),
     },
     {
+      paths: ['ps', 'container ls', 'container list', 'container ps'],
+      summary: 'List containers',
+      common: true,
+      load: () => import('./commands/container-ls.ts'),
+    },
+    {
+      paths: ['rm', 'container rm', 'container remove'],
+      summary: 'Remove one or more containers',
+      load: () => import('./commands/container-rm.ts'),
+    },
+    {
+      paths: ['container prune'],
+      summary: 'Remove all stopped containers',
+      load: () => import('./commands/container-prune.ts'),
+    },
+    {
       paths: ['version'],
       summary: 'Show the Cairn version information',
       common: true,

@@ -1,3 +1,4 @@
+import { cleanPath } from '../dockerfile/path-match.ts'
 import { CairnError } from '../errors/error.ts'
 import { tryStat } from '../linux/file-status.ts'
 import type { MountSetting } from './container.ts'
@@ -100,7 +101,7 @@ export function planMounts(
     planned.set(mount.target, mount)
   }
   for (const path of imageVolumes) {
-    const target = cleanTarget(path)
+    const target = cleanPath(`/${path}`)
     if (target === '/' || planned.has(target)) continue
     planned.set(target, {
       type: 'volume',
@@ -117,7 +118,7 @@ export function planMounts(
 function checkMount(request: MountRequest, newName: () => string): MountSetting {
   const wrong = (reason: string): CairnError => invalid(`invalid mount config for type "${request.type}": ${reason}`)
   if (!request.target.startsWith('/')) throw wrong(notAbsolute(request.target))
-  const target = cleanTarget(request.target)
+  const target = cleanPath(request.target)
   if (target === '/') throw wrong("invalid specification: destination can't be '/'")
   const readonly = request.readonly === true
   if (request.type === 'tmpfs') return { ...request, target, readonly }
@@ -145,17 +146,6 @@ function checkVolumeName(name: string): void {
       `create ${name}: ${JSON.stringify(name)} includes invalid characters for a local volume name, only ` +
         '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path',
     )
-}
-
-/** Absolute, without `.`, `..` and double slashes. */
-function cleanTarget(path: string): string {
-  const parts: string[] = []
-  for (const part of path.split('/')) {
-    if (part === '' || part === '.') continue
-    if (part === '..') parts.pop()
-    else parts.push(part)
-  }
-  return `/${parts.join('/')}`
 }
 
 function depth(path: string): number {

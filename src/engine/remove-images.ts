@@ -1,7 +1,10 @@
+import { containersOfImage } from '../containers/container-records.ts'
+import { recoverContainers } from '../containers/recovery.ts'
 import { collectGarbage } from '../content/gc.ts'
 import type { Store } from '../content/store.ts'
 import { type CairnError, isCairnError } from '../errors/error.ts'
 import { type Removal, removeImage } from '../images/remove-image.ts'
+import type { Digest } from '../oci/digest.ts'
 
 export interface RemoveImagesOptions {
   /** Removes all names of an image given by its ID; an image that is not there is no failure. */
@@ -26,9 +29,12 @@ export async function removeImages(
   const { force = false, keepContent = false, signal, onRemoval } = options
   const failures: { error: CairnError; isIgnored: boolean }[] = []
   let hasDeleted = false
+  // A container whose process died does not run any more.
+  recoverContainers(store)
+  const uses = (imageId: Digest) => containersOfImage(store, imageId)
   for (const name of names) {
     try {
-      for (const removal of removeImage(store, name, { force })) {
+      for (const removal of removeImage(store, name, { force, uses })) {
         hasDeleted ||= 'deleted' in removal
         onRemoval(removal)
       }

@@ -1,0 +1,28 @@
+import { removeContainers } from '../../engine/remove-containers.ts'
+import { defineCommand } from '../command.ts'
+import { containerNames } from '../container-names.ts'
+import { openStoreOf } from '../open-store.ts'
+
+export default defineCommand({
+  usage: '[OPTIONS] CONTAINER [CONTAINER...]',
+  examples: [
+    { text: 'End a container and remove it', command: 'cairn rm -f web' },
+    { text: 'Remove a container with the volumes that only it had', command: 'cairn rm -v web' },
+  ],
+  args: { min: 1 },
+  flags: {
+    force: { type: 'bool', short: 'f', summary: 'Force the removal of a running container (uses SIGKILL)' },
+    volumes: { type: 'bool', short: 'v', summary: 'Remove anonymous volumes associated with the container' },
+  },
+  complete: (ctx) => containerNames(ctx),
+  async run(ctx, flags, names) {
+    const failures = await removeContainers(await ctx.use(openStoreOf), names, {
+      force: flags.force,
+      volumes: flags.volumes,
+      signal: ctx.signal,
+      onRemoval: (name) => ctx.stdout.write(`${name}\n`),
+    })
+    for (const { error } of failures) ctx.stderr.write(`cairn: ${error.message}\n`)
+    return failures.some(({ isIgnored }) => !isIgnored) ? 1 : 0
+  },
+})

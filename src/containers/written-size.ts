@@ -1,0 +1,31 @@
+import type { Store } from '../content/store.ts'
+import { listDirectory } from '../linux/directories.ts'
+import { SystemCallError, errno } from '../linux/errno.ts'
+import { tryLstat } from '../linux/file-status.ts'
+import type { Container } from './container.ts'
+
+/** Bytes of the files that a container has written or changed, each file once. A running one may change it meanwhile. */
+export function writtenSize(store: Store, { snapshot }: Container): number {
+  const seen = new Set<number | bigint>()
+  let size = 0
+  const waiting = [store.path('snapshots', snapshot, 'fs')]
+  for (let directory = waiting.pop(); directory !== undefined; directory = waiting.pop())
+    for (const name of namesIn(directory)) {
+      const path = `${directory}/${name}`
+      const status = tryLstat(path)
+      if (status?.type === 'directory') waiting.push(path)
+      if (status?.type !== 'file' || seen.has(status.inode)) continue
+      if (status.nlink > 1) seen.add(status.inode)
+      size += status.size
+    }
+  return size
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return listDirectory(directory).map(({ name }) => name)
+  } catch (error) {
+    if (error instanceof SystemCallError && (error.errno === errno.ENOENT || error.errno === errno.ENOTDIR)) return []
+    throw error
+  }
+}
