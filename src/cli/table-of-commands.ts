@@ -44,7 +44,7 @@ export const table: CommandTable = {
       load: () => import('./commands/version.ts'),
     },
     {
-      paths: ['bootstrap', 'image bootstrap'],
+      paths: ['bootstrap'],
       summary: "Make a base image from a distribution's signed packages",
       load: () => import('./commands/bootstrap.ts'),
     },
