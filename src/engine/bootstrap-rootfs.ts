@@ -7,22 +7,19 @@ import { readTextFile, writeTextFile } from '../linux/text-file.ts'
  * What does not belong in an image: devices and state of the machine that made it, caches, lists, locks, secrets that
  * every container would share. `/*` at the end means all in the directory, which itself stays.
  */
-const unwanted: readonly string[] = [
-  ...['dev/*', 'proc/*', 'sys/*', 'tmp/*', 'var/tmp/*'],
-  ...['etc/hostname', 'etc/resolv.conf', 'var/lib/dbus/machine-id'],
-  ...['var/lib/systemd/random-seed', 'var/lib/urandom/random-seed', 'var/lib/systemd/credential.secret'],
-  ...['var/lib/apt/lists/*', 'var/cache/apt/archives/*', 'var/cache/apt/pkgcache.bin', 'var/cache/apt/srcpkgcache.bin'],
-  ...['var/cache/ldconfig/aux-cache', 'var/cache/man/*', 'var/cache/fontconfig/*', 'var/backups/*'],
-  ...['var/cache/debconf/config.dat-old', 'var/cache/debconf/templates.dat-old', 'var/cache/debconf/passwords.dat'],
-  ...['etc/passwd-', 'etc/group-', 'etc/shadow-', 'etc/gshadow-', 'etc/subuid-', 'etc/subgid-', 'etc/.pwd.lock'],
-  ...[
-    'var/lib/dpkg/status-old',
-    'var/lib/dpkg/available-old',
-    'var/lib/dpkg/diversions-old',
-    'var/lib/dpkg/statoverride-old',
-  ],
-  ...['var/lib/dpkg/lock', 'var/lib/dpkg/lock-frontend', 'var/lib/dpkg/triggers/Lock'],
-]
+const unwanted: readonly string[] = `
+  dev/* proc/* sys/* tmp/* var/tmp/*
+  etc/hostname etc/resolv.conf var/lib/dbus/machine-id
+  var/lib/systemd/random-seed var/lib/systemd/credential.secret var/lib/urandom/random-seed
+  var/lib/apt/lists/* var/cache/apt/archives/* var/cache/apt/pkgcache.bin var/cache/apt/srcpkgcache.bin
+  var/cache/ldconfig/aux-cache var/cache/man/* var/cache/fontconfig/* var/backups/*
+  var/cache/debconf/config.dat-old var/cache/debconf/templates.dat-old var/cache/debconf/passwords.dat
+  etc/passwd- etc/group- etc/shadow- etc/gshadow- etc/subuid- etc/subgid- etc/.pwd.lock
+  var/lib/dpkg/status-old var/lib/dpkg/available-old var/lib/dpkg/diversions-old var/lib/dpkg/statoverride-old
+  var/lib/dpkg/lock var/lib/dpkg/lock-frontend var/lib/dpkg/triggers/Lock
+`
+  .trim()
+  .split(/\s+/)
 
 /** The unwanted files that are in `rootfs`, as relative paths, for packing to leave out. */
 export function unwantedFiles(rootfs: string): Set<string> {

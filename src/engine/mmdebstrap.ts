@@ -39,13 +39,9 @@ function commandOf({ args, env, prepare }: MmdebstrapRun): string[] {
   const setpriv = find('setpriv', 'util-linux')
   const unshare = find('unshare', 'util-linux')
   const prepared = prepare === undefined ? [] : ['sh', '-c', `${prepare.command}; exec "$@"`, 'sh']
-  return [
-    ...[setpriv, '--pdeathsig=KILL'],
-    // When the first process of a PID namespace is killed the kernel ends apt, dpkg and every package script with it.
-    ...[unshare, '--pid', '--fork', '--kill-child=KILL', '--mount', '--propagation=slave', '--'],
-    ...prepared,
-    ...[mmdebstrap, ...args],
-  ]
+  // When the first process of a PID namespace is killed the kernel ends apt, dpkg and every package script with it.
+  const namespaces = ['--pid', '--fork', '--kill-child=KILL', '--mount', '--propagation=slave']
+  return [setpriv, '--pdeathsig=KILL', unshare, ...namespaces, '--', ...prepared, mmdebstrap, ...args]
 }
 
 /**
