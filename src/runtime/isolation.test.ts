@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'bun:test'
+import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { ContainerBench } from '../../test/fixtures/container-bench.ts'
 import { errnoOffset, type SystemCallName, writeSystemCallProgram } from '../../test/fixtures/system-call-program.ts'
@@ -6,6 +6,9 @@ import { errno } from '../linux/errno.ts'
 import { defaultCapabilities, heldCapabilities } from './capabilities.ts'
 import { type OciRuntime, detectRuntime } from './runtime.ts'
 import type { ContainerOptions } from './spec.ts'
+
+// A machine that is busy otherwise is no reason to fail.
+setDefaultTimeout(60_000)
 
 /** Makes device files of the host's disk and of null, and says whether they can be opened. */
 const deviceScript = `

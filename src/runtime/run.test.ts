@@ -1,9 +1,13 @@
-import { describe, expect, test } from 'bun:test'
-import { chmodSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { ContainerBench, eventually, outcomeOf, processesWith } from '../../test/fixtures/container-bench.ts'
 import { isCairnError } from '../errors/error.ts'
 import { withHostCgroups } from './cgroups.ts'
 import { detectRuntime } from './runtime.ts'
+
+// A machine that is busy otherwise is no reason to fail.
+setDefaultTimeout(60_000)
 
 describe.each(['crun', 'runc'] as const)('run() with %s', (name) => {
   const runtime = detectRuntime(name)
@@ -15,6 +19,7 @@ describe.each(['crun', 'runc'] as const)('run() with %s', (name) => {
     expect((await box.run(['sh', '-c', 'exit 1'])).status).toBe(1)
     expect((await box.run(['sh', '-c', 'exit 42'])).status).toBe(42)
     expect((await box.run(['sh', '-c', 'exit 255'])).status).toBe(255)
+    expect(readdirSync(box.stateDirectory).filter((entry) => /^\d/.test(entry))).toEqual([])
     const script = 'sh -c "kill -TERM \\$\\$; sleep 9"; status=$?; echo $status; exit $status'
     expect(await box.run(['sh', '-c', script])).toMatchObject({ stdout: '143\n', status: 143 })
     expect(box.states()).toEqual([])
@@ -235,6 +240,30 @@ describe.each(['crun', 'runc'] as const)('run() with %s', (name) => {
     expect(await container.kill(15)).toBe(true)
     expect(await outcome).toEqual({ stdout: 'ready\nhup\n', stderr: '', status: 5 })
     expect(await container.kill('SIGTERM')).toBe(false)
+  })
+
+  test('`run()` hands the signals that reach Cairn to the container where asked', async () => {
+    using box = bench()
+    const script = `${box.directory}/forward.ts`
+    writeFileSync(
+      script,
+      `
+      import { ContainerBench, outcomeOf } from '${join(import.meta.dir, '../../test/fixtures/container-bench.ts')}'
+      using box = new ContainerBench(${JSON.stringify(runtime)})
+      const trap = 'trap "exit 21" TERM; trap "echo usr1" USR1; echo ready; while :; do sleep 0.02; done'
+      const container = box.start(['sh', '-c', trap], {}, { stdout: 'inherit', forwardSignals: true })
+      console.log((await outcomeOf(container)).status)
+      `,
+    )
+    const cairn = Bun.spawn([process.execPath, script], { stdout: 'pipe' })
+    let shown = ''
+    for await (const chunk of cairn.stdout) {
+      shown += new TextDecoder().decode(chunk)
+      if (shown === 'ready\n') cairn.kill('SIGUSR1')
+      if (shown === 'ready\nusr1\n') cairn.kill('SIGTERM')
+    }
+    expect(shown).toBe('ready\nusr1\n21\n')
+    expect(await cairn.exited).toBe(0)
   })
 
   test('containers run side by side', async () => {

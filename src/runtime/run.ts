@@ -1,21 +1,20 @@
 import type { FileSink } from 'bun'
 import { CairnError } from '../errors/error.ts'
-import { removeFile } from '../linux/names.ts'
-import { close } from '../linux/files.ts'
+import { AT_FDCWD, close } from '../linux/files.ts'
+import { removeDirectoryAt, removeFile } from '../linux/names.ts'
 import { openPipe, readPipe } from '../linux/pipes.ts'
 import { signalProcess } from '../linux/processes.ts'
 import { removeTree } from '../linux/remove-tree.ts'
 import { type SignalName, signalNumbers } from '../linux/signals.ts'
 import { terminalSize } from '../linux/terminal.ts'
-import { readTextFile, writeTextFile } from '../linux/text-file.ts'
+import { readTextFile } from '../linux/text-file.ts'
 import type { RuntimeSpec } from '../oci/runtime-spec.ts'
 import { type ByteSource } from '../streams/source.ts'
-import { hasTerminal, lendTerminal, resizeContainer } from './container-terminal.ts'
+import { writeBundle } from './bundle.ts'
+import { type OwnTerminal, hasTerminal, lendTerminal, resizeContainer } from './container-terminal.ts'
 import { guardContainer } from './guard.ts'
 import { lastLoggedError, runtimeError } from './outcome.ts'
-import { type OciRuntime, type RuntimeLaunch, planLaunch } from './runtime.ts'
-import { compiledSeccomp } from './seccomp-filter.ts'
-import { withoutForeignDevices } from './device-access.ts'
+import type { OciRuntime, RuntimeLaunch } from './runtime.ts'
 import { containerInit, ownStateDirectory } from './state.ts'
 
 /** Where an output of the container goes: a file descriptor stays the caller's to close. */
@@ -94,23 +93,21 @@ export function run(options: RunOptions): RunningContainer {
   const { id, signal } = options
   if (!/^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(id)) throw new TypeError(`not a container id: ${JSON.stringify(id)}`)
   if (signal?.aborted === true) throw canceled()
-  const launch = planLaunch(options.spec.linux.cgroupsPath !== undefined, options.runtime)
-  const runtimeRoot = `${ownStateDirectory(options.stateDirectory)}/${launch.runtime.name}`
-  const spec = withoutForeignDevices(options.spec, launch.runtime, id, options.stateDirectory)
+  const ownState = ownStateDirectory(options.stateDirectory)
+  const spec = withSize(options.spec, options.terminal)
+  const launch = writeBundle({ ...options, spec })
+  const runtimeRoot = `${ownState}/${launch.runtime.name}`
   const state = `${runtimeRoot}/${id}`
   const log = `${options.bundle}/runtime.log`
-  writeTextFile(
-    `${options.bundle}/config.json`,
-    JSON.stringify(withFilter(withSize(spec, options.terminal), launch, options.stateDirectory)),
-  )
   removeFile(log)
 
   const ownTerminal = usesOwnTerminal(options) ? lendTerminal() : undefined
-  const started = spawnRuntime(options, launch, runtimeRoot, log)
+  const started = spawnOrRelease(() => spawnRuntime(options, launch, runtimeRoot, log), ownTerminal)
   const { child } = started
   const release = guardContainer(child.pid, state)
   ownTerminal?.follow(child.pid)
   const running = { ended: false }
+  runningContainers++
   const kill = (wanted: number | SignalName): Promise<boolean> =>
     signalInit(state, typeof wanted === 'number' ? wanted : signalNumbers[wanted], running)
   const stopForwarding = options.forwardSignals === true ? forwardSignals(kill) : undefined
@@ -127,6 +124,7 @@ export function run(options: RunOptions): RunningContainer {
       stopForwarding?.()
       ownTerminal?.release()
       release()
+      if (--runningContainers === 0) removeOwnState(runtimeRoot, ownState)
     }
   }
   const exited = finish()
@@ -155,13 +153,25 @@ function withSize(spec: RuntimeSpec, terminal: RunOptions['terminal']): RuntimeS
   return { ...spec, process: { ...spec.process, consoleSize: { height: rows, width: columns } } }
 }
 
-/** crun takes the filter ready made, which saves 15 ms; whoever does not know the annotation reads the JSON. */
-function withFilter(spec: RuntimeSpec, { runtime }: RuntimeLaunch, stateDirectory: string): RuntimeSpec {
-  const profile = spec.linux.seccomp
-  if (runtime.name !== 'crun' || profile === undefined) return spec
-  const filter = compiledSeccomp(profile, `${stateDirectory}/seccomp`)
-  if (filter === undefined) return spec
-  return { ...spec, annotations: { ...spec.annotations, 'run.oci.seccomp_bpf_data': filter.toBase64() } }
+function spawnOrRelease<Result>(spawn: () => Result, terminal: OwnTerminal | undefined): Result {
+  try {
+    return spawn()
+  } catch (error) {
+    terminal?.release()
+    throw error
+  }
+}
+
+/** How many containers this process has. */
+let runningContainers = 0
+
+/** Removes the process's own directories when they are empty; what is left after a kill is for reapAbandoned(). */
+function removeOwnState(...directories: readonly string[]): void {
+  try {
+    for (const directory of directories) removeDirectoryAt(AT_FDCWD, directory)
+  } catch (error) {
+    if (!(error instanceof CairnError)) throw error
+  }
 }
 
 interface Started {

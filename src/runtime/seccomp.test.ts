@@ -84,7 +84,7 @@ describe('defaultSeccomp()', () => {
 
 describe('compiledSeccomp()', () => {
   // Each test has a profile of its own: what was compiled once stays in memory.
-  let profiles = 0
+  let profiles = 1
   const profile = () => {
     const own = defaultSeccomp(defaultCapabilities, process.arch === 'arm64' ? 'arm64' : 'amd64')
     return { ...own, defaultErrnoRet: 1 + profiles++ }
