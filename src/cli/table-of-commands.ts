@@ -5,6 +5,7 @@ export const table: CommandTable = {
   groups: {
     container: { summary: 'Manage containers' },
     image: { summary: 'Manage images' },
+    system: { summary: 'Manage Cairn' },
     builder: { summary: 'Manage builds' },
     buildx: { summary: 'Manage builds', hidden: true },
   },
@@ -78,6 +79,17 @@ export const table: CommandTable = {
       paths: ['image inspect'],
       summary: 'Display detailed information on one or more images',
       load: () => import('./commands/image-inspect.ts'),
+    },
+    {
+      paths: ['image prune'],
+      summary: 'Remove unused images',
+      load: () => import('./commands/image-prune.ts'),
+    },
+    {
+      paths: ['system info', 'info'],
+      summary: 'Display system-wide information',
+      common: true,
+      load: () => import('./commands/info.ts'),
     },
     {
       paths: ['inspect'],

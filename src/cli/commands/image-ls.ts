@@ -1,3 +1,5 @@
+import { containersOfImage } from '../../containers/container-records.ts'
+import type { Store } from '../../content/store.ts'
 import { findImages } from '../../engine/list-images.ts'
 import type { ImageSummary } from '../../images/list-images.ts'
 import { familiarName, type Reference } from '../../oci/reference.ts'
@@ -35,8 +37,9 @@ export default defineCommand({
   async run(ctx, flags, [name = '']) {
     const filters = new Map(parseFilters(flags.filter))
     if (name !== '') filters.set('reference', [...(filters.get('reference') ?? []), name])
-    const images = findImages(await ctx.use(openStoreOf), filters)
-    const list = listing(!flags['no-trunc'], flags.digests)
+    const store = await ctx.use(openStoreOf)
+    const images = findImages(store, filters)
+    const list = listing(store, !flags['no-trunc'], flags.digests)
     const rows = images.flatMap((image) => rowsOf(image, flags.digests || flags.format.includes('.Digest')))
     ctx.stdout.write(renderListing(list, rows, formatFor(flags)))
     if (rows.length === 0 && ctx.path === 'images' && subcommands.has(name))
@@ -84,7 +87,7 @@ function row(image: ImageSummary, repository: string, tag: string | undefined, d
   return { image, repository, tag: tag ?? none, digest }
 }
 
-function listing(trunc: boolean, withDigests: boolean): Listing<Row> {
+function listing(store: Store, trunc: boolean, withDigests: boolean): Listing<Row> {
   const created = ({ image }: Row): number | undefined =>
     image.created === undefined ? undefined : Date.parse(image.created)
   const age = (time: number | undefined): string => (time === undefined ? 'N/A' : formatAge(time, Date.now()))
@@ -101,7 +104,10 @@ function listing(trunc: boolean, withDigests: boolean): Listing<Row> {
       SharedSize: { heading: 'SHARED SIZE', value: ({ image }) => formatByteSize(image.size.shared) },
       UniqueSize: { heading: 'UNIQUE SIZE', value: ({ image }) => formatByteSize(image.size.unique) },
       ContentSize: { heading: 'CONTENT SIZE', value: ({ image }) => formatByteSize(image.size.content) },
-      Containers: { heading: 'CONTAINERS', value: () => 'N/A' },
+      Containers: {
+        heading: 'CONTAINERS',
+        value: ({ image }) => String(containersOfImage(store, image.imageId).length),
+      },
     },
     shown: ['Repository', 'Tag', ...(withDigests ? ['Digest'] : []), 'ID', 'CreatedSince', 'Size'],
     labels: ({ image }) => image.labels,
