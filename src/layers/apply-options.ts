@@ -18,8 +18,9 @@ export interface ApplyOptions {
   /** The attribute that marks opaque directories: `user.…` for overlays mounted with userxattr. */
   readonly opaqueXattr?: 'trusted.overlay.opaque' | 'user.overlay.opaque'
   /**
-   * The layers below, in `overlay` mode: gives directories that the layer needs but has no entry for their mode and
-   * owner, and the files that hard links to lower layers name.
+   * The layers below, in `overlay` mode (an empty stackTree() for the lowest layer). With it, directories that the
+   * layer needs but has no entry for get mode and owner from there, hard links may name files there, whiteouts of what
+   * is not there are left out, and an opaque root, which overlayfs cannot mark, becomes whiteouts.
    */
   readonly lower?: Tree | undefined
 }

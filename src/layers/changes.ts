@@ -50,11 +50,11 @@ class ChangeWalk {
   }
 
   run(): void {
+    // The root is never opaque: overlayfs merges the roots of its layers whatever their attributes say.
     const status = this.#packer.status('')
-    const { kept, overlay } = upperXattrs(this.#packer.hostPath(''))
+    const { kept } = upperXattrs(this.#packer.hostPath(''))
     const before = this.#lower?.lookup('/')
     if (before !== undefined && !isSameDirectory(before, status, kept, false)) this.#packer.add('', status, kept)
-    if (isOpaqueValue(overlayValue(overlay, 'opaque'))) this.#writer.addOpaque('')
     this.#walk('', this.#packer.list(''))
   }
 

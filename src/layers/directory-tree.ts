@@ -145,7 +145,9 @@ class OverlayTree extends DirectoryTree {
   }
 
   #findState(path: string): State {
-    const parent = path === '/' ? 'merged' : this.#state(parentPath(path) || '/')
+    // Overlayfs merges the roots of its layers whatever their attributes say.
+    if (path === '/') return 'merged'
+    const parent = this.#state(parentPath(path) || '/')
     if (parent === 'absent' || parent === 'blocked') return parent
     const own = this.within(path, (fd, name) => {
       const type = tryLstatAt(fd, name)?.type

@@ -1,6 +1,6 @@
 import { CairnError } from '../errors/error.ts'
 import { SystemCallError, errno } from '../linux/errno.ts'
-import { tryLstatAt } from '../linux/file-status.ts'
+import { lstatAt, tryLstatAt } from '../linux/file-status.ts'
 import { close, ftruncate, openAt, openFlags, pwrite } from '../linux/files.ts'
 import {
   changeMode,
@@ -57,15 +57,22 @@ export class LayerUnpacker implements TarHandler {
   readonly #directory: LayerDirectory
   readonly #lower: Tree | undefined
   readonly #keepsOwners: boolean
+  readonly #isOverlay: boolean
   readonly #name: string
   /** Modes and times of directories: set last, as making what is in them needs the one and changes the other. */
   readonly #directories = new Map<string, Metadata>()
+  /** Times of directories of the layers below, which making something in them changes. */
+  readonly #keptTimes = new Map<string, readonly [seconds: number, nanoseconds: number]>()
   #file: OpenFile | undefined
   #entries = 0
 
   constructor(root: string, options: ApplyOptions) {
     this.#root = new SafeRoot(root)
-    this.#directory = new LayerDirectory(this.#root, options, (path) => this.#describeParent(path))
+    this.#directory = new LayerDirectory(this.#root, options, {
+      made: (path) => this.#describeParent(path),
+      touched: (path, directory) => this.#keepTime(path, directory),
+    })
+    this.#isOverlay = options.mode === 'overlay'
     this.#lower = options.lower
     this.#keepsOwners = options.owners !== 'caller'
     this.#name = options.name ?? 'layer'
@@ -101,9 +108,13 @@ export class LayerUnpacker implements TarHandler {
 
   /** Sets what was put off for directories and closes the root. */
   finish(): void {
-    // Children before parents: a directory's own mode may forbid what is below it.
-    const paths = [...this.#directories.keys()].sort().reverse()
     try {
+      this.#directory.finish()
+      for (const [path, time] of this.#keptTimes) if (!this.#directories.has(path)) this.#restoreTime(path, time)
+      // Overlayfs shows the root of the topmost layer.
+      if (this.#isOverlay && !this.#directories.has('')) this.#describeParent('')
+      // Children before parents: a directory's own mode may forbid what is below it.
+      const paths = [...this.#directories.keys()].sort().reverse()
       for (const path of paths) this.#finishDirectory(path, this.#directories.get(path) as Metadata)
     } finally {
       this.#root.close()
@@ -251,6 +262,21 @@ export class LayerUnpacker implements TarHandler {
     const metadata = found?.type === 'directory' ? found : plainDirectory
     this.#setAttributes(path, metadata, true)
     this.#directories.set(path, metadata)
+  }
+
+  #keepTime(path: string, directory: number): void {
+    const { mtimeSeconds, mtimeNanoseconds } = lstatAt(directory, '.')
+    this.#keptTimes.set(path, [mtimeSeconds, mtimeNanoseconds])
+  }
+
+  #restoreTime(path: string, [seconds, nanoseconds]: readonly [number, number]): void {
+    const directory = this.#root.directory(path)
+    try {
+      if (directory !== undefined) setTimesAt(directory, '.', seconds, nanoseconds)
+    } catch (error) {
+      // An ordinary user may write into a directory and yet not set its time.
+      if (!(error instanceof SystemCallError) || error.errno !== errno.EPERM) throw error
+    }
   }
 
   /** Owner and attributes of anything but a regular file. */

@@ -70,7 +70,7 @@ export class LayerWriter {
    * what no archive can hold, SystemCallError.
    */
   add(entry: TarEntry, content?: LayerContent): void {
-    if (parseWhiteout(baseName(entry.path)) !== undefined)
+    if (parseWhiteout(baseName(entry.path.replace(/\/+$/, ''))) !== undefined)
       throw new CairnError('LAYER_UNSAFE', `${entry.path}: a layer cannot hold a file with the prefix ".wh."`, {
         hint: 'In a layer such a name says that a file of the layers below is removed.',
       })
@@ -88,13 +88,10 @@ export class LayerWriter {
     this.#addMarker(path === '' ? opaqueMarker : `${path}/${opaqueMarker}`)
   }
 
-  /** Ends and closes the layer. */
+  /** Ends and closes the layer. When it throws, {@link abort} is still to be called. */
   finish(): WrittenLayer {
-    try {
-      this.#tar.finish()
-    } finally {
-      this.#close()
-    }
+    this.#tar.finish()
+    this.#close()
     return {
       diffId: this.#digester.digest(),
       size: this.#tar.position,

@@ -172,14 +172,26 @@ class TarTree implements LayerTree {
 
   /** The directory at `path`, through symlinks of this layer, made where it is missing. */
   #directory(path: string): Node {
-    const resolved = path === '/' ? path : resolvePath(this, path, { followLast: true })
     let node = this.#root
-    for (const name of components(resolved)) {
-      const child = childDirectory(node, name, false)
-      if (child === undefined) throw unsafe(`${path} is no directory, yet members stand below it`)
+    let at = ''
+    for (const name of components(path)) {
+      const isLink = node.children?.get(name)?.file.entry.type === 'symlink'
+      at = isLink ? this.#target(`${at}/${name}`) : `${at}/${name}`
+      const child = isLink ? this.#find(at || '/') : childDirectory(node, name, false)
+      if (child?.children === undefined) throw unsafe(`${path.slice(1)} is no directory, yet members stand below it`)
       node = child
     }
     return node
+  }
+
+  /** Where a symlink leads: `''` for the root. */
+  #target(path: string): string {
+    try {
+      const resolved = resolvePath(this, path, { followLast: true })
+      return resolved === '/' ? '' : resolved
+    } catch (cause) {
+      throw new CairnError('LAYER_UNSAFE', `${path.slice(1)} leads through a loop of symlinks`, { cause })
+    }
   }
 
   #find(path: string): Node | undefined {
