@@ -79,6 +79,8 @@ export class Solver {
   readonly #keys = new Map<Op, Promise<StepKey>>()
   readonly #results = new Map<Op, Promise<StepResult>>()
   readonly #started = new Set<Op>()
+  /** First op with a key, whether or not it may come from the cache. */
+  readonly #twins = new Map<string, Op>()
   readonly #packing: Promise<unknown>[] = []
   readonly #stop = new AbortController()
   /** How many steps were looked up and how many of those were hits. */
@@ -155,6 +157,9 @@ export class Solver {
     this.#stop.signal.throwIfAborted()
     if (op.kind === 'base') return this.#base(op)
     const { key, inputs } = await this.#key(op)
+    const twin = this.#twins.get(`${key} ${op.ignoreCache}`)
+    if (twin !== undefined) return await this.#sameAs(twin, op)
+    this.#twins.set(`${key} ${op.ignoreCache}`, op)
     const hit = op.ignoreCache ? undefined : this.#options.cache.get(key)
     if (hit !== undefined) {
       const result = await this.#hit(op, hit)
@@ -171,6 +176,27 @@ export class Solver {
       }
     }
     return await this.#run(op, parent, sources, byContent)
+  }
+
+  /** A step that another stage has word for word on the same filesystem: done once for both. */
+  async #sameAs(twin: Op, op: Op): Promise<StepResult> {
+    const result = await this.#result(twin)
+    this.counts.cached += 1
+    this.#started.add(op)
+    this.#showCached(op)
+    return result
+  }
+
+  #showCached(op: Op): void {
+    const now = Date.now()
+    this.#options.progress({
+      type: 'vertex',
+      id: vertexId(op),
+      name: op.title,
+      started: now,
+      completed: now,
+      cached: true,
+    })
   }
 
   async #base(op: Extract<Op, { kind: 'base' }>): Promise<StepResult> {
@@ -194,15 +220,7 @@ export class Solver {
       return undefined
     this.counts.cached += 1
     this.#started.add(op)
-    const now = Date.now()
-    this.#options.progress({
-      type: 'vertex',
-      id: vertexId(op),
-      name: op.title,
-      started: now,
-      completed: now,
-      cached: true,
-    })
+    this.#showCached(op)
     return {
       filesystem: [...(parent?.filesystem ?? []), storedLayer(hit.layer)],
       contentId: () => Promise.resolve(hit.contentId),
@@ -378,15 +396,7 @@ export class Solver {
     if (this.#started.has(op)) return
     this.counts.steps += 1
     this.counts.cached += 1
-    const now = Date.now()
-    this.#options.progress({
-      type: 'vertex',
-      id: vertexId(op),
-      name: op.title,
-      started: now,
-      completed: now,
-      cached: true,
-    })
+    this.#showCached(op)
   }
 
   async #failingAt<Result>(op: Op, action: () => Promise<Result>): Promise<Result> {

@@ -29,11 +29,17 @@ function trim(value: number): string {
   return value.toFixed(9).replace(/\.?0+$/, '')
 }
 
-/** Go's `%+v` of a HealthcheckConfig, as BuildKit writes it in history. */
+/** Go's `%q` of a pointer to a HealthcheckConfig, as BuildKit writes it in history: its retries become a rune. */
 export function formatHealthcheck(check: Healthcheck): string {
-  const duration = (value: number | undefined): string => goDuration(value ?? 0)
-  return (
-    `{Test:${goList(check.Test ?? [])} Interval:${duration(check.Interval)} Timeout:${duration(check.Timeout)} ` +
-    `StartPeriod:${duration(check.StartPeriod)} StartInterval:${duration(check.StartInterval)} Retries:${check.Retries ?? 0}}`
-  )
+  const { Test: test = [], Interval, Timeout, StartPeriod, StartInterval, Retries = 0 } = check
+  const times = [Interval, Timeout, StartPeriod, StartInterval].map((time = 0) => quoteGo(goDuration(time)))
+  return `&{${[goStringList(test), ...times, goQuoteRune(Retries)].join(' ')}}`
+}
+
+/** Go's strconv.QuoteRune of a number, which may be no character at all. */
+function goQuoteRune(code: number): string {
+  if (code === 0x27) return "'\\''"
+  const isCharacter = code <= 0x10ffff && (code < 0xd800 || code > 0xdfff)
+  const quoted = quoteGo(isCharacter ? String.fromCodePoint(code) : '\ufffd').slice(1, -1)
+  return `'${quoted === '\\"' ? '"' : quoted}'`
 }

@@ -111,6 +111,8 @@ async function runContainer(
       work: snapshot.work,
       target: snapshot.merged,
       nodev: true,
+      // Never mounted as an upper again, and its tar is what is kept: no need to bring it to the disk.
+      volatile: true,
     })
     mounted = true
     const container = run({
