@@ -7,7 +7,7 @@ const missing = {
   string: `blkio-weight cgroup-parent cgroupns cpu-period cpu-quota cpu-rt-period cpu-rt-runtime cpu-shares cpus
     cpuset-cpus cpuset-mems detach-keys domainname gpus health-cmd health-interval health-retries health-start-interval
     health-start-period health-timeout ip ip6 ipc isolation kernel-memory log-driver mac-address memory
-    memory-reservation memory-swap memory-swappiness oom-score-adj pid pids-limit restart runtime stop-timeout userns
+    memory-reservation memory-swap memory-swappiness oom-score-adj pid pids-limit restart stop-timeout userns
     uts volume-driver`.split(/\s+/),
   stringArray: `annotation blkio-weight-device device device-cgroup-rule device-read-bps device-read-iops
     device-write-bps device-write-iops expose label-file link link-local-ip log-opt network-alias publish storage-opt
@@ -98,6 +98,11 @@ export const containerFlags = {
   rm: {
     type: 'bool',
     summary: 'Automatically remove the container and its associated anonymous volumes when it exits',
+  },
+  runtime: {
+    type: 'string',
+    complete: ['crun', 'runc'],
+    summary: 'Runtime to use for this container ("crun", "runc")',
   },
   'security-opt': {
     type: 'stringArray',

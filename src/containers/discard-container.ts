@@ -10,22 +10,32 @@ import { moveAway, releaseAnonymousVolumes } from './volumes.ts'
 
 /** Forgets a container that does not run and removes all it has. Nothing happens when it is gone already. */
 export function discardContainer(store: Store, id: string, volumes: boolean): void {
-  const away = store.database.transaction(() => {
-    const container = getContainer(store, id)
-    if (container === undefined) return []
-    if (container.session !== null && container.session !== store.session.id)
-      throw stillRunning(container, 'it was started meanwhile')
-    const moved = volumes ? releaseAnonymousVolumes(store, id) : []
-    unpin(store, containerOwner(id))
-    deleteSnapshot(store, container.snapshot)
-    deleteContainerRecord(store, id)
-    return [
-      ...moved,
-      ...moveAway(store, store.path('snapshots', container.snapshot)),
-      ...moveAway(store, containerDirectory(store, id)),
-    ]
-  })
-  for (const path of away) removeTree(path)
+  removeTrees(store.database.transaction(() => forgetContainer(store, id, volumes)))
+}
+
+/**
+ * The part of {@link discardContainer} that belongs into a transaction. What it gives is for {@link removeTrees} when
+ * that is done; where that does not happen the end of the session removes it.
+ */
+export function forgetContainer(store: Store, id: string, volumes: boolean): string[] {
+  const container = getContainer(store, id)
+  if (container === undefined) return []
+  if (container.session !== null && container.session !== store.session.id)
+    throw stillRunning(container, 'it was started meanwhile')
+  const moved = volumes ? releaseAnonymousVolumes(store, id) : []
+  unpin(store, containerOwner(id))
+  deleteSnapshot(store, container.snapshot)
+  deleteContainerRecord(store, id)
+  return [
+    ...moved,
+    ...moveAway(store, store.path('snapshots', container.snapshot)),
+    ...moveAway(store, containerDirectory(store, id)),
+  ]
+}
+
+/** Removes directories with all below them. */
+export function removeTrees(paths: readonly string[]): void {
+  for (const path of paths) removeTree(path)
 }
 
 /** The error for a container that has to end first; `advice` is the last part of docker's text. */

@@ -23,6 +23,11 @@ export interface Store extends Disposable {
   path(area: StoreArea, ...names: string[]): string
   /** Ends the session, with what it left unfinished, and closes the database. */
   close(): void
+  /**
+   * As {@link close} for a process that is about to end, which leaves the database's log as it is: whoever closes the
+   * database next brings it to the disk. Saves two fsyncs where nothing was recorded that a power failure must not undo.
+   */
+  leave(): void
 }
 
 export type StoreArea = 'content' | 'snapshots' | 'containers' | 'volumes' | 'cache' | 'builds' | 'locks' | 'tmp'
@@ -99,10 +104,15 @@ class DiskStore implements Store {
   }
 
   close(): void {
+    this.leave()
+    this.#database?.close()
+    this.#database = undefined
+  }
+
+  leave(): void {
     if (this.#isClosed) return
     this.#isClosed = true
     if (this.#session !== undefined) this.#endSession(this.#session)
-    this.#database?.close()
   }
 
   #endSession(session: Session): void {

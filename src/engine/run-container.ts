@@ -3,15 +3,19 @@ import type { Store } from '../content/store.ts'
 import type { Container } from '../containers/container.ts'
 import { type ContainerEnd, recordEnd } from '../containers/container-records.ts'
 import { createContainer, type NewContainer } from '../containers/create-container.ts'
-import { discardContainer } from '../containers/discard-container.ts'
+import { forgetContainer, removeTrees } from '../containers/discard-container.ts'
 import { recoverContainers } from '../containers/recovery.ts'
 import type { ContainerImage, ContainerRequest } from '../containers/settings.ts'
 import { startContainer, type StartedContainer, type StartOptions } from '../containers/start-container.ts'
 import { CairnError, isCairnError } from '../errors/error.ts'
-import { storedImage } from '../images/image.ts'
+import { pairLayers } from '../images/image.ts'
 import { platformOf } from '../images/put-image.ts'
-import { platformManifest, resolveImage } from '../images/resolve-image.ts'
-import { formatPlatform, hostPlatform, type Platform, selectPlatform } from '../oci/platform.ts'
+import { platformManifest, resolveImage, suitsPlatform } from '../images/resolve-image.ts'
+import { parseImageConfig } from '../oci/config.ts'
+import { largestDocument } from '../oci/json-document.ts'
+import { parseManifest } from '../oci/manifest.ts'
+import { isManifestType } from '../oci/media-types.ts'
+import { formatPlatform, hostPlatform, type Platform } from '../oci/platform.ts'
 import { Snapshots } from '../snapshots/snapshots.ts'
 
 export interface RunContainerOptions {
@@ -53,8 +57,13 @@ export async function runContainer(store: Store, options: RunContainerOptions): 
     end = endByError(error)
     throw error
   } finally {
-    if (autoRemove) discardContainer(store, id, true)
-    else recordEnd(store, id, end)
+    const away = store.database.transaction(() => {
+      lease.release()
+      if (autoRemove) return forgetContainer(store, id, true)
+      recordEnd(store, id, end)
+      return []
+    })
+    removeTrees(away)
   }
 }
 
@@ -95,22 +104,25 @@ async function containerImage(
   { image: name, platform, warn }: RunContainerOptions,
 ): Promise<ContainerImage> {
   const { record } = resolveImage(store, name)
-  const manifest = await platformManifest(store, record, platform, name)
-  const image = storedImage(store, manifest.digest)
-  const { value: config } = await image.config()
+  // An image of one platform, as most are, is read once; every start of a container waits for this.
+  const isManifest = isManifestType(record.mediaType) && record.imageId !== record.digest
+  const { digest } = isManifest ? record : await platformManifest(store, record, platform, name)
+  const manifest = parseManifest(store.blobs.readAll(digest, largestDocument)).value
+  const { value: config } = parseImageConfig(store.blobs.readAll(manifest.config.digest, largestDocument))
   const own = platformOf(config)
-  if (platform === undefined && selectPlatform(hostPlatform(), [own]) !== 0)
+  if (platform !== undefined && isManifest && !suitsPlatform(platform, own))
+    await platformManifest(store, record, platform, name)
+  if (platform === undefined && !suitsPlatform(hostPlatform(), own))
     warn(
       `WARNING: The requested image's platform (${formatPlatform(own)}) does not match the detected host platform ` +
         `(${formatPlatform(hostPlatform())}) and no specific platform was requested`,
     )
-  const layers = await image.layers()
   return {
     name,
     imageId: record.imageId,
     record: record.digest,
-    manifest: manifest.digest,
+    manifest: digest,
     config: config.config ?? {},
-    diffIds: layers.map(({ diffId }) => diffId),
+    diffIds: pairLayers(manifest, config).map(({ diffId }) => diffId),
   }
 }
