@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The main job, end to end: base images, a multi-stage build of a real web service, a container, its page, and two
-# rebuilds. Works in dist/demo, which may be removed afterwards; the second run finds its base images there.
+# rebuilds. Works in /var/tmp/cairn-demo (or $CAIRN_DEMO), which may be removed afterwards; the second run finds its base
+# images there.
 set -euo pipefail
 source "$(dirname "$0")/setup.sh"
 if [ "$(id -u)" -ne 0 ]; then
@@ -11,7 +12,7 @@ need_packages crun:crun mmdebstrap:mmdebstrap
 bash scripts/build.sh
 
 cairn="$PWD/dist/cairn"
-demo="$PWD/dist/demo"
+demo="${CAIRN_DEMO:-/var/tmp/cairn-demo}"
 export CAIRN_ROOT="$demo/store"
 mkdir -p "$demo"
 app="$demo/guestbook"

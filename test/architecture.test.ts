@@ -69,7 +69,9 @@ describe('the tree', () => {
       if (seen.has(path)) continue
       seen.add(path)
       const text = await Bun.file(join(source, path)).text()
-      for (const [, target = ''] of text.matchAll(/^(?:import|export)\b(?!\s+type\b)[^'"]*?['"]([^'"]+)['"]/gm)) {
+      for (const [, target = ''] of text.matchAll(
+        /^(?:import|export)\s+(?!type\b)(?:[\w*{}\s,]+?\s+from\s+)?['"]([^'"]+)['"]/gm,
+      )) {
         if (target.startsWith('.')) pending.push(relative(source, join(source, dirname(path), target)))
         else if (target !== 'bun' && !target.startsWith('bun:')) foreign.push(`${path} imports ${target}`)
       }
