@@ -90,7 +90,7 @@ timed_build
 printf '%d steps cached, %d rebuilt, in %d ms\n' "$(grep -c CACHED "$log")" "$(grep -c rebuilt: "$log" || true)" "$elapsed"
 
 step "Change one line and rebuild: what re-runs, and why"
-sed -i "s/const title = 'Guestbook'/const title = 'The guestbook'/" "$app/src/server.ts"
+sed -i "s/const title = 'Guestbook'/const title = 'Guestbook of $(date +%T)'/" "$app/src/server.ts"
 timed_build
 grep -B1 rebuilt: "$log" | grep -v '^--'
 printf 'in %d ms\n' "$elapsed"
