@@ -153,6 +153,18 @@ class BlockDecoder {
   }
 
   #readSymbol(table: CodeTable): number {
+    const input = this.#input as InputBuffer
+    while (this.#bitCount < shortBits && input.start < input.end) {
+      this.#bits = ((this.#bits << 8) | (input.bytes[input.start++] as number)) & 0x7fffffff
+      this.#bitCount += 8
+    }
+    if (this.#bitCount >= shortBits) {
+      const found = table.short[(this.#bits >>> (this.#bitCount - shortBits)) & shortMask] as number
+      if (found !== 0) {
+        this.#bitCount -= found & 15
+        return found >>> 4
+      }
+    }
     let code = 0
     for (let length = 1; length <= 20; length++) {
       code = (code << 1) | this.#read(1)
@@ -182,7 +194,12 @@ interface CodeTable {
   readonly counts: Int32Array
   readonly offsets: Int32Array
   readonly symbols: Uint16Array
+  /** By the next ten bits: the symbol of a code no longer than these and its length, as symbol × 16 + length, or 0. */
+  readonly short: Uint16Array
 }
+
+const shortBits = 10
+const shortMask = (1 << shortBits) - 1
 
 function codeTable(lengths: Uint8Array): CodeTable {
   const counts = new Int32Array(21)
@@ -198,12 +215,17 @@ function codeTable(lengths: Uint8Array): CodeTable {
     offset += counts[length] as number
   }
   const symbols = new Uint16Array(lengths.length)
+  const short = new Uint16Array(1 << shortBits)
   const next = offsets.slice()
   for (const [symbol, length] of lengths.entries()) {
-    symbols[next[length] as number] = symbol
-    next[length] = (next[length] as number) + 1
+    const place = next[length] as number
+    symbols[place] = symbol
+    next[length] = place + 1
+    if (length > shortBits) continue
+    const begin = ((first[length] as number) + place - (offsets[length] as number)) << (shortBits - length)
+    short.fill(symbol * 16 + length, begin, begin + (1 << (shortBits - length)))
   }
-  return { first, counts, offsets, symbols }
+  return { first, counts, offsets, symbols, short }
 }
 
 /** Inverse Burrows–Wheeler: puts into the upper 24 bits of each byte where its successor is. */

@@ -2,7 +2,9 @@
 const largestOutput = 2 * 1024 * 1024
 
 const initialProbability = 1024
-const topValue = 0x1000000
+const topByte = 0xff000000
+/** Turns the order of unsigned 32-bit numbers held as signed ones into that of signed ones. */
+const signBit = 0x80000000
 
 /** Places in the one table of probabilities, for up to four position bits (lc + lp is at most 4 in LZMA2). */
 const isMatch = 0
@@ -47,6 +49,7 @@ export class LzmaDecoder {
 
   #input: Uint8Array = new Uint8Array(0)
   #inputPosition = 0
+  /** Unsigned 32-bit numbers held as signed ones, which the engine keeps in integer registers. */
   #range = 0
   #code = 0
 
@@ -93,9 +96,9 @@ export class LzmaDecoder {
     this.#makeRoom(size)
     if (end - start < 5 || input[start] !== 0) return undefined
     this.#input = input
-    this.#range = 0xffffffff
+    this.#range = -1
     this.#code = 0
-    for (let index = 1; index < 5; index++) this.#code = ((this.#code << 8) | (input[start + index] as number)) >>> 0
+    for (let index = 1; index < 5; index++) this.#code = (this.#code << 8) | (input[start + index] as number)
     this.#inputPosition = start + 5
     const from = this.#position
     if (!this.#run(from + size)) return undefined
@@ -144,19 +147,24 @@ export class LzmaDecoder {
     const previous = total === 0 ? 0 : (window[this.#position - 1] as number)
     const context = ((total & this.#literalMask) << this.#lc) + (previous >> (8 - this.#lc))
     const base = literals + 0x300 * context
+    const state = this.#state
+    this.#state = state < 4 ? 0 : state < 10 ? state - 3 : state - 6
+    if (state < 7) return this.#tree(base, 8)
+    return this.#matchedLiteral(base, window[this.#position - this.#rep0 - 1] ?? 0)
+  }
+
+  /** A literal after a match, coded by what stands at the last distance as long as it agrees with that. */
+  #matchedLiteral(base: number, matched: number): number {
     let symbol = 1
-    if (this.#state >= 7) {
-      let matched = window[this.#position - this.#rep0 - 1] ?? 0
-      while (symbol < 0x100) {
-        const matchBit = (matched >> 7) & 1
-        matched <<= 1
-        const bit = this.#bit(base + ((1 + matchBit) << 8) + symbol)
-        symbol = (symbol << 1) | bit
-        if (matchBit !== bit) break
-      }
+    let rest = matched
+    while (symbol < 0x100) {
+      const matchBit = (rest >> 7) & 1
+      rest <<= 1
+      const bit = this.#bit(base + ((1 + matchBit) << 8) + symbol)
+      symbol = (symbol << 1) | bit
+      if (matchBit !== bit) break
     }
     while (symbol < 0x100) symbol = (symbol << 1) | this.#bit(base + symbol)
-    this.#state = this.#state < 4 ? 0 : this.#state < 10 ? this.#state - 3 : this.#state - 6
     return symbol & 0xff
   }
 
@@ -214,9 +222,35 @@ export class LzmaDecoder {
     return base + this.#direct(directBits - 4) * 16 + this.#reverseTree(align, 4)
   }
 
+  /** As {@link #bit} for each bit, with the coder's state in locals: most of all time is spent here. */
   #tree(base: number, bits: number): number {
+    const probabilities = this.#probabilities
+    const input = this.#input
+    let position = this.#inputPosition
+    let range = this.#range
+    let code = this.#code
     let node = 1
-    for (let index = 0; index < bits; index++) node = (node << 1) | this.#bit(base + node)
+    for (let index = 0; index < bits; index++) {
+      if ((range & topByte) === 0) {
+        range <<= 8
+        code = (code << 8) | (input[position++] ?? 0)
+      }
+      const probability = probabilities[base + node] as number
+      const bound = Math.imul(range >>> 11, probability)
+      if ((code ^ signBit) < (bound ^ signBit)) {
+        range = bound
+        probabilities[base + node] = probability + ((2048 - probability) >> 5)
+        node <<= 1
+      } else {
+        range = (range - bound) | 0
+        code = (code - bound) | 0
+        probabilities[base + node] = probability - (probability >> 5)
+        node = (node << 1) | 1
+      }
+    }
+    this.#inputPosition = position
+    this.#range = range
+    this.#code = code
     return node - (1 << bits)
   }
 
@@ -236,32 +270,32 @@ export class LzmaDecoder {
     for (let index = 0; index < bits; index++) {
       this.#normalize()
       this.#range >>>= 1
-      const bit = this.#code >= this.#range ? 1 : 0
-      if (bit === 1) this.#code -= this.#range
-      value = value * 2 + bit
+      const bit = (this.#code ^ signBit) >= (this.#range ^ signBit) ? 1 : 0
+      if (bit === 1) this.#code = (this.#code - this.#range) | 0
+      value = (value << 1) | bit
     }
     return value
   }
 
   #bit(index: number): number {
-    if (this.#range < topValue) this.#normalize()
+    this.#normalize()
     const probability = this.#probabilities[index] as number
-    const bound = (this.#range >>> 11) * probability
-    if (this.#code < bound) {
+    const bound = Math.imul(this.#range >>> 11, probability)
+    if ((this.#code ^ signBit) < (bound ^ signBit)) {
       this.#range = bound
       this.#probabilities[index] = probability + ((2048 - probability) >> 5)
       return 0
     }
-    this.#range -= bound
-    this.#code -= bound
+    this.#range = (this.#range - bound) | 0
+    this.#code = (this.#code - bound) | 0
     this.#probabilities[index] = probability - (probability >> 5)
     return 1
   }
 
   #normalize(): void {
-    if (this.#range >= topValue) return
-    this.#range = (this.#range << 8) >>> 0
+    if ((this.#range & topByte) !== 0) return
+    this.#range <<= 8
     // Past the end of a corrupt chunk the position runs on, which decode() notices.
-    this.#code = ((this.#code << 8) | (this.#input[this.#inputPosition++] ?? 0)) >>> 0
+    this.#code = (this.#code << 8) | (this.#input[this.#inputPosition++] ?? 0)
   }
 }
