@@ -2,7 +2,7 @@ import type { Digest } from '../oci/digest.ts'
 import type { FileStatus } from '../linux/file-status.ts'
 
 /** Version of the file's layout; another one is thrown away. */
-const version = 1
+const version = 2
 
 /**
  * A file whose inode changed this recently when it was hashed is not trusted: it could have been written again within
@@ -10,13 +10,17 @@ const version = 1
  */
 const racyNanoseconds = 50_000_000
 
-interface IndexedFile {
-  readonly size: number
-  readonly mtime: string
-  readonly ctime: string
-  readonly inode: string
+interface IndexedFile extends Pick<
+  FileStatus,
+  'size' | 'mtimeSeconds' | 'mtimeNanoseconds' | 'ctimeSeconds' | 'ctimeNanoseconds' | 'device' | 'inode'
+> {
   readonly digest: Digest
+  /** True where the file has no extended attribute that a build copies. */
+  readonly isPlain: boolean
 }
+
+/** Name, size, seconds and nanoseconds of mtime and ctime, device, inode, plain or not, digest. */
+type StoredFile = [string, number, number, number, number, number, number, string | number, 0 | 1, Digest]
 
 /**
  * What each file of a context hashed to, with the file status it had then, kept between builds: a file whose size,
@@ -39,52 +43,87 @@ export class ContextIndex {
     const file = Bun.file(path)
     if (!(await file.exists())) return new ContextIndex(path, new Map())
     try {
-      const stored = (await file.json()) as {
-        version: number
-        files: [string, number, string, string, string, Digest][]
-      }
+      const stored = (await file.json()) as { version: number; files: StoredFile[] }
       if (stored.version !== version) return new ContextIndex(path, new Map())
-      const files = stored.files.map(
-        ([name, size, mtime, ctime, inode, digest]) => [name, { size, mtime, ctime, inode, digest }] as const,
-      )
-      return new ContextIndex(path, new Map(files))
+      const files = new Map<string, IndexedFile>()
+      for (const [
+        name,
+        size,
+        mtimeSeconds,
+        mtimeNanoseconds,
+        ctimeSeconds,
+        ctimeNanoseconds,
+        ...rest
+      ] of stored.files) {
+        const [device, inode, plain, digest] = rest
+        files.set(name, {
+          size,
+          mtimeSeconds,
+          mtimeNanoseconds,
+          ctimeSeconds,
+          ctimeNanoseconds,
+          device,
+          inode: typeof inode === 'string' ? BigInt(inode) : inode,
+          digest,
+          isPlain: plain === 1,
+        })
+      }
+      return new ContextIndex(path, files)
     } catch {
       // It only saves work: an unreadable index is the same as none.
       return new ContextIndex(path, new Map())
     }
   }
 
-  /** The digest of the file at `name`, from the index where `status` shows that it is the same file, else by `hash`. */
-  digest(name: string, status: FileStatus, hash: () => Digest): Digest {
-    const mtime = `${status.mtimeSeconds}.${status.mtimeNanoseconds}`
-    const ctime = `${status.ctimeSeconds}.${status.ctimeNanoseconds}`
-    const inode = `${status.device}:${status.inode}`
-    const known = this.#now.get(name) ?? this.#before.get(name)
-    if (
-      known !== undefined &&
-      known.size === status.size &&
-      known.mtime === mtime &&
-      known.ctime === ctime &&
-      known.inode === inode
-    ) {
+  /** True where the file at `name` is known by this very `status` to have no extended attribute that a build copies. */
+  isPlain(name: string, status: FileStatus): boolean {
+    return this.#known(name, status)?.isPlain === true
+  }
+
+  /**
+   * The digest of the file at `name`, from the index where `status` shows that it is the same file, else by `hash`.
+   * `isPlain` says that it was seen to have no extended attributes, which the change time covers as well.
+   */
+  digest(name: string, status: FileStatus, isPlain: boolean, hash: () => Digest): Digest {
+    const known = this.#known(name, status)
+    if (known !== undefined) {
       this.#now.set(name, known)
       return known.digest
     }
     const hashedAt = Date.now() * 1e6
     const digest = hash()
     this.#changed = true
-    const age = hashedAt - (status.ctimeSeconds * 1e9 + status.ctimeNanoseconds)
-    if (age > racyNanoseconds) this.#now.set(name, { size: status.size, mtime, ctime, inode, digest })
+    const { size, mtimeSeconds, mtimeNanoseconds, ctimeSeconds, ctimeNanoseconds, device, inode } = status
+    const age = hashedAt - (ctimeSeconds * 1e9 + ctimeNanoseconds)
+    const times = { mtimeSeconds, mtimeNanoseconds, ctimeSeconds, ctimeNanoseconds }
+    if (age > racyNanoseconds) this.#now.set(name, { size, ...times, device, inode, digest, isPlain })
     return digest
+  }
+
+  #known(name: string, status: FileStatus): IndexedFile | undefined {
+    const known = this.#now.get(name) ?? this.#before.get(name)
+    return known !== undefined &&
+      known.size === status.size &&
+      known.mtimeNanoseconds === status.mtimeNanoseconds &&
+      known.mtimeSeconds === status.mtimeSeconds &&
+      known.ctimeNanoseconds === status.ctimeNanoseconds &&
+      known.ctimeSeconds === status.ctimeSeconds &&
+      known.inode === status.inode &&
+      known.device === status.device
+      ? known
+      : undefined
   }
 
   /** Writes what this build learnt. Files that it did not look at are kept, unless they are gone from the context. */
   async save(stillThere: (name: string) => boolean): Promise<void> {
     if (!this.#changed) return
-    const files: [string, number, string, string, string, Digest][] = []
+    const files: StoredFile[] = []
     for (const [name, file] of new Map([...this.#before, ...this.#now])) {
       if (!this.#now.has(name) && !stillThere(name)) continue
-      files.push([name, file.size, file.mtime, file.ctime, file.inode, file.digest])
+      const { size, mtimeSeconds, mtimeNanoseconds, ctimeSeconds, ctimeNanoseconds, device } = file
+      const inode = typeof file.inode === 'bigint' ? `${file.inode}` : file.inode
+      const times = [mtimeSeconds, mtimeNanoseconds, ctimeSeconds, ctimeNanoseconds] as const
+      files.push([name, size, ...times, device, inode, file.isPlain ? 1 : 0, file.digest])
     }
     const temporary = `${this.#path}.${process.pid}`
     await Bun.write(temporary, JSON.stringify({ version, files }))

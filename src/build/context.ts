@@ -30,9 +30,13 @@ export class ContextTree implements Tree {
   readonly #matches = new Map<string, ParentMatch>()
   readonly #kept = new Map<string, boolean>()
   readonly #status = new Map<string, FileStatus | undefined>()
+  readonly #plain = new Set<string>()
+  readonly #index: ContextIndex | undefined
 
-  constructor(root: string, ignore: readonly string[]) {
+  /** `index`, where there is one, saves looking for extended attributes of files that are the same as before. */
+  constructor(root: string, ignore: readonly string[], index?: ContextIndex) {
     this.root = root
+    this.#index = index
     this.#ignore = ignore.length === 0 ? undefined : new IgnoreMatcher(ignore)
   }
 
@@ -51,7 +55,7 @@ export class ContextTree implements Tree {
       linkname: type === 'symlink' ? readLink(this.hostPath(path)) : '',
       devMajor: rdevMajor,
       devMinor: rdevMinor,
-      xattrs: type === 'symlink' ? noXattrs : this.#xattrs(path),
+      xattrs: type === 'symlink' ? noXattrs : this.#xattrs(path, status),
       inode: type === 'file' && status.nlink > 1 ? `${status.device}:${status.inode}` : undefined,
     }
   }
@@ -74,7 +78,8 @@ export class ContextTree implements Tree {
 
   /** Status of a path, the ignore file not regarded; looked up once in a build. */
   status(path: string): FileStatus | undefined {
-    if (this.#status.has(path)) return this.#status.get(path)
+    const known = this.#status.get(path)
+    if (known !== undefined || this.#status.has(path)) return known
     const status = tryLstat(this.hostPath(path))
     this.#status.set(path, status)
     return status
@@ -114,10 +119,22 @@ export class ContextTree implements Tree {
     return kept
   }
 
-  #xattrs(path: string): ReadonlyMap<string, Uint8Array> {
+  /** True once {@link lookup} has seen that the file at `path` has no extended attribute that counts. */
+  isPlain(path: string): boolean {
+    return this.#plain.has(path)
+  }
+
+  #xattrs(path: string, status: FileStatus): ReadonlyMap<string, Uint8Array> {
+    if (this.#index?.isPlain(path, status) === true) {
+      this.#plain.add(path)
+      return noXattrs
+    }
     const host = this.hostPath(path)
     const names = listXattrs(host).filter((name) => name === 'security.capability' || name.startsWith('user.'))
-    if (names.length === 0) return noXattrs
+    if (names.length === 0) {
+      this.#plain.add(path)
+      return noXattrs
+    }
     const values = new Map<string, Uint8Array>()
     for (const name of names) {
       const value = getXattr(host, name)
@@ -132,5 +149,5 @@ export function contextFileDigest(context: BuildContext, path: string, hash: () 
   const status = context.tree.status(path)
   if (status === undefined)
     throw new CairnError('CONTEXT_PATH_UNKNOWN', `${path} vanished from the build context while it was read`)
-  return context.index.digest(path, status, hash)
+  return context.index.digest(path, status, context.tree.isPlain(path), hash)
 }

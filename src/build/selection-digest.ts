@@ -17,9 +17,10 @@ export function digestSelections(
   fileDigest: (path: string) => Digest,
 ): SelectionDigest {
   const digester = new Digester()
-  const files = new Map<string, string>()
+  const parts: string[] = []
+  let lines = ''
   for (const selection of selections) {
-    digester.update(`${selection.directory ? 'directory' : `file ${JSON.stringify(selection.name)}`}\n`)
+    lines += `${selection.directory ? 'directory' : `file ${JSON.stringify(selection.name)}`}\n`
     const names = new Map<string, number>()
     for (const [index, { relative, path, entry, implied }] of selection.paths.entries()) {
       // The root of a copied directory lends nothing but its time to the destination.
@@ -31,24 +32,46 @@ export function digestSelections(
       if (entry.type === 'file') content = fileDigest(path)
       else if (entry.type === 'symlink') content = entry.linkname
       else if (entry.type !== 'directory') content = `${entry.devMajor}:${entry.devMinor}`
-      for (const [name, value] of [...entry.xattrs].sort(([a], [b]) => (a < b ? -1 : 1)))
-        content += ` ${name}=${Buffer.from(value).toString('hex')}`
+      if (entry.xattrs.size > 0)
+        for (const [name, value] of [...entry.xattrs].sort(([a], [b]) => (a < b ? -1 : 1)))
+          content += ` ${name}=${Buffer.from(value).toString('hex')}`
       if (entry.inode !== undefined) {
         // Which names are one file is part of the layer; the inode's number is not.
         content += ` link ${names.get(entry.inode) ?? index}`
         if (!names.has(entry.inode)) names.set(entry.inode, index)
       }
-      digester.update(
-        encoder.encode(`${JSON.stringify(relative)} ${entry.type} ${attributes} ${JSON.stringify(content)}\n`),
-      )
-      if (relative !== '' || !selection.directory)
-        files.set(path.slice(1), `${fingerprint(`${entry.type} ${attributes}`)}:${fingerprint(content)}`)
+      lines += `${JSON.stringify(relative)} ${entry.type} ${attributes} ${JSON.stringify(content)}\n`
+      if (lines.length > lineBytes) {
+        digester.update(encoder.encode(lines))
+        lines = ''
+      }
+      if (relative !== '' || !selection.directory) parts.push(path.slice(1), `${entry.type} ${attributes}`, content)
     }
   }
-  return { digest: digester.digest(), files }
+  digester.update(encoder.encode(lines))
+  let files: FileDigests | undefined
+  return {
+    digest: digester.digest(),
+    get files() {
+      return (files ??= fileDigests(parts))
+    },
+  }
 }
 
 const encoder = new TextEncoder()
+
+/** How much text is hashed at once: a call for each line costs more than the hash. */
+const lineBytes = 64 * 1024
+
+/** `parts` is a flat list of path, attributes and content; most builds need none of it, so it is digested when asked. */
+function fileDigests(parts: readonly string[]): FileDigests {
+  const files = new Map<string, string>()
+  for (let index = 0; index < parts.length; index += 3) {
+    const [path = '', attributes = '', content = ''] = parts.slice(index, index + 3)
+    files.set(path, `${fingerprint(attributes)}:${fingerprint(content)}`)
+  }
+  return files
+}
 
 function fingerprint(text: string): string {
   return Bun.hash.xxHash64(text).toString(36)

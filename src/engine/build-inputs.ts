@@ -129,7 +129,7 @@ async function openContext(
   const directory = store.path('builds', 'contexts')
   makeDirectories(directory)
   const index = await ContextIndex.open(`${directory}/${digestHex(digestOf(identity)).slice(0, 32)}.json`)
-  return { identity, tree: new ContextTree(root ?? emptyDirectory(store), ignore), index }
+  return { identity, tree: new ContextTree(root ?? emptyDirectory(store), ignore, index), index }
 }
 
 function emptyDirectory(store: Store): string {

@@ -3,6 +3,10 @@ import { stableBytes } from '../linux/libc.ts'
 
 const chunkSize = 1024 * 1024
 
+/** Buffers that nobody reads into at the moment: a new one for each file costs more than reading a small file does. */
+const idle: Uint8Array<ArrayBuffer>[] = []
+const idleLimit = 4
+
 /**
  * Bytes of the file at `path` (a symlink is not followed), in pieces of up to 1 MiB, each valid until the next one is
  * asked for. Throws SystemCallError.
@@ -18,11 +22,14 @@ export function* readFileChunks(path: string): Generator<Uint8Array> {
 
 /** The same of an open file from its position, which stays open. `name` names it in the error. */
 export function* readChunks(fd: number, name: string): Generator<Uint8Array> {
-  let buffer = stableBytes(64 * 1024)
-  for (;;) {
-    const count = read(fd, buffer, name)
-    if (count === 0) return
-    yield buffer.subarray(0, count)
-    if (count === buffer.length && count < chunkSize) buffer = stableBytes(chunkSize)
+  const buffer = idle.pop() ?? stableBytes(chunkSize)
+  try {
+    for (;;) {
+      const count = read(fd, buffer, name)
+      if (count === 0) return
+      yield buffer.subarray(0, count)
+    }
+  } finally {
+    if (idle.length < idleLimit) idle.push(buffer)
   }
 }

@@ -158,12 +158,15 @@ export class LayerWriter {
         digester.update(content.bytes)
         this.#tar.write(content.bytes)
         return
-      case 'tree':
+      case 'tree': {
+        const file = content.tree.hostPath?.(content.path)
+        if (file !== undefined) return this.#copyFile(file, digester)
         for (const bytes of content.tree.read(content.path)) {
           digester.update(bytes)
           this.#tar.write(bytes)
         }
         return
+      }
       case 'file':
         return this.#copyFile(content.path, digester)
       default:

@@ -26,6 +26,11 @@ export interface Tree {
   list(path: string): readonly string[]
   /** Content of the file at `path`, in order. The pieces are valid until the next one is asked for. */
   read(path: string): Iterable<Uint8Array>
+  /**
+   * Where on this machine the very file at `path` is, of a tree whose files can be opened by their path: they are then
+   * copied without a detour.
+   */
+  hostPath?(path: string): string
 }
 
 /** One layer alone, which also says what it hides of the layers below it. */
