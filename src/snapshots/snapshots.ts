@@ -47,12 +47,15 @@ export class Snapshots {
     this.#lease = lease
   }
 
-  /** The layers' directories for an overlay mount, topmost first. Unpacks what has none yet. */
+  /**
+   * The layers' directories for an overlay mount, topmost first. Unpacks what has none yet. Of a layer that is there
+   * twice only the upper one is given: overlayfs refuses two, and what the lower says the upper says again.
+   */
   async directories(layers: readonly StackedLayer[], signal?: AbortSignal): Promise<string[]> {
     const directories: string[] = []
     for (const [index, layer] of layers.entries())
       directories.unshift(layer.directory ?? (await this.#directory(layer, layers.slice(0, index), signal)))
-    return directories
+    return [...new Set(directories)]
   }
 
   /** The layers as one tree to read, nothing unpacked or mounted for it. */
