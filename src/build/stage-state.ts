@@ -102,8 +102,11 @@ export class StageState {
   static fromStage(stage: StageState): StageState {
     const config: Mutable<ContainerConfig> = structuredClone(stage.config)
     delete config.OnBuild
+    // What the image would bring counts anew: an ENV hides an ARG that came after it in the stage below.
+    const env = new Map(stage.env)
+    for (const entry of config.Env ?? []) env.set(...splitEnv(entry))
     return new StageState({
-      env: new Map(stage.env),
+      env,
       args: [...stage.args],
       config,
       history: [...stage.history],

@@ -16,7 +16,7 @@ export function planRun(
 ): void {
   const { state, options, words } = planner
   const { command, script, summary } = runCommand(instruction)
-  const args = script === undefined ? withShell(state, command) : [`/dev/pipes/${script.name}`]
+  const args = withShell(state, command)
   const text = upperCaseCommand(expandTitle(planner, `${instruction.original}${summary}`))
   const network = runNetwork(instruction.network, planner)
   checkSecurity(instruction)
@@ -39,7 +39,7 @@ export function planRun(
     args,
     env: new Map(state.env),
     proxyEnv: planner.proxyEnv,
-    cwd: state.workdir,
+    cwd: cleanPath(state.workdir),
     user: state.config.User ?? '',
     network: network ?? options.network,
     mounts,
@@ -64,7 +64,10 @@ function runCommand({ command, heredocs }: RunInstruction): RunCommand {
     return { command: { form: 'shell', line: command.line + bodies }, script: undefined, summary: '' }
   }
   const summary = ` (${summarizeHeredoc(first.content)})`
-  if (first.content.startsWith('#!')) return { command, script: { name: first.name, content: first.content }, summary }
+  if (first.content.startsWith('#!')) {
+    const { name, content } = first
+    return { command: { form: 'shell', line: `/dev/pipes/${name}` }, script: { name, content }, summary }
+  }
   return { command: { form: 'shell', line: first.content }, script: undefined, summary }
 }
 

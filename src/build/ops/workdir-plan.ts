@@ -15,8 +15,8 @@ export function planWorkdir(
   const written = state.expand(instruction.path, planner.words)
   if (written === '') throw new CairnError('STEP_INVALID', 'cannot normalize nothing')
   const path = cleanPath(joinPath(state.workdir, written))
-  // A trailing slash stays in the configuration, as docker keeps it.
-  state.config.WorkingDir = path !== '/' && /\/\.?$/.test(written) ? `${path}/` : path
+  // Docker keeps an absolute one as it is written.
+  state.config.WorkingDir = written.startsWith('/') ? written : path
   if (path !== '/') {
     const text = upperCaseCommand(`WORKDIR ${written}`)
     planner.add({
