@@ -27,6 +27,13 @@ export class BuildCache {
     this.#lease = lease
   }
 
+  /** Protects what is recorded under any of `keys`, all at once: {@link get} then has little left to do for them. */
+  prepare(keys: readonly CacheKey[]): void {
+    const records = keys.map((key) => getCacheRecord(this.#store, key)).filter((record) => record !== undefined)
+    const layers = records.map(({ result }) => layerNode((result as CachedResult).layer.diffId))
+    if (layers.length > 0) this.#lease.protect(...layers)
+  }
+
   /** The result under `key`, if its layer is still in the store; it then stays while this build runs. */
   get(key: CacheKey): CachedResult | undefined {
     const record = getCacheRecord(this.#store, key)

@@ -101,6 +101,9 @@ export class Solver {
   async solve(ops: readonly Op[], target: Op | undefined): Promise<readonly PackedLayer[]> {
     for (const op of ops) this.#options.progress({ type: 'vertex', id: vertexId(op), name: op.title })
     try {
+      // In this order each finds the keys of the steps before it. Whatever COPY names is missed before anything runs.
+      const keys = await Promise.all(ops.map((op) => this.#key(op)))
+      this.#options.cache.prepare(keys.map(({ key }) => key))
       const result = target === undefined ? undefined : await this.#result(target)
       const layers = await Promise.all((result?.filesystem ?? []).map((layer) => layer.packed()))
       await Promise.all(this.#packing)
@@ -109,7 +112,7 @@ export class Solver {
     } catch (error) {
       this.#stop.abort(error)
       // Whatever was started comes to an end before the caller cleans up.
-      await Promise.allSettled([...this.#results.values(), ...this.#packing])
+      await Promise.allSettled([...this.#keys.values(), ...this.#results.values(), ...this.#packing])
       throw error
     }
   }
@@ -157,9 +160,12 @@ export class Solver {
     this.#stop.signal.throwIfAborted()
     if (op.kind === 'base') return this.#base(op)
     const { key, inputs } = await this.#key(op)
-    const twin = this.#twins.get(`${key} ${op.ignoreCache}`)
-    if (twin !== undefined) return await this.#sameAs(twin, op)
-    this.#twins.set(`${key} ${op.ignoreCache}`, op)
+    if (!onItsOwn(op)) {
+      const name = `${key} ${op.ignoreCache}`
+      const twin = this.#twins.get(name)
+      if (twin !== undefined) return await this.#sameAs(twin, op)
+      this.#twins.set(name, op)
+    }
     const hit = op.ignoreCache ? undefined : this.#options.cache.get(key)
     if (hit !== undefined) {
       const result = await this.#hit(op, hit)
@@ -215,8 +221,7 @@ export class Solver {
    */
   async #hit(op: Op, hit: CachedResult): Promise<StepResult | undefined> {
     const parent = op.parent === undefined ? undefined : await this.#result(op.parent)
-    const onItsOwn = op.kind === 'copy' && !dependsOnParent(op)
-    if (parent?.reason !== undefined && !onItsOwn && (await parent.contentId()) !== hit.parentContentId)
+    if (parent?.reason !== undefined && !onItsOwn(op) && (await parent.contentId()) !== hit.parentContentId)
       return undefined
     this.counts.cached += 1
     this.#started.add(op)
@@ -273,7 +278,7 @@ export class Solver {
     }
     const contentInputs: StepInputs = {
       ...inputs,
-      ...(op.kind === 'copy' && !dependsOnParent(op)
+      ...(onItsOwn(op)
         ? {}
         : {
             parent: `content ${parent === undefined ? emptyContentId : await this.#contentIdIfUseful(op, inputs, parent)}`,
@@ -418,6 +423,11 @@ export class Solver {
       throw located
     }
   }
+}
+
+/** True for a step whose layer is the same whatever is below it, so that its key says nothing of that. */
+function onItsOwn(op: Op): boolean {
+  return op.kind === 'copy' && !dependsOnParent(op)
 }
 
 /** Name of an op among the events of one build. */
