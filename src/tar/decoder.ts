@@ -1,18 +1,7 @@
-import { CairnError } from '../errors/error.ts'
-import { decodePath, pathByteLength } from '../linux/path-bytes.ts'
-import type { TarEntry } from './entry.ts'
-import { BLOCK_SIZE, fields, headerFormat, isZeroBlock, numberField, textField } from './header-block.ts'
+import { BLOCK_SIZE } from './header-block.ts'
+import { HeaderReader, padded } from './header-reader.ts'
 import { type TarLimits, defaultTarLimits } from './limits.ts'
 import type { Extent, TarMember } from './member.ts'
-import { type PaxRecords, decimal, parsePaxRecords, parsePaxTime } from './pax.ts'
-import {
-  SparseMapLines,
-  type SparsePiece,
-  isSparseMapValid,
-  parseCommaMap,
-  parseOldPieces,
-  sparsePieces,
-} from './sparse.ts'
 
 /** Told of an archive's members in order. */
 export interface TarHandler {
@@ -24,42 +13,8 @@ export interface TarHandler {
   end(): void
 }
 
-/** A header while its extended records and its sparse map are gathered. */
-interface Draft {
-  readonly type: TarEntry['type']
-  path: string
-  linkname: string
-  mode: number
-  uid: number
-  gid: number
-  /** Bytes of the file. */
-  size: number
-  /** Bytes of it that the archive holds. */
-  stored: number
-  mtimeSeconds: number
-  mtimeNanoseconds: number
-  devMajor: number
-  devMinor: number
-  xattrs: ReadonlyMap<string, Uint8Array>
-  pieces: SparsePiece[] | undefined
-}
-
 /** What the next bytes are. */
-type Expectation =
-  | 'header'
-  | 'long-name'
-  | 'long-linkname'
-  | 'pax'
-  | 'pax-global'
-  | 'sparse-table'
-  | 'sparse-lines'
-  | 'content'
-  | 'padding'
-  | 'nothing'
-
-const noXattrs: ReadonlyMap<string, Uint8Array> = new Map()
-const noExtents: readonly Extent[] = []
-const xattrPrefix = 'SCHILY.xattr.'
+type Expectation = 'headers' | 'content' | 'padding' | 'nothing'
 
 /**
  * Reads an archive pushed in pieces of any size: ustar, pax (local and global headers, binary xattrs, sparse formats
@@ -69,45 +24,26 @@ const xattrPrefix = 'SCHILY.xattr.'
  */
 export class TarDecoder {
   readonly #handler: TarHandler
-  readonly #limits: TarLimits
-  readonly #name: string
+  readonly #headers: HeaderReader
 
-  #expect: Expectation = 'header'
-  /** Bytes of a header or record that arrived so far, when it is split between pieces. */
+  #expect: Expectation = 'headers'
+  /** Bytes of a header that arrived so far, when it is split between pieces. */
   #held = new Uint8Array(2 * BLOCK_SIZE)
   #heldLength = 0
-  /** Bytes that make the expected header or record complete, and those of them that count. */
-  #need = BLOCK_SIZE
-  #payload = 0
   /** Position in the archive of the next byte to be taken. */
   #position = 0
-  #sawZeroBlock = false
 
-  #headerPosition = -1
-  #longName: string | undefined
-  #longLinkname: string | undefined
-  #pax: PaxRecords | undefined
-  readonly #globalPax = new Map<string, Uint8Array>()
-  #globalBytes = 0
-  #draft: Draft | undefined
-  #mapLines: SparseMapLines | undefined
-  #mapBytes = 0
   #member: TarMember | undefined
-
   #isWanted = false
   #extentIndex = 0
   #extentDone = 0
   #contentLeft = 0
   #paddingLeft = 0
 
-  #entries = 0
-  #contentBytes = 0
-
   /** `name` names the archive in errors. */
   constructor(handler: TarHandler, limits: Partial<TarLimits> = {}, name = 'archive') {
     this.#handler = handler
-    this.#limits = { ...defaultTarLimits, ...limits }
-    this.#name = name
+    this.#headers = new HeaderReader({ ...defaultTarLimits, ...limits }, name)
   }
 
   /** True once the closing blocks were seen: what follows is ignored. */
@@ -132,7 +68,7 @@ export class TarDecoder {
     this.#position += this.skippable
     if (this.#expect === 'content') this.#endContent()
     this.#paddingLeft = 0
-    this.#expect = 'header'
+    this.#expect = 'headers'
   }
 
   /** Takes the next bytes. They may be reused afterwards. */
@@ -152,15 +88,15 @@ export class TarDecoder {
   /** Says that all bytes were pushed. Fails with TAR_INVALID when the archive is cut off. */
   finish(): void {
     if (this.#expect === 'nothing') return
-    const isBetween = this.#expect === 'header' && this.#heldLength === 0 && this.#headerPosition < 0
-    if (!isBetween) throw this.#invalid('the archive is cut off')
+    const isBetween = this.#expect === 'headers' && this.#heldLength === 0 && this.#headers.isBetween
+    if (!isBetween) throw this.#headers.invalid('the archive is cut off', this.#member?.entry.path, this.#member)
   }
 
   #takePadding(rest: number): number {
     const count = Math.min(rest, this.#paddingLeft)
     this.#paddingLeft -= count
     this.#position += count
-    if (this.#paddingLeft === 0) this.#expect = 'header'
+    if (this.#paddingLeft === 0) this.#expect = 'headers'
     return count
   }
 
@@ -191,13 +127,13 @@ export class TarDecoder {
   #endContent(): void {
     this.#contentLeft = 0
     this.#member = undefined
-    this.#expect = this.#paddingLeft === 0 ? 'header' : 'padding'
+    this.#expect = this.#paddingLeft === 0 ? 'headers' : 'padding'
     this.#handler.end()
   }
 
-  /** Gathers the bytes of a header block or extended header, without a copy where they lie in one piece. */
+  /** Gathers the bytes of a header, without a copy where they lie in one piece. */
   #takeRecord(chunk: Uint8Array, start: number, rest: number): number {
-    const need = this.#need
+    const { need } = this.#headers
     if (this.#heldLength === 0 && rest >= need) {
       this.#position += need
       this.#takeWhole(chunk.subarray(start, start + need))
@@ -220,390 +156,19 @@ export class TarDecoder {
   }
 
   #takeWhole(bytes: Uint8Array): void {
-    const expected = this.#expect
-    this.#expect = 'header'
-    this.#need = BLOCK_SIZE
-    switch (expected) {
-      case 'header':
-        return this.#takeHeader(bytes)
-      case 'long-name':
-        this.#longName = this.#textOf(bytes.subarray(0, this.#payload))
-        return
-      case 'long-linkname':
-        this.#longLinkname = this.#textOf(bytes.subarray(0, this.#payload))
-        return
-      case 'pax':
-        this.#pax = this.#paxOf(bytes)
-        return
-      case 'pax-global':
-        return this.#mergeGlobal(this.#paxOf(bytes))
-      case 'sparse-table':
-        return this.#takeSparseTable(bytes)
-      case 'sparse-lines':
-        return this.#takeSparseLines(bytes)
-      case 'content':
-      case 'padding':
-      case 'nothing':
-        return
-      default:
-        expected satisfies never
-    }
+    const result = this.#headers.take(bytes, this.#position)
+    if (result === 'end') this.#expect = 'nothing'
+    else if (result !== undefined) this.#beginMember(result.member, result.stored)
   }
 
-  #takeHeader(block: Uint8Array): void {
-    if (isZeroBlock(block)) {
-      if (this.#headerPosition >= 0) throw this.#invalid('an extended header is followed by the end of the archive')
-      if (this.#sawZeroBlock) this.#expect = 'nothing'
-      this.#sawZeroBlock = true
-      return
-    }
-    if (this.#headerPosition < 0) this.#headerPosition = this.#position - BLOCK_SIZE
-    if (this.#sawZeroBlock) throw this.#invalid('a block of zeros stands between members')
-    const format = headerFormat(block)
-    if (format === undefined) throw this.#invalid('this is no tar header (its checksum is wrong)')
-    const type = String.fromCharCode(block[fields.type[0]] as number)
-    switch (type) {
-      case 'x':
-      case 'X':
-        return this.#expectPayload('pax', block)
-      case 'g':
-        return this.#expectPayload('pax-global', block)
-      case 'L':
-        return this.#expectPayload('long-name', block)
-      case 'K':
-        return this.#expectPayload('long-linkname', block)
-      case 'V':
-        // GNU's volume label: a header alone.
-        this.#forgetRecords()
-        return
-      default:
-        return this.#takeMemberHeader(block, format, type)
-    }
-  }
-
-  #forgetRecords(): void {
-    this.#headerPosition = -1
-    this.#longName = undefined
-    this.#longLinkname = undefined
-    this.#pax = undefined
-    this.#draft = undefined
-    this.#mapLines = undefined
-  }
-
-  #expectPayload(expect: Expectation, block: Uint8Array): void {
-    const size = this.#number(block, 'size')
-    if (size > this.#limits.headerBytes)
-      throw this.#exceeded(`an extended header of ${size} bytes`, `${this.#limits.headerBytes} bytes`)
-    this.#payload = size
-    this.#need = padded(size)
-    this.#expect = expect
-    if (size === 0) {
-      this.#expect = 'header'
-      this.#need = BLOCK_SIZE
-      if (expect === 'pax') this.#pax = undefined
-    }
-  }
-
-  #textOf(bytes: Uint8Array): string {
-    const nul = bytes.indexOf(0)
-    return decodePath(nul < 0 ? bytes : bytes.subarray(0, nul))
-  }
-
-  #paxOf(bytes: Uint8Array): PaxRecords {
-    const records = parsePaxRecords(bytes.subarray(0, this.#payload))
-    if (typeof records === 'string') throw this.#invalid(records)
-    return records
-  }
-
-  /** A global header holds for all later members until another changes it; it is no member itself. */
-  #mergeGlobal(records: PaxRecords): void {
-    this.#globalBytes += this.#payload
-    if (this.#globalBytes > this.#limits.headerBytes)
-      throw this.#exceeded(`global pax headers of ${this.#globalBytes} bytes`, `${this.#limits.headerBytes} bytes`)
-    for (const [key, value] of records.values) {
-      if (value.length === 0) this.#globalPax.delete(key)
-      else this.#globalPax.set(key, value)
-    }
-    if (this.#pax === undefined && this.#longName === undefined && this.#longLinkname === undefined)
-      this.#headerPosition = -1
-  }
-
-  #takeMemberHeader(block: Uint8Array, format: string, flag: string): void {
-    let path = textField(block, fields.name)
-    if (format === 'ustar' || format === 'star') {
-      const prefix = textField(block, format === 'star' ? [345, 131] : fields.prefix)
-      if (prefix !== '') path = `${prefix}/${path}`
-    }
-    const hasDevice = format !== 'v7'
-    const draft: Draft = {
-      type: this.#typeOf(flag, this.#pathFromRecords() ?? path),
-      path,
-      linkname: textField(block, fields.linkname),
-      mode: this.#number(block, 'mode') & 0o7777,
-      uid: this.#number(block, 'uid'),
-      gid: this.#number(block, 'gid'),
-      size: this.#number(block, 'size'),
-      stored: 0,
-      mtimeSeconds: this.#number(block, 'mtime'),
-      mtimeNanoseconds: 0,
-      devMajor: 0,
-      devMinor: 0,
-      xattrs: noXattrs,
-      pieces: undefined,
-    }
-    if (hasDevice && (draft.type === 'character-device' || draft.type === 'block-device')) {
-      draft.devMajor = this.#number(block, 'devMajor')
-      draft.devMinor = this.#number(block, 'devMinor')
-    }
-    this.#applyPax(draft)
-    if (this.#longName !== undefined) draft.path = this.#longName
-    if (this.#longLinkname !== undefined) draft.linkname = this.#longLinkname
-    if (draft.type !== 'file') draft.size = 0
-    draft.stored = draft.size
-    this.#draft = draft
-    this.#checkNames(draft)
-    if (flag === 'S') return this.#beginOldSparse(draft, block)
-    if (this.#beginPaxSparse(draft)) return
-    this.#beginMember(draft)
-  }
-
-  #pathFromRecords(): string | undefined {
-    const value = this.#record('path')
-    return this.#longName ?? (value === undefined ? undefined : decodePath(value))
-  }
-
-  #typeOf(flag: string, path: string): TarEntry['type'] {
-    switch (flag) {
-      case '\0':
-        // Archives older than the type field mark directories by a slash alone.
-        return path.endsWith('/') ? 'directory' : 'file'
-      case '0':
-      case '7':
-      case 'S':
-        return 'file'
-      case '1':
-        return 'hardlink'
-      case '2':
-        return 'symlink'
-      case '3':
-        return 'character-device'
-      case '4':
-        return 'block-device'
-      case '5':
-        return 'directory'
-      case '6':
-        return 'fifo'
-      default:
-        throw this.#invalid(`members of type ${JSON.stringify(flag)} are not supported`, path)
-    }
-  }
-
-  /** The value of a pax record for this member; empty ones count as absent. */
-  #record(key: string): Uint8Array | undefined {
-    const local = this.#pax?.values.get(key)
-    const value = local ?? this.#globalPax.get(key)
-    return value === undefined || value.length === 0 ? undefined : value
-  }
-
-  #applyPax(draft: Draft): void {
-    if (this.#pax === undefined && this.#globalPax.size === 0) return
-    const path = this.#record('path')
-    if (path !== undefined) draft.path = decodePath(path)
-    const linkname = this.#record('linkpath')
-    if (linkname !== undefined) draft.linkname = decodePath(linkname)
-    draft.uid = this.#recordNumber('uid') ?? draft.uid
-    draft.gid = this.#recordNumber('gid') ?? draft.gid
-    draft.size = this.#recordNumber('size') ?? draft.size
-    const mtime = this.#record('mtime')
-    if (mtime !== undefined) {
-      const time = parsePaxTime(mtime)
-      if (time === undefined) throw this.#invalid('pax record mtime is no time', draft.path)
-      ;[draft.mtimeSeconds, draft.mtimeNanoseconds] = time
-    }
-    draft.xattrs = this.#xattrs()
-  }
-
-  #xattrs(): ReadonlyMap<string, Uint8Array> {
-    let xattrs: Map<string, Uint8Array> | undefined
-    for (const values of [this.#globalPax, this.#pax?.values ?? noXattrs]) {
-      for (const [key, value] of values) {
-        if (key.startsWith(xattrPrefix)) (xattrs ??= new Map()).set(key.slice(xattrPrefix.length), value)
-      }
-    }
-    return xattrs ?? noXattrs
-  }
-
-  #recordNumber(key: string): number | undefined {
-    const value = this.#record(key)
-    if (value === undefined) return undefined
-    const number = decimal(value)
-    if (number === undefined) throw this.#invalid(`pax record ${key} is no number`)
-    return number
-  }
-
-  #checkNames(draft: Draft): void {
-    if (draft.type === 'directory') draft.path = draft.path.replace(/(?<=[^/])\/+$/, '')
-    if (draft.path === '') throw this.#invalid('a member has no name')
-    const isLink = draft.type === 'symlink' || draft.type === 'hardlink'
-    if (!isLink) draft.linkname = ''
-    else if (draft.linkname === '') throw this.#invalid('a link has no target', draft.path)
-    for (const name of [draft.path, draft.linkname]) {
-      if (name.includes('\0')) throw this.#invalid('a name has a NUL in it', draft.path)
-      const { pathLength } = this.#limits
-      if (name.length * 3 > pathLength && pathByteLength(name) > pathLength)
-        throw this.#exceeded(`the name ${JSON.stringify(`${name.slice(0, 60)}…`)}`, `${pathLength} bytes`)
-    }
-  }
-
-  /** GNU's old sparse format: four pieces in the header (at 386), more in blocks of 21 after it. */
-  #beginOldSparse(draft: Draft, block: Uint8Array): void {
-    const size = numberField(block, [483, 12])
-    if (draft.type !== 'file' || size === undefined || size < 0)
-      throw this.#invalid('its sparse size is no number', draft.path)
-    draft.size = size
-    draft.pieces = this.#oldPieces(block, 386, 4)
-    this.#mapBytes = 0
-    if (block[482] !== 0) this.#expect = 'sparse-table'
-    else this.#beginMember(draft)
-  }
-
-  #takeSparseTable(block: Uint8Array): void {
-    const draft = this.#draft as Draft
-    this.#countMapBlock()
-    draft.pieces?.push(...this.#oldPieces(block, 0, 21))
-    if (block[504] !== 0) this.#expect = 'sparse-table'
-    else this.#beginMember(draft)
-  }
-
-  #oldPieces(block: Uint8Array, start: number, count: number): SparsePiece[] {
-    const pieces = parseOldPieces(block, start, count)
-    if (pieces === undefined) throw this.#invalid('its sparse map is malformed', this.#draft?.path)
-    return pieces
-  }
-
-  #countMapBlock(): void {
-    this.#mapBytes += BLOCK_SIZE
-    if (this.#mapBytes > this.#limits.headerBytes)
-      throw this.#exceeded('a sparse map', `${this.#limits.headerBytes} bytes`)
-  }
-
-  /** GNU.sparse.* records: true when the map precedes the data (format 1.0) and is still to come. */
-  #beginPaxSparse(draft: Draft): boolean {
-    const records = this.#pax
-    if (records === undefined || draft.type !== 'file') return false
-    const isVersion1 = this.#recordNumber('GNU.sparse.major') === 1
-    const map = this.#record('GNU.sparse.map')
-    const size = this.#recordNumber('GNU.sparse.realsize') ?? this.#recordNumber('GNU.sparse.size')
-    const hasMap =
-      map !== undefined || records.sparsePairs.length > 0 || this.#recordNumber('GNU.sparse.numblocks') === 0
-    if (size === undefined || !(isVersion1 || hasMap)) return false
-    const name = this.#record('GNU.sparse.name')
-    if (name !== undefined) draft.path = decodePath(name)
-    draft.size = size
-    this.#checkNames(draft)
-    if (isVersion1) {
-      this.#mapLines = new SparseMapLines()
-      this.#mapBytes = 0
-      if (draft.stored < BLOCK_SIZE) throw this.#invalid('its sparse map is missing', draft.path)
-      this.#expect = 'sparse-lines'
-      return true
-    }
-    draft.pieces = map === undefined ? sparsePieces(records.sparsePairs) : parseCommaMap(map)
-    if (draft.pieces === undefined) throw this.#invalid('its sparse map is malformed', draft.path)
-    return false
-  }
-
-  #takeSparseLines(block: Uint8Array): void {
-    const draft = this.#draft as Draft
-    const lines = this.#mapLines as SparseMapLines
-    this.#countMapBlock()
-    draft.stored -= BLOCK_SIZE
-    const isComplete = lines.push(block)
-    if (isComplete === undefined || draft.stored < 0 || (!isComplete && draft.stored < BLOCK_SIZE))
-      throw this.#invalid('its sparse map is malformed', draft.path)
-    if (!isComplete) {
-      this.#expect = 'sparse-lines'
-      return
-    }
-    draft.pieces = lines.pieces
-    this.#beginMember(draft)
-  }
-
-  #beginMember(draft: Draft): void {
-    const member = { entry: entryOf(draft), headerPosition: this.#headerPosition, extents: this.#extentsOf(draft) }
-    this.#count(draft)
+  #beginMember(member: TarMember, stored: number): void {
     this.#member = member
-    this.#forgetRecords()
     this.#extentIndex = 0
     this.#extentDone = 0
-    this.#contentLeft = draft.stored
-    this.#paddingLeft = padded(draft.stored) - draft.stored
+    this.#contentLeft = stored
+    this.#paddingLeft = padded(stored) - stored
     this.#isWanted = this.#handler.entry(member)
-    if (draft.stored === 0) this.#endContent()
+    if (stored === 0) this.#endContent()
     else this.#expect = 'content'
-  }
-
-  #extentsOf(draft: Draft): readonly Extent[] {
-    const { pieces, size, stored } = draft
-    if (pieces === undefined)
-      return stored === 0 ? noExtents : [{ offset: 0, length: stored, position: this.#position }]
-    if (!isSparseMapValid(pieces, size, stored))
-      throw this.#invalid(`its sparse map does not fit its ${stored} stored bytes`, draft.path)
-    let position = this.#position
-    const extents: Extent[] = []
-    for (const { offset, length } of pieces) {
-      if (length > 0) extents.push({ offset, length, position })
-      position += length
-    }
-    return extents
-  }
-
-  #count(draft: Draft): void {
-    this.#entries++
-    this.#contentBytes += draft.size
-    const { entries, contentBytes } = this.#limits
-    if (this.#entries > entries) throw this.#exceeded('its number of members', String(entries))
-    if (this.#contentBytes > contentBytes) throw this.#exceeded('the size of its files', `${contentBytes} bytes`)
-  }
-
-  #number(block: Uint8Array, field: keyof typeof fields): number {
-    const value = numberField(block, fields[field])
-    if (value === undefined || (value < 0 && field !== 'mtime'))
-      throw this.#invalid(`its header field ${field} is no number`, textField(block, fields.name))
-    return value
-  }
-
-  #invalid(reason: string, path = this.#member?.entry.path ?? this.#draft?.path): CairnError {
-    const subject = path === undefined || path === '' ? '' : `, ${JSON.stringify(path)}`
-    const position = this.#headerPosition >= 0 ? this.#headerPosition : (this.#member?.headerPosition ?? this.#position)
-    return new CairnError('TAR_INVALID', `${this.#name} at byte ${position}${subject}: ${reason}`)
-  }
-
-  #exceeded(what: string, limit: string): CairnError {
-    return new CairnError(
-      'LIMIT_EXCEEDED',
-      `${this.#name} at byte ${this.#position}: ${what} exceeds the limit of ${limit}`,
-    )
-  }
-}
-
-function padded(size: number): number {
-  return Math.ceil(size / BLOCK_SIZE) * BLOCK_SIZE
-}
-
-function entryOf(draft: Draft): TarEntry {
-  return {
-    type: draft.type,
-    path: draft.path,
-    mode: draft.mode,
-    uid: draft.uid,
-    gid: draft.gid,
-    size: draft.size,
-    mtimeSeconds: draft.mtimeSeconds,
-    mtimeNanoseconds: draft.mtimeNanoseconds,
-    linkname: draft.linkname,
-    devMajor: draft.devMajor,
-    devMinor: draft.devMinor,
-    xattrs: draft.xattrs,
   }
 }
