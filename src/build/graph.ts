@@ -148,7 +148,5 @@ export interface BuildPlan {
 
 /** Something the user should know though the build goes on. */
 export interface PlanWarning {
-  readonly rule: string | undefined
   readonly message: string
-  readonly range: SourceRange | undefined
 }

@@ -85,12 +85,7 @@ export async function planBuild(options: PlanOptions): Promise<BuildPlan> {
   const unused = [...buildArgs.keys()].filter(
     (name) => !declared.has(name) && !globalArgs.has(name) && !isBuilderArgument(name),
   )
-  if (unused.length > 0)
-    warnings.push({
-      rule: undefined,
-      message: `One or more build-args [${unused.join(' ')}] were not consumed`,
-      range: undefined,
-    })
+  if (unused.length > 0) warnings.push({ message: `One or more build-args [${unused.join(' ')}] were not consumed` })
 
   const state = target.state
   if (state === undefined) throw new Error('the target stage was not planned')
@@ -185,7 +180,9 @@ async function resolveReachable(
         }
       }),
     )
-    const grew = nodes.map((node) => reachable.has(node) && node.unfoldTriggers(nodes)).some(Boolean)
+    const grew = [...reachable]
+      .map((node) => locate(options.dockerfile, node.range, () => node.unfoldTriggers(nodes)))
+      .some(Boolean)
     if (!grew) return reachable
   }
 }

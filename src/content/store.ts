@@ -164,7 +164,7 @@ function readVersion(root: string): string | undefined {
 
 /** Makes a store. Others may be doing the same: each step does nothing where it was done, and the version comes last. */
 function initialize(root: string): void {
-  makeDirectories(root, process.getuid?.() === 0 ? 0o711 : 0o700)
+  makeDirectories(root, 0o700)
   const foreign = listDirectory(root).find(({ name }) => !ownNames.test(name))
   if (foreign !== undefined)
     throw new CairnError('STORE_UNUSABLE', `${root} is no Cairn store and not empty: it has ${foreign.name}`, {

@@ -114,8 +114,8 @@ async function readIgnoreFile(root: string, dockerfile: string, { progress }: Bu
     if (status.type !== 'file') throw new CairnError('IGNORE_INVALID', `${path} is not a regular file`)
     const bytes = new Uint8Array(await Bun.file(path).arrayBuffer())
     const patterns = parseIgnoreFile(bytes, name)
-    // Bad patterns are told now, with the file's name.
-    void new IgnoreMatcher(patterns)
+    // Bad patterns are told now, with the file's name and the line.
+    IgnoreMatcher.fromFile(bytes, name)
     return { value: patterns, size: bytes.length }
   })
 }

@@ -2,7 +2,7 @@ import { BuildCache } from '../build/cache.ts'
 import { BuildHistory } from '../build/build-history.ts'
 import type { BuildContext } from '../build/context.ts'
 import { BuildExecutor } from '../build/executor.ts'
-import type { BaseImage } from '../build/graph.ts'
+import type { BaseImage, PlanWarning } from '../build/graph.ts'
 import type { PackedLayer } from '../build/layer.ts'
 import { planBuild, type PlanOptions } from '../build/plan.ts'
 import { resultConfig } from '../build/result-image.ts'
@@ -14,7 +14,7 @@ import { acquireLock } from '../content/lock.ts'
 import { recover } from '../content/recovery.ts'
 import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
-import type { Dockerfile } from '../dockerfile/instruction.ts'
+import type { Dockerfile, Warning } from '../dockerfile/instruction.ts'
 import { putImage } from '../images/put-image.ts'
 import { findByName, platformManifest } from '../images/resolve-image.ts'
 import { storedImage } from '../images/image.ts'
@@ -26,6 +26,7 @@ import { mediaTypes } from '../oci/media-types.ts'
 import { formatPlatform, type Platform, selectPlatform } from '../oci/platform.ts'
 import { familiarString, parseReference, type Reference, withDefaultTag, formatReference } from '../oci/reference.ts'
 import type { ProgressListener } from '../progress/events.ts'
+import type { BuildWarning } from '../progress/failure.ts'
 import { reapAbandoned } from '../runtime/state.ts'
 import { Snapshots } from '../snapshots/snapshots.ts'
 
@@ -44,7 +45,8 @@ export interface BuildResult {
   readonly imageId: Digest
   readonly manifest: Descriptor
   readonly config: ImageConfig
-  readonly warnings: readonly string[]
+  /** What is odd in the Dockerfile, and arguments that nothing asked for. */
+  readonly warnings: readonly BuildWarning[]
   readonly steps: number
   readonly cached: number
 }
@@ -89,7 +91,19 @@ export async function build(store: Store, options: BuildOptions): Promise<BuildR
   await solver.remember(plan.ops)
   await context.index.save((path) => context.tree.status(path) !== undefined)
   const image = await exportImage(store, lease, resultConfig(plan, layers, new Date()), layers, options)
-  return { ...image, warnings: plan.warnings.map(({ message }) => message), ...solver.counts }
+  return {
+    ...image,
+    warnings: [...dockerfile.warnings.map(lintWarning), ...plan.warnings.map(planWarning)],
+    ...solver.counts,
+  }
+}
+
+function lintWarning({ rule, detail, range }: Warning): BuildWarning {
+  return { short: `${rule}: ${detail}`, line: range.start }
+}
+
+function planWarning({ message }: PlanWarning): BuildWarning {
+  return { short: message }
 }
 
 /** Writes the image, shown as BuildKit shows its export. Does nothing where the very image has its names already. */

@@ -6,7 +6,7 @@ import { CairnError, isCairnError } from '../../errors/error.ts'
 import { StepError } from '../../build/step-error.ts'
 import { hostPlatform, parsePlatform } from '../../oci/platform.ts'
 import { formatReference, parseReference, type Reference, withDefaultTag } from '../../oci/reference.ts'
-import { renderFailure } from '../../progress/failure.ts'
+import { renderFailure, renderWarnings } from '../../progress/failure.ts'
 import { createDisplay } from '../../progress/create-display.ts'
 import type { DisplayMode } from '../../progress/display.ts'
 import { parseSecrets } from '../../engine/build-secrets.ts'
@@ -231,7 +231,7 @@ function report(ctx: CommandContext, result: BuildResult, mode: DisplayMode): vo
     return
   }
   if (mode === 'rawjson') return
-  for (const warning of result.warnings) ctx.stderr.write(`\n [Warning] ${warning}\n`)
+  ctx.stderr.write(renderWarnings(result.warnings))
 }
 
 function metadata(result: BuildResult, tags: readonly Reference[]): string {
