@@ -1,5 +1,5 @@
 import { CairnError } from '../errors/error.ts'
-import { close, open, openFlags, write } from '../linux/files.ts'
+import { close, open, openFlags, startWriteback, write } from '../linux/files.ts'
 import { removeFile } from '../linux/names.ts'
 import { type Digest, Digester } from '../oci/digest.ts'
 import type { TarEntry } from '../tar/entry.ts'
@@ -36,6 +36,8 @@ export interface WrittenLayer {
 
 const noXattrs: ReadonlyMap<string, Uint8Array> = new Map()
 
+const writebackBytes = 16 * 1024 * 1024
+
 /**
  * Writes one layer's tar and takes its digests in the same pass. The caller gives entries in the order they shall stand,
  * parents before children, with paths relative to the root (`etc/passwd`). The layer goes to a file, which must be
@@ -50,6 +52,8 @@ export class LayerWriter {
   readonly #tar: TarWriter
   #entries = 0
   #isOpen = true
+  #written = 0
+  #handedOver = 0
 
   /** Creates or truncates the file `target`. Throws SystemCallError. */
   constructor(target: string | TarSink, options: LayerWriterOptions = {}) {
@@ -57,7 +61,7 @@ export class LayerWriter {
     this.#options = options
     this.#path = typeof target === 'string' ? target : undefined
     this.#fd = typeof target === 'string' ? open(target, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW) : -1
-    const sink: TarSink = typeof target === 'string' ? (bytes) => write(this.#fd, bytes, target) : target
+    const sink: TarSink = typeof target === 'string' ? (bytes) => this.#write(bytes, target) : target
     this.#tar = new TarWriter((bytes) => {
       this.#digester.update(bytes)
       sink(bytes)
@@ -105,6 +109,15 @@ export class LayerWriter {
     if (!this.#isOpen) return
     this.#close()
     if (this.#path !== undefined) removeFile(this.#path)
+  }
+
+  /** The disk begins early with a large layer, while the rest of it is read and hashed. */
+  #write(bytes: Uint8Array, path: string): void {
+    write(this.#fd, bytes, path)
+    this.#written += bytes.length
+    if (this.#written - this.#handedOver < writebackBytes) return
+    startWriteback(this.#fd, this.#handedOver, this.#written - this.#handedOver)
+    this.#handedOver = this.#written
   }
 
   #close(): void {
