@@ -30,10 +30,11 @@ export function isUrl(text: string): boolean {
  * with FILE_UNKNOWN, PERMISSION_DENIED, NETWORK or CANCELED.
  */
 export function archiveInput(text: string, options: ArchiveInputOptions): ArchiveInput {
-  if (text === '-') return { name: 'standard input', origin: '-', source: options.stdin() }
-  if (!isUrl(text)) return { name: text, origin: '-', source: fileBytes(text, options.signal) }
+  const { signal } = options
+  if (text === '-') return { name: 'standard input', origin: '-', source: interruptible(options.stdin(), signal) }
+  if (!isUrl(text)) return { name: text, origin: '-', source: fileBytes(text, signal) }
   const shown = redactUrl(text)
-  return { name: shown, origin: shown, source: fetchBytes(text, shown, options.signal) }
+  return { name: shown, origin: shown, source: fetchBytes(text, shown, signal) }
 }
 
 const pieceSize = 1024 * 1024
@@ -45,7 +46,7 @@ async function* fileBytes(path: string, signal: AbortSignal): ByteSource {
     const { type } = fstat(fd)
     if (type === 'directory') throw new CairnError('ARCHIVE_INVALID', `${path} is a directory, not an archive`)
     // A pipe may keep its reader waiting, which must not stop the event loop.
-    if (type !== 'file') return yield* Bun.file(fd).stream()
+    if (type !== 'file') return yield* interruptible(Bun.file(fd).stream(), signal)
     const buffer = stableBytes(pieceSize)
     for (;;) {
       const count = read(fd, buffer, path)
@@ -71,5 +72,30 @@ async function* fetchBytes(url: string, shown: string, signal: AbortSignal): Byt
     signal.throwIfAborted()
     if (isCairnError(error)) throw error
     throw failed(error instanceof Error ? error.message : String(error), error)
+  }
+}
+
+/** The bytes of a source that may wait for them without end; fails with the signal's reason as soon as it is aborted. */
+async function* interruptible(source: ByteSource, signal: AbortSignal): ByteSource {
+  let interrupt = (): void => {}
+  const abort = (): void => interrupt()
+  signal.addEventListener('abort', abort)
+  const bytes = source[Symbol.asyncIterator]()
+  const next = (): Promise<IteratorResult<Uint8Array>> =>
+    new Promise((resolve, reject) => {
+      interrupt = () => reject(signal.reason)
+      bytes.next().then(resolve, reject)
+    })
+  try {
+    for (;;) {
+      signal.throwIfAborted()
+      const result = await next()
+      if (result.done === true) return
+      yield result.value
+    }
+  } finally {
+    signal.removeEventListener('abort', abort)
+    // Not awaited: a source that waits for bytes ends only when they come.
+    void bytes.return?.().then(undefined, () => {})
   }
 }

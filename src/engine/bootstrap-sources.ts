@@ -15,8 +15,10 @@ export interface ArchiveSuite {
 /** The suites that apt would read by the text of sources.list and of `.sources` files (sources.list(5)), each once. */
 export function parseSources(text: string): ArchiveSuite[] {
   const suites = new Map<string, ArchiveSuite>()
-  for (const { uri, suite } of [...oneLineSources(text), ...stanzaSources(text)])
-    suites.set(`${uri} ${suite}`, { uri: uri.replace(/\/+$/, ''), suite })
+  for (const { uri: written, suite } of [...oneLineSources(text), ...stanzaSources(text)]) {
+    const uri = written.replace(/\/+$/, '')
+    suites.set(`${uri} ${suite}`, { uri, suite })
+  }
   return [...suites.values()]
 }
 
