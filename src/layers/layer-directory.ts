@@ -9,6 +9,7 @@ import type { ApplyOptions } from './apply-options.ts'
 import { baseName, parentPath } from './member-path.ts'
 import { type SafeRoot, pathAt } from './safe-root.ts'
 import type { Tree } from './tree.ts'
+import { opaqueXattr } from './whiteouts.ts'
 
 const yes = new Uint8Array([0x79])
 
@@ -43,7 +44,7 @@ export class LayerDirectory {
   constructor(root: SafeRoot, options: ApplyOptions, parents: ParentObserver) {
     this.#root = root
     this.#isOverlay = options.mode === 'overlay'
-    this.#opaqueXattr = options.opaqueXattr ?? 'trusted.overlay.opaque'
+    this.#opaqueXattr = options.opaqueXattr ?? opaqueXattr
     this.#lower = options.lower
     this.#parents = parents
   }
@@ -82,7 +83,7 @@ export class LayerDirectory {
     const directory = this.parent(parentPath(path))
     this.#remove(directory, name, tryLstatAt(directory, name))
     this.#noteOwn(path)
-    return make(this.parent(parentPath(path)), name)
+    return make(this.#parentStill(path), name)
   }
 
   /**
@@ -97,7 +98,7 @@ export class LayerDirectory {
     const status = tryLstatAt(directory, name)
     if (status?.type === 'directory' || !mayReplace(status)) return false
     this.#remove(directory, name, status)
-    const made = tryMakeDirectoryAt(this.parent(parentPath(path)), name, 0o700)
+    const made = tryMakeDirectoryAt(this.#parentStill(path), name, 0o700)
     if (this.#isOverlay && status !== undefined && isWhiteout(status)) this.#markOpaque(path)
     return made
   }
@@ -122,6 +123,13 @@ export class LayerDirectory {
     if (!this.#isOverlay) for (const name of this.#list(path)) this.#removeLower(path === '' ? name : `${path}/${name}`)
     else if (path === '') this.#isRootOpaque = true
     else this.#markOpaque(path)
+  }
+
+  /** The parent of `path` after something was removed from it: which may have been a symlink that led there. */
+  #parentStill(path: string): number {
+    const directory = this.#root.directory(parentPath(path))
+    if (directory === undefined) throw new CairnError('LAYER_UNSAFE', 'it replaces what its own path leads through')
+    return directory
   }
 
   #markOpaque(path: string): void {

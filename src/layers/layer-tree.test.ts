@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import * as fc from 'fast-check'
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -17,6 +17,7 @@ import {
   writeLayer,
 } from '../../test/fixtures/layers.ts'
 import { isCairnError } from '../errors/error.ts'
+import { lstat } from '../linux/file-status.ts'
 import { applyLayer } from './apply.ts'
 import { directoryTree, overlayTree, resolvePath, stackTree, tarTree } from './layer-tree.ts'
 import type { Tree } from './tree.ts'
@@ -209,6 +210,68 @@ describe('tarTree()', () => {
     expect([read('/a'), read('/d/big') === big, read('/empty')]).toEqual(['x', true, ''])
     expect(() => [...tree.read('/d')]).toThrow(expect.objectContaining({ code: 'FILE_UNKNOWN' }))
   })
+})
+
+describe('any layer', () => {
+  const component = fc.constantFrom('a', 'b', 'c', '..', '.', '', '.wh.a', '.wh.b', '.wh..wh..opq', '.wh..', 'secret')
+  const path = fc.array(component, { minLength: 1, maxLength: 4 }).map((parts) => parts.join('/'))
+  const target = fc.oneof(
+    path,
+    path.map((one) => `/${one}`),
+    fc.constantFrom('/', '..', '../..', '../../secret'),
+  )
+  const member: fc.Arbitrary<Member> = fc.oneof(
+    path.map((one) => file(one)),
+    path.map((one) => directory(one)),
+    fc.tuple(path, target).map(([one, to]) => symlink(one, to)),
+    fc.tuple(path, target).map(([one, to]) => hardlink(one, to)),
+    path.map((one): Member => ({ type: 'character-device', path: one, devMajor: 0, devMinor: 0 })),
+  )
+  const members = fc
+    .array(member, { minLength: 1, maxLength: 8 })
+    .map((all) => all.filter((one) => one.path !== '' && (one.linkname ?? 'x') !== ''))
+
+  const outcome = async (run: () => unknown): Promise<string> => {
+    try {
+      await run()
+      return 'ok'
+    } catch (error) {
+      if (!isCairnError(error)) throw error
+      return error.code
+    }
+  }
+
+  test('may end with a loop of symlinks in place of a directory with content', async () => {
+    const layer = layerOf(directory('a/a'), symlink('a', '/a'))
+    mkdirSync(`${root}/overlay`)
+    await applyLayer(sourceOf(layer), `${root}/overlay`, { mode: 'overlay' })
+    expect(listTree(stackTree([tarTree(layer)]))).toEqual(listTree(overlayTree(`${root}/overlay`)))
+  })
+
+  test('stays inside the root, and is refused or shown by tarTree() as applyLayer() makes it', async () => {
+    writeFileSync(`${root}/secret`, 'secret')
+    mkdirSync(`${root}/plain`)
+    let accepted = 0
+    await fc.assert(
+      fc.asyncProperty(members, async (all) => {
+        const layer = layerOf(...all)
+        const overlay = mkdtempSync(`${root}/overlay-`)
+        const applied = await outcome(() => applyLayer(sourceOf(layer), overlay, { mode: 'overlay' }))
+        await outcome(() => applyLayer(sourceOf(layer), `${root}/plain`, { mode: 'plain' }))
+        expect((await outcome(() => tarTree(layer))) === 'ok').toBe(applied === 'ok')
+        if (applied === 'ok') {
+          accepted++
+          expect(listTree(stackTree([tarTree(layer)]))).toEqual(listTree(stackTree([overlayTree(overlay)])))
+        }
+        rmSync(overlay, { recursive: true })
+        expect(readFileSync(`${root}/secret`, 'utf8')).toBe('secret')
+        expect(lstat(`${root}/secret`).nlink).toBe(1)
+        expect(readdirSync(root).sort()).toEqual(['plain', 'secret'])
+      }),
+      { numRuns: 600 },
+    )
+    expect(accepted).toBeGreaterThan(30)
+  }, 60_000)
 })
 
 describe('directoryTree()', () => {

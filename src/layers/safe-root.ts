@@ -1,4 +1,3 @@
-import { CairnError } from '../errors/error.ts'
 import { SystemCallError, errno } from '../linux/errno.ts'
 import { AT_FDCWD, close, openAt2, openFlags, resolveFlags } from '../linux/files.ts'
 
@@ -33,7 +32,7 @@ export class SafeRoot {
 
   /**
    * File descriptor (O_PATH) of the directory `path` (cleaned; `''` is the root), valid until {@link forget} or several
-   * further calls; undefined when there is none. Throws LAYER_UNSAFE for a loop of symlinks, SystemCallError.
+   * further calls; undefined when there is none, or just a loop of symlinks. Throws SystemCallError.
    */
   directory(path: string): number | undefined {
     if (path === '') return this.#fd
@@ -41,8 +40,7 @@ export class SafeRoot {
     if (cached !== undefined) return cached
     const fd = openDirectory(this.#fd, path, resolveFlags.IN_ROOT | resolveFlags.NO_MAGICLINKS)
     if (fd >= 0) return this.#remember(path, fd)
-    if (fd === -errno.ENOENT || fd === -errno.ENOTDIR) return undefined
-    if (fd === -errno.ELOOP) throw new CairnError('LAYER_UNSAFE', `${path} leads through a loop of symlinks`)
+    if (fd === -errno.ENOENT || fd === -errno.ENOTDIR || fd === -errno.ELOOP) return undefined
     throw new SystemCallError('openat2', -fd, path)
   }
 

@@ -73,6 +73,8 @@ const impliedDirectory: File = {
 class TarTree implements LayerTree {
   readonly #archive: string | Uint8Array
   readonly #root = directoryNode(impliedDirectory, true)
+  /** The directory last asked for, as members of one directory follow each other. */
+  #latest = { path: '/', node: this.#root }
 
   constructor(archive: string | Uint8Array) {
     this.#archive = archive
@@ -132,10 +134,12 @@ class TarTree implements LayerTree {
     const name = baseName(path)
     if (marker === 'last') return this.#mark(parent, name)
     if (isWhiteoutDevice(entry)) return remove(parent, name)
-    if (entry.type === 'directory') return this.#describe(parent, name, entry)
+    if (entry.type === 'directory') return this.#describe(parent, path, entry)
     const file = entry.type === 'hardlink' ? this.#linked(entry) : fileOf(member)
+    const isReplaced = this.#forgetWhere(parent, name)
     parent.children?.set(name, leafNode(file))
     parent.removed.delete(name)
+    if (isReplaced) this.#checkStillAt(parent, path)
   }
 
   #describeRoot(entry: TarEntry): void {
@@ -144,11 +148,28 @@ class TarTree implements LayerTree {
     this.#root.isImplied = false
   }
 
-  #describe(parent: Node, name: string, entry: TarEntry): void {
+  #describe(parent: Node, path: string, entry: TarEntry): void {
+    const name = baseName(path)
+    const isReplaced = this.#forgetWhere(parent, name)
     const node = childDirectory(parent, name, true)
     if (node === undefined) return
+    if (isReplaced) this.#checkStillAt(parent, path)
     node.file = fileOfEntry(entry)
     node.isImplied = false
+  }
+
+  /** Replacing a directory or symlink may change what paths lead to. True when something is replaced. */
+  #forgetWhere(parent: Node, name: string): boolean {
+    const isReplaced = parent.children?.has(name) === true
+    if (isReplaced) this.#latest = { path: '/', node: this.#root }
+    return isReplaced
+  }
+
+  /** Fails when what was replaced had led to `parent`. */
+  #checkStillAt(parent: Node, path: string): void {
+    const above = parentPath(path)
+    const found = above === '' ? this.#root : this.#find(this.#target(`/${above}`) || '/')
+    if (found !== parent) throw unsafe('it replaces what its own path leads through')
   }
 
   #mark(parent: Node, name: string): void {
@@ -172,6 +193,7 @@ class TarTree implements LayerTree {
 
   /** The directory at `path`, through symlinks of this layer, made where it is missing. */
   #directory(path: string): Node {
+    if (path === this.#latest.path) return this.#latest.node
     let node = this.#root
     let at = ''
     for (const name of components(path)) {
@@ -181,6 +203,7 @@ class TarTree implements LayerTree {
       if (child?.children === undefined) throw unsafe(`${path.slice(1)} is no directory, yet members stand below it`)
       node = child
     }
+    this.#latest = { path, node }
     return node
   }
 
