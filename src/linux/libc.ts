@@ -31,14 +31,4 @@ export function stableBytes(length: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(new ArrayBuffer(length))
 }
 
-const encoder = new TextEncoder()
-
-/** `text` as a NUL-terminated UTF-8 string at a stable address. The caller keeps the array alive during the call. */
-export function cString(text: string): Uint8Array<ArrayBuffer> {
-  const bytes = stableBytes(text.length * 3 + 1)
-  const { written } = encoder.encodeInto(text, bytes)
-  bytes[written] = 0
-  return bytes
-}
-
 export { ptr }
