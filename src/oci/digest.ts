@@ -1,5 +1,3 @@
-import { CairnError } from '../errors/error.ts'
-
 declare const brand: unique symbol
 
 /** `algorithm:hex`, checked: only {@link isDigest} and the hashing functions here make one. image-spec descriptor.md §digests. */

@@ -128,12 +128,12 @@ export class Snapshots {
     makeDirectories(directory, 0o755)
     try {
       const blob = this.#store.blobs.open(form.digest)
-      const lower = below.length === 0 ? undefined : await this.tree(below)
+      const lower = await this.tree(below)
       const applied = await applyLayer(form.compression === 'none' ? blob : decompress(blob), directory, {
         mode: 'overlay',
         diffId,
         name: `layer ${diffId}`,
-        ...(lower === undefined ? {} : { lower }),
+        lower,
       })
       finishSnapshot(this.#store, id, { state: 'committed', diffId, size: applied.size })
     } catch (error) {

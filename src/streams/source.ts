@@ -58,7 +58,8 @@ export async function collect(source: ByteSource, limit: number, what: string): 
   const chunks: Uint8Array[] = []
   let size = 0
   for await (const chunk of limited(source, limit, what)) {
-    chunks.push(chunk.slice())
+    // Not slice(), which gives a view of a Buffer and not a copy.
+    chunks.push(new Uint8Array(chunk))
     size += chunk.length
   }
   const bytes = new Uint8Array(size)

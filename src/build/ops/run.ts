@@ -152,7 +152,7 @@ function failed(op: RunOp, status: number): CairnError {
 
 async function forward(source: ByteSource | undefined, write: (data: Uint8Array) => void): Promise<void> {
   if (source === undefined) return
-  for await (const chunk of source) write(chunk.slice())
+  for await (const chunk of source) write(new Uint8Array(chunk))
 }
 
 function stepSpec(
