@@ -92,6 +92,16 @@ export const table: CommandTable = {
       load: () => import('./commands/info.ts'),
     },
     {
+      paths: ['builder prune', 'buildx prune'],
+      summary: 'Remove build cache',
+      load: () => import('./commands/builder-prune.ts'),
+    },
+    {
+      paths: ['system df'],
+      summary: 'Show disk usage',
+      load: () => import('./commands/system-df.ts'),
+    },
+    {
       paths: ['inspect'],
       summary: 'Return low-level information on Cairn objects',
       load: () => import('./commands/inspect.ts'),

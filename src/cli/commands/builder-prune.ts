@@ -1,0 +1,32 @@
+import { pruneBuildCache } from '../../engine/prune-build-cache.ts'
+import { defineCommand } from '../command.ts'
+import { confirm } from '../confirm.ts'
+import { parseFilters } from '../filters.ts'
+import { openStoreOf } from '../open-store.ts'
+import { formatByteSize } from '../units.ts'
+
+const warnings = {
+  dangling: 'WARNING! This will remove all dangling build cache.',
+  all: 'WARNING! This will remove all build cache.',
+}
+
+export default defineCommand({
+  usage: '[OPTIONS]',
+  description:
+    'Forgets results of build steps that no image has, and with -a all of them. The directories of cache mounts\n(RUN --mount=type=cache) stay.',
+  examples: [{ text: 'What no build has used for a week', command: 'cairn builder prune -f --filter until=168h' }],
+  args: { max: 0 },
+  flags: {
+    all: { type: 'bool', short: 'a', summary: 'Remove all build cache, not just dangling ones' },
+    filter: { type: 'stringArray', value: 'filter', summary: 'Provide filter values (e.g. "until=24h")' },
+    force: { type: 'bool', short: 'f', summary: 'Do not prompt for confirmation' },
+  },
+  async run(ctx, flags) {
+    const filters = parseFilters(flags.filter, '--filter')
+    if (!flags.force && !(await confirm(ctx, flags.all ? warnings.all : warnings.dangling))) return
+    const store = await ctx.use(openStoreOf)
+    const { keys, reclaimed } = await pruneBuildCache(store, { all: flags.all, filters, signal: ctx.signal })
+    if (keys.length > 0) ctx.stdout.write(`Deleted build cache objects:\n${keys.join('\n')}\n\n`)
+    ctx.stdout.write(`Total reclaimed space: ${formatByteSize(reclaimed)}\n`)
+  },
+})

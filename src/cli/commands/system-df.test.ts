@@ -1,0 +1,88 @@
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { Cairn } from '../../../test/fixtures/cli/cairn.ts'
+
+let cairn: Cairn
+beforeEach(async () => {
+  cairn = new Cairn()
+  cairn.file('a', 'a'.repeat(10_000))
+  cairn.file('b', 'b'.repeat(20_000))
+  cairn.file('.dockerignore', 'store\n')
+  cairn.file('Dockerfile', 'FROM scratch\nCOPY a /a\nCOPY b /b\n')
+  await cairn.ok(['build', '-q', '-t', 'box', '.'])
+})
+afterEach(() => {
+  cairn[Symbol.dispose]()
+})
+
+interface Row {
+  readonly Type: string
+  readonly TotalCount: string
+  readonly Active: string
+  readonly Size: string
+  readonly Reclaimable: string
+}
+
+async function usage(): Promise<ReadonlyMap<string, Row>> {
+  const lines = (await cairn.ok(['system', 'df', '--format', 'json'])).trim().split('\n')
+  return new Map(lines.map((line) => JSON.parse(line) as Row).map((row) => [row.Type, row]))
+}
+
+describe('cairn system df', () => {
+  test('counts a layer for its images, and for the build cache once no image has it', async () => {
+    const built = await usage()
+    // Two layers: a header, the content, and the closing blocks each.
+    expect(built.get('Images')).toEqual({
+      Type: 'Images',
+      TotalCount: '1',
+      Active: '0',
+      Size: '33.79kB',
+      Reclaimable: '33.79kB (100%)',
+    })
+    expect(built.get('Build Cache')).toMatchObject({ TotalCount: '2', Size: '0B', Reclaimable: '0B' })
+    await cairn.ok(['rmi', 'box'])
+    const removed = await usage()
+    expect(removed.get('Images')).toMatchObject({ TotalCount: '0', Size: '0B' })
+    expect(removed.get('Build Cache')).toMatchObject({
+      TotalCount: '2',
+      Size: '33.79kB',
+      Reclaimable: '33.79kB (100%)',
+    })
+  })
+
+  test('prints the table docker prints', async () => {
+    expect(await cairn.ok(['system', 'df'])).toBe(
+      [
+        'TYPE            TOTAL     ACTIVE    SIZE      RECLAIMABLE',
+        'Images          1         0         33.79kB   33.79kB (100%)',
+        'Containers      0         0         0B        0B',
+        'Local Volumes   0         0         0B        0B',
+        'Build Cache     2         0         0B        0B',
+        '',
+      ].join('\n'),
+    )
+  })
+})
+
+describe('cairn builder prune', () => {
+  test('keeps what images have, and with -a forgets all', async () => {
+    expect(await cairn.ok(['builder', 'prune', '-f'])).toBe('Total reclaimed space: 0B\n')
+    expect(await cairn.ok(['builder', 'prune', '-af'])).toMatch(
+      /^Deleted build cache objects:\n(?:\S+\n)+\nTotal reclaimed space: 0B\n$/,
+    )
+    expect((await usage()).get('Build Cache')).toMatchObject({ TotalCount: '0' })
+    await cairn.ok(['save', '-o', 'box.tar', 'box'])
+  })
+
+  test('frees the layers that only the cache kept', async () => {
+    await cairn.ok(['rmi', 'box'])
+    expect(await cairn.ok(['builder', 'prune', '-f', '--filter', 'until=1h'])).toBe('Total reclaimed space: 0B\n')
+    expect(await cairn.ok(['builder', 'prune'], { stdin: 'n\n' })).toBe(
+      'WARNING! This will remove all dangling build cache.\nAre you sure you want to continue? [y/N] ',
+    )
+    expect(await cairn.ok(['builder', 'prune', '-f'])).toEndWith('\nTotal reclaimed space: 33.79kB\n')
+    expect(readdirSync(join(cairn.root, 'content/blobs/sha256'))).toEqual([])
+    expect((await cairn.run(['builder', 'prune', '-f', '--filter', 'foo=1'])).err).toContain("invalid filter 'foo'")
+  })
+})

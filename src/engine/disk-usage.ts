@@ -1,0 +1,109 @@
+import { containersOfImage, listContainerRecords } from '../containers/container-records.ts'
+import { recoverContainers } from '../containers/recovery.ts'
+import { writtenSize } from '../containers/written-size.ts'
+import type { Store } from '../content/store.ts'
+import { listDirectory } from '../linux/directories.ts'
+import { tryLstat } from '../linux/file-status.ts'
+import type { Digest } from '../oci/digest.ts'
+import { cachedSteps, layerDiskSize, layersOfImages } from './layer-usage.ts'
+
+/** What one kind of thing takes. */
+export interface DiskUsage {
+  readonly type: 'Images' | 'Containers' | 'Local Volumes' | 'Build Cache'
+  readonly total: number
+  /** Those in use. */
+  readonly active: number
+  /** Bytes on disk. */
+  readonly size: number
+  /** Bytes that pruning would free. */
+  readonly reclaimable: number
+}
+
+/**
+ * What the store takes on disk, each byte counted once: a layer with all its forms for the images that have it, else for
+ * the build cache.
+ */
+export async function diskUsage(store: Store): Promise<DiskUsage[]> {
+  recoverContainers(store)
+  const sizes = new Map<Digest, number>()
+  const sizeOf = (layers: Iterable<Digest>): number => {
+    let sum = 0
+    for (const layer of new Set(layers)) {
+      const size = sizes.get(layer) ?? layerDiskSize(store, layer)
+      sizes.set(layer, size)
+      sum += size
+    }
+    return sum
+  }
+  const images = await layersOfImages(store)
+  return [
+    imageUsage(store, images, sizeOf),
+    containerUsage(store),
+    volumeUsage(store),
+    cacheUsage(store, images, sizeOf),
+  ]
+}
+
+type ImageLayers = ReadonlyMap<Digest, ReadonlySet<Digest>>
+type SizeOf = (layers: Iterable<Digest>) => number
+
+function imageUsage(store: Store, images: ImageLayers, sizeOf: SizeOf): DiskUsage {
+  const used = [...images].filter(([imageId]) => containersOfImage(store, imageId).length > 0)
+  const size = sizeOf([...images.values()].flatMap((layers) => [...layers]))
+  const kept = sizeOf(used.flatMap(([, layers]) => [...layers]))
+  return { type: 'Images', total: images.size, active: used.length, size, reclaimable: size - kept }
+}
+
+function containerUsage(store: Store): DiskUsage {
+  const containers = listContainerRecords(store).map((container) => ({
+    isRunning: container.state === 'running',
+    size: writtenSize(store, container),
+  }))
+  const sum = (some: typeof containers): number => some.reduce((total, { size }) => total + size, 0)
+  return {
+    type: 'Containers',
+    total: containers.length,
+    active: containers.filter(({ isRunning }) => isRunning).length,
+    size: sum(containers),
+    reclaimable: sum(containers.filter(({ isRunning }) => !isRunning)),
+  }
+}
+
+function volumeUsage(store: Store): DiskUsage {
+  const directory = store.path('volumes')
+  const names = tryLstat(directory)?.type === 'directory' ? listDirectory(directory).map(({ name }) => name) : []
+  const used = new Set(
+    listContainerRecords(store).flatMap(({ settings }) =>
+      settings.mounts.flatMap((mount) => (mount.type === 'volume' ? [mount.name] : [])),
+    ),
+  )
+  const volumes = names.map((name) => ({ isUsed: used.has(name), size: treeSize(`${directory}/${name}`) }))
+  const sum = (some: typeof volumes): number => some.reduce((total, { size }) => total + size, 0)
+  return {
+    type: 'Local Volumes',
+    total: volumes.length,
+    active: volumes.filter(({ isUsed }) => isUsed).length,
+    size: sum(volumes),
+    reclaimable: sum(volumes.filter(({ isUsed }) => !isUsed)),
+  }
+}
+
+function cacheUsage(store: Store, images: ImageLayers, sizeOf: SizeOf): DiskUsage {
+  const ofImages = new Set([...images.values()].flatMap((layers) => [...layers]))
+  const steps = cachedSteps(store).flatMap(({ layer }) => (layer === undefined ? [] : [layer]))
+  const size = sizeOf(steps.filter((layer) => !ofImages.has(layer)))
+  return { type: 'Build Cache', total: new Set(steps).size, active: 0, size, reclaimable: size }
+}
+
+/** Bytes of the files below `path`; hard links count each time. */
+function treeSize(path: string): number {
+  let size = 0
+  const waiting = [path]
+  for (let directory = waiting.pop(); directory !== undefined; directory = waiting.pop())
+    for (const { name } of listDirectory(directory)) {
+      const status = tryLstat(`${directory}/${name}`)
+      if (status?.type === 'directory') waiting.push(`${directory}/${name}`)
+      else if (status?.type === 'file') size += status.size
+    }
+  return size
+}
