@@ -85,18 +85,23 @@ const absentConfigFields = {
   Shell: nilList,
 } as const
 
-/** The config with the fields that docker gives even where they are empty. */
+/** The config with the fields that docker gives even where they are empty, and without those no image needs. */
 function dockerConfig(config: ContainerConfig): ContainerConfig {
-  const { User, Env, Entrypoint, Cmd, Volumes, WorkingDir, Labels, OnBuild, ...rest } = config
+  const { User, Env, Entrypoint, Cmd, Volumes, WorkingDir, Labels, OnBuild } = config
+  const { ExposedPorts, StopSignal, ArgsEscaped, Healthcheck, Shell } = config
   return withDefaults<ContainerConfig>(absentConfigFields, {
     User: User ?? '',
-    ...rest,
+    ...(ExposedPorts ? { ExposedPorts } : {}),
     Env: Env ?? nilList,
     Entrypoint: Entrypoint ?? nilList,
     Cmd: Cmd ?? nilList,
     Volumes: Volumes ?? nilMap,
     WorkingDir: WorkingDir ?? '',
     Labels: Labels ?? nilMap,
+    ...(StopSignal ? { StopSignal } : {}),
+    ...(ArgsEscaped === true ? { ArgsEscaped } : {}),
+    ...(Healthcheck ? { Healthcheck } : {}),
     OnBuild: OnBuild ?? nilList,
+    ...(Shell ? { Shell } : {}),
   })
 }

@@ -35,6 +35,19 @@ describe('cairn inspect', () => {
     expect(Date.parse(image.Metadata.LastTagTime)).toBeGreaterThan(Date.now() - 600_000)
   })
 
+  test("leaves out what docker's old builder wrote into configs", async () => {
+    const config = JSON.stringify({
+      architecture: 'amd64',
+      os: 'linux',
+      config: { Hostname: 'x', AttachStdin: false, Image: '', Cmd: ['a'], Shell: ['b'], ExposedPorts: null },
+      rootfs: { type: 'layers', diff_ids: [] },
+    })
+    const manifest = JSON.stringify([{ Config: 'c.json', RepoTags: ['old:1'], Layers: [] }])
+    await cairn.ok(['load'], { stdin: layerOf(file('c.json', config), file('manifest.json', manifest)) })
+    const [image] = JSON.parse(await cairn.ok(['inspect', 'old:1']))
+    expect(Object.keys(image.Config).join(' ')).toBe('User Env Entrypoint Cmd Volumes WorkingDir Labels OnBuild Shell')
+  })
+
   test('finds an image by name, ID and the beginning of an ID', async () => {
     for (const name of ['box', 'box:latest', 'docker.io/library/box', id, id.slice(7), id.slice(7, 13)]) {
       expect(await cairn.ok(['inspect', '-f', '{{.Id}}', name])).toBe(`${id}\n`)
