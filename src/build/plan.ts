@@ -283,7 +283,7 @@ function planInstruction(planner: StagePlanner, instruction: Instruction, onbuil
 
 function resultConfig(state: StageState, options: PlanOptions, targetPlatform: Platform): ImageConfig {
   const { config, base, author } = state
-  if (options.labels.size > 0) config.Labels = { ...config.Labels, ...Object.fromEntries(options.labels) }
+  if (options.labels.size > 0) state.setLabels(options.labels)
   const platform = normalizePlatform(
     options.platform !== undefined || base === undefined
       ? targetPlatform

@@ -33,6 +33,9 @@ export class StageState {
   /** Fields of the base image's configuration that Cairn does not know; kept in the result. */
   readonly base: ImageConfig | undefined
   cmdSet = false
+  /** The image's ENV, each name once, and where each stands. */
+  readonly #imageEnv: string[]
+  readonly #envPositions: Map<string, number>
 
   private constructor(init: {
     env: Map<string, string>
@@ -54,6 +57,8 @@ export class StageState {
     this.platform = init.platform
     this.tip = init.tip
     this.base = init.base
+    this.#imageEnv = [...(init.config.Env ?? [])]
+    this.#envPositions = new Map(this.#imageEnv.map((entry, index) => [splitEnv(entry)[0], index]))
   }
 
   /** FROM scratch. */
@@ -132,11 +137,18 @@ export class StageState {
   /** Sets an ENV variable: for RUN and expansion, and in the image. */
   setEnv(key: string, value: string): void {
     this.setBuildEnv(key, value)
-    const entries = [...(this.config.Env ?? [])]
-    const index = entries.findIndex((entry) => splitEnv(entry)[0] === key)
-    if (index >= 0) entries[index] = `${key}=${value}`
-    else entries.push(`${key}=${value}`)
-    this.config.Env = entries
+    const index = this.#envPositions.get(key)
+    if (index === undefined) this.#envPositions.set(key, this.#imageEnv.push(`${key}=${value}`) - 1)
+    else this.#imageEnv[index] = `${key}=${value}`
+    this.config.Env = this.#imageEnv
+  }
+
+  /** Sets labels of the image. */
+  setLabels(pairs: Iterable<readonly [key: string, value: string]>): void {
+    const labels = (this.config.Labels ??= {})
+    // Not an assignment: a label may be called __proto__.
+    for (const [key, value] of pairs)
+      Object.defineProperty(labels, key, { value, enumerable: true, configurable: true, writable: true })
   }
 
   /** Sets a variable for RUN and expansion only, as ARG does. */

@@ -114,7 +114,7 @@ function applyEnv(state: StageState, instruction: EnvInstruction, expand: (word:
 
 function applyLabel(state: StageState, instruction: LabelInstruction, expand: (word: string) => string): void {
   const pairs = instruction.pairs.map(({ key, value }) => ({ key: expand(key), value: expand(value) }))
-  state.config.Labels = { ...state.config.Labels, ...Object.fromEntries(pairs.map(({ key, value }) => [key, value])) }
+  state.setLabels(pairs.map(({ key, value }) => [key, value]))
   state.commit(`LABEL${pairsText(pairs)}`, false)
 }
 
