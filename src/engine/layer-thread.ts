@@ -65,7 +65,7 @@ export class LayerThread implements Disposable {
     const { code, message, hint } = reply
     if (code === undefined) throw new Error(message)
     throw new CairnError(code, message, hint === undefined ? {} : { hint })
-  }
+  };
 
   [Symbol.dispose](): void {
     this.#worker?.terminate()
