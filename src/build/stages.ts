@@ -1,4 +1,5 @@
 import { CairnError } from '../errors/error.ts'
+import { DockerfileError } from '../dockerfile/dockerfile-error.ts'
 import type { Dockerfile, Instruction, SourceRange } from '../dockerfile/instruction.ts'
 import { mountSource } from '../dockerfile/mount.ts'
 import { parseTrigger } from '../dockerfile/parser.ts'
@@ -66,10 +67,11 @@ export class StageNode {
 
   /**
    * Puts the ONBUILD triggers of the base image, or of the stage this one is built from, in front of the stage's own
-   * instructions. True when a trigger reads a stage or image that the file had not named here before.
+   * instructions. Nothing is built from an image that is only read, so its triggers do not fire. True when a trigger
+   * reads a stage or image that the file had not named here before.
    */
   unfoldTriggers(nodes: StageNode[]): boolean {
-    if (this.#unfolded) return false
+    if (this.#unfolded || !this.declared) return false
     this.#unfolded = true
     const triggers = [...(this.image?.config.config?.OnBuild ?? [])]
     for (const { instruction } of this.base?.instructions ?? [])
@@ -77,12 +79,22 @@ export class StageNode {
     if (triggers.length === 0) return false
     const before = this.sources.size
     const unfolded = triggers.map((text): StageInstruction => {
-      const instruction = parseTrigger(text)
-      return { instruction, onbuild: true, range: this.range }
+      return { instruction: readTrigger(text), onbuild: true, range: this.range }
     })
     this.instructions = [...unfolded, ...this.instructions]
     for (const item of unfolded) linkSources(this, item, nodes)
     return this.sources.size > before
+  }
+}
+
+/** A trigger's text stands in no file: what is wrong with it is told where it fires. */
+function readTrigger(text: string): Instruction {
+  try {
+    return parseTrigger(text)
+  } catch (error) {
+    if (!(error instanceof DockerfileError)) throw error
+    const message = error.problems.map((problem) => problem.message).join('; ')
+    throw new CairnError('DOCKERFILE_INVALID', `ONBUILD trigger ${JSON.stringify(text)}: ${message}`, { cause: error })
   }
 }
 
@@ -185,7 +197,7 @@ export function reachableStages(dockerfile: Dockerfile, target: StageNode): Set<
       throw atRange(
         new CairnError(
           'DOCKERFILE_INVALID',
-          `circular dependency detected on stage: ${node.title === '' ? '0' : node.title}`,
+          `circular dependency detected on stage: ${node.title === '' ? (node.name ?? 'stage-0') : node.title}`,
         ),
         dockerfile,
         node.range,
