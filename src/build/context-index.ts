@@ -117,17 +117,21 @@ export class ContextIndex {
   /** Writes what this build learnt. Files that it did not look at are kept, unless they are gone from the context. */
   async save(stillThere: (name: string) => boolean): Promise<void> {
     if (!this.#changed) return
-    const files: StoredFile[] = []
-    for (const [name, file] of new Map([...this.#before, ...this.#now])) {
-      if (!this.#now.has(name) && !stillThere(name)) continue
-      const { size, mtimeSeconds, mtimeNanoseconds, ctimeSeconds, ctimeNanoseconds, device } = file
-      const inode = typeof file.inode === 'bigint' ? `${file.inode}` : file.inode
-      const times = [mtimeSeconds, mtimeNanoseconds, ctimeSeconds, ctimeNanoseconds] as const
-      files.push([name, size, ...times, device, inode, file.isPlain ? 1 : 0, file.digest])
+    const files = [...this.#now].map(storedFile)
+    for (const before of this.#before) {
+      const [name] = before
+      if (!this.#now.has(name) && stillThere(name)) files.push(storedFile(before))
     }
     const temporary = `${this.#path}.${process.pid}`
     await Bun.write(temporary, JSON.stringify({ version, files }))
     const { rename } = await import('../linux/names.ts')
     rename(temporary, this.#path)
   }
+}
+
+function storedFile([name, file]: [name: string, file: IndexedFile]): StoredFile {
+  const { size, mtimeSeconds, mtimeNanoseconds, ctimeSeconds, ctimeNanoseconds, device, isPlain, digest } = file
+  const inode = typeof file.inode === 'bigint' ? `${file.inode}` : file.inode
+  const plain = isPlain ? 1 : 0
+  return [name, size, mtimeSeconds, mtimeNanoseconds, ctimeSeconds, ctimeNanoseconds, device, inode, plain, digest]
 }
