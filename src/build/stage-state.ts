@@ -76,6 +76,22 @@ export class StageState {
     })
   }
 
+  /** A configuration to which instructions are applied by themselves, as `import --change` does; nothing is added. */
+  static fromConfig(given: ContainerConfig, platform: Platform): StageState {
+    const config = withoutNulls(structuredClone(given))
+    return new StageState({
+      env: new Map((config.Env ?? []).map(splitEnv)),
+      args: [],
+      config,
+      history: [],
+      inheritedHistory: 0,
+      author: undefined,
+      platform,
+      tip: undefined,
+      base: undefined,
+    })
+  }
+
   /** FROM an image: everything is inherited but `created` and ONBUILD. */
   static fromImage(image: ImageConfig, platform: Platform, tip: Op | undefined): StageState {
     const config = withoutNulls(structuredClone(image.config ?? {}))

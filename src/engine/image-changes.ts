@@ -20,15 +20,7 @@ const allowed: ReadonlySet<string> = new Set(
  * and the changes before set. Throws DOCKERFILE_INVALID naming the change.
  */
 export function applyChanges(config: ContainerConfig, changes: readonly string[], platform: Platform): ContainerConfig {
-  const state = StageState.scratch(platform)
-  // A stage begins with a PATH and a working directory of its own; an image has only what it says.
-  state.env.clear()
-  for (const key of Object.keys(state.config)) delete state.config[key as keyof ContainerConfig]
-  Object.assign(state.config, structuredClone(config))
-  for (const entry of config.Env ?? []) {
-    const equals = entry.indexOf('=')
-    state.setBuildEnv(equals < 0 ? entry : entry.slice(0, equals), equals < 0 ? '' : entry.slice(equals + 1))
-  }
+  const state = StageState.fromConfig(config, platform)
   for (const change of changes) applyChange(state, change)
   return state.config
 }
