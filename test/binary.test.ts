@@ -1,0 +1,64 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import manifest from '../package.json'
+import { busyboxArchive } from './fixtures/build-bench.ts'
+
+setDefaultTimeout(120_000)
+
+const project = join(import.meta.dir, '..')
+const binary = join(project, 'dist/cairn')
+const directory = mkdtempSync(join(tmpdir(), 'cairn-binary-'))
+const root = join(directory, 'store')
+
+/** Runs the compiled binary away from the sources; gives its stdout. */
+function cairn(args: readonly string[], stdin?: Uint8Array): string {
+  const ended = Bun.spawnSync([binary, ...args], {
+    cwd: directory,
+    env: { PATH: process.env['PATH'] ?? '', HOME: directory, CAIRN_ROOT: root },
+    stdin: stdin ?? 'ignore',
+  })
+  if (ended.exitCode !== 0) throw new Error(`cairn ${args.join(' ')}: ${ended.exitCode}: ${ended.stderr.toString()}`)
+  return ended.stdout.toString()
+}
+
+describe('the compiled binary', () => {
+  beforeAll(() => {
+    // `npm test` has just made it; a single test file may be run without that.
+    if (!existsSync(binary)) Bun.spawnSync(['bash', join(project, 'scripts/build.sh')])
+    const context = join(directory, 'context')
+    mkdirSync(context)
+    writeFileSync(join(context, 'greeting'), 'hello from the binary\n')
+    writeFileSync(
+      join(context, 'Dockerfile'),
+      'FROM base\nCOPY greeting /srv/\nRUN cat /srv/greeting > /srv/copy && rm /srv/greeting\nCMD ["cat", "/srv/copy"]\n',
+    )
+    cairn(['import', '-', 'base'], busyboxArchive())
+  })
+  afterAll(() => rmSync(directory, { recursive: true, force: true }))
+
+  test('tells the version of package.json', () => {
+    expect(cairn(['--version'])).toContain(`Cairn version ${manifest.version}, build `)
+  })
+
+  test('builds with its own layer thread, runs what it built, and builds it again from the cache', () => {
+    const first = cairn(['build', '-q', '-t', 'app', 'context'])
+    expect(first).toMatch(/^sha256:[0-9a-f]{64}\n$/)
+    expect(cairn(['run', '--rm', 'app'])).toBe('hello from the binary\n')
+    expect(cairn(['build', '-q', '-t', 'app', 'context'])).toBe(first)
+  })
+
+  test('gives an archive that it loads again as the same image', () => {
+    cairn(['build', '-q', '-t', 'kept', 'context'])
+    const id = cairn(['images', '-q', '--no-trunc', 'kept'])
+    cairn(['save', '-o', 'kept.tar', 'kept'])
+    cairn(['rmi', '-f', 'kept'])
+    expect(cairn(['load', '-q', '-i', 'kept.tar'])).toContain('kept:latest')
+    expect(cairn(['images', '-q', '--no-trunc', 'kept'])).toBe(id)
+  })
+
+  test('leaves no temporary file in its store', () => {
+    expect(readdirSync(join(root, 'tmp'))).toEqual([])
+  })
+})
