@@ -1,6 +1,7 @@
 import { recover } from '../content/recovery.ts'
 import { seizeSession } from '../content/session.ts'
 import type { Store } from '../content/store.ts'
+import { SystemCallError } from '../linux/errno.ts'
 import { reapAbandoned } from '../runtime/state.ts'
 import { recordEnd } from './container-records.ts'
 import { discardContainer } from './discard-container.ts'
@@ -14,7 +15,12 @@ const killedStatus = 137
  * when they end, and then all that recover() removes. Costs two directory listings and a query when there is nothing.
  */
 export function recoverContainers(store: Store): void {
-  reapAbandoned(runtimeStateDirectory(store))
+  try {
+    reapAbandoned(runtimeStateDirectory(store))
+  } catch (error) {
+    // A runtime whose Cairn died may be putting its own state away just now; what it leaves is for the next command.
+    if (!(error instanceof SystemCallError)) throw error
+  }
   const rows = store.database.all<{ id: string; session: string; autoRemove: number }>(
     'SELECT id, session, auto_remove AS autoRemove FROM containers WHERE session IS NOT NULL',
   )

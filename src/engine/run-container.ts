@@ -15,8 +15,17 @@ import { parseImageConfig } from '../oci/config.ts'
 import { largestDocument } from '../oci/json-document.ts'
 import { parseManifest } from '../oci/manifest.ts'
 import { isManifestType } from '../oci/media-types.ts'
+import type { OciRuntime } from '../runtime/runtime.ts'
 import { formatPlatform, hostPlatform, type Platform } from '../oci/platform.ts'
 import { Snapshots } from '../snapshots/snapshots.ts'
+
+/** Where a container's input and output go. */
+export interface ContainerStreams extends Disposable {
+  /** Opens them; called once, before the container is started. */
+  open(): StartOptions
+  /** Called when the container has them; settles when it has ended and all output has arrived. */
+  attach(container: StartedContainer): Promise<void>
+}
 
 export interface RunContainerOptions {
   /** Name or ID. */
@@ -24,12 +33,13 @@ export interface RunContainerOptions {
   /** The image's platform; the one that suits this machine best if absent. */
   readonly platform: Platform | undefined
   readonly request: ContainerRequest
-  /** Where input and output go. */
-  readonly streams: StartOptions
+  readonly streams: ContainerStreams
+  /** The OCI runtime; the best one at hand if absent. */
+  readonly runtime?: OciRuntime
   /** Told of the container once it exists, before it is started. */
   readonly onCreated?: (container: Container) => void
-  /** Moves input and output while the container runs; settles when all output has arrived. */
-  readonly attach?: (container: StartedContainer) => Promise<void>
+  /** Told of the container once it runs. */
+  readonly onStarted?: (container: StartedContainer) => void
   readonly warn: (text: string) => void
 }
 
@@ -72,17 +82,21 @@ async function runToEnd(
   snapshots: Snapshots,
   created: NewContainer,
   image: ContainerImage,
-  { streams, attach }: RunContainerOptions,
+  { streams, runtime, onStarted }: RunContainerOptions,
 ): Promise<number> {
-  const started = await startContainer(store, snapshots, created, image.diffIds, streams)
+  using _streams = streams
+  const options = { ...streams.open(), ...(runtime === undefined ? {} : { runtime }) }
+  const started = await startContainer(store, snapshots, created, image.diffIds, options)
   try {
-    const attached = attach?.(started).catch(async (error: unknown) => {
+    onStarted?.(started)
+    const attached = streams.attach(started).catch(async (error: unknown) => {
       // Nobody reads it any more, so nobody is waiting for it.
       await started.kill('SIGKILL')
       throw error
     })
     const [ended, streamed] = await Promise.allSettled([started.exited, attached])
-    if (ended.status === 'rejected') throw ended.reason
+    // What asked for the end says with which status.
+    if (ended.status === 'rejected') throw options.signal?.aborted === true ? options.signal.reason : ended.reason
     if (streamed.status === 'rejected') throw streamed.reason
     return ended.value
   } finally {

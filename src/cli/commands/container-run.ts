@@ -75,19 +75,14 @@ async function runInForeground(
       image,
       platform,
       request,
-      streams: { ...streams.options, ...runtime },
+      streams,
+      ...runtime,
       warn: (text) => ctx.stderr.write(`${text}\n`),
       onCreated: ({ id }) => {
         if (flags.cidfile !== undefined) idFile = writeFileAtomic(flags.cidfile, id)
       },
-      attach: async (container) => {
-        const stopWatching = flags['sig-proxy'] ? endAtThirdSignal(ctx, container) : undefined
-        try {
-          await streams.attach(container)
-          await container.exited
-        } finally {
-          stopWatching?.()
-        }
+      onStarted: (container) => {
+        if (flags['sig-proxy']) endAtThirdSignal(ctx, container)
       },
     })
     await idFile
@@ -143,7 +138,7 @@ function shownName(image: string): string {
 const patience = 3
 
 /** Ends a container that does not heed the signals which are passed on to it: the third SIGINT or SIGTERM kills it. */
-function endAtThirdSignal(ctx: CommandContext, container: StartedContainer): () => void {
+function endAtThirdSignal(ctx: CommandContext, container: StartedContainer): void {
   let count = 0
   const onSignal = (): void => {
     if (++count !== patience) return
@@ -152,9 +147,10 @@ function endAtThirdSignal(ctx: CommandContext, container: StartedContainer): () 
   }
   const names = ['SIGINT', 'SIGTERM'] as const
   for (const name of names) process.on(name, onSignal)
-  return () => {
+  const stop = (): void => {
     for (const name of names) process.off(name, onSignal)
   }
+  container.exited.then(stop, stop)
 }
 
 /** Whatever keeps a container from running ends the command with 125, unless it says otherwise. */
