@@ -19,6 +19,7 @@ export interface MissedStep {
   readonly source: { readonly op: Op; readonly reason: string } | undefined
 }
 
+/** By label and digest of the source. */
 type StoredFiles = Record<string, [path: string, digest: string][]>
 
 /**
@@ -28,14 +29,17 @@ type StoredFiles = Record<string, [path: string, digest: string][]>
 export class BuildHistory {
   readonly #store: Store
   readonly #scope: string
+  /** Names of this build's steps. */
+  readonly #steps: ReadonlySet<string>
   #before: readonly StepTrace[] | undefined
   #filesBefore: StoredFiles | undefined
   readonly #contents = new Map<Op, readonly (SelectionDigest | undefined)[]>()
 
-  /** `scope` tells one Dockerfile and context from another. */
-  constructor(store: Store, scope: readonly string[]) {
+  /** `scope` tells one Dockerfile and context from another; `ops` are those of this build. */
+  constructor(store: Store, scope: readonly string[], ops: readonly Op[]) {
     this.#store = store
     this.#scope = digestOf(JSON.stringify(scope))
+    this.#steps = new Set(ops.map(stepName))
   }
 
   /** Why `op` has to run. */
@@ -80,20 +84,28 @@ export class BuildHistory {
     const all = [...this.#traces().filter(({ stage }) => !stages.has(stage)), ...traces]
     const key = digestOf(canonicalJson(all.map((trace) => [trace.stage, trace.text, trace.key])))
     if (lastStepRecord(this.#store, this.#scope)?.key === key) return
-    this.#saveFiles(
-      all,
-      steps.flatMap(({ op, files }) => [...(this.#contents.get(op) ?? []), ...files]),
-    )
+    const known = new Map<string, SelectionDigest>()
+    for (const { op, inputs, files } of steps) {
+      for (const [index, { label }] of (inputs.sources ?? []).entries()) {
+        const selected = files[index] ?? this.#contents.get(op)?.[index]
+        if (selected !== undefined) known.set(listName(label, selected.digest), selected)
+      }
+    }
+    this.#saveFiles(all, known)
     putStepRecord(this.#store, { stepId: this.#scope, key, inputs: all })
   }
 
-  #saveFiles(traces: readonly StepTrace[], known: readonly (SelectionDigest | undefined)[]): void {
+  #saveFiles(traces: readonly StepTrace[], known: ReadonlyMap<string, SelectionDigest>): void {
     const files: StoredFiles = {}
-    const wanted = new Set(traces.flatMap(({ contents }) => contents).filter((digest) => digest !== null))
-    for (const digest of wanted) {
-      const now = known.find((selected) => selected?.digest === digest)
-      const stored = now === undefined ? this.#storedFiles()[digest] : [...now.files]
-      if (stored !== undefined) files[digest] = stored
+    for (const { inputs, contents } of traces) {
+      for (const [index, { label }] of (inputs.sources ?? []).entries()) {
+        const digest = contents[index]
+        if (digest === null || digest === undefined) continue
+        const name = listName(label, digest)
+        const now = known.get(name)
+        const stored = now === undefined ? this.#storedFiles()[name] : [...now.files]
+        if (stored !== undefined) files[name] = stored
+      }
     }
     putStepRecord(this.#store, {
       stepId: `${this.#scope} files`,
@@ -108,7 +120,7 @@ export class BuildHistory {
       const now = files[index]
       if (old === null || old === undefined || now === undefined)
         return { label, same: undefined, before: undefined, now: undefined }
-      const stored = this.#storedFiles()[old]
+      const stored = this.#storedFiles()[listName(label, old)]
       return {
         label,
         same: old === now.digest,
@@ -118,14 +130,17 @@ export class BuildHistory {
     })
   }
 
-  /** The step of the last build that this one takes the place of: the same text, else the same position. */
+  /**
+   * The step of the last build that this one takes the place of: the same text, else the same position, unless the one
+   * there has only moved.
+   */
   #counterpart(op: Op): StepTrace | undefined {
     const stage = this.#traces().filter((trace) => trace.stage === op.stage)
     const same = stage.filter((trace) => trace.text === op.text)
     return (
       same.find((trace) => trace.ordinal === op.ordinal) ??
       same[0] ??
-      stage.find((trace) => trace.ordinal === op.ordinal)
+      stage.find((trace) => trace.ordinal === op.ordinal && !this.#steps.has(stepName(trace)))
     )
   }
 
@@ -137,4 +152,13 @@ export class BuildHistory {
     return (this.#filesBefore ??=
       (lastStepRecord(this.#store, `${this.#scope} files`)?.inputs as StoredFiles | undefined) ?? {})
   }
+}
+
+function stepName({ stage, text }: Pick<StepTrace, 'stage' | 'text'>): string {
+  return `${stage}\n${text}`
+}
+
+/** Two sources can select the same content, each under its own paths. */
+function listName(label: string, digest: string): string {
+  return `${label} ${digest}`
 }

@@ -69,7 +69,7 @@ export async function build(store: Store, options: BuildOptions): Promise<BuildR
     dockerfile,
     context,
     cache: new BuildCache(store, lease),
-    history: new BuildHistory(store, [context.identity, dockerfile.filename, formatPlatform(plan.platform)]),
+    history: new BuildHistory(store, [context.identity, dockerfile.filename, formatPlatform(plan.platform)], plan.ops),
     executor: new BuildExecutor({
       store,
       lease,

@@ -1,0 +1,420 @@
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { chmodSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { deleteCacheRecords, listCacheRecords } from '../src/content/cache-records.ts'
+import { collectGarbage } from '../src/content/gc.ts'
+import type { SecretSource } from '../src/build/build-secrets.ts'
+import { BuildBench, busyboxArchive, type BenchOptions, type Built } from './fixtures/build-bench.ts'
+
+let bench: BuildBench
+beforeEach(async () => {
+  bench = await BuildBench.open()
+})
+afterEach(() => bench[Symbol.dispose]())
+
+/** Every step but FROM as `cached` or why it ran, in order; `ran` in a first build, which has nothing to explain. */
+function verdicts({ shown }: Built): string[] {
+  return shown
+    .filter(({ title }) => !title.includes('] FROM '))
+    .map(({ cached, reason }) => (cached ? 'cached' : (reason ?? 'ran')))
+}
+
+/** Builds once more and gives the verdicts, of which none may be without a reason. */
+async function steps(dockerfile: string, options: BenchOptions = {}): Promise<string[]> {
+  const isFirst = bench.store.database.one('SELECT 1 FROM build_steps') === undefined
+  const all = verdicts(await bench.build(dockerfile, options))
+  for (const verdict of all)
+    if (isFirst) expect(verdict).toMatch(/^(cached|ran)$/)
+    else expect(verdict).not.toMatch(/^(ran|)$|unknown|undefined/)
+  return all
+}
+
+const app = `FROM busybox
+COPY package.json .
+RUN echo install > /installed
+COPY src src
+RUN echo build > /built
+`
+
+function appContext(): void {
+  bench.file('package.json', '{}')
+  bench.file('src/a.js', 'a')
+  bench.file('src/b.js', 'b')
+}
+
+describe('a rebuild', () => {
+  test('of the same runs nothing and gives the same image', async () => {
+    appContext()
+    const first = await bench.build(app)
+    const second = await bench.build(app)
+    expect(verdicts(first)).toEqual(['ran', 'ran', 'ran', 'ran'])
+    expect(verdicts(second)).toEqual(['cached', 'cached', 'cached', 'cached'])
+    expect(second.imageId).toBe(first.imageId)
+    expect([second.steps, second.cached]).toEqual([5, 4])
+  })
+
+  test('counts on neither name nor comments, blank lines and metadata', async () => {
+    appContext()
+    await steps(app)
+    const same = app.replace('COPY src', '# a comment\n\nLABEL a=1\nEXPOSE 80\nCOPY src')
+    expect(await steps(same)).toEqual(['cached', 'cached', 'cached', 'cached'])
+  })
+
+  test('from another folder with the same files is a hit', async () => {
+    appContext()
+    await steps(app)
+    bench.closeStore()
+    renameSync(bench.context, `${bench.directory}/moved`)
+    const options = ['build', '--progress=plain', `${bench.directory}/moved`]
+    const { err, status } = await bench.cairn(options)
+    expect(status).toBe(0)
+    expect(err.match(/CACHED/g)).toHaveLength(4)
+  })
+
+  test('after a changed file runs only what needs it, and says which file', async () => {
+    appContext()
+    await steps(app)
+    bench.file('src/b.js', 'B')
+    const [, , , build] = await steps(app)
+    expect(build).toBe('src/b.js changed (COPY src src, line 4)')
+    bench.file('package.json', '{ }')
+    expect(await steps(app)).toEqual([
+      'package.json changed',
+      'package.json changed (COPY package.json ., line 2)',
+      'package.json changed (COPY package.json ., line 2)',
+      'package.json changed (COPY package.json ., line 2)',
+    ])
+  })
+
+  test('names added, removed and many changed files', async () => {
+    appContext()
+    await steps(app)
+    bench.file('src/c.js')
+    expect((await steps(app))[2]).toBe('src/c.js added')
+    rmSync(`${bench.context}/src/a.js`)
+    expect((await steps(app))[2]).toBe('src/a.js removed')
+    for (let index = 0; index < 6; index++) bench.file(`src/${index}.js`)
+    expect((await steps(app))[2]).toBe('src/0.js added, src/1.js added, src/2.js added, 3 more files')
+    bench.symlink('src/link', 'a')
+    expect((await steps(app))[2]).toBe('src/link added')
+    rmSync(`${bench.context}/src/link`)
+    bench.symlink('src/link', 'b')
+    expect((await steps(app))[2]).toBe('src/link changed')
+  })
+
+  test('does not mind times: a touched file is a hit', async () => {
+    appContext()
+    await steps(app)
+    utimesSync(`${bench.context}/src/a.js`, 1_000_000_000, 1_000_000_000)
+    utimesSync(`${bench.context}/src`, 1_000_000_000, 1_000_000_000)
+    expect(await steps(app)).toEqual(['cached', 'cached', 'cached', 'cached'])
+  })
+
+  test('notices other bytes of the same size under the same time', async () => {
+    appContext()
+    utimesSync(`${bench.context}/src/a.js`, 1_000_000_000, 1_000_000_000)
+    await Bun.sleep(60)
+    await steps(app)
+    await steps(app)
+    const before = statSync(`${bench.context}/src/a.js`)
+    writeFileSync(`${bench.context}/src/a.js`, 'X')
+    utimesSync(`${bench.context}/src/a.js`, 1_000_000_000, 1_000_000_000)
+    const after = statSync(`${bench.context}/src/a.js`)
+    expect([after.size, after.mtimeMs, after.ino]).toEqual([before.size, before.mtimeMs, before.ino])
+    expect((await steps(app))[2]).toBe('src/a.js changed')
+    expect((await bench.build(app)).files['/src/a.js']).toBe('file 644 0:0 "X"')
+  })
+
+  test('notices bytes written right after they were read', async () => {
+    appContext()
+    for (const content of ['1', '2', '3', '4', '5']) {
+      writeFileSync(`${bench.context}/src/a.js`, content)
+      utimesSync(`${bench.context}/src/a.js`, 1_000_000_000, 1_000_000_000)
+      expect((await bench.build(app)).files['/src/a.js']).toBe(`file 644 0:0 "${content}"`)
+    }
+  })
+
+  test('notices another mode, also of a directory', async () => {
+    appContext()
+    await steps(app)
+    chmodSync(`${bench.context}/src/a.js`, 0o755)
+    expect((await steps(app))[2]).toBe('src/a.js has another mode or owner')
+    bench.dir('src/sub', 0o755)
+    await steps(app)
+    bench.dir('src/sub', 0o700)
+    expect((await steps(app))[2]).toBe('src/sub has another mode or owner')
+  })
+
+  test('notices extended attributes that are copied', async () => {
+    appContext()
+    await steps(app)
+    Bun.spawnSync(['setfattr', '-n', 'user.x', '-v', '1', `${bench.context}/src/a.js`])
+    expect((await steps(app))[2]).toBe('src/a.js changed')
+  })
+
+  test('does not look at files that are ignored, excluded or not asked for', async () => {
+    appContext()
+    bench.file('.dockerignore', '*.md\n')
+    const source = 'FROM busybox\nCOPY --exclude=*.log . /all\nRUN true\n'
+    bench.file('Dockerfile', source)
+    await steps(source)
+    bench.file('readme.md')
+    bench.file('x.log')
+    expect(await steps(source)).toEqual(['cached', 'cached'])
+    await steps(app)
+    bench.file('elsewhere')
+    expect(await steps(app)).toEqual(['cached', 'cached', 'cached', 'cached'])
+  })
+})
+
+describe('a step that runs again says why', () => {
+  test('when a variable changed', async () => {
+    const source = (value: string): string => `FROM busybox\nENV A=${value}\nRUN echo x > /x\nRUN echo y > /y\n`
+    await steps(source('1'))
+    // What it made is the same, so the step after it is a hit but for its own environment.
+    expect(await steps(source('2'))).toEqual(['variable A changed', 'variable A changed'])
+    expect(await steps(source('2').replace('ENV A=2', 'ENV B=1'))).toEqual([
+      'variable A was removed, variable B was added',
+      'variable A was removed, variable B was added',
+    ])
+  })
+
+  test('when a build argument changed', async () => {
+    const source = 'FROM busybox\nRUN echo before > /before\nARG V=1\nRUN echo x$V > /x\nCOPY package.json /p\n'
+    appContext()
+    await steps(source)
+    const [before, run, copy] = await steps(source, { args: { V: '2' } })
+    expect([before, run]).toEqual(['cached', 'variable V changed'])
+    expect(copy).toBe('variable V changed (RUN echo x2 > /x, line 4)')
+    // COPY and WORKDIR only see a variable that stands in their text.
+    const other = 'FROM busybox\nARG V=1\nCOPY package.json /p\nWORKDIR /w\n'
+    await steps(other)
+    expect(await steps(other, { args: { V: '2' } })).toEqual(['cached', 'cached'])
+  })
+
+  test('without a word of a proxy or a secret, which count for nothing', async () => {
+    const source = 'FROM busybox\nRUN --mount=type=secret,id=s echo x > /x\n'
+    const run = (value: string): BenchOptions['run'] & object => ({
+      extraHosts: [],
+      secrets: new Map<string, SecretSource>([['s', { from: 'env', value }]]),
+      shmSize: undefined,
+      packLayer: undefined,
+    })
+    await steps(source, { run: run('one'), args: { http_proxy: 'http://one' } })
+    expect(await steps(source, { run: run('two'), args: { http_proxy: 'http://two' } })).toEqual(['cached'])
+  })
+
+  test('when the instruction changed', async () => {
+    await steps('FROM busybox\nRUN echo one > /x\nRUN echo $(cat /x) > /y\n')
+    expect(await steps('FROM busybox\nRUN echo two > /x\nRUN echo $(cat /x) > /y\n')).toEqual([
+      'the instruction changed (was RUN echo one > /x)',
+      'the instruction changed (was RUN echo one > /x) (RUN echo two > /x, line 2)',
+    ])
+  })
+
+  test.each([
+    ['COPY package.json /p', 'COPY package.json /q', 'the instruction changed (was COPY package.json /p)'],
+    ['COPY package.json /p', 'COPY --chown=1 package.json /p', 'the instruction changed (was COPY package.json /p)'],
+    ['USER 1\nRUN true', 'USER 2\nRUN true', 'user changed from 1 to 2'],
+    ['RUN true', 'SHELL ["/bin/sh", "-ec"]\nRUN true', 'the text of the instruction changed'],
+    ['RUN --network=none true', 'RUN true', 'the instruction changed (was RUN --network=none true)'],
+    ['RUN true', 'COPY package.json /', 'the instruction changed (was RUN true)'],
+    ['RUN cat <<E\n1\nE', 'RUN cat <<E\n2\nE', 'the text of the instruction changed'],
+    ['RUN <<E\n#!/bin/sh\ntrue\nE', 'RUN <<E\n#!/bin/sh\ntrue #\nE', 'the text of the instruction changed'],
+    ['COPY <<E /e\n1\nE', 'COPY <<E /e\n2\nE', 'the text of the instruction changed'],
+  ])('when %j became %j', async (before, now, reason) => {
+    appContext()
+    await steps(`FROM busybox\n${before}\n`)
+    expect((await steps(`FROM busybox\n${now}\n`)).at(-1)).toBe(reason)
+  })
+
+  test('when a step was put in before it', async () => {
+    appContext()
+    await steps(app)
+    const inserted = app.replace('RUN echo install', 'RUN echo more > /more\nRUN echo install')
+    expect(await steps(inserted)).toEqual([
+      'cached',
+      'new step',
+      'new step (RUN echo more > /more, line 3)',
+      'new step (RUN echo more > /more, line 3)',
+      'new step (RUN echo more > /more, line 3)',
+    ])
+  })
+
+  test('when the step before it is gone', async () => {
+    await steps('FROM busybox\nRUN echo 1 > /1\nRUN echo 2 > /2\nRUN echo 3 > /3\n')
+    expect(await steps('FROM busybox\nRUN echo 1 > /1\nRUN echo 3 > /3\n')).toEqual([
+      'cached',
+      'it now follows RUN echo 1 > /1 (line 2)',
+    ])
+  })
+
+  test('when the base image changed', async () => {
+    await steps('FROM busybox\nRUN echo x > /x\nRUN echo y > /y\n')
+    const other = Buffer.from(busyboxArchive())
+    // The name of the account in /etc/passwd: the same length, so that the archive stays one.
+    other.write('APP:', other.indexOf('\napp:x:1000:1000') + 1)
+    await bench.importBase('busybox', [], other)
+    const [first, second] = await steps('FROM busybox\nRUN echo x > /x\nRUN echo y > /y\n')
+    expect(first).toContain('FROM busybox')
+    expect(second).toContain('FROM busybox')
+  })
+
+  test('when another base image was chosen', async () => {
+    await bench.importBase('other', ['ENV FROM_OTHER=1'])
+    await steps('FROM busybox\nCOPY Dockerfile /\nRUN echo x > /x\n')
+    // The same files, another configuration: only what sees it runs again.
+    expect(await steps('FROM other\nCOPY Dockerfile /\nRUN echo x > /x\n')).toEqual([
+      'Dockerfile changed',
+      expect.stringContaining('variable FROM_OTHER was added') as never,
+    ])
+  })
+
+  test('when its layer was pruned, or its record', async () => {
+    const source = 'FROM busybox\nRUN echo x > /x\nRUN echo y > /y\n'
+    const { config } = await bench.build(source, { tag: 'app' })
+    const layer = config.rootfs.diff_ids[2]
+    bench.store.database.run('DELETE FROM layers WHERE diff_id = ?', layer as string)
+    bench.store.database.run('DELETE FROM snapshots WHERE diff_id = ?', layer as string)
+    expect(await steps(source)).toEqual(['cached', 'its cached layer was removed'])
+    deleteCacheRecords(
+      bench.store,
+      listCacheRecords(bench.store).map(({ key }) => key),
+    )
+    await collectGarbage(bench.store)
+    expect(await steps(source)).toEqual(['its cached result was removed', 'its cached result was removed'])
+  })
+
+  test('when --no-cache or --no-cache-filter said so', async () => {
+    const source = 'FROM busybox AS one\nRUN echo x > /x\nFROM busybox AS two\nCOPY --from=one /x /\nRUN echo y > /y\n'
+    await steps(source)
+    expect(await steps(source, { noCache: true })).toEqual(Array(3).fill('--no-cache was given') as string[])
+    const [one, ...two] = await steps(source, { noCacheFilter: new Set(['two']) })
+    expect(one).toBe('cached')
+    for (const reason of two) expect(reason).toMatch(/^--no-cache/)
+    // What --no-cache left is used again.
+    expect(await steps(source)).toEqual(['cached', 'cached', 'cached'])
+  })
+
+  test('when SOURCE_DATE_EPOCH changed', async () => {
+    await steps('FROM busybox\nRUN echo x > /x\n')
+    expect(await steps('FROM busybox\nRUN echo x > /x\n', { args: { SOURCE_DATE_EPOCH: '5' } })).toEqual([
+      'SOURCE_DATE_EPOCH changed from unset to 5',
+    ])
+  })
+
+  test('when files of another stage changed', async () => {
+    appContext()
+    const source =
+      'FROM busybox AS b\nCOPY src /src\nRUN cp -r /src /out\nFROM busybox\nCOPY --from=b /out /out\nRUN ls /out > /list\n'
+    await steps(source)
+    bench.file('src/a.js', 'other')
+    expect(await steps(source)).toEqual([
+      'src/a.js changed',
+      'src/a.js changed (COPY src /src, line 2)',
+      'out/a.js changed',
+      'out/a.js changed (COPY --from=b /out /out, line 5)',
+    ])
+  })
+
+  test('when a bind mount changed', async () => {
+    appContext()
+    const source = 'FROM busybox\nRUN --mount=source=src,target=/s cat /s/a.js > /a\n'
+    await steps(source)
+    expect(await steps(source)).toEqual(['cached'])
+    bench.file('src/a.js', 'other')
+    expect(await steps(source)).toEqual(['src/a.js changed'])
+  })
+})
+
+describe('early cut-off', () => {
+  test('lets steps hit after one that ran again and came to the same', async () => {
+    appContext()
+    const source =
+      'FROM busybox\nCOPY src /src\nRUN ls /src > /list && rm -r /src\nRUN wc -l < /list > /count\nCOPY package.json /\n'
+    await steps(source)
+    bench.file('src/a.js', 'other')
+    // The layers of COPY differ, and with them everything above but for its own changes.
+    const second = await steps(source)
+    expect(second.slice(0, 2)).toEqual(['src/a.js changed', 'src/a.js changed (COPY src /src, line 2)'])
+    const again =
+      'FROM busybox\nRUN --mount=source=src,target=/src ls /src > /list\nRUN wc -l < /list > /count\nCOPY package.json /\n'
+    await steps(again)
+    bench.file('src/a.js', 'third')
+    expect(await steps(again)).toEqual(['src/a.js changed', 'cached', 'cached'])
+  })
+
+  test('lets steps hit after --no-cache-filter made the same again below them', async () => {
+    const source = 'FROM busybox AS one\nRUN echo x > /x\nFROM one AS two\nRUN cat /x > /y\nRUN cat /y > /z\n'
+    const first = await bench.build(source)
+    const second = await bench.build(source, { noCacheFilter: new Set(['one']) })
+    expect(verdicts(second)).toEqual(['--no-cache was given', 'cached', 'cached'])
+    expect(second.files).toEqual(first.files)
+  })
+
+  test('lets COPY --from hit when the stage ran again and the files are the same', async () => {
+    appContext()
+    const source =
+      'FROM busybox AS b\nCOPY src /src\nRUN mkdir /out && ls /src > /out/list\nFROM busybox\nCOPY --from=b /out /out\nRUN cat /out/list\n'
+    const first = await bench.build(source)
+    bench.file('src/a.js', 'other')
+    const second = await bench.build(source)
+    expect(verdicts(second).slice(2)).toEqual(['cached', 'cached'])
+    expect(second.config.rootfs).toEqual(first.config.rootfs)
+  })
+
+  test('is no reason to take a layer that was made on other files', async () => {
+    const source = (line: string): string => `FROM busybox\n${line}\nRUN cat /x > /y\n`
+    await bench.build(source('RUN echo 1 > /x'))
+    await bench.build(source('RUN echo 2 > /x'))
+    const back = await bench.build(source('RUN echo 1 > /x'), { noCacheFilter: new Set() })
+    expect(back.files['/y']).toBe('file 644 0:0 "1\\n"')
+    expect(verdicts(back)).toEqual(['cached', 'cached'])
+  })
+
+  test('never gives one build the files of another, however the two differ', async () => {
+    // Steps of random builds over a few files; each image is compared with what the same steps make without a cache.
+    const commands = [
+      'echo 1 > /a',
+      'echo 2 > /a',
+      'cat /a > /b 2>/dev/null || echo none > /b',
+      'rm -f /a',
+      'mkdir -p /d && cp /b /d/ 2>/dev/null || true',
+    ]
+    const random = (limit: number, seed: number): number => Number(Bun.hash.xxHash32(String(seed)) % limit)
+    const known = new Map<string, string>()
+    for (let round = 0; round < 12; round++) {
+      const lines = Array.from(
+        { length: 3 },
+        (_, index) => `RUN ${commands[random(commands.length, round * 7 + index)]}`,
+      )
+      const source = `FROM busybox\n${lines.join('\n')}\n`
+      const { files } = await bench.build(source)
+      const fresh = known.get(source) ?? JSON.stringify((await bench.build(source, { noCache: true })).files)
+      known.set(source, fresh)
+      expect(JSON.stringify(files)).toBe(fresh)
+    }
+  })
+})
+
+describe('what a build remembers', () => {
+  test('holds no value of a variable or an argument', async () => {
+    await bench.build('FROM busybox\nARG TOKEN\nRUN true\n', { args: { TOKEN: 'very-secret-value' } })
+    const rows = bench.store.database.all<{ inputs: string }>('SELECT inputs FROM build_steps')
+    expect(rows.length).toBeGreaterThan(0)
+    expect(JSON.stringify(rows)).not.toContain('very-secret-value')
+  })
+
+  test('survives garbage collection with the image that needs it', async () => {
+    const source = 'FROM busybox\nRUN echo x > /x\n'
+    await bench.build(source, { tag: 'app' })
+    await collectGarbage(bench.store)
+    expect(await steps(source)).toEqual(['cached'])
+  })
+
+  test('is nothing of a build that failed, but for the steps that were done', async () => {
+    await bench.failure('FROM busybox\nRUN echo x > /x\nRUN false\n', { tag: 'app' })
+    bench.closeStore()
+    expect((await bench.cairn(['image', 'inspect', 'app'])).status).not.toBe(0)
+    expect(await steps('FROM busybox\nRUN echo x > /x\n')).toEqual(['cached'])
+  })
+})
