@@ -194,7 +194,6 @@ describe('a step that runs again says why', () => {
   test('without a word of a proxy or a secret, which count for nothing', async () => {
     const source = 'FROM busybox\nRUN --mount=type=secret,id=s echo x > /x\n'
     const run = (value: string): BenchOptions['run'] & object => ({
-      extraHosts: [],
       secrets: new Map<string, SecretSource>([['s', { from: 'env', value }]]),
       shmSize: undefined,
       packLayer: undefined,
@@ -300,6 +299,15 @@ describe('a step that runs again says why', () => {
     expect(await steps('FROM busybox\nRUN echo x > /x\n', { args: { SOURCE_DATE_EPOCH: '5' } })).toEqual([
       'SOURCE_DATE_EPOCH changed from unset to 5',
     ])
+  })
+
+  test('when --add-host changed', async () => {
+    const source = 'FROM busybox\nRUN grep db /etc/hosts > /x || true\nCOPY Dockerfile /\n'
+    const hosts = (address: string): BenchOptions => ({ extraHosts: [{ name: 'db', address }] })
+    await steps(source)
+    expect((await steps(source, hosts('10.0.0.1')))[0]).toBe('hosts was added')
+    expect((await steps(source, hosts('10.0.0.2')))[0]).toBe('hosts changed from db:10.0.0.1 to db:10.0.0.2')
+    expect(await steps(source, hosts('10.0.0.2'))).toEqual(['cached', 'cached'])
   })
 
   test('when files of another stage changed', async () => {

@@ -72,7 +72,7 @@ describe('RUN and its layer', () => {
     const command =
       'cat /new/bind/f /etc/resolv.conf /etc/hosts /run/secrets/s /opt/app/secret >/dev/null && touch /new/cache/x /new/tmpfs/x /dev/shm/x'
     const source = `FROM busybox\nRUN ${mounts} ${command}\n`
-    const run = { extraHosts: [], secrets, shmSize: undefined, packLayer: undefined }
+    const run = { secrets, shmSize: undefined, packLayer: undefined }
     const built = await bench.build(source, { run })
     expect(topLayer(built.config.rootfs.diff_ids)).toEqual([])
     expect(built.files).toEqual({})
@@ -158,13 +158,12 @@ describe('RUN and its surroundings', () => {
   })
 
   test('knows the hosts of --add-host', async () => {
-    const run = {
-      extraHosts: [{ name: 'db.test', address: '10.1.2.3' }],
-      secrets: new Map<string, SecretSource>(),
-      shmSize: 1024 * 1024,
-      packLayer: undefined,
-    }
-    const text = await output("RUN grep db.test /etc/hosts; df -k /dev/shm | tail -1 | awk '{print $2}'", { run })
+    const run = { secrets: new Map<string, SecretSource>(), shmSize: 1024 * 1024, packLayer: undefined }
+    const extraHosts = [{ name: 'db.test', address: '10.1.2.3' }]
+    const text = await output("RUN grep db.test /etc/hosts; df -k /dev/shm | tail -1 | awk '{print $2}'", {
+      run,
+      extraHosts,
+    })
     expect(text).toMatch(/^10\.1\.2\.3\s+db\.test\n1024\n$/)
   })
 
@@ -181,7 +180,7 @@ describe('RUN and its surroundings', () => {
       ['file', { from: 'file', path: `${bench.directory}/secret` }],
       ['env', { from: 'env', value: 'from-the-env-5d1' }],
     ])
-    const run = { extraHosts: [], secrets, shmSize: undefined, packLayer: undefined }
+    const run = { secrets, shmSize: undefined, packLayer: undefined }
     const source = `FROM busybox
 RUN --mount=type=secret,id=file,uid=5,gid=6,mode=0440 cat /run/secrets/file; stat -c '%a %u:%g' /run/secrets/file
 RUN --mount=type=secret,id=env,env=TOKEN --mount=type=secret,id=env,target=/etc/token echo "$TOKEN"; cat /etc/token

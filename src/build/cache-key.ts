@@ -107,6 +107,9 @@ function runInputs(op: RunOp): Pick<StepInputs, 'definition' | 'env'> {
       user: op.user,
       network: op.network,
       ...(op.script === undefined ? {} : { script: digestOf(op.script.content) }),
+      ...(op.extraHosts.length === 0
+        ? {}
+        : { hosts: op.extraHosts.map(({ name, address }) => `${name}:${address}`).join(' ') }),
       ...Object.fromEntries(op.mounts.map((mount) => [`mount ${mount.target ?? ''}`, mountText(mount)])),
     },
     env: Object.fromEntries([...op.env].map(([name, value]) => [name, fingerprint(value)])),

@@ -79,6 +79,12 @@ export type OpMount =
       readonly gid: number
     }
 
+/** A name that RUN steps resolve to an address. */
+export interface ExtraHost {
+  readonly name: string
+  readonly address: string
+}
+
 /** RUN. */
 export interface RunOp extends OpBase {
   readonly kind: 'run'
@@ -91,6 +97,8 @@ export interface RunOp extends OpBase {
   readonly user: string
   readonly network: 'default' | 'none' | 'host'
   readonly mounts: readonly OpMount[]
+  /** `--add-host`: lines of /etc/hosts. */
+  readonly extraHosts: readonly ExtraHost[]
   /** Script of a heredoc with a shebang, shown to the process as `/dev/pipes/<name>`. */
   readonly script: { readonly name: string; readonly content: string } | undefined
 }

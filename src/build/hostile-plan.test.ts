@@ -18,6 +18,7 @@ async function plan(source: string, target?: string, onBuild: readonly string[] 
     platform: undefined,
     buildPlatform: amd64,
     network: 'default',
+    extraHosts: [],
     allow: new Set(),
     noCache: false,
     noCacheFilter: new Set(),

@@ -42,6 +42,7 @@ async function plan(source: string, { args = {}, images = {}, ...more }: Options
     platform: undefined,
     buildPlatform: amd64,
     network: 'default',
+    extraHosts: [],
     allow: new Set(),
     noCache: false,
     noCacheFilter: new Set(),

@@ -5,7 +5,7 @@ import { withSuggestion } from '../dockerfile/suggest.ts'
 import { type WordOptions, expandWord } from '../dockerfile/words.ts'
 import type { ImageConfig } from '../oci/config.ts'
 import { formatPlatform, normalizePlatform, type Platform } from '../oci/platform.ts'
-import type { BaseImage, BuildPlan, Op, PlanWarning } from './graph.ts'
+import type { BaseImage, BuildPlan, ExtraHost, Op, PlanWarning } from './graph.ts'
 import { applyMetadata, type InstructionScope } from './ops/metadata.ts'
 import { planCopy } from './ops/copy-plan.ts'
 import { planRun } from './ops/run-plan.ts'
@@ -26,6 +26,7 @@ export interface PlanOptions {
   readonly platform: Platform | undefined
   readonly buildPlatform: Platform
   readonly network: 'default' | 'none' | 'host'
+  readonly extraHosts: readonly ExtraHost[]
   /** Entitlements given with `--allow`. */
   readonly allow: ReadonlySet<string>
   readonly noCache: boolean

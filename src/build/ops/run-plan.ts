@@ -43,6 +43,7 @@ export function planRun(
     user: state.config.User ?? '',
     network: network ?? options.network,
     mounts,
+    extraHosts: options.extraHosts,
     script,
   })
   state.commit(`${state.runHistory(args)} # buildkit`, true)

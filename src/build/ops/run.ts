@@ -28,7 +28,6 @@ import { RunMounts } from './run-mounts.ts'
 
 /** What the user asked for about every RUN step of a build. */
 export interface RunSettings {
-  readonly extraHosts: readonly { readonly name: string; readonly address: string }[]
   readonly secrets: ReadonlyMap<string, SecretSource>
   /** Bytes of /dev/shm. */
   readonly shmSize: number | undefined
@@ -167,7 +166,7 @@ function stepSpec(
   const hostNetwork = op.network !== 'none'
   const files = { resolvConf: `${bundle}/resolv.conf`, hosts: `${bundle}/hosts` }
   writeTextFile(files.resolvConf, resolverConfig({ hostNetwork }), 0o644)
-  writeTextFile(files.hosts, hostsFile({ hostname, extraHosts: settings.extraHosts }), 0o644)
+  writeTextFile(files.hosts, hostsFile({ hostname, extraHosts: op.extraHosts }), 0o644)
   const scriptMounts: ContainerMount[] = []
   if (op.script !== undefined) {
     makeDirectories(`${bundle}/pipes`)

@@ -109,7 +109,8 @@ export default defineCommand({
         allow: new Set(flags.allow),
         noCache: flags['no-cache'],
         noCacheFilter: new Set(flags['no-cache-filter'].map((name) => name.toLowerCase())),
-        run: { extraHosts, secrets, shmSize: flags['shm-size'], packLayer: thread?.packLayer },
+        extraHosts,
+        run: { secrets, shmSize: flags['shm-size'], packLayer: thread?.packLayer },
         progress,
         signal: ctx.signal,
       })
