@@ -1,4 +1,5 @@
 import type { Store } from '../content/store.ts'
+import { isCairnError } from '../errors/error.ts'
 import type { Tree } from '../layers/tree.ts'
 import { stat, tryStat } from '../linux/file-status.ts'
 import { AT_FDCWD } from '../linux/files.ts'
@@ -12,6 +13,7 @@ import type { RuntimeLimit, RuntimeSpec } from '../oci/runtime-spec.ts'
 import { containerCapabilities, heldCapabilities } from '../runtime/capabilities.ts'
 import { hostsFile, resolverConfig } from '../runtime/network-files.ts'
 import { run, type RunningContainer, type RunOptions } from '../runtime/run.ts'
+import { detectRuntime } from '../runtime/runtime.ts'
 import { type ContainerMount, containerSpec } from '../runtime/spec.ts'
 import { resolveUser } from '../runtime/user.ts'
 import { accountFiles } from '../snapshots/account-files.ts'
@@ -72,10 +74,31 @@ export async function startContainer(
   const release = (): void => void unmount(snapshot.merged, { lazy: true })
   try {
     const stateDirectory = runtimeStateDirectory(store)
-    const running = run({ ...options, id: container.id, spec, bundle, stateDirectory })
+    const running = run({
+      ...options,
+      ...runtimeFor(settings, options),
+      id: container.id,
+      spec,
+      bundle,
+      stateDirectory,
+    })
     return { ...running, release }
   } catch (error) {
     release()
+    throw error
+  }
+}
+
+/**
+ * With a terminal runc where it is installed: crun (1.8, and later ones by their source) now and then puts the last that
+ * a container writes to its terminal into its own log instead.
+ */
+function runtimeFor({ tty }: ContainerSettings, { runtime }: StartOptions): Pick<StartOptions, 'runtime'> {
+  if (!tty || runtime !== undefined) return {}
+  try {
+    return { runtime: detectRuntime('runc') }
+  } catch (error) {
+    if (isCairnError(error, 'RUNTIME_MISSING')) return {}
     throw error
   }
 }

@@ -117,6 +117,8 @@ export function run(options: RunOptions): RunningContainer {
   const finish = async (): Promise<number> => {
     try {
       await child.exited
+      // What the terminal still holds may come after the news of its process's end.
+      await started.shown
       return exitStatus(child, { launch, log, state, spec, canceled: signal?.aborted === true })
     } finally {
       running.ended = true
@@ -179,6 +181,8 @@ interface Started {
   readonly stdout: ByteSource | undefined
   readonly stderr: ByteSource | undefined
   readonly stdin: ContainerInput | undefined
+  /** Settles when the caller has got all that was written to its terminal. */
+  readonly shown?: Promise<void>
 }
 
 function spawnRuntime(options: RunOptions, launch: RuntimeLaunch, runtimeRoot: string, log: string): Started {
@@ -188,13 +192,15 @@ function spawnRuntime(options: RunOptions, launch: RuntimeLaunch, runtimeRoot: s
   command.push('run', '--bundle', options.bundle, options.id)
 
   if (options.spec.process.terminal === true) {
-    const child = launch.spawn(() => spawnChild(command, terminalStreams(options.terminal)))
+    const shown = Promise.withResolvers<void>()
+    const child = launch.spawn(() => spawnChild(command, terminalStreams(options.terminal, shown.resolve)))
     const terminal = child.terminal
+    if (terminal === undefined) shown.resolve()
     const stdin: ContainerInput | undefined =
       terminal === undefined
         ? undefined
         : { write: async (bytes) => void terminal.write(bytes), end: async () => void terminal.write('\u0004') }
-    return { child, stdin, stdout: undefined, stderr: undefined }
+    return { child, stdin, stdout: undefined, stderr: undefined, shown: shown.promise }
   }
   const outputs = [options.stdout ?? 'inherit', options.stderr ?? 'inherit'].map((target) =>
     target === 'pipe' ? openPipe() : target,
@@ -241,11 +247,11 @@ function spawnChild(command: string[], streams: Streams) {
   })
 }
 
-function terminalStreams(terminal: RunOptions['terminal']): Streams {
+function terminalStreams(terminal: RunOptions['terminal'], onEnd: () => void): Streams {
   if (terminal === undefined || terminal === 'inherit')
     return { stdin: 'inherit', stdout: 'inherit', stderr: 'inherit' }
   const { columns, rows, onData } = terminal
-  return { terminal: { cols: columns, rows, data: (_, bytes) => onData(bytes) } }
+  return { terminal: { cols: columns, rows, data: (_, bytes) => onData(bytes), exit: onEnd } }
 }
 
 function usesOwnTerminal({ spec, terminal }: RunOptions): boolean {

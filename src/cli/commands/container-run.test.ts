@@ -285,7 +285,7 @@ describe('`cairn run` moves data', () => {
 describe.each(['crun', 'runc'])('`cairn run -it` by %s', (runtime) => {
   test('gives the terminal’s size, follows it, passes keys raw and sets its modes back', async () => {
     const script =
-      'trap "stty size" WINCH; stty size; while :; do read -r line || continue; echo "<$line>"; [ "$line" = end ] && exit 6; done'
+      'trap "stty size" WINCH; stty size; while :; do read -r line || continue; echo "<$line>"; [ "$line" = end ] && sleep 0.2 && exit 6; done'
     using session = cairn.onTerminal(['run', '--rm', '--runtime', runtime, '-it', 'busybox', 'sh', '-c', script])
     expect(await eventually(() => session.shown().includes('33 77\r\n'), 20_000)).toBe(true)
     session.terminal.resize(100, 40)
@@ -305,7 +305,7 @@ describe.each(['crun', 'runc'])('`cairn run -it` by %s', (runtime) => {
   })
 
   test('passes Ctrl-C to the container as a key', async () => {
-    const script = 'trap "echo interrupted; exit 9" INT; echo ready; while :; do sleep 0.05; done'
+    const script = 'trap "echo interrupted; sleep 0.2; exit 9" INT; echo ready; while :; do sleep 0.05; done'
     using session = cairn.onTerminal(['run', '--rm', '--runtime', runtime, '-it', 'busybox', 'sh', '-c', script])
     expect(await eventually(() => session.shown().includes('ready\r\n'), 20_000)).toBe(true)
     session.terminal.write('\u0003')
