@@ -8,6 +8,13 @@ import { setXattr } from '../linux/xattrs.ts'
 /** Mounts on these are on files; all others of a container's own are on directories. */
 const files = new Set(['/etc/resolv.conf', '/etc/hosts', '/etc/hostname'])
 
+/** What a path is made to look like. */
+type Looks = Pick<TreeEntry, 'mode' | 'uid' | 'gid'> & Partial<TreeEntry>
+
+/** What the image lacks, with a mode that does not depend on the umask. */
+const newDirectory: Looks = { mode: 0o755, uid: 0, gid: 0 }
+const newFile: Looks = { mode: 0o644, uid: 0, gid: 0 }
+
 /**
  * Makes a directory to stack on top of the image's layers that holds the places to mount on which the image lacks, so
  * that the runtime makes none in the step's own layer and nothing of them remains. Directories above them look as they
@@ -21,7 +28,7 @@ export function mountPoints(
   directory: string,
   fileTargets: ReadonlySet<string> = new Set(),
 ): string | undefined {
-  const made: { path: string; like: TreeEntry | undefined }[] = []
+  const made: { path: string; like: Looks }[] = []
   for (const target of targets) {
     // Below /dev, /proc and /sys the runtime makes what it needs in the file systems it mounts there.
     if (/^\/(dev|proc|sys)\/./.test(target)) continue
@@ -31,9 +38,10 @@ export function mountPoints(
     copyParents(tree, path.slice(0, path.lastIndexOf('/')), directory, made)
     const host = directory + path
     if (tryLstat(host) !== undefined) continue
-    if (files.has(target) || fileTargets.has(target)) close(open(host, openFlags.O_WRONLY | openFlags.O_CREAT, 0o644))
+    const isFile = files.has(target) || fileTargets.has(target)
+    if (isFile) close(open(host, openFlags.O_WRONLY | openFlags.O_CREAT, 0o644))
     else makeDirectories(host)
-    made.push({ path, like: undefined })
+    made.push({ path, like: isFile ? newFile : newDirectory })
   }
   if (made.length === 0) return undefined
   const root = tree.lookup('/')
@@ -43,25 +51,19 @@ export function mountPoints(
   return directory
 }
 
-function copyParents(
-  tree: Tree,
-  path: string,
-  directory: string,
-  made: { path: string; like: TreeEntry | undefined }[],
-): void {
+function copyParents(tree: Tree, path: string, directory: string, made: { path: string; like: Looks }[]): void {
   let current = ''
   for (const part of path.split('/').filter((element) => element !== '')) {
     current += `/${part}`
     if (tryLstat(directory + current) !== undefined) continue
     makeDirectories(directory + current)
-    made.push({ path: current, like: tree.lookup(current) })
+    made.push({ path: current, like: tree.lookup(current) ?? newDirectory })
   }
 }
 
-function dress(path: string, like: TreeEntry | undefined): void {
-  if (like === undefined) return
+function dress(path: string, like: Looks): void {
   changeOwnerAt(AT_FDCWD, path, like.uid, like.gid)
   changeModeAt(AT_FDCWD, path, like.mode)
-  for (const [name, value] of like.xattrs) setXattr(path, name, value)
-  setTimesAt(AT_FDCWD, path, like.mtimeSeconds, like.mtimeNanoseconds)
+  for (const [name, value] of like.xattrs ?? []) setXattr(path, name, value)
+  if (like.mtimeSeconds !== undefined) setTimesAt(AT_FDCWD, path, like.mtimeSeconds, like.mtimeNanoseconds ?? 0)
 }

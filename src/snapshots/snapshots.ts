@@ -9,8 +9,8 @@ import { CairnError } from '../errors/error.ts'
 import { applyLayer } from '../layers/apply.ts'
 import { overlayTree, stackTree, tarTree } from '../layers/layer-tree.ts'
 import type { LayerTree, Tree } from '../layers/tree.ts'
-import { close, open, openFlags, write } from '../linux/files.ts'
-import { makeDirectories } from '../linux/names.ts'
+import { AT_FDCWD, close, open, openFlags, write } from '../linux/files.ts'
+import { changeModeAt, changeOwnerAt, makeDirectories } from '../linux/names.ts'
 import { removeTree } from '../linux/remove-tree.ts'
 import type { Digest } from '../oci/digest.ts'
 
@@ -65,13 +65,19 @@ export class Snapshots {
     return stackTree(trees)
   }
 
-  /** A new place for changes. It goes with this process unless it is finished. */
-  prepare(): WritableSnapshot {
+  /**
+   * A new place for changes to `below`, whose root it takes after: overlayfs shows the root of the upper directory. It
+   * goes with this process unless it is finished.
+   */
+  prepare(below?: Tree): WritableSnapshot {
     const id = crypto.randomUUID().replaceAll('-', '')
     beginSnapshot(this.#store, id)
     const root = this.#store.path('snapshots', id)
     const snapshot = { id, upper: `${root}/fs`, work: `${root}/work`, merged: `${root}/merged` }
     for (const directory of [snapshot.upper, snapshot.work, snapshot.merged]) makeDirectories(directory, 0o755)
+    const { mode, uid, gid } = below?.lookup('/') ?? { mode: 0o755, uid: 0, gid: 0 }
+    changeOwnerAt(AT_FDCWD, snapshot.upper, uid, gid)
+    changeModeAt(AT_FDCWD, snapshot.upper, mode)
     return snapshot
   }
 

@@ -109,6 +109,7 @@ export class RunMounts {
       if (readOnly && lowers.length > 0) mountOverlay({ lowers, target, nodev: true })
       else {
         for (const name of ['upper', 'work']) makeDirectories(`${directory}/${name}`)
+        changeModeAt(AT_FDCWD, `${directory}/upper`, tree.lookup('/')?.mode ?? 0o755)
         mountOverlay({ lowers, upper: `${directory}/upper`, work: `${directory}/work`, target, nodev: true })
       }
       this.#mounted.push(target)

@@ -4,8 +4,9 @@ import { CairnError } from '../../errors/error.ts'
 import { type PackLayer, packUpper } from '../../layers/pack-upper.ts'
 import type { Tree } from '../../layers/tree.ts'
 import { enterPrivateMounts } from '../../linux/mount-namespace.ts'
+import { AT_FDCWD } from '../../linux/files.ts'
 import { unmount } from '../../linux/mounts.ts'
-import { makeDirectories } from '../../linux/names.ts'
+import { changeModeAt, makeDirectories } from '../../linux/names.ts'
 import { mountOverlay, overlayObstacle } from '../../linux/overlay.ts'
 import { removeTree } from '../../linux/remove-tree.ts'
 import { writeTextFile } from '../../linux/text-file.ts'
@@ -61,7 +62,7 @@ export async function runStep(op: RunOp, environment: RunEnvironment): Promise<L
   const tree = await snapshots.tree(parent)
   const lowers = await snapshots.directories(parent, signal)
   signal.throwIfAborted()
-  const snapshot = snapshots.prepare()
+  const snapshot = snapshots.prepare(tree)
   try {
     await runContainer(op, environment, snapshot, tree, lowers)
   } catch (error) {
@@ -165,12 +166,13 @@ function stepSpec(
   const user = resolveUser(op.user, accountFiles(tree))
   const hostNetwork = op.network !== 'none'
   const files = { resolvConf: `${bundle}/resolv.conf`, hosts: `${bundle}/hosts` }
-  writeTextFile(files.resolvConf, resolverConfig({ hostNetwork }), 0o644)
-  writeTextFile(files.hosts, hostsFile({ hostname, extraHosts: op.extraHosts }), 0o644)
+  writeReadable(files.resolvConf, resolverConfig({ hostNetwork }), 0o644)
+  writeReadable(files.hosts, hostsFile({ hostname, extraHosts: op.extraHosts }), 0o644)
   const scriptMounts: ContainerMount[] = []
   if (op.script !== undefined) {
     makeDirectories(`${bundle}/pipes`)
-    writeTextFile(`${bundle}/pipes/${op.script.name}`, op.script.content, 0o755)
+    changeModeAt(AT_FDCWD, `${bundle}/pipes`, 0o755)
+    writeReadable(`${bundle}/pipes/${op.script.name}`, op.script.content, 0o755)
     scriptMounts.push({ type: 'bind', source: `${bundle}/pipes`, target: '/dev/pipes', readonly: true })
   }
   return containerSpec({
@@ -186,6 +188,12 @@ function stepSpec(
     mounts: [...mounts.mounts, ...scriptMounts],
     ...(settings.shmSize === undefined ? {} : { shmSize: settings.shmSize }),
   })
+}
+
+/** Writes a file that every user of the container reads, whatever the umask. */
+function writeReadable(path: string, text: string, mode: number): void {
+  writeTextFile(path, text, mode)
+  changeModeAt(AT_FDCWD, path, mode)
 }
 
 /** Writes the layer's tar from the changes, beside whatever goes on. */

@@ -1,0 +1,203 @@
+import { describe, expect, test } from 'bun:test'
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { BuildBench, busyboxArchive, type CliOptions, contentOf } from './fixtures/build-bench.ts'
+
+const copies = `FROM busybox
+WORKDIR /srv/app
+COPY . .
+COPY --chown=app:extra --chmod=640 a /owned/a
+COPY --parents --link sub/deep/c /linked/
+ADD archive.tar.gz /unpacked
+COPY <<EOF /made
+text
+EOF
+ENV A=1
+`
+const runs = `${copies}RUN echo made > /ran && mkdir /dir && ln -s ran /dir/link && rm /etc/group
+RUN date > /dev/null; echo more >> /ran
+`
+
+/** The same files in a bench, made in another order, at another time and with another umask. */
+function fill(bench: BuildBench, reversed: boolean): void {
+  const archive = Bun.spawnSync([
+    'tar',
+    '-C',
+    bench.directory,
+    '--owner=3',
+    '--mtime=@1000000000',
+    '-cz',
+    '--files-from=/dev/null',
+  ])
+  const files: [string, string | Uint8Array][] = [
+    ['a', 'a'],
+    ['z', 'z'],
+    ['sub/b', 'b'],
+    ['sub/deep/c', 'c'],
+    ['archive.tar.gz', archive.stdout],
+  ]
+  for (const [path, content] of reversed ? files.reverse() : files) bench.file(path, content)
+}
+
+/** Sets every time in the context to the same moment: COPY keeps the times of its sources. */
+function settle(bench: BuildBench): void {
+  const done = Bun.spawnSync(['find', bench.context, '-exec', 'touch', '-h', '-d', '@1500000000', '{}', '+'])
+  if (!done.success) throw new Error(done.stderr.toString())
+}
+
+/** Digest of the image and its layers as a command of its own builds it. */
+async function built(
+  bench: BuildBench,
+  dockerfile: string,
+  options: CliOptions = {},
+  ...flags: string[]
+): Promise<{ id: string; diffIds: string[] }> {
+  bench.file('Dockerfile', dockerfile)
+  settle(bench)
+  bench.closeStore()
+  const { status, out, err } = await bench.cairn(['build', '-q', ...flags, bench.context], options)
+  if (status !== 0) throw new Error(err)
+  const inspected = await bench.cairn(['image', 'inspect', '--format', '{{json .RootFS.Layers}}', out.trim()], options)
+  return { id: out.trim(), diffIds: JSON.parse(inspected.out) as string[] }
+}
+
+describe('the same Dockerfile and context', () => {
+  test('give the same layers in two stores without RUN', async () => {
+    using one = await BuildBench.open()
+    using two = await BuildBench.open()
+    fill(one, false)
+    fill(two, true)
+    const first = await built(one, copies)
+    const second = await built(two, copies, { prefix: ['sh', '-c', 'umask 077; TZ=Asia/Kolkata exec "$@"', 'sh'] })
+    expect(first.diffIds).toHaveLength(7)
+    expect(second.diffIds).toEqual(first.diffIds)
+  })
+
+  test('give the same image with RUN and SOURCE_DATE_EPOCH, whatever the folder, umask and time zone', async () => {
+    using one = await BuildBench.open()
+    using two = await BuildBench.open('/var/tmp')
+    fill(one, false)
+    fill(two, true)
+    const env = { SOURCE_DATE_EPOCH: '1600000000' }
+    const first = await built(one, runs, { env })
+    await Bun.sleep(1100)
+    const second = await built(two, runs, {
+      env: { ...env, TZ: 'America/Adak', LANG: 'tr_TR.UTF-8' },
+      prefix: ['sh', '-c', 'umask 077; exec "$@"', 'sh'],
+    })
+    expect(second).toEqual(first)
+    const { out } = await one.cairn(['image', 'inspect', '--format', '{{.Created}} {{json .RootFS.Layers}}', first.id])
+    expect(out).toStartWith('2020-09-13T12:26:40Z ')
+    // And the same again in the same store without its cache.
+    expect(await built(one, runs, { env }, '--no-cache')).toEqual(first)
+  }, 60_000)
+
+  test('let every user of a RUN step read and enter what Cairn makes, whatever the umask', async () => {
+    using bench = await BuildBench.open()
+    bench.file('f', 'f')
+    const source = `FROM busybox AS s
+RUN true
+FROM s
+USER app
+RUN ls / /etc > /dev/null && cat /etc/resolv.conf /etc/hosts > /dev/null && touch /tmp/x
+RUN --mount=source=f,target=/new/deep/f --mount=type=cache,target=/other/deep/c ls /other/deep/c && cat /new/deep/f
+RUN --mount=from=s,target=/s,rw --mount=from=s,target=/t ls /s/bin /t/bin > /dev/null
+RUN <<EOF
+#!/bin/sh
+echo script
+EOF
+`
+    await built(bench, source, { prefix: ['sh', '-c', 'umask 077; exec "$@"', 'sh'] })
+  })
+
+  test('leave the root directory as the base image has it', async () => {
+    using bench = await BuildBench.open()
+    const tar = Bun.spawnSync(['tar', '-C', '/', '--mode=0711', '--owner=5', '-c', '--no-recursion', './'])
+    await bench.importBase('odd', [], Buffer.concat([tar.stdout.subarray(0, 512), busyboxArchive().subarray(512)]))
+    const { tree, config } = await bench.build('FROM odd\nRUN stat -c "%a %u" / > /f\n')
+    expect(contentOf(tree, '/f').toString()).toBe('711 5\n')
+    expect(bench.layer(config.rootfs.diff_ids.at(-1) as never).isImplied('/')).toBe(true)
+  })
+
+  test('give layers without a time after SOURCE_DATE_EPOCH', async () => {
+    using bench = await BuildBench.open()
+    bench.file('new', 'new')
+    const { config } = await bench.build('FROM busybox\nCOPY new /new\nRUN touch /ran\nWORKDIR /w\n', {
+      args: { SOURCE_DATE_EPOCH: '1000' },
+    })
+    for (const diffId of config.rootfs.diff_ids.slice(1)) {
+      const layer = bench.layer(diffId)
+      for (const path of ['/new', '/ran', '/w']) expect(layer.lookup(path)?.mtimeSeconds ?? 0).toBeLessThanOrEqual(1000)
+    }
+    expect(config.created).toBe('1970-01-01T00:16:40Z')
+    expect(config.history?.slice(1).map(({ created }) => created)).toEqual(
+      Array(3).fill('1970-01-01T00:16:40Z') as string[],
+    )
+    // The base image's own entry is left as it is.
+    expect(config.history?.[0]?.created).toBe('2020-01-02T03:04:05Z')
+  })
+})
+
+describe('a user without privileges', () => {
+  const nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups']
+
+  /** A bench whose store belongs to nobody and holds busybox. */
+  async function unprivileged(): Promise<BuildBench & { readonly options: CliOptions }> {
+    const bench = await BuildBench.open()
+    bench.closeStore()
+    const home = `${bench.directory}/home`
+    mkdirSync(home)
+    chownSync(home, 65_534, 65_534)
+    writeFileSync(`${bench.directory}/base.tar`, busyboxArchive())
+    const options: CliOptions = { prefix: nobody, env: { HOME: home, CAIRN_ROOT: undefined }, cwd: '/' }
+    const imported = await bench.cairn(['import', `${bench.directory}/base.tar`, 'busybox'], options)
+    if (imported.status !== 0) throw new Error(imported.err)
+    return Object.assign(bench, { options })
+  }
+
+  test('builds without RUN, with owners and modes, what root builds', async () => {
+    using root = await BuildBench.open()
+    using other = await unprivileged()
+    fill(root, false)
+    fill(other, true)
+    const first = await built(root, copies)
+    const second = await built(other, copies, other.options)
+    expect(second.diffIds).toEqual(first.diffIds)
+    const env = { SOURCE_DATE_EPOCH: '1600000000' }
+    const scratch = 'FROM scratch\nCOPY --chown=5:6 --chmod=4755 . /x/\nWORKDIR /w\nUSER 7\nWORKDIR /w/7\n'
+    const third = await built(root, scratch, { env })
+    expect(await built(other, scratch, { ...other.options, env: { ...other.options.env, ...env } })).toEqual(third)
+    expect(existsSync(`${other.directory}/home/.local/share/cairn`)).toBe(true)
+  })
+
+  test('gets one clear error for RUN, and leaves nothing', async () => {
+    using bench = await unprivileged()
+    bench.file('Dockerfile', 'FROM busybox\nCOPY Dockerfile /\nRUN echo x > /x\n')
+    const { status, out, err } = await bench.cairn(
+      ['build', '-t', 'app', '--progress=plain', bench.context],
+      bench.options,
+    )
+    expect({ status, out }).toEqual({ status: 1, out: '' })
+    expect(err).toContain('>>> RUN echo x > /x')
+    expect(err.slice(err.lastIndexOf('cairn: '))).toBe(
+      `cairn: failed to build: failed to solve: a RUN step needs root to make its container
+
+Run cairn as root, for example with sudo. A Dockerfile without RUN builds as any user.
+`,
+    )
+    const store = `${bench.directory}/home/.local/share/cairn`
+    expect(readdirSync(`${store}/tmp`)).toEqual([])
+    expect(existsSync(`${store}/snapshots`) ? readdirSync(`${store}/snapshots`) : []).toEqual([])
+    expect((await bench.cairn(['image', 'inspect', 'app'], bench.options)).status).toBe(1)
+  })
+
+  test('is told which file of the context it cannot read', async () => {
+    using bench = await unprivileged()
+    bench.file('secret', 'x', 0o600)
+    chmodSync(`${bench.context}/secret`, 0o600)
+    bench.file('Dockerfile', 'FROM scratch\nCOPY . /\n')
+    const { status, err } = await bench.cairn(['build', bench.context], bench.options)
+    expect(status).toBe(1)
+    expect(err).toContain('>>> COPY . /')
+    expect(err.slice(err.lastIndexOf('cairn: '))).toMatch(/secret.*permission denied/i)
+  })
+})
