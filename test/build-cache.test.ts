@@ -388,7 +388,7 @@ describe('early cut-off', () => {
       'rm -f /a',
       'mkdir -p /d && cp /b /d/ 2>/dev/null || true',
     ]
-    const random = (limit: number, seed: number): number => Number(Bun.hash.xxHash32(String(seed)) % limit)
+    const random = (limit: number, seed: number): number => Bun.hash.xxHash32(String(seed)) % limit
     const known = new Map<string, string>()
     for (let round = 0; round < 12; round++) {
       const lines = Array.from(
