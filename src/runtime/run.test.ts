@@ -133,7 +133,7 @@ describe.each(['crun', 'runc'] as const)('run() with %s', (name) => {
     using box = bench()
     const { openSync, closeSync } = await import('node:fs')
     const fd = openSync(`${box.directory}/log`, 'w')
-    const { status } = await box.run(['sh', '-c', 'echo a; echo b >&2'], {}, { stdout: fd, stderr: fd })
+    const { status } = await box.run(['sh', '-c', 'echo a; sleep 0.3; echo b >&2'], {}, { stdout: fd, stderr: fd })
     closeSync(fd)
     expect(status).toBe(0)
     expect(readFileSync(`${box.directory}/log`, 'utf8')).toBe('a\nb\n')
