@@ -8,6 +8,8 @@ import { planBuild, type PlanOptions } from '../build/plan.ts'
 import { resultConfig } from '../build/result-image.ts'
 import type { RunSettings } from '../build/ops/run.ts'
 import { Solver } from '../build/solve.ts'
+import { blobNode } from '../content/graph.ts'
+import type { ImageRecord } from '../content/image-records.ts'
 import { listLayerForms } from '../content/layer-records.ts'
 import { acquireLease, type Lease } from '../content/leases.ts'
 import { acquireLock } from '../content/lock.ts'
@@ -62,7 +64,7 @@ export async function build(store: Store, options: BuildOptions): Promise<BuildR
   const { dockerfile, context, progress, signal } = options
   const plan = await planBuild({
     ...options,
-    resolveImage: (reference, platform) => resolveBaseImage(store, reference, platform, progress),
+    resolveImage: (reference, platform) => resolveBaseImage(store, lease, reference, platform, progress),
   })
   const snapshots = new Snapshots(store, lease)
   const solver: Solver = new Solver({
@@ -158,6 +160,7 @@ function layerDescriptor(store: Store, diffId: Digest): Descriptor {
 /** The image a FROM names, from the store. */
 async function resolveBaseImage(
   store: Store,
+  lease: Lease,
   text: string,
   platform: Platform,
   progress: ProgressListener,
@@ -168,7 +171,7 @@ async function resolveBaseImage(
   const vertex = { type: 'vertex', id, name: `[internal] load metadata for ${name}`, started: Date.now() } as const
   progress(vertex)
   try {
-    const image = await baseImage(store, reference, name, platform)
+    const image = await baseImage(store, lease, reference, name, platform)
     progress({ ...vertex, completed: Date.now() })
     return image
   } catch (error) {
@@ -177,8 +180,14 @@ async function resolveBaseImage(
   }
 }
 
-async function baseImage(store: Store, reference: Reference, name: string, platform: Platform): Promise<BaseImage> {
-  const record = findByName(store, reference)
+async function baseImage(
+  store: Store,
+  lease: Lease,
+  reference: Reference,
+  name: string,
+  platform: Platform,
+): Promise<BaseImage> {
+  const record = findProtected(store, lease, reference)
   if (record === undefined)
     throw new CairnError(
       'IMAGE_UNKNOWN',
@@ -197,4 +206,16 @@ async function baseImage(store: Store, reference: Reference, name: string, platf
   if (selectPlatform(platform, [found]) < 0)
     throw new CairnError('IMAGE_PLATFORM', `${name} is for ${formatPlatform(found)}, not ${formatPlatform(platform)}`)
   return { name, digest: manifest.digest, config, platform: found }
+}
+
+/** The image of this name, which then stays as long as the lease even if the name is taken from it. */
+function findProtected(store: Store, lease: Lease, reference: Reference): ImageRecord | undefined {
+  let record = findByName(store, reference)
+  while (record !== undefined) {
+    lease.protect(blobNode(record.digest))
+    const found = findByName(store, reference)
+    if (found?.digest === record.digest) break
+    record = found
+  }
+  return record
 }

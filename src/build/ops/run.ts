@@ -79,7 +79,7 @@ function checkMachine(store: Store): void {
       hint: 'Run cairn as root, for example with sudo. A Dockerfile without RUN builds as any user.',
     })
   detectRuntime()
-  const obstacle = overlayObstacle(store.path('snapshots'))
+  const obstacle = overlayObstacle(store.session.directory)
   if (obstacle !== undefined) throw obstacle
 }
 
