@@ -91,7 +91,7 @@ RUN ${mount} echo three >> /c/log
         return await bench.cairn(['build', '-q', '-f', file, '-t', `app${number}`, bench.context])
       }),
     )
-    expect(ends.map(({ status, err }) => [status, err])).toEqual(Array(4).fill([0, '']) as [number, string][])
+    expect(ends.map(({ status, err }) => [status, err])).toEqual(ends.map(() => [0, '']))
     const { config } = await bench.build('FROM busybox\n')
     const [base] = config.rootfs.diff_ids
     expect(bench.store.database.all('SELECT id FROM snapshots WHERE diff_id = ?', base as string)).toHaveLength(1)
