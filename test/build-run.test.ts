@@ -197,6 +197,22 @@ RUN --mount=type=secret,id=env,env=TOKEN --mount=type=secret,id=env,target=/etc/
     expect(stored.stdout.toString()).toBe('')
   })
 
+  test('fills a cache once, whole before any step sees it', async () => {
+    const stages = [1, 2, 3].map(
+      (number) => `FROM busybox AS s${number}
+RUN --mount=type=cache,target=/c,id=at-once,from=seed,source=/seed ls /c | wc -l > /n${number}`,
+    )
+    const copies = [1, 2, 3].map((number) => `COPY --from=s${number} /n${number} /`)
+    const source = `FROM busybox AS seed
+RUN mkdir /seed && for i in $(seq 300); do echo $i > /seed/$i; done
+${stages.join('\n')}
+FROM scratch
+${copies.join('\n')}
+`
+    const { files } = await bench.build(source)
+    expect(Object.values(files)).toEqual(Array(3).fill('file 644 0:0 "300\\n"') as string[])
+  })
+
   test('fails without a secret that is required', async () => {
     const error = await bench.failure('FROM busybox\nRUN --mount=type=secret,id=s,required true\n')
     expect(error).toMatchObject({ message: 'secret s: not found', hint: 'Give it with --secret id=s,src=FILE.' })
@@ -247,6 +263,9 @@ RUN --mount=type=cache,target=/c,id=seeded,from=s,source=/seed,uid=7 ls /c
       'seed\n7\n',
       'f\ng\n',
     ])
+    const elsewhere = source.replaceAll('source=/seed,', 'source=/nothing,').replaceAll('seeded', 'other')
+    const missing = await bench.failure(elsewhere, { noCache: true })
+    expect(missing.message).toContain('"/nothing": not found')
   })
 
   test('keeps five megabytes of output complete and in order', async () => {

@@ -1,5 +1,5 @@
 import { digestHex, digestOf } from '../../oci/digest.ts'
-import { acquireLock, type Lock, tryAcquireLock } from '../../content/lock.ts'
+import { acquireLock, type Lock, tryAcquireLock, withLock } from '../../content/lock.ts'
 import { CairnError } from '../../errors/error.ts'
 import { applyLayerFile } from '../../layers/apply.ts'
 import { LayerWriter } from '../../layers/layer-writer.ts'
@@ -7,9 +7,10 @@ import { resolvePath } from '../../layers/layer-tree.ts'
 import { tryLstat } from '../../linux/file-status.ts'
 import { AT_FDCWD } from '../../linux/files.ts'
 import { unmount } from '../../linux/mounts.ts'
-import { changeModeAt, changeOwnerAt, makeDirectories, removeFile } from '../../linux/names.ts'
+import { changeModeAt, changeOwnerAt, makeDirectories, removeFile, rename } from '../../linux/names.ts'
 import { mountOverlay } from '../../linux/overlay.ts'
 import { readTextFile, writeTextFile } from '../../linux/text-file.ts'
+import { copyTree } from '../../snapshots/copy-tree.ts'
 import type { ContainerMount } from '../../runtime/spec.ts'
 import { baseName } from '../paths.ts'
 import { selectSources } from '../source-selection.ts'
@@ -56,7 +57,7 @@ export class RunMounts {
           await this.#bind(mount, directory)
           break
         case 'cache':
-          await this.#cache(mount, directory)
+          await this.#cache(mount)
           break
         case 'tmpfs':
           this.mounts.push({
@@ -131,21 +132,36 @@ export class RunMounts {
     return directory + name
   }
 
-  async #cache(mount: CacheMount, directory: string): Promise<void> {
+  async #cache(mount: CacheMount): Promise<void> {
+    const { store, signal } = this.#environment
     const root = await this.#cacheDirectory(mount)
     const files = `${root}/fs`
-    if (tryLstat(files) === undefined) {
-      makeDirectories(files)
-      if (mount.source !== undefined) {
-        const seed = await this.#materialize(mount.source, mount.path, directory, true)
-        const copied = Bun.spawnSync(['cp', '-a', `${seed}/.`, files], { stderr: 'pipe' })
-        if (!copied.success)
-          throw new CairnError('STEP_INVALID', `cache ${mount.id} cannot be filled: ${copied.stderr.toString().trim()}`)
-      }
-      changeOwnerAt(AT_FDCWD, files, mount.uid ?? 0, mount.gid ?? 0)
-      changeModeAt(AT_FDCWD, files, mount.mode ?? 0o755)
-    }
+    if (tryLstat(files) === undefined)
+      await withLock(store, `new cache mount ${root}`, { signal }, async () => {
+        // The step that was waited for has made it.
+        if (tryLstat(files) === undefined) rename(await this.#newCache(mount), files)
+      })
     this.#add(files, mount.target, mount.readOnly)
+  }
+
+  /** The first content of a cache, whole before anybody sees it. */
+  async #newCache({ id, source, path, uid, gid, mode }: CacheMount): Promise<string> {
+    const { store, snapshots, context, sources } = this.#environment
+    const files = store.session.temporaryPath('cache')
+    makeDirectories(files)
+    if (source !== undefined) {
+      const layers = source.from === 'op' && source.op !== undefined ? (sources.get(source.op) ?? []) : []
+      const tree = source.from === 'context' ? context.tree : await snapshots.tree(layers)
+      const seed = resolvePath(tree, path, { followLast: true })
+      const entry = tree.lookup(seed)
+      if (entry === undefined) throw missing(path)
+      if (entry.type !== 'directory')
+        throw new CairnError('STEP_INVALID', `cache ${id} cannot be filled: ${path} is not a directory`)
+      copyTree(tree, seed, files)
+    }
+    changeOwnerAt(AT_FDCWD, files, uid ?? 0, gid ?? 0)
+    changeModeAt(AT_FDCWD, files, mode ?? 0o755)
+    return files
   }
 
   /** Directory of the cache by its id and owner; `private` takes the first one that nobody uses. */
