@@ -110,10 +110,15 @@ function runInputs(op: RunOp): Pick<StepInputs, 'definition' | 'env'> {
       ...(op.extraHosts.length === 0
         ? {}
         : { hosts: op.extraHosts.map(({ name, address }) => `${name}:${address}`).join(' ') }),
-      ...Object.fromEntries(op.mounts.map((mount) => [`mount ${mount.target ?? ''}`, mountText(mount)])),
+      ...Object.fromEntries(op.mounts.map((mount) => [`mount ${mountName(mount)}`, mountText(mount)])),
     },
     env: Object.fromEntries([...op.env].map(([name, value]) => [name, fingerprint(value)])),
   }
+}
+
+/** What tells a mount from the step's others: where it is, or the variable that it sets. */
+function mountName(mount: OpMount): string {
+  return mount.target ?? (mount.type === 'secret' ? `$${mount.env ?? mount.id}` : '')
 }
 
 /** A mount as part of the key: what it is and where; the bytes of bind mounts count through the sources. */
