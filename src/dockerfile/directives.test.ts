@@ -1,23 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { detectSyntax, parseCheckOptions } from './directives.ts'
-
-describe('detectSyntax()', () => {
-  test.each([
-    ['# syntax = a/b:1 x y\nFROM a', 'a/b:1', 'a/b:1 x y', 1],
-    ['\ufeff#!/bin/x\n# escape=`\n# syntax=a\n', 'a', 'a', 3],
-    ['// syntax=a\n{}', 'a', 'a', 1],
-    ['#!/bin/x\n{"syntax": "a b"}', 'a b', 'a b', 1],
-  ])('%j', (text, frontend, commandLine, line) => {
-    expect(detectSyntax(text)).toEqual({ frontend, commandLine, range: { start: line, end: line } })
-  })
-  test.each(['', 'FROM a\n# syntax=b', '# comment\n# syntax=b', '{"syntax": 1}', '{"syntax"', '[]', '# syntax='])(
-    '%j asks for none',
-    (text) => {
-      expect(detectSyntax(text)).toBeUndefined()
-      expect(detectSyntax(new TextEncoder().encode(text))).toBeUndefined()
-    },
-  )
-})
+import { parseCheckOptions } from './directives.ts'
 
 describe('parseCheckOptions()', () => {
   test('reads lists, all, and error, with spaces around separators', () => {

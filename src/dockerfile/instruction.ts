@@ -206,8 +206,10 @@ export interface Dockerfile {
   /** Its lines without line ends, for excerpts. */
   readonly lines: readonly string[]
   readonly escape: '\\' | '`'
-  /** Value of `# syntax=`: a frontend's image, then what it is given. */
+  /** Value of `# syntax=`, or what was given in its place: a frontend's image, then what it is given. */
   readonly syntax?: string
+  /** True where the file asks for `cairn/dockerfile:1`: then the language has Cairn's extensions. */
+  readonly extensions: boolean
   readonly check: CheckOptions
   /** ARGs before the first FROM. */
   readonly metaArgs: readonly ArgInstruction[]

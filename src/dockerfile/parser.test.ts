@@ -399,3 +399,36 @@ describe('a whole file', () => {
     expect(long.stages[0]?.instructions.map(({ range }) => range.end)).toEqual([10_002, 20_004])
   })
 })
+
+describe('the frontend a file asks for', () => {
+  const parse = (text: string, syntax?: string) => parseDockerfile(text, 'Dockerfile', { syntax })
+
+  test("turns Cairn's extensions on when it is cairn/dockerfile:1, and only then", () => {
+    expect(parse('# syntax=cairn/dockerfile:1\nFROM a')).toMatchObject({ extensions: true, warnings: [] })
+    expect(parse('# syntax=docker/dockerfile:1\nFROM a')).toMatchObject({ extensions: false, warnings: [] })
+    expect(parse('FROM a')).toMatchObject({ extensions: false, warnings: [] })
+    expect(parse('# comment\n# syntax=cairn/dockerfile:1\nFROM a')).toMatchObject({ extensions: false })
+  })
+  test('is that of the build argument where one is given', () => {
+    const file = '# syntax=docker/dockerfile:1\nFROM a'
+    expect(parse(file, 'cairn/dockerfile:1')).toMatchObject({ extensions: true, syntax: 'cairn/dockerfile:1' })
+    expect(parse('# syntax=cairn/dockerfile:1\nFROM a', 'dockerfile.v0').extensions).toBe(false)
+    expect(parse(file, '').syntax).toBe('docker/dockerfile:1')
+  })
+  test('gives a warning, and a hint with every problem, when Cairn does not know it', () => {
+    const { warnings, syntax } = parse('# escape=\\\n# syntax=example/other:2 --x\nFROM a')
+    expect(syntax).toBe('example/other:2 --x')
+    expect(warnings).toEqual([
+      {
+        rule: 'UnknownFrontend',
+        detail: 'the frontend example/other:2 is not run, the file is read as a plain Dockerfile',
+        range: { start: 2, end: 2 },
+      },
+    ])
+    expect(errorOf('// syntax=example/other:2\nmodule {}').problems[0]).toMatchObject({
+      message: 'unknown instruction: //',
+      hint: "the file asks for the frontend example/other:2, and Cairn reads only docker's language",
+    })
+    expect(errorOf('{"syntax": "example/other:2"}').hint).toContain('example/other:2')
+  })
+})

@@ -2,8 +2,10 @@ import { CairnError } from '../errors/error.ts'
 import { ArgumentError } from './arguments.ts'
 import type { Directive, InstructionNode } from './ast.ts'
 import { noCheckOptions, parseCheckOptions } from './directives.ts'
+import { shorten } from './characters.ts'
 import { DockerfileError, type DockerfileProblem } from './dockerfile-error.ts'
 import { FlagError } from './flags.ts'
+import { detectSyntax, frontendLanguage, type SyntaxRequest } from './frontend.ts'
 import type {
   ArgInstruction,
   CheckOptions,
@@ -16,11 +18,17 @@ import type {
 import { checkTrigger, instructionKind, interpret } from './interpret.ts'
 import { lexDockerfile } from './lexer.ts'
 
+export interface ParseOptions {
+  /** Stands for the file's `# syntax=`: the build argument BUILDKIT_SYNTAX. */
+  readonly syntax?: string | undefined
+}
+
 /**
  * Reads a whole Dockerfile. `filename` is only for messages. Throws {@link DockerfileError} with every problem that
  * can be told independently of the others, in the order of the file. Dockerfile reference, as BuildKit reads it.
  */
-export function parseDockerfile(source: Uint8Array | string, filename: string): Dockerfile {
+export function parseDockerfile(source: Uint8Array | string, filename: string, options: ParseOptions = {}): Dockerfile {
+  const request = requestedFrontend(source, options)
   const lexed = lexDockerfile(source)
   const { lines } = lexed.source
   const problems: DockerfileProblem[] = [...lexed.problems]
@@ -39,19 +47,46 @@ export function parseDockerfile(source: Uint8Array | string, filename: string): 
       hint: 'a Dockerfile needs a FROM',
     })
   }
-  failOn(problems, filename, lines)
+  failOn(request === undefined ? problems : withFrontendHint(problems, request), filename, lines)
 
-  const syntax = lexed.directives.find((directive) => directive.name === 'syntax')?.value
   return {
     filename,
     lines,
     escape: lexed.escape,
-    ...(syntax === undefined ? {} : { syntax }),
+    ...(request === undefined ? {} : { syntax: request.commandLine }),
+    extensions: request?.language === 'cairn',
     check,
     metaArgs: stages.metaArgs,
     stages: stages.stages,
-    warnings: [...lexed.warnings, ...stages.warnings].toSorted((a, b) => a.range.start - b.range.start),
+    warnings: [...frontendWarnings(request), ...lexed.warnings, ...stages.warnings].toSorted(
+      (a, b) => a.range.start - b.range.start,
+    ),
   }
+}
+
+interface FrontendRequest extends SyntaxRequest {
+  readonly language: ReturnType<typeof frontendLanguage>
+}
+
+function requestedFrontend(source: Uint8Array | string, { syntax }: ParseOptions): FrontendRequest | undefined {
+  const request =
+    syntax === undefined || syntax === ''
+      ? detectSyntax(source)
+      : { frontend: syntax.split(' ', 1)[0] ?? syntax, commandLine: syntax, range: { start: 1, end: 1 } }
+  return request === undefined ? undefined : { ...request, language: frontendLanguage(request.frontend) }
+}
+
+function frontendWarnings(request: FrontendRequest | undefined): Warning[] {
+  if (request?.language !== 'unknown') return []
+  const detail = `the frontend ${shorten(request.frontend)} is not run, the file is read as a plain Dockerfile`
+  return [{ rule: 'UnknownFrontend', detail, range: request.range }]
+}
+
+/** In a file of another frontend's language, that it is one explains more than what was found in it. */
+function withFrontendHint(problems: readonly DockerfileProblem[], request: FrontendRequest): DockerfileProblem[] {
+  if (request.language !== 'unknown') return [...problems]
+  const hint = `the file asks for the frontend ${shorten(request.frontend)}, and Cairn reads only docker's language`
+  return problems.map((problem) => ({ hint, ...problem }))
 }
 
 /**

@@ -18,6 +18,8 @@ export interface BuildInputOptions {
   /** `--file`; `-` is stdin. */
   readonly file: string | undefined
   readonly cwd: string
+  /** `--build-arg`s with a value; BUILDKIT_SYNTAX among them stands for the file's `# syntax=`. */
+  readonly buildArgs?: ReadonlyMap<string, string>
   readonly stdin: () => ByteSource
   readonly progress: ProgressListener
 }
@@ -70,7 +72,11 @@ function defaultDockerfile(root: string): string {
   return upper
 }
 
-async function readDockerfile(path: string, name: string, { stdin, progress }: BuildInputOptions): Promise<Dockerfile> {
+async function readDockerfile(
+  path: string,
+  name: string,
+  { stdin, progress, buildArgs }: BuildInputOptions,
+): Promise<Dockerfile> {
   return await shown(
     progress,
     `[internal] load build definition from ${name}`,
@@ -82,7 +88,10 @@ async function readDockerfile(path: string, name: string, { stdin, progress }: B
           throw new CairnError('NOT_SUPPORTED', 'a tar archive on stdin as build context is not supported yet', {
             hint: 'Unpack it and give the directory.',
           })
-        return { value: parseDockerfile(bytes, name), size: bytes.length }
+        return {
+          value: parseDockerfile(bytes, name, { syntax: buildArgs?.get('BUILDKIT_SYNTAX') }),
+          size: bytes.length,
+        }
       }
       const status = tryStat(path)
       if (status === undefined)
@@ -98,7 +107,7 @@ async function readDockerfile(path: string, name: string, { stdin, progress }: B
       if (status.size > largestFile)
         throw new CairnError('LIMIT_EXCEEDED', `${name} has ${status.size} bytes: too large for a Dockerfile`)
       const bytes = new Uint8Array(await Bun.file(path).arrayBuffer())
-      return { value: parseDockerfile(bytes, name), size: bytes.length }
+      return { value: parseDockerfile(bytes, name, { syntax: buildArgs?.get('BUILDKIT_SYNTAX') }), size: bytes.length }
     },
   )
 }
