@@ -2,14 +2,12 @@ import { BuildCache } from '../build/cache.ts'
 import { BuildHistory } from '../build/build-history.ts'
 import type { BuildContext } from '../build/context.ts'
 import { BuildExecutor } from '../build/executor.ts'
-import type { BaseImage, PlanWarning } from '../build/graph.ts'
+import type { PlanWarning } from '../build/graph.ts'
 import type { PackedLayer } from '../build/layer.ts'
 import { planBuild, type PlanOptions } from '../build/plan.ts'
 import { resultConfig } from '../build/result-image.ts'
 import type { RunSettings } from '../build/ops/run.ts'
 import { Solver } from '../build/solve.ts'
-import { blobNode } from '../content/graph.ts'
-import type { ImageRecord } from '../content/image-records.ts'
 import { listLayerForms } from '../content/layer-records.ts'
 import { acquireLease, type Lease } from '../content/leases.ts'
 import { acquireLock } from '../content/lock.ts'
@@ -18,19 +16,19 @@ import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
 import type { Dockerfile, Warning } from '../dockerfile/instruction.ts'
 import { putImage } from '../images/put-image.ts'
-import { findByName, platformManifest } from '../images/resolve-image.ts'
-import { storedImage } from '../images/image.ts'
+import { findByName } from '../images/resolve-image.ts'
 import type { ImageConfig } from '../oci/config.ts'
 import { serializeConfig } from '../oci/config.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
 import { mediaTypes } from '../oci/media-types.ts'
-import { formatPlatform, type Platform, selectPlatform } from '../oci/platform.ts'
-import { familiarString, parseReference, type Reference, withDefaultTag, formatReference } from '../oci/reference.ts'
+import { formatPlatform } from '../oci/platform.ts'
+import { type Reference, withDefaultTag, formatReference } from '../oci/reference.ts'
 import type { ProgressListener } from '../progress/events.ts'
 import type { BuildWarning } from '../progress/failure.ts'
 import { reapAbandoned } from '../runtime/state.ts'
 import { Snapshots } from '../snapshots/snapshots.ts'
+import { resolveBaseImage } from './base-images.ts'
 
 export interface BuildOptions extends Omit<PlanOptions, 'resolveImage'> {
   readonly dockerfile: Dockerfile
@@ -155,67 +153,4 @@ function layerDescriptor(store: Store, diffId: Digest): Descriptor {
   const form = listLayerForms(store, diffId)[0]
   if (form === undefined) throw new CairnError('BLOB_UNKNOWN', `layer ${diffId} is not in the store`)
   return { mediaType: layerMediaTypes[form.compression], digest: form.digest, size: form.size }
-}
-
-/** The image a FROM names, from the store. */
-async function resolveBaseImage(
-  store: Store,
-  lease: Lease,
-  text: string,
-  platform: Platform,
-  progress: ProgressListener,
-): Promise<BaseImage> {
-  const reference = withDefaultTag(parseReference(text))
-  const name = formatReference(reference)
-  const id = `metadata ${name} ${formatPlatform(platform)}`
-  const vertex = { type: 'vertex', id, name: `[internal] load metadata for ${name}`, started: Date.now() } as const
-  progress(vertex)
-  try {
-    const image = await baseImage(store, lease, reference, name, platform)
-    progress({ ...vertex, completed: Date.now() })
-    return image
-  } catch (error) {
-    progress({ ...vertex, completed: Date.now(), error: error instanceof Error ? error.message : String(error) })
-    throw error
-  }
-}
-
-async function baseImage(
-  store: Store,
-  lease: Lease,
-  reference: Reference,
-  name: string,
-  platform: Platform,
-): Promise<BaseImage> {
-  const record = findProtected(store, lease, reference)
-  if (record === undefined)
-    throw new CairnError(
-      'IMAGE_UNKNOWN',
-      `${familiarString(reference)}: failed to resolve source metadata for ${name}: ${name}: not found`,
-      {
-        hint: 'It is not in the store, and this version cannot pull. Bring it with cairn load, cairn import or cairn bootstrap.',
-      },
-    )
-  const manifest = await platformManifest(store, record, undefined, name)
-  const { value: config } = await storedImage(store, manifest.digest).config()
-  const found: Platform = {
-    os: config.os,
-    architecture: config.architecture,
-    ...(config.variant === undefined ? {} : { variant: config.variant }),
-  }
-  if (selectPlatform(platform, [found]) < 0)
-    throw new CairnError('IMAGE_PLATFORM', `${name} is for ${formatPlatform(found)}, not ${formatPlatform(platform)}`)
-  return { name, digest: manifest.digest, config, platform: found }
-}
-
-/** The image of this name, which then stays as long as the lease even if the name is taken from it. */
-function findProtected(store: Store, lease: Lease, reference: Reference): ImageRecord | undefined {
-  let record = findByName(store, reference)
-  while (record !== undefined) {
-    lease.protect(blobNode(record.digest))
-    const found = findByName(store, reference)
-    if (found?.digest === record.digest) break
-    record = found
-  }
-  return record
 }

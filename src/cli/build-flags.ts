@@ -1,0 +1,48 @@
+import type { FlagDefinitions } from './flags.ts'
+
+export const progressModes = ['auto', 'tty', 'plain', 'quiet', 'rawjson'] as const
+
+/** The flags of `build`, in the order of their names. */
+export const buildFlags = {
+  'add-host': { type: 'stringArray', summary: 'Add a custom host-to-IP mapping (format: "host:ip")' },
+  allow: { type: 'stringArray', summary: 'Allow extra privileged entitlement (e.g., "network.host")' },
+  'build-arg': { type: 'stringArray', summary: 'Set build-time variables' },
+  file: {
+    type: 'string',
+    short: 'f',
+    complete: 'file',
+    summary: 'Name of the Dockerfile (default: "PATH/Dockerfile")',
+  },
+  'force-rm': { type: 'bool', hidden: true, summary: 'Always remove intermediate containers; there are none' },
+  iidfile: { type: 'string', complete: 'file', summary: 'Write the image ID to a file' },
+  label: { type: 'stringArray', summary: 'Set metadata for an image' },
+  load: { type: 'bool', summary: 'Keep the image in the store; always done' },
+  'metadata-file': { type: 'string', complete: 'file', summary: 'Write build result metadata to a file' },
+  network: {
+    type: 'string',
+    default: 'default',
+    oneOf: ['default', 'none', 'host'],
+    summary: 'Set the networking mode for the "RUN" instructions during build',
+  },
+  'no-cache': { type: 'bool', summary: 'Do not use cache when building the image' },
+  'no-cache-filter': { type: 'stringSlice', summary: 'Do not cache specified stages' },
+  platform: { type: 'stringSlice', summary: 'Set target platform for build' },
+  progress: {
+    type: 'string',
+    oneOf: progressModes,
+    summary:
+      'Set type of progress output ("auto", "plain", "quiet", "rawjson", "tty"). Use plain to show container output (default "auto")',
+  },
+  provenance: { type: 'string', bare: 'true', hidden: true, summary: 'Attestations; only "false" is supported' },
+  pull: { type: 'bool', summary: 'Always attempt to pull all referenced images' },
+  quiet: { type: 'bool', short: 'q', summary: 'Suppress the build output and print image ID on success' },
+  rm: { type: 'bool', default: true, hidden: true, summary: 'Remove intermediate containers; there are none' },
+  sbom: { type: 'string', bare: 'true', hidden: true, summary: 'Attestations; only "false" is supported' },
+  secret: {
+    type: 'stringArray',
+    summary: 'Secret to expose to the build (format: "id=mysecret[,src=/local/secret]")',
+  },
+  'shm-size': { type: 'bytes', summary: 'Shared memory size for build containers' },
+  tag: { type: 'stringArray', short: 't', summary: 'Image identifier (format: "[registry/]repository[:tag]")' },
+  target: { type: 'string', summary: 'Set the target build stage to build' },
+} as const satisfies FlagDefinitions

@@ -1,0 +1,60 @@
+import { StepError } from '../build/step-error.ts'
+import { DockerfileError } from '../dockerfile/dockerfile-error.ts'
+import type { BuildResult } from '../engine/build.ts'
+import { CairnError, isCairnError } from '../errors/error.ts'
+import { formatReference, type Reference } from '../oci/reference.ts'
+import type { DisplayMode } from '../progress/display.ts'
+import { renderFailure, renderWarnings } from '../progress/failure.ts'
+import type { CommandContext } from './context.ts'
+
+/** Prints where a step failed; what is left for the caller is the last line. */
+export function buildFailure(ctx: CommandContext, error: unknown, mode: DisplayMode): unknown {
+  if (error instanceof StepError) {
+    ctx.stderr.write(
+      renderFailure({
+        ...(error.title === undefined ? {} : { vertexName: error.title }),
+        logTail: mode === 'plain' || mode === 'auto' || mode === 'tty' || mode === 'quiet' ? error.logTail : [],
+        excerpt: error.excerpt,
+      }),
+    )
+    return new CairnError(error.code, `failed to build: failed to solve: ${error.message}`, {
+      cause: error,
+      ...(error.hint === undefined ? {} : { hint: error.hint }),
+    })
+  }
+  if (error instanceof DockerfileError) {
+    ctx.stderr.write(`${error.excerpt()}\n`)
+    return new CairnError(error.code, `failed to build: failed to solve: ${error.message}`, { cause: error })
+  }
+  if (isCairnError(error) && error.kind !== 'canceled')
+    return new CairnError(error.code, `failed to build: ${error.message}`, {
+      cause: error,
+      ...(error.hint === undefined ? {} : { hint: error.hint }),
+    })
+  return error
+}
+
+/** Prints what a build that ended well leaves to say: the image ID when quiet, else its warnings. */
+export function reportBuild(ctx: CommandContext, result: BuildResult, mode: DisplayMode): void {
+  if (mode === 'quiet') {
+    ctx.stdout.write(`${result.imageId}\n`)
+    return
+  }
+  if (mode === 'rawjson') return
+  ctx.stderr.write(renderWarnings(result.warnings))
+}
+
+/** Contents of `--metadata-file`, with the keys of buildx. */
+export function buildMetadata(result: BuildResult, tags: readonly Reference[]): string {
+  const names = tags.map((tag) => formatReference(tag)).join(',')
+  return `${JSON.stringify(
+    {
+      'containerimage.config.digest': result.imageId,
+      'containerimage.descriptor': result.manifest,
+      'containerimage.digest': result.manifest.digest,
+      ...(names === '' ? {} : { 'image.name': names }),
+    },
+    undefined,
+    2,
+  )}\n`
+}

@@ -1,0 +1,108 @@
+import type { PlanOptions } from '../build/plan.ts'
+import type { BuildOptions } from '../engine/build.ts'
+import { parseSecrets } from '../engine/build-secrets.ts'
+import { CairnError, isCairnError } from '../errors/error.ts'
+import { hostPlatform, parsePlatform } from '../oci/platform.ts'
+import { parseReference, type Reference, withDefaultTag } from '../oci/reference.ts'
+import type { DisplayMode } from '../progress/display.ts'
+import { type buildFlags, progressModes } from './build-flags.ts'
+import type { CommandContext } from './context.ts'
+import type { FlagValues } from './flags.ts'
+import { keyValues } from './key-values.ts'
+
+/** What the flags of `build` read as. */
+export type BuildFlagValues = FlagValues<typeof buildFlags>
+
+/** What the command line asks for, without what has to be read for it. */
+export interface BuildRequest extends Omit<PlanOptions, 'dockerfile' | 'resolveImage'>, Pick<BuildOptions, 'tags'> {
+  readonly run: Omit<BuildOptions['run'], 'packLayer'>
+}
+
+/** What the command line asks for. Texts of errors are docker's. Throws USAGE, REFERENCE_INVALID, NOT_SUPPORTED. */
+export function parseBuildRequest(ctx: CommandContext, flags: BuildFlagValues): BuildRequest {
+  refuseUnsupported(flags)
+  return {
+    tags: flags.tag.map(parseTag),
+    target: flags.target,
+    buildArgs: buildArguments(flags['build-arg'], ctx.env),
+    labels: keyValues(flags.label, 'label'),
+    platform: targetPlatform(flags.platform),
+    buildPlatform: hostPlatform(),
+    network: flags.network,
+    allow: new Set(flags.allow),
+    noCache: flags['no-cache'],
+    noCacheFilter: new Set(flags['no-cache-filter'].map((name) => name.toLowerCase())),
+    extraHosts: flags['add-host'].map(parseHost),
+    run: { secrets: parseSecrets(flags.secret, ctx.env, ctx.cwd), shmSize: flags['shm-size'] },
+  }
+}
+
+/** How progress is shown: `--quiet`, `--progress`, else BUILDKIT_PROGRESS. Throws USAGE. */
+export function displayMode(ctx: CommandContext, flags: Pick<BuildFlagValues, 'quiet' | 'progress'>): DisplayMode {
+  const wanted = flags.progress ?? ctx.env['BUILDKIT_PROGRESS']
+  if (flags.quiet) {
+    if (flags.progress !== undefined && flags.progress !== 'quiet' && flags.progress !== 'auto')
+      throw new CairnError('USAGE', `progress=${flags.progress} and quiet cannot be used together`, { exitCode: 1 })
+    return 'quiet'
+  }
+  return progressModes.find((mode) => mode === wanted) ?? 'auto'
+}
+
+function parseTag(text: string): Reference {
+  try {
+    const reference = parseReference(text)
+    if (reference.digest !== undefined) throw new CairnError('REFERENCE_INVALID', 'cannot tag with a digest')
+    return withDefaultTag(reference)
+  } catch (error) {
+    if (!isCairnError(error)) throw error
+    throw new CairnError(
+      'REFERENCE_INVALID',
+      `failed to build: invalid tag ${JSON.stringify(text)}: ${error.message}`,
+      { cause: error },
+    )
+  }
+}
+
+function targetPlatform(platforms: readonly string[]): ReturnType<typeof parsePlatform> | undefined {
+  if (platforms.length > 1)
+    throw new CairnError('NOT_SUPPORTED', 'building for several platforms at once is not supported yet', {
+      hint: 'Build once for each platform.',
+    })
+  return platforms[0] === undefined ? undefined : parsePlatform(platforms[0])
+}
+
+function refuseUnsupported(flags: BuildFlagValues): void {
+  if (flags.pull)
+    throw new CairnError('NOT_SUPPORTED', 'build --pull: pulling from a registry is not supported yet', {
+      hint: 'Leave --pull off to use the base images in the store.',
+    })
+  for (const name of ['provenance', 'sbom'] as const)
+    if (flags[name] !== undefined && flags[name] !== 'false')
+      throw new CairnError('NOT_SUPPORTED', `build --${name}=${flags[name]} is not supported yet`)
+}
+
+/** `KEY=value`, or `KEY` with the value of that name in the environment, if there is one; SOURCE_DATE_EPOCH comes by itself. */
+function buildArguments(given: readonly string[], env: CommandContext['env']): Map<string, string> {
+  const values = new Map<string, string>()
+  const epoch = env['SOURCE_DATE_EPOCH']
+  if (epoch !== undefined) values.set('SOURCE_DATE_EPOCH', epoch)
+  for (const item of given) {
+    const equals = item.indexOf('=')
+    const name = equals < 0 ? item : item.slice(0, equals)
+    if (name === '')
+      throw new CairnError('USAGE', `invalid build-arg ${JSON.stringify(item)}: it has no name`, { exitCode: 1 })
+    const value = equals < 0 ? env[name] : item.slice(equals + 1)
+    if (value !== undefined) values.set(name, value)
+  }
+  return values
+}
+
+function parseHost(text: string): { name: string; address: string } {
+  const [, name, address] = /^([^:=]+)[:=]\[?([^\]]+)\]?$/.exec(text) ?? []
+  if (name === undefined || address === undefined)
+    throw new CairnError('USAGE', `bad format for add-host: ${JSON.stringify(text)}`, {
+      exitCode: 1,
+      hint: 'Write it as host:ip.',
+    })
+  return { name, address }
+}
