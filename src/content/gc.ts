@@ -27,20 +27,21 @@ export interface GarbageReport {
 /** Blobs or snapshots removed in one transaction; other writers wait for about a millisecond. */
 const batchSize = 64
 
-/** Everything that a name, image, pin, lease or cache record leads to. */
+/** Everything that a name, image, pin, lease, cache record or fetched file leads to. */
 const reachable = `WITH RECURSIVE reachable (node) AS (
   SELECT digest FROM images UNION SELECT digest FROM tags UNION SELECT node FROM pins
   UNION SELECT node FROM lease_nodes UNION SELECT 'cache/' || key FROM cache_records
+  UNION SELECT digest FROM fetched_files
   UNION SELECT child FROM reachable JOIN links ON links.parent = reachable.node
   UNION SELECT 'layer/' || diff_id FROM reachable JOIN layers ON layers.digest = reachable.node
   UNION SELECT digest FROM reachable JOIN layers ON layers.diff_id = substr(reachable.node, 7)
 )`
 
 /**
- * Removes blobs and snapshots that nothing leads to: no image, tag, pin, cache record or lease of a living process.
- * Readers are never blocked and writers for milliseconds only: what is to go is found first and checked again in the
- * transaction that removes it, and whoever relies on something protects it by a lease *before* looking whether it is
- * there. One collection runs at a time; others wait for it.
+ * Removes blobs and snapshots that nothing leads to: no image, tag, pin, cache record, fetched file or lease of a living
+ * process. Readers are never blocked and writers for milliseconds only: what is to go is found first and checked again
+ * in the transaction that removes it, and whoever relies on something protects it by a lease *before* looking whether it
+ * is there. One collection runs at a time; others wait for it.
  */
 export async function collectGarbage(store: Store, options: GarbageOptions = {}): Promise<GarbageReport> {
   using _lock = await acquireLock(store, 'garbage-collection', options)

@@ -132,4 +132,16 @@ export const migrations: readonly string[] = [
   ) WITHOUT ROWID;
   CREATE INDEX container_volumes_by_volume ON container_volumes (volume);
   `,
+  `
+  -- Files that were fetched over HTTP, by the digest of their URL (a URL may hold a credential), so that the server is
+  -- only asked whether they changed. A record keeps its blob. last_modified is seconds since 1970.
+  CREATE TABLE fetched_files (
+    url TEXT PRIMARY KEY,
+    digest TEXT NOT NULL,
+    etag TEXT,
+    modified TEXT,
+    last_modified INTEGER,
+    used_at INTEGER NOT NULL
+  ) WITHOUT ROWID;
+  `,
 ]

@@ -1,6 +1,6 @@
 /**
  * A URL or reference as it may be shown: user info is dropped and every query value that could be a credential is
- * replaced. Text that is no URL is returned as it is.
+ * replaced. Text that is no URL, or has nothing to hide, is returned as it is.
  */
 export function redactUrl(text: string): string {
   if (!text.includes('://')) return text
@@ -10,12 +10,12 @@ export function redactUrl(text: string): string {
   } catch {
     return text.replace(/\/\/[^/@\s]*@/, '//')
   }
-  if (url.username !== '' || url.password !== '') {
-    url.username = ''
-    url.password = ''
-  }
-  for (const key of Array.from(url.searchParams.keys())) {
-    if (/token|secret|password|signature|credential|key|auth/i.test(key)) url.searchParams.set(key, 'xxxxx')
-  }
+  const hidden = Array.from(url.searchParams.keys()).filter((key) =>
+    /token|secret|password|signature|credential|key|auth/i.test(key),
+  )
+  if (url.username === '' && url.password === '' && hidden.length === 0) return text
+  url.username = ''
+  url.password = ''
+  for (const key of hidden) url.searchParams.set(key, 'xxxxx')
   return url.toString()
 }
