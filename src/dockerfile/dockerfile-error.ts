@@ -1,6 +1,6 @@
 import { CairnError } from '../errors/error.ts'
 import { type ExcerptSource, renderExcerpt } from './excerpt.ts'
-import type { SourceRange } from './instruction.ts'
+import type { ReadText, SourceRange } from './instruction.ts'
 
 /** One thing that is wrong in a Dockerfile. */
 export interface DockerfileProblem {
@@ -19,20 +19,24 @@ export class DockerfileError extends CairnError {
   readonly problems: readonly DockerfileProblem[]
   /** Where the first problem stands. */
   readonly range: SourceRange
+  /** What could be read before the first problem; undefined for what is no file, as ONBUILD triggers. */
+  readonly readBefore: ReadText | undefined
   readonly #source: ExcerptSource
 
-  /** `problems` must not be empty. */
-  constructor(source: ExcerptSource, problems: readonly [DockerfileProblem, ...DockerfileProblem[]], cause?: unknown) {
+  constructor(
+    source: ExcerptSource,
+    problems: readonly [DockerfileProblem, ...DockerfileProblem[]],
+    readBefore?: ReadText,
+  ) {
     const first = problems[0]
     const more = problems.length - 1
     const rest = more === 0 ? '' : ` (and ${more} more ${more === 1 ? 'problem' : 'problems'})`
-    super('DOCKERFILE_INVALID', `${source.filename}: ${atLine(first)}${rest}`, {
-      ...(first.hint === undefined ? {} : { hint: first.hint }),
-      ...(cause === undefined ? {} : { cause }),
-    })
+    const options = first.hint === undefined ? {} : { hint: first.hint }
+    super('DOCKERFILE_INVALID', `${source.filename}: ${atLine(first)}${rest}`, options)
     this.filename = source.filename
     this.problems = problems
     this.range = first.range
+    this.readBefore = readBefore
     this.#source = source
   }
 

@@ -66,10 +66,13 @@ export class IgnoreMatcher {
   readonly #rules: readonly Rule[]
   /** Some pattern begins with `!`, so an excluded directory may hold included files. */
   readonly hasExceptions: boolean
+  /** Some pattern excludes everything that stands at the root: `*`, `**`, or that below any directory. */
+  readonly excludesRootEntries: boolean
 
   /** Throws IGNORE_INVALID for a malformed pattern; with `origin`, it says where that stands. */
   constructor(patterns: readonly string[], origin?: Origin) {
     const rules: Rule[] = []
+    let excludesRootEntries = false
     for (const [index, text] of patterns.entries()) {
       const trimmed = trimSpace(text)
       if (trimmed === '') continue
@@ -81,8 +84,10 @@ export class IgnoreMatcher {
         throw malformed(`syntax error in pattern ${quoteGo(shorten(trimmed))}`, origin, index)
       }
       rules.push({ pattern, exception })
+      if (clean === '*' || clean === '**' || clean === '**/*') excludesRootEntries = true
     }
     this.#rules = rules
+    this.excludesRootEntries = excludesRootEntries
     this.hasExceptions = rules.some((rule) => rule.exception)
   }
 

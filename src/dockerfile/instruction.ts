@@ -199,20 +199,28 @@ export interface Warning {
   readonly range: SourceRange
 }
 
-/** A whole file. */
-export interface Dockerfile {
+/** What a file shows instruction by instruction, whether or not they make sense together. */
+export interface ReadText {
   /** The name it was read under, for messages. */
   readonly filename: string
+  /** What was read. */
+  readonly source: Uint8Array | string
   /** Its lines without line ends, for excerpts. */
   readonly lines: readonly string[]
+  readonly check: CheckOptions
+  readonly warnings: readonly Warning[]
+  /** In the order of the file. */
+  readonly instructions: readonly (FromInstruction | Instruction)[]
+}
+
+/** A whole file. */
+export interface Dockerfile extends Omit<ReadText, 'instructions'> {
   readonly escape: '\\' | '`'
   /** Value of `# syntax=`, or what was given in its place: a frontend's image, then what it is given. */
   readonly syntax?: string
   /** True where the file asks for `cairn/dockerfile:1`: then the language has Cairn's extensions. */
   readonly extensions: boolean
-  readonly check: CheckOptions
   /** ARGs before the first FROM. */
   readonly metaArgs: readonly ArgInstruction[]
   readonly stages: readonly Stage[]
-  readonly warnings: readonly Warning[]
 }

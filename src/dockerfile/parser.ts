@@ -4,6 +4,7 @@ import type { Directive, InstructionNode } from './ast.ts'
 import { noCheckOptions, parseCheckOptions } from './directives.ts'
 import { shorten } from './characters.ts'
 import { DockerfileError, type DockerfileProblem } from './dockerfile-error.ts'
+import type { ExcerptSource } from './excerpt.ts'
 import { FlagError } from './flags.ts'
 import { detectSyntax, frontendLanguage, type SyntaxRequest } from './frontend.ts'
 import type {
@@ -12,6 +13,7 @@ import type {
   Dockerfile,
   FromInstruction,
   Instruction,
+  ReadText,
   SourceRange,
   Warning,
 } from './instruction.ts'
@@ -47,10 +49,9 @@ export function parseDockerfile(source: Uint8Array | string, filename: string, o
       hint: 'a Dockerfile needs a FROM',
     })
   }
-  failOn(request === undefined ? problems : withFrontendHint(problems, request), filename, lines)
-
-  return {
+  const read: Dockerfile = {
     filename,
+    source,
     lines,
     escape: lexed.escape,
     ...(request === undefined ? {} : { syntax: request.commandLine }),
@@ -62,6 +63,11 @@ export function parseDockerfile(source: Uint8Array | string, filename: string, o
       (a, b) => a.range.start - b.range.start,
     ),
   }
+  failOn(request === undefined ? problems : withFrontendHint(problems, request), read, {
+    ...read,
+    instructions: stages.readBeforeProblems,
+  })
+  return read
 }
 
 interface FrontendRequest extends SyntaxRequest {
@@ -106,7 +112,7 @@ export function parseTrigger(expression: string, range?: SourceRange): Instructi
   } else if (problems.length === 0) {
     problems.push({ message: 'onbuild trigger should be a single expression', range: { start: 1, end: lines.length } })
   }
-  failOn(problems, 'ONBUILD', lines)
+  failOn(problems, { filename: 'ONBUILD', lines })
   if (instruction === undefined) throw new CairnError('DOCKERFILE_INVALID', 'ONBUILD: not an instruction')
   return range === undefined ? instruction : { ...instruction, range }
 }
@@ -117,6 +123,8 @@ class StageList {
     []
   readonly metaArgs: ArgInstruction[] = []
   readonly warnings: Warning[] = []
+  /** In the order of the file. None where something was wrong before: then BuildKit looks at no instruction. */
+  readonly readBeforeProblems: (FromInstruction | Instruction)[] = []
   readonly #problems: DockerfileProblem[]
   /** A FROM was seen, even one that could not be read: then what follows it is not out of place. */
   #inStage = false
@@ -135,6 +143,7 @@ class StageList {
     if (kind === 'FROM') this.#inStage = true
     const instruction = interpretInto(this.#problems, node)
     if (instruction === undefined) return
+    if (this.#problems.length === 0) this.readBeforeProblems.push(instruction)
     this.#warnIgnoredFlags(node, instruction)
     if (instruction.kind === 'FROM') {
       this.stages.push({ index: this.stages.length, from: instruction, instructions: [] })
@@ -196,7 +205,7 @@ function readCheck(directives: readonly Directive[], problems: DockerfileProblem
   }
 }
 
-function failOn(problems: DockerfileProblem[], filename: string, lines: readonly string[]): void {
+function failOn(problems: readonly DockerfileProblem[], source: ExcerptSource, readBefore?: ReadText): void {
   const [first, ...others] = problems.toSorted((a, b) => a.range.start - b.range.start)
-  if (first !== undefined) throw new DockerfileError({ filename, lines }, [first, ...others])
+  if (first !== undefined) throw new DockerfileError(source, [first, ...others], readBefore)
 }

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'bun:test'
-import { exposedPorts, parsePorts } from './ports.ts'
+import { parsePorts, type WrittenPort } from './ports.ts'
 
 describe('parsePorts()', () => {
   test('adds the protocol and opens ranges', () => {
-    expect(exposedPorts(['80', '53/udp', '8000-8002/SCTP', '9-9', '0', '65535'])).toEqual([
+    expect(parsePorts(['80', '53/udp', '8000-8002/SCTP', '9-9', '0', '65535'])).toEqual([
       '80/tcp',
       '53/udp',
       '8000/sctp',
@@ -14,32 +14,22 @@ describe('parsePorts()', () => {
       '65535/tcp',
     ])
   })
-  test('drops addresses and host ports with a warning', () => {
-    expect(parsePorts(['127.0.0.1:8080:80', '8000-8005:90', '[::1]:1:2/TCP', '::1:3:4'])).toEqual({
-      ports: ['80/tcp', '90/tcp', '2/tcp', '4/tcp'],
-      warnings: [
-        {
-          rule: 'ExposeInvalidFormat',
-          detail: "EXPOSE instruction should not define an IP address or host-port mapping, found '127.0.0.1:8080:80'",
-        },
-        {
-          rule: 'ExposeInvalidFormat',
-          detail: "EXPOSE instruction should not define an IP address or host-port mapping, found '8000-8005:90'",
-        },
-        {
-          rule: 'ExposeProtoCasing',
-          detail: "Defined protocol '[::1]:1:2/TCP' in EXPOSE instruction should be lowercase",
-        },
-        {
-          rule: 'ExposeInvalidFormat',
-          detail: "EXPOSE instruction should not define an IP address or host-port mapping, found '[::1]:1:2/TCP'",
-        },
-        {
-          rule: 'ExposeInvalidFormat',
-          detail: "EXPOSE instruction should not define an IP address or host-port mapping, found '::1:3:4'",
-        },
-      ],
-    })
+  test('drops addresses and host ports, and tells how each word was written', () => {
+    const written: WrittenPort[] = []
+    const words = ['127.0.0.1:8080:80', '8000-8005:90', '[::1]:1:2/TCP', '::1:3:4', '5']
+    expect(parsePorts(words, (port) => written.push(port))).toEqual(['80/tcp', '90/tcp', '2/tcp', '4/tcp', '5/tcp'])
+    expect(written).toEqual([
+      { word: '127.0.0.1:8080:80', protocol: 'tcp', mapped: true },
+      { word: '8000-8005:90', protocol: 'tcp', mapped: true },
+      { word: '[::1]:1:2/TCP', protocol: 'TCP', mapped: true },
+      { word: '::1:3:4', protocol: 'tcp', mapped: true },
+      { word: '5', protocol: 'tcp', mapped: false },
+    ])
+  })
+  test('tells of a word whose numbers are wrong', () => {
+    const written: string[] = []
+    expect(() => parsePorts(['1/UDP', 'x:2/TCP'], ({ word }) => written.push(word))).toThrow('invalid hostPort')
+    expect(written).toEqual(['1/UDP', 'x:2/TCP'])
   })
   test.each([
     ['', 'invalid port: "": no port specified'],

@@ -1,43 +1,32 @@
 import { CairnError } from '../errors/error.ts'
 import { quoteGo } from './characters.ts'
 
-/** The ports of EXPOSE and what is to be said about how they were written. */
-export interface ExposedPorts {
-  /** `80/tcp`, in the order given, ranges expanded. */
-  readonly ports: readonly string[]
-  /** Rule and text of each remark, in BuildKit's words. */
-  readonly warnings: readonly { readonly rule: string; readonly detail: string }[]
+/** One word of EXPOSE as it was written. */
+export interface WrittenPort {
+  readonly word: string
+  /** `tcp` where none was given; in the case it was written in. */
+  readonly protocol: string
+  /** There is an address or a host port. */
+  readonly mapped: boolean
 }
 
 /**
- * Reads the words of EXPOSE after expansion: `port`, `first-last`, each with `/tcp`, `/udp` or `/sctp`. An address
- * and a host port before it are checked and dropped, with a warning. Throws DOCKERFILE_INVALID.
+ * The ports that the words of EXPOSE name after expansion: `80/tcp`, in the order given, ranges expanded. A word is
+ * `port` or `first-last`, each with `/tcp`, `/udp` or `/sctp`. An address and a host port before it are checked and
+ * dropped. `onPort` is called with each word before its numbers are looked at. Throws DOCKERFILE_INVALID.
  */
-export function parsePorts(words: readonly string[]): ExposedPorts {
+export function parsePorts(words: readonly string[], onPort: (port: WrittenPort) => void = () => {}): string[] {
   const ports: string[] = []
-  const warnings: { rule: string; detail: string }[] = []
   for (const word of words) {
     const { address, hostPort, containerPort } = splitParts(word)
     const { protocol, range } = splitProtocol(word, containerPort)
-    if (protocol !== protocol.toLowerCase()) {
-      const detail = `Defined protocol '${word}' in EXPOSE instruction should be lowercase`
-      warnings.push({ rule: 'ExposeProtoCasing', detail })
-    }
-    if (address !== '' || hostPort !== '') {
-      const detail = `EXPOSE instruction should not define an IP address or host-port mapping, found '${word}'`
-      warnings.push({ rule: 'ExposeInvalidFormat', detail })
-    }
+    onPort({ word, protocol, mapped: address !== '' || hostPort !== '' })
     checkAddress(address)
     const { first, last } = parseRange(range) ?? refuse(`invalid containerPort: ${range}`)
     if (hostPort !== '') checkHostPort(hostPort, range, last - first)
     for (let port = first; port <= last; port++) ports.push(`${port}/${protocol.toLowerCase()}`)
   }
-  return { ports, warnings }
-}
-
-/** The ports of {@link parsePorts} without the warnings. */
-export function exposedPorts(words: readonly string[]): readonly string[] {
-  return parsePorts(words).ports
+  return ports
 }
 
 function splitParts(word: string): { address: string; hostPort: string; containerPort: string } {

@@ -1,4 +1,4 @@
-import { exposedPorts } from '../../dockerfile/ports.ts'
+import { parsePorts } from '../../dockerfile/ports.ts'
 import type {
   ArgInstruction,
   CommandLine,
@@ -63,7 +63,7 @@ export function applyMetadata(state: StageState, instruction: MetadataInstructio
     }
     case 'EXPOSE': {
       const words = instruction.ports.flatMap((port) => expandWords(port, (name) => state.env.get(name), scope.words))
-      const ports = exposedPorts(words)
+      const ports = parsePorts(words)
       config.ExposedPorts = { ...config.ExposedPorts, ...Object.fromEntries(ports.map((port) => [port, {}])) }
       return state.commit(`EXPOSE ${goList(ports)}`, false)
     }
