@@ -68,6 +68,8 @@ const kinds = {
   COMMAND_NOT_EXECUTABLE: 'invalid',
   COMMAND_NOT_FOUND: 'not-found',
   USER_UNKNOWN: 'not-found',
+  // remote
+  REVISION_UNKNOWN: 'not-found',
   // bootstrap
   TOOL_MISSING: 'unsupported',
   TOOL_FAILED: 'unavailable',
