@@ -6,8 +6,15 @@ export interface Arguments {
   readonly json: boolean
 }
 
-/** The text cannot be cut; the message is BuildKit's. */
-export class ArgumentError extends Error {}
+/** The text cannot be cut, or is not what the instruction takes; the message is BuildKit's. */
+export class ArgumentError extends Error {
+  readonly hint: string | undefined
+
+  constructor(message: string, hint?: string) {
+    super(message)
+    this.hint = hint
+  }
+}
 
 const none: Arguments = { args: [], json: false }
 const blanks = /[\t\v\f\r ]+/

@@ -1,6 +1,7 @@
 import { CairnError } from '../errors/error.ts'
 import { type ExcerptSource, renderExcerpt } from './excerpt.ts'
 import type { ReadText, SourceRange } from './instruction.ts'
+import { inclusionTrail } from './source-order.ts'
 
 /** One thing that is wrong in a Dockerfile. */
 export interface DockerfileProblem {
@@ -32,7 +33,7 @@ export class DockerfileError extends CairnError {
     const more = problems.length - 1
     const rest = more === 0 ? '' : ` (and ${more} more ${more === 1 ? 'problem' : 'problems'})`
     const options = first.hint === undefined ? {} : { hint: first.hint }
-    super('DOCKERFILE_INVALID', `${source.filename}: ${atLine(first)}${rest}`, options)
+    super('DOCKERFILE_INVALID', `${placed(source.filename, first)}${rest}`, options)
     this.filename = source.filename
     this.problems = problems
     this.range = first.range
@@ -51,6 +52,12 @@ export class DockerfileError extends CairnError {
     if (left > 0) blocks.push(`… and ${left} more`)
     return blocks.filter((block) => block !== '').join('\n')
   }
+}
+
+/** With the file's name, and for an included file how it came to be read. */
+function placed(filename: string, problem: DockerfileProblem): string {
+  const { range } = problem
+  return `${range.file?.filename ?? filename}: ${atLine(problem)}${inclusionTrail(filename, range)}`
 }
 
 function atLine(problem: DockerfileProblem): string {

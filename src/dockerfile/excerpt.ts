@@ -11,11 +11,12 @@ const maxMarked = 40
 const shownAtEachEnd = 15
 
 /**
- * The lines of `range` (counted from 1, both ends included) marked with `>>>` and a few lines around them, in
+ * The lines of `range` (in `source`, or in the file it includes) marked with `>>>` and a few lines around them, in
  * BuildKit's form, without a line end after the last rule. Empty where the range lies outside the file. Control
  * characters are shown as `^X`, so that a file cannot drive the terminal.
  */
-export function renderExcerpt(file: ExcerptSource, range: SourceRange): string {
+export function renderExcerpt(source: ExcerptSource, range: SourceRange): string {
+  const file = range.file ?? source
   const count = file.lines.length
   if (range.start < 1 || range.start > count) return ''
   const lastMarked = Math.min(Math.max(range.end, range.start), count)

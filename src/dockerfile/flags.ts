@@ -12,7 +12,14 @@ export type FlagValues<T extends FlagTable> = {
 }
 
 /** A flag cannot be used; the message is BuildKit's. */
-export class FlagError extends Error {}
+export class FlagError extends Error {
+  readonly hint: string | undefined
+
+  constructor(message: string, hint?: string) {
+    super(message)
+    this.hint = hint
+  }
+}
 
 /** Reads `flags` (`--name`, `--name=value`) by `table`. Throws {@link FlagError}. */
 export function parseFlags<T extends FlagTable>(flags: readonly string[], table: T): FlagValues<T> {

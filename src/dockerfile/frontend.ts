@@ -50,7 +50,10 @@ function syntaxOfJson(text: string): SyntaxRequest | undefined {
 }
 
 /** The frontend that turns Cairn's extensions of the language on. */
-export const extensionsFrontend = 'cairn/dockerfile:1'
+const extensionsFrontend = 'cairn/dockerfile:1'
+
+/** How to turn the extensions on: for messages about one that is used without. */
+export const extensionsHint = `this extension of the language needs "# syntax=${extensionsFrontend}" as the first line`
 
 /**
  * Which language a frontend's image stands for: docker's Dockerfile (also from a mirror, and BuildKit's name for its

@@ -104,7 +104,7 @@ describe('whatever the input,', () => {
     fc.assert(
       fc.property(fc.oneof(nearly, fc.string({ unit: fc.constantFrom(...smallAlphabet) })), (text) => {
         for (const reader of [
-          parseTrigger,
+          (input: string) => parseTrigger(input, { extensions: true }),
           parseDuration,
           parseChmod,
           parseSignal,

@@ -1,7 +1,21 @@
-/** Lines of the Dockerfile, counted from 1, both included. */
+/** Lines of the Dockerfile or of a file it includes, counted from 1, both ends included. */
 export interface SourceRange {
   readonly start: number
   readonly end: number
+  /** The file the lines are in; absent for the Dockerfile itself. */
+  readonly file?: IncludedFile
+}
+
+/** A file that INCLUDE brought in. */
+export interface IncludedFile {
+  /** As messages name it. */
+  readonly filename: string
+  /** What was read. */
+  readonly source: Uint8Array | string
+  /** Its lines without line ends, for excerpts. */
+  readonly lines: readonly string[]
+  /** Where the INCLUDE stands. */
+  readonly includedAt: SourceRange
 }
 
 /** A here-document. dockerfile reference §here-documents. */
@@ -86,6 +100,8 @@ export interface CopyInstruction extends CopyBase {
   readonly kind: 'COPY'
   readonly from?: string
   readonly parents: boolean
+  /** `--optional`, an extension: sources that are missing are left out. */
+  readonly optional: boolean
 }
 export interface AddInstruction extends CopyBase {
   readonly kind: 'ADD'

@@ -3,7 +3,8 @@ import type { InstructionNode } from './ast.ts'
 import { quoteGo, trimSpace } from './characters.ts'
 import { parseDevice } from './device.ts'
 import { parseCheckOptions } from './directives.ts'
-import { parseFlags } from './flags.ts'
+import { FlagError, type FlagValues, parseFlags } from './flags.ts'
+import { extensionsHint } from './frontend.ts'
 import { interpretHealthcheck } from './healthcheck.ts'
 import { parseHeredocOpening, splitKeepingHeredocs } from './heredoc.ts'
 import type {
@@ -40,23 +41,39 @@ export function instructionKind(keyword: string): InstructionKind | undefined {
 /** What all instructions carry. */
 type Common = Pick<Instruction, 'keyword' | 'range' | 'original' | 'check' | 'comments'>
 
+/** The language a file is written in. */
+export interface Language {
+  /** With Cairn's extensions. */
+  readonly extensions: boolean
+}
+
+/** What BuildKit reads. */
+export const plain: Language = { extensions: false }
+
+/** True for INCLUDE in any case of letters. */
+export function isInclude(keyword: string): boolean {
+  return keyword.toUpperCase() === 'INCLUDE'
+}
+
 /**
  * The typed instruction of a node: flags and arguments checked against what the instruction takes. Throws
- * {@link ArgumentError}, `FlagError` or a `CairnError`, whose messages are BuildKit's.
+ * {@link ArgumentError}, {@link FlagError} or a `CairnError`, whose messages are BuildKit's.
  */
-export function interpret(node: InstructionNode): Instruction | FromInstruction {
+export function interpret(node: InstructionNode, language: Language = plain): Instruction | FromInstruction {
   const kind = instructionKind(node.keyword)
   if (kind === undefined) {
-    throw new ArgumentError(withSuggestion(`unknown instruction: ${node.keyword}`, node.keyword, instructionKinds))
+    const known = language.extensions ? [...instructionKinds, 'INCLUDE'] : instructionKinds
+    const message = withSuggestion(`unknown instruction: ${node.keyword}`, node.keyword, known)
+    throw new ArgumentError(message, isInclude(node.keyword) ? extensionsHint : undefined)
   }
   const common = commonOf(node)
   switch (kind) {
     case 'FROM':
       return interpretFrom(node, common)
     case 'RUN':
-      return interpretRun(node, common)
+      return interpretRun(node, common, language)
     case 'COPY':
-      return interpretCopy(node, common)
+      return interpretCopy(node, common, language)
     case 'ADD':
       return interpretAdd(node, common)
     case 'ENV':
@@ -170,9 +187,9 @@ function interpretFrom(node: InstructionNode, common: Common): FromInstruction {
   }
 }
 
-function interpretRun(node: InstructionNode, common: Common): RunInstruction {
+function interpretRun(node: InstructionNode, common: Common, language: Language): RunInstruction {
   const flags = parseFlags(node.flags, { mount: 'list', network: 'text', security: 'text', device: 'list' })
-  for (const mount of flags.mount ?? []) checkMount(mount)
+  for (const mount of flags.mount ?? []) checkMount(mount, language)
   for (const device of flags.device ?? []) parseDevice(device)
   const { network, security } = flags
   if (network !== undefined && !['default', 'none', 'host'].includes(network)) {
@@ -193,17 +210,19 @@ function interpretRun(node: InstructionNode, common: Common): RunInstruction {
   }
 }
 
-function interpretCopy(node: InstructionNode, common: Common): CopyInstruction {
+const copyFlags = {
+  ...({ chown: 'text', from: 'text', chmod: 'text', link: 'boolean', exclude: 'list' } as const),
+  ...({ parents: 'boolean' } as const),
+}
+
+function interpretCopy(node: InstructionNode, common: Common, { extensions }: Language): CopyInstruction {
   requireDestination(node, 'COPY')
-  const table = {
-    chown: 'text',
-    from: 'text',
-    chmod: 'text',
-    link: 'boolean',
-    exclude: 'list',
-    parents: 'boolean',
-  } as const
-  const flags = parseFlags(node.flags, table)
+  if (!extensions && node.flags.some((flag) => /^--optional(=|$)/.test(flag))) {
+    throw new FlagError('unknown flag: --optional', extensionsHint)
+  }
+  const flags: FlagValues<typeof copyFlags & { optional: 'boolean' }> = extensions
+    ? parseFlags(node.flags, { ...copyFlags, optional: 'boolean' })
+    : parseFlags(node.flags, copyFlags)
   return {
     ...common,
     kind: 'COPY',
@@ -211,6 +230,7 @@ function interpretCopy(node: InstructionNode, common: Common): CopyInstruction {
     ...textFlags(flags, ['chown', 'chmod', 'from']),
     link: flags.link ?? false,
     parents: flags.parents ?? false,
+    optional: flags.optional ?? false,
     excludes: flags.exclude ?? [],
   }
 }
@@ -328,11 +348,19 @@ function interpretOnbuild(node: InstructionNode, common: Common): OnbuildInstruc
   return { ...common, kind: 'ONBUILD', expression }
 }
 
+/** The path that an INCLUDE names, as written. Throws {@link ArgumentError}, {@link FlagError}. */
+export function includedPath(node: InstructionNode): string {
+  const path = node.args[0]
+  if (path === undefined) throw new ArgumentError('INCLUDE requires exactly one argument')
+  parseFlags(node.flags, {})
+  return path
+}
+
 /** Throws {@link ArgumentError} where the instruction that `keyword` names may not stand in ONBUILD. */
 export function checkTrigger(keyword: string): void {
   const name = trimSpace(keyword).toUpperCase()
   if (name === 'ONBUILD') throw new ArgumentError("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed")
-  if (name === 'MAINTAINER' || name === 'FROM') {
+  if (name === 'MAINTAINER' || name === 'FROM' || name === 'INCLUDE') {
     throw new ArgumentError(`${name} isn't allowed as an ONBUILD trigger`)
   }
 }

@@ -16,7 +16,7 @@ import { isSpace, trimSpace, trimSpaceLeft } from './characters.ts'
 import { DirectiveReader } from './directives.ts'
 import type { DockerfileProblem } from './dockerfile-error.ts'
 import { chompHeredoc, type HeredocOpening, heredocOpenings } from './heredoc.ts'
-import type { Heredoc, SourceRange, Warning } from './instruction.ts'
+import type { Heredoc, IncludedFile, SourceRange, Warning } from './instruction.ts'
 import { maxLineBytes, type SourceLines, splitSource } from './source-lines.ts'
 
 /** What the lexer finds. With problems, `nodes` are the instructions that could be read. */
@@ -29,12 +29,22 @@ export interface LexedFile {
   readonly problems: readonly DockerfileProblem[]
 }
 
+/** How a file that INCLUDE names is read. */
+export interface Inclusion {
+  /** As messages name it. */
+  readonly filename: string
+  /** Where the INCLUDE stands. */
+  readonly includedAt: SourceRange
+  /** The escape character of the Dockerfile, which holds for all it includes. */
+  readonly escape: '\\' | '`'
+}
+
 /**
- * Cuts a Dockerfile into instructions: directives, comments, continuations, here-documents, flags and arguments.
- * Never throws; what is wrong stands in `problems`, in the order of the file.
+ * Cuts a Dockerfile, or a file that it includes, into instructions: directives, comments, continuations,
+ * here-documents, flags and arguments. Never throws; what is wrong stands in `problems`, in the order of the file.
  */
-export function lexDockerfile(source: Uint8Array | string): LexedFile {
-  return new Lexer(splitSource(source)).run()
+export function lexDockerfile(source: Uint8Array | string, inclusion?: Inclusion): LexedFile {
+  return new Lexer(source, inclusion).run()
 }
 
 /** How each instruction's text is cut into arguments. */
@@ -48,6 +58,7 @@ const argumentForms: Readonly<Record<string, (rest: string, escape: string) => A
   EXPOSE: words,
   FROM: words,
   HEALTHCHECK: kindAndCommand,
+  INCLUDE: whole,
   LABEL: (rest, escape) => pairs(rest, 'LABEL', escape),
   MAINTAINER: whole,
   RUN: jsonOrWhole,
@@ -82,12 +93,20 @@ class Lexer {
   readonly #warnings: Warning[] = []
   readonly #problems: DockerfileProblem[] = []
   readonly #reader = new DirectiveReader()
-  #escape: '\\' | '`' = '\\'
+  readonly #inclusion: Inclusion | undefined
+  readonly #file: IncludedFile | undefined
+  #escape: '\\' | '`'
   /** Lines read so far, so also the number of the line read last. */
   #line = 0
 
-  constructor(source: SourceLines) {
-    this.#source = source
+  constructor(source: Uint8Array | string, inclusion: Inclusion | undefined) {
+    this.#source = splitSource(source)
+    this.#inclusion = inclusion
+    this.#escape = inclusion?.escape ?? '\\'
+    if (inclusion !== undefined) {
+      const { filename, includedAt } = inclusion
+      this.#file = { filename, source, lines: this.#source.lines, includedAt }
+    }
   }
 
   run(): LexedFile {
@@ -118,6 +137,10 @@ class Lexer {
     }
   }
 
+  #range(start: number, end = start): SourceRange {
+    return this.#file === undefined ? { start, end } : { start, end, file: this.#file }
+  }
+
   #takeLine(): string {
     return this.#source.lines[this.#line++] ?? ''
   }
@@ -126,18 +149,20 @@ class Lexer {
     if (this.#reader.done) return false
     const found = this.#reader.read(line)
     if (found === undefined) return false
-    const range = { start: this.#line, end: this.#line }
+    const range = this.#range(this.#line)
     if ('error' in found) {
       this.#problems.push({ message: found.error, range })
       return true
     }
     this.#directives.push(found)
     if (found.name === 'escape') {
-      if (found.value === '\\' || found.value === '`') this.#escape = found.value
-      else {
+      if (found.value !== '\\' && found.value !== '`') {
         const message = `invalid escape token '${found.value}' does not match \` or \\`
         this.#problems.push({ message, range })
-      }
+      } else if (this.#inclusion !== undefined && this.#inclusion.escape !== found.value) {
+        const message = `an included file has the escape character of the Dockerfile, which is ${this.#inclusion.escape}`
+        this.#problems.push({ message, range })
+      } else this.#escape = found.value
     }
     return true
   }
@@ -162,7 +187,7 @@ class Lexer {
       if (piece === undefined) pieces.push(following)
     }
     if (sawEmpty) {
-      const range = { start: this.#line, end: this.#line }
+      const range = this.#range(this.#line)
       this.#warnings.push({ rule: 'NoEmptyContinuation', detail: 'Empty continuation line', range })
     }
     return pieces.join('')
@@ -190,14 +215,14 @@ class Lexer {
       if (heredoc === undefined) {
         this.#problems.push({
           message: 'unterminated heredoc',
-          range: { start, end: start },
+          range: this.#range(start),
           hint: `no line below consists of ${opening.name} alone`,
         })
         return
       }
       heredocs.push(heredoc)
     }
-    const range = { start, end: isUnknown ? lastLine : this.#line }
+    const range = this.#range(start, isUnknown ? lastLine : this.#line)
     if (split === undefined) return
     this.#checkEncoding(split.keyword, range, heredocs.length > 0)
     this.#nodes.push({ ...split, original: text, heredocs, range, comments })
@@ -208,7 +233,7 @@ class Lexer {
       return splitNode(text, this.#escape, 0)
     } catch (error) {
       if (!(error instanceof ArgumentError)) throw error
-      this.#problems.push({ message: error.message, range: { start, end: this.#line } })
+      this.#problems.push({ message: error.message, range: this.#range(start, this.#line) })
       return undefined
     }
   }
@@ -220,7 +245,7 @@ class Lexer {
       return heredocOpenings(text)
     } catch (error) {
       if (!isCairnError(error, 'WORD_INVALID')) throw error
-      this.#problems.push({ message: error.message, range: { start, end: this.#line } })
+      this.#problems.push({ message: error.message, range: this.#range(start, this.#line) })
       return []
     }
   }
@@ -260,7 +285,7 @@ class Lexer {
       if (!this.#source.invalid.has(line)) continue
       if (!hasHeredocs && isComment(this.#source.lines[line - 1] ?? '')) continue
       const message = 'the line is not valid UTF-8'
-      const at = { start: line, end: line }
+      const at = this.#range(line)
       if (/^(MAINTAINER|LABEL)$/i.test(keyword)) {
         this.#warnings.push({ rule: 'InvalidEncoding', detail: message, range: at })
       } else {
@@ -274,7 +299,7 @@ class Lexer {
     const line = this.#source.overlong
     if (line === undefined) return
     const message = `dockerfile line greater than max allowed size of ${maxLineBytes}`
-    this.#problems.push({ message, range: { start: line, end: line } })
+    this.#problems.push({ message, range: this.#range(line) })
   }
 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { parseDevice } from './device.ts'
-import { mountSource, parseMount, type RunMount } from './mount.ts'
+import { checkMount, mountSource, parseMount, type RunMount } from './mount.ts'
 import { expandWord } from './words.ts'
 
 const parse = (text: string): RunMount =>
@@ -63,7 +63,6 @@ describe('parseMount()', () => {
     ['type=bund,target=/a', 'unsupported mount type "bund" (did you mean bind?)'],
     ['type=bind,targt=/a', "unexpected key 'targt' in 'targt=/a' (did you mean target?)"],
     ['target', "invalid field 'target' must be a key=value pair"],
-    ['target=/a,from=$X', "'from' doesn't support variable expansion, define alias stage instead"],
     ['target=/a,ro=maybe', 'invalid value for ro: maybe'],
     ['target=/a,required', "unexpected key 'required' for mount type 'bind'"],
     ['target=/a,size=1', "unexpected key 'size' for mount type 'bind'"],
@@ -86,6 +85,18 @@ describe('parseMount()', () => {
     ['target=/a/..', 'invalid mount target "/a/.."'],
   ])('refuses %j', (text, message) => {
     expect(() => parse(text)).toThrow(expect.objectContaining({ code: 'DOCKERFILE_INVALID', message }))
+  })
+})
+
+describe('checkMount()', () => {
+  test('refuses variables in from, and says how they become allowed', () => {
+    const message = "'from' doesn't support variable expansion, define alias stage instead"
+    const hint = 'this extension of the language needs "# syntax=cairn/dockerfile:1" as the first line'
+    expect(() => checkMount('target=/a,from=$X', { extensions: false })).toThrow(
+      expect.objectContaining({ code: 'DOCKERFILE_INVALID', message, hint }),
+    )
+    expect(() => checkMount('target=/$X,from=x$', { extensions: false })).not.toThrow()
+    expect(() => checkMount('target=/a,from=$X', { extensions: true })).not.toThrow()
   })
 })
 

@@ -2,6 +2,7 @@ import { CairnError } from '../errors/error.ts'
 import { quoteGo } from './characters.ts'
 import { CsvError, splitCsv } from './csv.ts'
 import { parseGoBool } from './directives.ts'
+import { extensionsHint } from './frontend.ts'
 import { cleanPath } from './path-match.ts'
 import { withSuggestion } from './suggest.ts'
 
@@ -103,13 +104,13 @@ interface Fields {
 
 /**
  * Reads a value of `RUN --mount`: `key=value` fields separated by commas, quoted where they hold a comma. `expand`
- * replaces the variables of each value. Throws DOCKERFILE_INVALID in BuildKit's words, and what `expand` throws.
+ * replaces the variables of the value of each key. Throws DOCKERFILE_INVALID in BuildKit's words, and what `expand`
+ * throws.
  */
-export function parseMount(text: string, expand: (value: string) => string): RunMount {
-  checkMount(text)
+export function parseMount(text: string, expand: (value: string, key: string) => string): RunMount {
   const pairs = fieldsOf(text).map((field) => {
     const { key, value } = splitField(field)
-    return { field, key, value: value === undefined ? undefined : expand(value) }
+    return { field, key, value: value === undefined ? undefined : expand(value, key) }
   })
   // `required` and `size` may stand before the type that allows them.
   const typeText = pairs.findLast(({ key, value }) => key === 'type' && value !== undefined)?.value?.toLowerCase()
@@ -121,24 +122,24 @@ export function parseMount(text: string, expand: (value: string) => string): Run
 
 /**
  * What can be said of a value of `RUN --mount` before variables are known: its fields can be told apart and `from`
- * holds no variable. Throws DOCKERFILE_INVALID.
+ * holds no variable, unless the language has extensions. Throws DOCKERFILE_INVALID.
  */
-export function checkMount(text: string): void {
+export function checkMount(text: string, { extensions }: { readonly extensions: boolean }): void {
   for (const field of fieldsOf(text)) {
     const { key, value } = splitField(field)
     const dollar = key === 'from' && value !== undefined ? value.indexOf('$') : -1
-    if (value !== undefined && dollar >= 0 && dollar !== value.length - 1) {
-      throw invalid(`'${key}' doesn't support variable expansion, define alias stage instead`)
+    if (!extensions && value !== undefined && dollar >= 0 && dollar !== value.length - 1) {
+      const message = `'${key}' doesn't support variable expansion, define alias stage instead`
+      throw new CairnError('DOCKERFILE_INVALID', message, { hint: extensionsHint })
     }
   }
 }
 
 /**
- * The stage, named context or image that a value of `RUN --mount` takes its files from, undefined where it names
- * none; known before variables are, as `from` may hold none. Throws DOCKERFILE_INVALID.
+ * The stage, named context or image that a value of `RUN --mount` takes its files from, as written; undefined where
+ * it names none. Throws DOCKERFILE_INVALID.
  */
 export function mountSource(text: string): string | undefined {
-  checkMount(text)
   const from = fieldsOf(text)
     .map(splitField)
     .findLast(({ key }) => key === 'from')?.value

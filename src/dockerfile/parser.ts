@@ -17,12 +17,16 @@ import type {
   SourceRange,
   Warning,
 } from './instruction.ts'
-import { checkTrigger, instructionKind, interpret } from './interpret.ts'
+import { IncludeReader, type ReadInclude } from './include.ts'
+import { checkTrigger, instructionKind, interpret, includedPath, isInclude, type Language, plain } from './interpret.ts'
 import { lexDockerfile } from './lexer.ts'
+import { compareRanges } from './source-order.ts'
 
 export interface ParseOptions {
   /** Stands for the file's `# syntax=`: the build argument BUILDKIT_SYNTAX. */
   readonly syntax?: string | undefined
+  /** Reads what INCLUDE names; without it, no file can be included. */
+  readonly readInclude?: ReadInclude | undefined
 }
 
 /**
@@ -34,7 +38,9 @@ export function parseDockerfile(source: Uint8Array | string, filename: string, o
   const lexed = lexDockerfile(source)
   const { lines } = lexed.source
   const problems: DockerfileProblem[] = [...lexed.problems]
-  const stages = new StageList(problems)
+  const language = { extensions: request?.language === 'cairn' }
+  const includes = new IncludeReader(options.readInclude, filename, lexed.escape)
+  const stages = new StageList(problems, language, includes)
   for (const node of lexed.nodes) stages.add(node)
 
   const check = readCheck(lexed.directives, problems)
@@ -55,12 +61,12 @@ export function parseDockerfile(source: Uint8Array | string, filename: string, o
     lines,
     escape: lexed.escape,
     ...(request === undefined ? {} : { syntax: request.commandLine }),
-    extensions: request?.language === 'cairn',
+    ...language,
     check,
     metaArgs: stages.metaArgs,
     stages: stages.stages,
-    warnings: [...frontendWarnings(request), ...lexed.warnings, ...stages.warnings].toSorted(
-      (a, b) => a.range.start - b.range.start,
+    warnings: [...frontendWarnings(request), ...lexed.warnings, ...stages.warnings].toSorted((a, b) =>
+      compareRanges(a.range, b.range),
     ),
   }
   failOn(request === undefined ? problems : withFrontendHint(problems, request), read, {
@@ -96,25 +102,24 @@ function withFrontendHint(problems: readonly DockerfileProblem[], request: Front
 }
 
 /**
- * Reads the text of an ONBUILD trigger as image configurations keep it. `range` is where the trigger fires (the
- * FROM of the child); without it, lines count within the text. Throws {@link DockerfileError} for anything but one
- * instruction that may be a trigger.
+ * Reads the text of an ONBUILD trigger as image configurations keep it, in the language of the file it fires in. Lines
+ * count within the text. Throws {@link DockerfileError} for anything but one instruction that may be a trigger.
  */
-export function parseTrigger(expression: string, range?: SourceRange): Instruction {
+export function parseTrigger(expression: string, language: Language = plain): Instruction {
   const lexed = lexDockerfile(expression)
   const { lines } = lexed.source
   const problems: DockerfileProblem[] = [...lexed.problems]
   const node = lexed.nodes[0]
   let instruction: Instruction | undefined
   if (node !== undefined && lexed.nodes.length === 1 && problems.length === 0) {
-    const read = interpretInto(problems, node, () => checkTrigger(node.keyword))
+    const read = interpretInto(problems, node, language, () => checkTrigger(node.keyword))
     if (read !== undefined && read.kind !== 'FROM') instruction = read
   } else if (problems.length === 0) {
     problems.push({ message: 'onbuild trigger should be a single expression', range: { start: 1, end: lines.length } })
   }
   failOn(problems, { filename: 'ONBUILD', lines })
   if (instruction === undefined) throw new CairnError('DOCKERFILE_INVALID', 'ONBUILD: not an instruction')
-  return range === undefined ? instruction : { ...instruction, range }
+  return instruction
 }
 
 /** Collects instructions under the FROM they follow. */
@@ -126,22 +131,27 @@ class StageList {
   /** In the order of the file. None where something was wrong before: then BuildKit looks at no instruction. */
   readonly readBeforeProblems: (FromInstruction | Instruction)[] = []
   readonly #problems: DockerfileProblem[]
+  readonly #language: Language
+  readonly #includes: IncludeReader
   /** A FROM was seen, even one that could not be read: then what follows it is not out of place. */
   #inStage = false
   #lastWasUnknown = false
 
-  constructor(problems: DockerfileProblem[]) {
+  constructor(problems: DockerfileProblem[], language: Language, includes: IncludeReader) {
     this.#problems = problems
+    this.#language = language
+    this.#includes = includes
   }
 
   add(node: InstructionNode): void {
+    if (this.#language.extensions && isInclude(node.keyword)) return this.#include(node)
     const kind = instructionKind(node.keyword)
     // A forgotten line continuation makes every following line "unknown": the first one says it.
     const isFollowUp = kind === undefined && this.#lastWasUnknown
     this.#lastWasUnknown = kind === undefined
     if (isFollowUp) return
     if (kind === 'FROM') this.#inStage = true
-    const instruction = interpretInto(this.#problems, node)
+    const instruction = interpretInto(this.#problems, node, this.#language)
     if (instruction === undefined) return
     if (this.#problems.length === 0) this.readBeforeProblems.push(instruction)
     this.#warnIgnoredFlags(node, instruction)
@@ -159,6 +169,17 @@ class StageList {
     } else {
       this.stages.at(-1)?.instructions.push(instruction)
     }
+  }
+
+  #include(node: InstructionNode): void {
+    this.#lastWasUnknown = false
+    const included = collectProblem(this.#problems, node.range, () =>
+      this.#includes.open(includedPath(node), node.range),
+    )
+    if (included === undefined) return
+    this.warnings.push(...included.warnings)
+    this.#problems.push(...included.problems)
+    for (const inner of included.nodes) this.add(inner)
   }
 
   /** BuildKit never looks at the flags of these; a flag there has no effect, and the user should know. */
@@ -179,15 +200,27 @@ class StageList {
 function interpretInto(
   problems: DockerfileProblem[],
   node: InstructionNode,
+  language: Language,
   before: () => void = () => {},
-): Instruction | FromInstruction | undefined {
-  try {
+): ReturnType<typeof interpret> | undefined {
+  return collectProblem(problems, node.range, () => {
     before()
-    return interpret(node)
+    return interpret(node, language)
+  })
+}
+
+/** What `action` gives; undefined where it throws something that is wrong at `range`, which joins `problems`. */
+function collectProblem<Result>(
+  problems: DockerfileProblem[],
+  range: SourceRange,
+  action: () => Result,
+): Result | undefined {
+  try {
+    return action()
   } catch (error) {
     if (!(error instanceof ArgumentError || error instanceof FlagError || error instanceof CairnError)) throw error
-    const hint = error instanceof CairnError ? error.hint : undefined
-    problems.push({ message: error.message, range: node.range, ...(hint === undefined ? {} : { hint }) })
+    const { message, hint } = error
+    problems.push({ message, range, ...(hint === undefined ? {} : { hint }) })
     return undefined
   }
 }
@@ -195,17 +228,11 @@ function interpretInto(
 function readCheck(directives: readonly Directive[], problems: DockerfileProblem[]): CheckOptions {
   const directive = directives.find(({ name }) => name === 'check')
   if (directive === undefined) return noCheckOptions
-  try {
-    return parseCheckOptions(directive.value)
-  } catch (error) {
-    if (!(error instanceof CairnError)) throw error
-    const range = { start: directive.line, end: directive.line }
-    problems.push({ message: error.message, range, ...(error.hint === undefined ? {} : { hint: error.hint }) })
-    return noCheckOptions
-  }
+  const range = { start: directive.line, end: directive.line }
+  return collectProblem(problems, range, () => parseCheckOptions(directive.value)) ?? noCheckOptions
 }
 
 function failOn(problems: readonly DockerfileProblem[], source: ExcerptSource, readBefore?: ReadText): void {
-  const [first, ...others] = problems.toSorted((a, b) => a.range.start - b.range.start)
+  const [first, ...others] = problems.toSorted((a, b) => compareRanges(a.range, b.range))
   if (first !== undefined) throw new DockerfileError(source, [first, ...others], readBefore)
 }
