@@ -4,18 +4,26 @@ import { listDirectory } from '../linux/directories.ts'
 import { type FileStatus, tryLstat } from '../linux/file-status.ts'
 import { readLink } from '../linux/names.ts'
 import { getXattr, listXattrs } from '../linux/xattrs.ts'
+import { fileChanged } from '../layers/file-changed.ts'
 import { readFileChunks } from '../layers/file-chunks.ts'
 import type { Tree, TreeEntry } from '../layers/tree.ts'
-import type { Digest } from '../oci/digest.ts'
+import { type Digest, Digester } from '../oci/digest.ts'
 import type { ContextIndex } from './context-index.ts'
 import { childPath, parentPath } from './paths.ts'
 
 /** What a build reads its files from. */
 export interface BuildContext {
-  /** Tells one context from another across builds, for explanations: its absolute path. */
+  /** Tells one context from another across builds, for explanations: its absolute path, or its URL. */
   readonly identity: string
-  readonly tree: ContextTree
-  readonly index: ContextIndex
+  readonly tree: ContextFiles
+  /** Keeps what this build learnt of the files, for the next one. */
+  save(): Promise<void>
+}
+
+/** The files of a context. */
+export interface ContextFiles extends Tree {
+  /** Digest of the bytes of the file at `path`. Throws CONTEXT_PATH_UNKNOWN for a file that is no longer there. */
+  digest(path: string): Digest
 }
 
 const noXattrs: ReadonlyMap<string, Uint8Array> = new Map()
@@ -24,13 +32,17 @@ const noXattrs: ReadonlyMap<string, Uint8Array> = new Map()
  * A directory of the host as a build sees it: what the ignore file excludes is not there, owners are 0:0, and only
  * file capabilities and `user.*` of the extended attributes count. Nothing is read before it is asked for.
  */
-export class ContextTree implements Tree {
+export class ContextTree implements ContextFiles {
   readonly root: string
   readonly #ignore: IgnoreMatcher | undefined
   readonly #matches = new Map<string, ParentMatch>()
   readonly #kept = new Map<string, boolean>()
   readonly #status = new Map<string, FileStatus | undefined>()
+  /** Kept, so that a step copies what its key was made of whatever happens to the directory meanwhile. */
+  readonly #names = new Map<string, readonly string[]>()
+  readonly #links = new Map<string, string>()
   readonly #plain = new Set<string>()
+  readonly #digests = new Map<string, Digest>()
   readonly #index: ContextIndex | undefined
 
   /** `index`, where there is one, saves looking for extended attributes of files that are the same as before. */
@@ -52,7 +64,7 @@ export class ContextTree implements Tree {
       size: type === 'file' ? size : 0,
       mtimeSeconds,
       mtimeNanoseconds,
-      linkname: type === 'symlink' ? readLink(this.hostPath(path)) : '',
+      linkname: type === 'symlink' ? this.#link(path) : '',
       devMajor: rdevMajor,
       devMinor: rdevMinor,
       xattrs: type === 'symlink' ? noXattrs : this.#xattrs(path, status),
@@ -62,13 +74,42 @@ export class ContextTree implements Tree {
 
   list(path: string): readonly string[] {
     if (this.status(path)?.type !== 'directory') return []
-    return listDirectory(this.hostPath(path))
-      .map(({ name }) => name)
-      .sort()
+    let names = this.#names.get(path)
+    if (names === undefined) {
+      names = listDirectory(this.hostPath(path))
+        .map(({ name }) => name)
+        .sort()
+      this.#names.set(path, names)
+    }
+    return names
   }
 
-  read(path: string): Iterable<Uint8Array> {
-    return readFileChunks(this.hostPath(path))
+  /** Fails with FILE_CHANGED at the end where the bytes are not those that {@link digest} saw. */
+  *read(path: string): Generator<Uint8Array> {
+    const known = this.#digests.get(path)
+    if (known === undefined) return yield* readFileChunks(this.hostPath(path))
+    const digester = new Digester()
+    for (const chunk of readFileChunks(this.hostPath(path))) {
+      digester.update(chunk)
+      yield chunk
+    }
+    if (digester.digest() !== known) throw fileChanged(this.hostPath(path))
+  }
+
+  digest(path: string): Digest {
+    const known = this.#digests.get(path)
+    if (known !== undefined) return known
+    const status = this.status(path)
+    if (status === undefined)
+      throw new CairnError('CONTEXT_PATH_UNKNOWN', `${path} vanished from the build context while it was read`)
+    const hash = (): Digest => digestChunks(readFileChunks(this.hostPath(path)))
+    const digest = this.#index?.digest(path, status, this.#plain.has(path), hash) ?? hash()
+    this.#digests.set(path, digest)
+    return digest
+  }
+
+  knownDigest(path: string): Digest | undefined {
+    return this.#digests.get(path)
   }
 
   /** Where `path` is on the host. */
@@ -119,9 +160,10 @@ export class ContextTree implements Tree {
     return kept
   }
 
-  /** True once {@link lookup} has seen that the file at `path` has no extended attribute that counts. */
-  isPlain(path: string): boolean {
-    return this.#plain.has(path)
+  #link(path: string): string {
+    let target = this.#links.get(path)
+    if (target === undefined) this.#links.set(path, (target = readLink(this.hostPath(path))))
+    return target
   }
 
   #xattrs(path: string, status: FileStatus): ReadonlyMap<string, Uint8Array> {
@@ -144,10 +186,64 @@ export class ContextTree implements Tree {
   }
 }
 
-/** Digest of the bytes of a context file, from the index where the file is unchanged. */
-export function contextFileDigest(context: BuildContext, path: string, hash: () => Digest): Digest {
-  const status = context.tree.status(path)
-  if (status === undefined)
-    throw new CairnError('CONTEXT_PATH_UNKNOWN', `${path} vanished from the build context while it was read`)
-  return context.index.digest(path, status, context.tree.isPlain(path), hash)
+/** A directory of the host as a context. `ignore` are the patterns of its ignore file. */
+export function directoryContext(
+  identity: string,
+  root: string,
+  ignore: readonly string[],
+  index: ContextIndex,
+): BuildContext {
+  const tree = new ContextTree(root, ignore, index)
+  return { identity, tree, save: () => index.save((path) => tree.status(path) !== undefined) }
+}
+
+/** A context whose files cannot change and are not looked for again, such as those of an archive. */
+export function treeContext(identity: string, tree: Tree): BuildContext {
+  const digests = new Map<string, Digest>()
+  const digest = (path: string): Digest => {
+    const known = digests.get(path)
+    if (known !== undefined) return known
+    const found = digestChunks(tree.read(path))
+    digests.set(path, found)
+    return found
+  }
+  const files: ContextFiles = {
+    lookup: (path) => tree.lookup(path),
+    list: (path) => tree.list(path),
+    read: (path) => tree.read(path),
+    digest,
+  }
+  return { identity, tree: files, save: () => Promise.resolve() }
+}
+
+/** The contexts of one build: the main one, and those that `--build-context` gave and the build came to use. */
+export class BuildContexts {
+  readonly main: BuildContext
+  readonly #named = new Map<string, BuildContext>()
+
+  constructor(main: BuildContext) {
+    this.main = main
+  }
+
+  add(name: string, context: BuildContext): void {
+    this.#named.set(name, context)
+  }
+
+  /** The context that was added under `name`; the main one without a name. */
+  get(name: string | undefined): BuildContext {
+    if (name === undefined) return this.main
+    const context = this.#named.get(name)
+    if (context === undefined) throw new Error(`the build context ${name} was not opened`)
+    return context
+  }
+
+  async save(): Promise<void> {
+    for (const context of [this.main, ...this.#named.values()]) await context.save()
+  }
+}
+
+function digestChunks(chunks: Iterable<Uint8Array>): Digest {
+  const digester = new Digester()
+  for (const chunk of chunks) digester.update(chunk)
+  return digester.digest()
 }

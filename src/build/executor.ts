@@ -6,7 +6,7 @@ import type { Tree } from '../layers/tree.ts'
 import { type Digest, Digester } from '../oci/digest.ts'
 import type { Snapshots } from '../snapshots/snapshots.ts'
 import { type FileInput } from './cache-key.ts'
-import { type BuildContext, contextFileDigest } from './context.ts'
+import type { BuildContexts } from './context.ts'
 import type { CopyOp, FileSource, Op, WorkdirOp } from './graph.ts'
 import { adoptLayer } from './adopt-layer.ts'
 import { type Filesystem, type Layer, storedLayer } from './layer.ts'
@@ -26,7 +26,7 @@ export interface ExecutorOptions {
   readonly store: Store
   readonly lease: Lease
   readonly snapshots: Snapshots
-  readonly context: BuildContext
+  readonly contexts: BuildContexts
   readonly epoch: number | undefined
   readonly run: RunSettings
   readonly signal: () => AbortSignal
@@ -47,17 +47,17 @@ export class BuildExecutor implements StepExecutor {
   }
 
   async digestSource(input: FileInput, filesystem: Filesystem | undefined): Promise<SelectionDigest> {
-    const { context, snapshots } = this.#options
+    const { contexts, snapshots } = this.#options
     const excludes = input.excludes
-    if (filesystem === undefined) {
-      const selections = selectSources(context.tree, input.pattern, { excludes, parents: input.parents })
-      return digestSelections(selections, (path) =>
-        contextFileDigest(context, path, () => digestFile(context.tree, path)),
-      )
+    if (input.source.from === 'context') {
+      const { tree: files } = contexts.get(input.source.name)
+      const selections = selectSources(files, input.pattern, { excludes, parents: input.parents })
+      return digestSelections(selections, (path) => files.digest(path))
     }
-    const tree = await snapshots.tree(filesystem)
+    const layers = filesystem ?? []
+    const tree = await snapshots.tree(layers)
     const selections = selectSources(tree, input.pattern, { excludes, parents: input.parents })
-    const base = filesystem.map((layer) => layer.directory ?? layer.diffId).join(' ')
+    const base = layers.map((layer) => layer.directory ?? layer.diffId).join(' ')
     return digestSelections(selections, (path) => {
       const name = `${base} ${path}`
       let digest = this.#digests.get(name)
@@ -82,7 +82,7 @@ export class BuildExecutor implements StepExecutor {
   }
 
   async #copy(op: CopyOp, parent: Filesystem, sources: ReadonlyMap<Op, Filesystem>): Promise<Layer> {
-    const { snapshots, context, store } = this.#options
+    const { snapshots, contexts, store } = this.#options
     const lower = await snapshots.tree(parent)
     const trees = new Map<FileSource, Tree>()
     for (const item of op.sources) {
@@ -91,14 +91,14 @@ export class BuildExecutor implements StepExecutor {
       trees.set(
         source,
         source.from === 'context'
-          ? context.tree
+          ? contexts.get(source.name).tree
           : await snapshots.tree(source.op === undefined ? [] : (sources.get(source.op) ?? [])),
       )
     }
     return await this.#store((writer) =>
       writeCopyLayer(op, writer, {
         lower,
-        tree: ({ source }) => trees.get(source) ?? context.tree,
+        tree: ({ source }) => trees.get(source) ?? contexts.main.tree,
         temporaryPath: (label) => store.session.temporaryPath(label),
         createdTime: this.#createdTime,
       }),

@@ -42,7 +42,8 @@ export interface BaseOp extends OpBase {
 
 /** Where a RUN bind mount or a COPY takes its files from. */
 export type FileSource =
-  | { readonly from: 'context' }
+  /** A build context: the main one, or that with the name. */
+  | { readonly from: 'context'; readonly name?: string }
   | { readonly from: 'op'; readonly op: Op | undefined; readonly label: string }
 
 export type OpMount =

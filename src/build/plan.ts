@@ -4,15 +4,18 @@ import type { Dockerfile, Instruction, SourceRange } from '../dockerfile/instruc
 import { withSuggestion } from '../dockerfile/suggest.ts'
 import { type WordOptions, expandWord } from '../dockerfile/words.ts'
 import type { ImageConfig } from '../oci/config.ts'
-import { formatPlatform, normalizePlatform, type Platform } from '../oci/platform.ts'
+import { normalizePlatform, type Platform } from '../oci/platform.ts'
+import { Bases } from './bases.ts'
 import type { BaseImage, BuildPlan, ExtraHost, Op, PlanWarning } from './graph.ts'
 import { applyMetadata, type InstructionScope } from './ops/metadata.ts'
+import { startStage } from './ops/base-plan.ts'
 import { planCopy } from './ops/copy-plan.ts'
 import { planRun } from './ops/run-plan.ts'
 import { planWorkdir } from './ops/workdir-plan.ts'
+import { findContext, type NamedContexts } from './named-contexts.ts'
 import { isBuilderArgument, platformArguments, proxyEnvironment } from './platform-args.ts'
 import { linkStages, reachableStages, type StageNode } from './stages.ts'
-import { StageState } from './stage-state.ts'
+import type { StageState } from './stage-state.ts'
 import { atRange, locate } from './step-error.ts'
 
 export interface PlanOptions {
@@ -34,6 +37,8 @@ export interface PlanOptions {
   readonly noCacheFilter: ReadonlySet<string>
   /** Finds a base image; called once for each distinct name and platform, concurrently. */
   readonly resolveImage: (reference: string, platform: Platform) => Promise<BaseImage>
+  /** What `--build-context` gives in place of images and stages. */
+  readonly namedContexts?: NamedContexts | undefined
 }
 
 /** What planning one stage's instructions needs besides the stage. */
@@ -70,7 +75,9 @@ export async function planBuild(options: PlanOptions): Promise<BuildPlan> {
   )
   const epoch = parseEpoch(buildArgs.get('SOURCE_DATE_EPOCH') ?? globalArgs.get('SOURCE_DATE_EPOCH'))
 
-  const nodes = linkStages(dockerfile, globalArgs, words)
+  const nodes = linkStages(dockerfile, globalArgs, words, (name, platform) =>
+    findContext(options.namedContexts, name, platform ?? targetPlatform),
+  )
   const target = findTarget(nodes, options.target)
   const reachable = await resolveReachable(nodes, target, options, targetPlatform)
 
@@ -78,9 +85,10 @@ export async function planBuild(options: PlanOptions): Promise<BuildPlan> {
   const ops: Op[] = []
   const proxyEnv = proxyEnvironment(buildArgs)
   const warnings: PlanWarning[] = []
+  const stoodOn = new Set([target, ...[...reachable].map(({ base }) => base)])
   for (const node of nodes) {
     if (!reachable.has(node)) continue
-    planStage(node, { options, ops, words, globalArgs, declared, proxyEnv, targetPlatform })
+    planStage(node, { stoodOn, options, ops, words, globalArgs, declared, proxyEnv, targetPlatform })
   }
 
   const unused = [...buildArgs.keys()].filter(
@@ -162,20 +170,14 @@ async function resolveReachable(
   options: PlanOptions,
   targetPlatform: Platform,
 ): Promise<Set<StageNode>> {
-  const resolved = new Map<string, Promise<BaseImage>>()
+  const bases = new Bases(options, targetPlatform)
   for (;;) {
     const reachable = reachableStages(options.dockerfile, target)
-    const pending = [...reachable].filter(
-      (node) => node.base === undefined && node.image === undefined && node.baseName !== 'scratch',
-    )
+    const pending = [...reachable].filter((node) => node.base === undefined && !node.isResolved)
     await Promise.all(
       pending.map(async (node) => {
-        const platform = node.platform ?? targetPlatform
-        const key = `${node.baseName} ${formatPlatform(platform)}`
-        let image = resolved.get(key)
-        if (image === undefined) resolved.set(key, (image = options.resolveImage(node.baseName, platform)))
         try {
-          node.image = await image
+          await bases.resolve(node)
         } catch (error) {
           throw atRange(error, options.dockerfile, node.range)
         }
@@ -189,6 +191,8 @@ async function resolveReachable(
 }
 
 interface StageScope {
+  /** Stages that others are built from, or that are the target. */
+  readonly stoodOn: ReadonlySet<StageNode | undefined>
   readonly options: PlanOptions
   readonly ops: Op[]
   readonly words: WordOptions
@@ -212,33 +216,8 @@ function planStage(node: StageNode, scope: StageScope): void {
   const nextOp = (): { id: number; ordinal: number } => ({ id: ops.length, ordinal: ordinal++ })
   const ignoreCache = options.noCache || (node.name !== undefined && options.noCacheFilter.has(node.name))
 
-  const state = startStage(node, platform, () => {
-    const image = node.image
-    if (image === undefined) return undefined
-    if ((image.config.rootfs?.diff_ids ?? []).length === 0) return undefined
-    const text = `FROM ${image.name}`
-    // The step counts in every stage, but an image is only one op.
-    const position = nextOp()
-    const shown = title(text, false)
-    const same = ops.find(
-      (op) => op.kind === 'base' && op.image.digest === image.digest && op.image.name === image.name,
-    )
-    if (same !== undefined) return same
-    const base: Op = {
-      kind: 'base',
-      ...position,
-      title: shown,
-      text: `FROM ${node.baseName}`,
-      stage: node.title,
-      range: node.range,
-      parent: undefined,
-      platform,
-      ignoreCache: false,
-      image,
-    }
-    ops.push(base)
-    return base
-  })
+  const isStoodOn = scope.stoodOn.has(node)
+  const state = startStage(node, { ops, platform, ignoreCache, isStoodOn, title, nextOp })
   node.state = state
 
   const planner: StagePlanner = {
@@ -260,12 +239,6 @@ function planStage(node: StageNode, scope: StageScope): void {
   }
   for (const { instruction, onbuild, range } of node.instructions)
     locate(options.dockerfile, range, () => planInstruction(planner, instruction, onbuild, range))
-}
-
-function startStage(node: StageNode, platform: Platform, addBase: () => Op | undefined): StageState {
-  if (node.base?.state !== undefined) return StageState.fromStage(node.base.state)
-  if (node.image === undefined) return StageState.scratch(platform)
-  return StageState.fromImage(node.image.config, node.image.platform, addBase())
 }
 
 function planInstruction(planner: StagePlanner, instruction: Instruction, onbuild: boolean, range: SourceRange): void {

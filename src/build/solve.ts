@@ -15,7 +15,6 @@ import {
   stepInputs,
   type StepInputs,
 } from './cache-key.ts'
-import type { BuildContext } from './context.ts'
 import type { BuildHistory } from './build-history.ts'
 import { firstBuild } from './explain.ts'
 import type { Op } from './graph.ts'
@@ -42,7 +41,6 @@ export interface StepLog {
 
 export interface SolveOptions {
   readonly dockerfile: Dockerfile
-  readonly context: BuildContext
   readonly cache: BuildCache
   readonly history: BuildHistory
   readonly executor: StepExecutor
@@ -436,5 +434,6 @@ function vertexId(op: Op): string {
 }
 
 function sourceLabel({ source, pattern }: FileInput): string {
-  return source.from === 'context' ? pattern : `${pattern} from ${source.label}`
+  const from = source.from === 'context' ? source.name : source.label
+  return from === undefined ? pattern : `${pattern} from ${from}`
 }

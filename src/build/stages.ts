@@ -5,7 +5,7 @@ import { mountSource } from '../dockerfile/mount.ts'
 import { parseTrigger } from '../dockerfile/parser.ts'
 import { expandWord, expandWordDetailed, type WordOptions } from '../dockerfile/words.ts'
 import { parsePlatform, type Platform } from '../oci/platform.ts'
-import type { BaseImage } from './graph.ts'
+import type { BaseImage, FileSource } from './graph.ts'
 import type { StageState } from './stage-state.ts'
 import { atRange, locate } from './step-error.ts'
 
@@ -33,6 +33,14 @@ export class StageNode {
   /** The stages and images that COPY --from and RUN --mount read, by the name written there. */
   readonly sources = new Map<string, StageNode>()
   image: BaseImage | undefined
+  /** The `--build-context` that stands in place of the stage; its instructions are dropped then. */
+  readonly replacedBy: string | undefined
+  /** The `--build-context` whose files are the base. */
+  context: string | undefined
+  /** The base as steps show it, where a `--build-context` gave it. */
+  contextTitle: string | undefined
+  /** True once the base is known. */
+  isResolved = false
   state: StageState | undefined
   #unfolded = false
 
@@ -45,6 +53,7 @@ export class StageNode {
     base: StageNode | undefined
     title: string
     instructions: StageInstruction[]
+    replacedBy?: string | undefined
   }) {
     this.declared = init.declared
     this.name = init.name
@@ -54,11 +63,19 @@ export class StageNode {
     this.base = init.base
     this.title = init.title
     this.instructions = init.instructions
+    this.replacedBy = init.replacedBy
+  }
+
+  /** The files of the stage once it is planned; `label` is the name they were asked for by. */
+  fileSource(label: string): FileSource | undefined {
+    // Files that nothing is done to are read where they are.
+    if (this.context !== undefined && this.instructions.length === 0) return { from: 'context', name: this.context }
+    return this.state === undefined ? undefined : { from: 'op', op: this.state.tip, label }
   }
 
   /** How many numbered steps the stage has, FROM included. */
   stepCount(): number {
-    if (!this.declared) return 0
+    if (!this.declared || this.replacedBy !== undefined) return 0
     const steps = this.instructions.filter(({ instruction }) =>
       ['RUN', 'COPY', 'ADD', 'WORKDIR'].includes(instruction.kind),
     ).length
@@ -71,7 +88,7 @@ export class StageNode {
    * reads a stage or image that the file had not named here before.
    */
   unfoldTriggers(nodes: StageNode[]): boolean {
-    if (this.#unfolded || !this.declared) return false
+    if (this.#unfolded || !this.declared || this.replacedBy !== undefined) return false
     this.#unfolded = true
     const triggers = [...(this.image?.config.config?.OnBuild ?? [])]
     for (const { instruction } of this.base?.instructions ?? [])
@@ -98,11 +115,15 @@ function readTrigger(text: string): Instruction {
   }
 }
 
-/** The stages of a file with the links between them. */
+/**
+ * The stages of a file with the links between them. `findContext` says which `--build-context` there is for a name, on
+ * a platform where the stage has one: it takes the place of the whole stage of that name.
+ */
 export function linkStages(
   dockerfile: Dockerfile,
   globalArgs: ReadonlyMap<string, string>,
   words: WordOptions,
+  findContext: (name: string, platform: Platform | undefined) => string | undefined,
 ): StageNode[] {
   const nodes: StageNode[] = []
   const lookup = (name: string): string | undefined => globalArgs.get(name)
@@ -110,17 +131,21 @@ export function linkStages(
     locate(dockerfile, from.range, () => {
       const baseName = expandWord(from.image, lookup, words)
       if (baseName === '') throw new CairnError('DOCKERFILE_INVALID', `base name (${from.image}) should not be blank`)
-      const base = nodes.findLast((node) => node.name === baseName.toLowerCase())
+      const platform = from.platform === undefined ? undefined : stagePlatform(from.platform, lookup, words)
+      const replacedBy = from.name === undefined ? undefined : findContext(from.name, platform)
+      const base = replacedBy === undefined ? nodes.findLast((node) => node.name === baseName.toLowerCase()) : undefined
+      const own = replacedBy === undefined ? instructions : []
       nodes.push(
         new StageNode({
           declared: true,
           name: from.name,
           baseName,
-          platform: from.platform === undefined ? undefined : stagePlatform(from.platform, lookup, words),
+          platform,
           range: from.range,
           base,
           title: from.name ?? `stage-${index}`,
-          instructions: instructions.map((instruction) => ({ instruction, onbuild: false, range: instruction.range })),
+          instructions: own.map((instruction) => ({ instruction, onbuild: false, range: instruction.range })),
+          replacedBy,
         }),
       )
     })

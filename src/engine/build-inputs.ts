@@ -1,6 +1,6 @@
 import { baseName, cleanPath, joinPath } from '../build/paths.ts'
 import { ContextIndex } from '../build/context-index.ts'
-import { type BuildContext, ContextTree } from '../build/context.ts'
+import { type BuildContext, directoryContext } from '../build/context.ts'
 import { IgnoreMatcher, parseIgnoreFile } from '../dockerfile/ignore.ts'
 import type { Dockerfile } from '../dockerfile/instruction.ts'
 import { parseDockerfile } from '../dockerfile/parser.ts'
@@ -138,7 +138,7 @@ async function openContext(
   const directory = store.path('builds', 'contexts')
   makeDirectories(directory)
   const index = await ContextIndex.open(`${directory}/${digestHex(digestOf(identity)).slice(0, 32)}.json`)
-  return { identity, tree: new ContextTree(root ?? emptyDirectory(store), ignore, index), index }
+  return directoryContext(identity, root ?? emptyDirectory(store), ignore, index)
 }
 
 function emptyDirectory(store: Store): string {

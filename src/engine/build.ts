@@ -1,6 +1,6 @@
 import { BuildCache } from '../build/cache.ts'
 import { BuildHistory } from '../build/build-history.ts'
-import type { BuildContext } from '../build/context.ts'
+import { type BuildContext, BuildContexts } from '../build/context.ts'
 import { BuildExecutor } from '../build/executor.ts'
 import type { PlanWarning } from '../build/graph.ts'
 import type { PackedLayer } from '../build/layer.ts'
@@ -60,6 +60,7 @@ export async function build(store: Store, options: BuildOptions): Promise<BuildR
   reapAbandoned(store.path('builds', 'run'))
   using lease = acquireLease(store)
   const { dockerfile, context, progress, signal } = options
+  const contexts = new BuildContexts(context)
   const plan = await planBuild({
     ...options,
     resolveImage: (reference, platform) => resolveBaseImage(store, lease, reference, platform, progress),
@@ -67,14 +68,13 @@ export async function build(store: Store, options: BuildOptions): Promise<BuildR
   const snapshots = new Snapshots(store, lease)
   const solver: Solver = new Solver({
     dockerfile,
-    context,
     cache: new BuildCache(store, lease),
     history: new BuildHistory(store, [context.identity, dockerfile.filename, formatPlatform(plan.platform)], plan.ops),
     executor: new BuildExecutor({
       store,
       lease,
       snapshots,
-      context,
+      contexts,
       epoch: plan.epoch,
       run: options.run,
       signal: () => solver.signal,
@@ -89,7 +89,7 @@ export async function build(store: Store, options: BuildOptions): Promise<BuildR
   })
   const layers = await solver.solve(plan.ops, plan.target)
   await solver.remember(plan.ops)
-  await context.index.save((path) => context.tree.status(path) !== undefined)
+  await contexts.save()
   const image = await exportImage(store, lease, resultConfig(plan, layers, new Date()), layers, options)
   return {
     ...image,

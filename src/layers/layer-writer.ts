@@ -5,6 +5,7 @@ import { type Digest, Digester } from '../oci/digest.ts'
 import type { TarEntry } from '../tar/entry.ts'
 import { type TarSink, TarWriter } from '../tar/writer.ts'
 import { ContentDigester } from './content-digest.ts'
+import { fileChanged } from './file-changed.ts'
 import { baseName } from './member-path.ts'
 import type { Tree } from './tree.ts'
 import { opaqueMarker, parseWhiteout, whiteoutName } from './whiteouts.ts'
@@ -70,7 +71,7 @@ export class LayerWriter {
 
   /**
    * Adds one entry; a file needs `content` of exactly `entry.size` bytes unless that is 0. Throws FILE_CHANGED naming
-   * the file when there are more or fewer, LAYER_UNSAFE for a name that would be read as a whiteout, TAR_INVALID for
+   * the file when there are more or fewer, or others than its tree knows, LAYER_UNSAFE for a name that would be read as a whiteout, TAR_INVALID for
    * what no archive can hold, SystemCallError.
    */
   add(entry: TarEntry, content?: LayerContent): void {
@@ -152,7 +153,10 @@ export class LayerWriter {
     }
     const digester = new Digester()
     if (content !== undefined) this.#copy(content, digester)
-    this.#content.add(entry, digester.digest())
+    const digest = digester.digest()
+    if (content?.from === 'tree' && digest !== (content.tree.knownDigest?.(content.path) ?? digest))
+      throw fileChanged(content.tree.hostPath?.(content.path) ?? content.path)
+    this.#content.add(entry, digest)
   }
 
   #withTime(entry: TarEntry): TarEntry {

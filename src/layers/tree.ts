@@ -1,3 +1,5 @@
+import type { Digest } from '../oci/digest.ts'
+
 /** One path of a root filesystem, as an image's layers describe it. */
 export interface TreeEntry {
   readonly type: 'file' | 'symlink' | 'character-device' | 'block-device' | 'directory' | 'fifo'
@@ -31,6 +33,8 @@ export interface Tree {
    * copied without a detour.
    */
   hostPath?(path: string): string
+  /** Digest that the file at `path` was found to have, where it was asked for: who copies it checks that it still has it. */
+  knownDigest?(path: string): Digest | undefined
 }
 
 /** One layer alone, which also says what it hides of the layers below it. */

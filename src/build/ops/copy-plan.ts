@@ -66,13 +66,13 @@ export function planCopy(
 
 function copyFiles(planner: StagePlanner, instruction: CopyInstruction | AddInstruction): FileSource {
   if (instruction.kind === 'ADD' || instruction.from === undefined) return { from: 'context' }
-  const source = planner.node.sources.get(instruction.from)
-  if (source?.state === undefined)
+  const files = planner.node.sources.get(instruction.from)?.fileSource(instruction.from)
+  if (files === undefined)
     throw new CairnError(
       'STEP_INVALID',
       `cannot copy from stage "${instruction.from}", it needs to be defined before current stage "${planner.node.title}"`,
     )
-  return { from: 'op', op: source.state.tip, label: instruction.from }
+  return files
 }
 
 function refuseRemote(instruction: AddInstruction, patterns: readonly string[]): void {

@@ -98,7 +98,7 @@ export class RunMounts {
    * what the ignore file leaves and root as owner. What is written to them is lost with the step.
    */
   async #materialize(source: FileSource, path: string, directory: string, readOnly: boolean): Promise<string> {
-    const { snapshots, context, sources } = this.#environment
+    const { snapshots, contexts, sources } = this.#environment
     if (source.from === 'op') {
       const filesystem = source.op === undefined ? [] : (sources.get(source.op) ?? [])
       const tree = await snapshots.tree(filesystem)
@@ -120,10 +120,11 @@ export class RunMounts {
       { lookup: () => undefined, list: () => [], read: () => [] },
       { owner: undefined, chmod: undefined, directoryMode: 0o755, createdTime: 0 },
     )
-    const [selection] = selectSources(context.tree, path, { excludes: [], parents: false })
+    const { tree: files } = contexts.get(source.name)
+    const [selection] = selectSources(files, path, { excludes: [], parents: false })
     if (selection === undefined) throw missing(path)
     const name = selection.directory ? '/root' : '/root/file'
-    layout.copy(context.tree, selection, name)
+    layout.copy(files, selection, name)
     const layer = `${directory}.tar`
     writeLayout(layout, new LayerWriter(layer))
     makeDirectories(directory)
@@ -146,12 +147,12 @@ export class RunMounts {
 
   /** The first content of a cache, whole before anybody sees it. */
   async #newCache({ id, source, path, uid, gid, mode }: CacheMount): Promise<string> {
-    const { store, snapshots, context, sources } = this.#environment
+    const { store, snapshots, contexts, sources } = this.#environment
     const files = store.session.temporaryPath('cache')
     makeDirectories(files)
     if (source !== undefined) {
       const layers = source.from === 'op' && source.op !== undefined ? (sources.get(source.op) ?? []) : []
-      const tree = source.from === 'context' ? context.tree : await snapshots.tree(layers)
+      const tree = source.from === 'context' ? contexts.get(source.name).tree : await snapshots.tree(layers)
       const seed = resolvePath(tree, path, { followLast: true })
       const entry = tree.lookup(seed)
       if (entry === undefined) throw missing(path)

@@ -147,11 +147,11 @@ function planMount(planner: StagePlanner, mount: RunMount): OpMount {
 
 function mountFiles(planner: StagePlanner, from: string | undefined): FileSource | undefined {
   if (from === undefined) return undefined
-  const source = planner.node.sources.get(from)
-  if (source?.state === undefined)
+  const files = planner.node.sources.get(from)?.fileSource(from)
+  if (files === undefined)
     throw new CairnError(
       'STEP_INVALID',
       `cannot mount from stage "${from}", stage needs to be defined before current command`,
     )
-  return { from: 'op', op: source.state.tip, label: from }
+  return files
 }

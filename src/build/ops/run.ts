@@ -21,7 +21,7 @@ import type { ByteSource } from '../../streams/source.ts'
 import type { Snapshots, WritableSnapshot } from '../../snapshots/snapshots.ts'
 import { adoptLayer } from '../adopt-layer.ts'
 import type { SecretSource } from '../build-secrets.ts'
-import type { BuildContext } from '../context.ts'
+import type { BuildContexts } from '../context.ts'
 import type { Op, RunOp } from '../graph.ts'
 import { directoryLayer, type Filesystem, type Layer, type PackedLayer } from '../layer.ts'
 import type { StepLog } from '../solve.ts'
@@ -40,7 +40,7 @@ export interface RunEnvironment {
   readonly store: Store
   readonly lease: Lease
   readonly snapshots: Snapshots
-  readonly context: BuildContext
+  readonly contexts: BuildContexts
   readonly epoch: number | undefined
   readonly run: RunSettings
   readonly signal: AbortSignal

@@ -1,0 +1,85 @@
+import type { Platform } from '../../oci/platform.ts'
+import type { CopyOp, Op } from '../graph.ts'
+import type { StageNode } from '../stages.ts'
+import { defaultPath, StageState } from '../stage-state.ts'
+
+/** What planning the base of a stage needs besides the stage. */
+export interface BasePlanner {
+  readonly ops: Op[]
+  readonly platform: Platform
+  readonly ignoreCache: boolean
+  /** True when steps start from the stage's files, not only read them. */
+  readonly isStoodOn: boolean
+  readonly title: (text: string, onbuild: boolean) => string
+  readonly nextOp: () => { readonly id: number; readonly ordinal: number }
+}
+
+/** The state a stage starts with: that of the stage or image it is from. Adds the op for what no other stage has. */
+export function startStage(node: StageNode, planner: BasePlanner): StageState {
+  const { platform } = planner
+  if (node.base?.state !== undefined) return StageState.fromStage(node.base.state)
+  if (node.image !== undefined)
+    return StageState.fromImage(node.image.config, node.image.platform, imageOp(node, planner))
+  const state =
+    node.replacedBy === undefined
+      ? StageState.scratch(platform)
+      : StageState.fromConfig({ Env: [`PATH=${defaultPath}`] }, platform)
+  if (node.context !== undefined && (planner.isStoodOn || node.instructions.length > 0)) {
+    state.tip = contextOp(node, node.context, planner)
+    state.commit(`FROM ${node.replacedBy ?? node.baseName}`, true)
+  }
+  return state
+}
+
+function imageOp(node: StageNode, { ops, platform, title, nextOp }: BasePlanner): Op | undefined {
+  const { image } = node
+  if (image === undefined || (image.config.rootfs?.diff_ids ?? []).length === 0) return undefined
+  // The step counts in every stage, but an image is only one op.
+  const position = nextOp()
+  const shown = node.contextTitle ?? title(`FROM ${image.name}`, false)
+  const same = ops.find((op) => op.kind === 'base' && op.image.digest === image.digest && op.image.name === image.name)
+  if (same !== undefined) return same
+  const base: Op = {
+    kind: 'base',
+    ...position,
+    title: shown,
+    text: `FROM ${node.baseName}`,
+    stage: node.title,
+    range: node.range,
+    parent: undefined,
+    platform,
+    ignoreCache: false,
+    image,
+  }
+  ops.push(base)
+  return base
+}
+
+/** All files of a context as the first layer. */
+function contextOp(node: StageNode, context: string, planner: BasePlanner): Op {
+  const { ops, platform, ignoreCache, nextOp } = planner
+  const title = node.contextTitle ?? context
+  const op: CopyOp = {
+    kind: 'copy',
+    ...nextOp(),
+    title,
+    text: title,
+    stage: node.title,
+    range: node.range,
+    parent: undefined,
+    platform,
+    ignoreCache,
+    sources: [
+      { kind: 'files', source: { from: 'context', name: context }, pattern: '/', parents: false, unpack: false },
+    ],
+    destination: '/',
+    chown: undefined,
+    chmod: undefined,
+    excludes: [],
+    link: false,
+  }
+  const same = ops.find((other) => other.kind === 'copy' && other.title === title && other.parent === undefined)
+  if (same !== undefined) return same
+  ops.push(op)
+  return op
+}
