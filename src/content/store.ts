@@ -6,6 +6,7 @@ import { makeDirectories, rename } from '../linux/names.ts'
 import { layoutMarker, layoutPaths } from '../oci/layout.ts'
 import { type BlobReader, blobReader } from './blobs.ts'
 import { MetadataDatabase } from './database.ts'
+import { type ContentLimits, defaultLimits } from './limits.ts'
 import { beginSession, type Session } from './session.ts'
 
 /**
@@ -16,6 +17,8 @@ export interface Store extends Disposable {
   /** Absolute path. */
   readonly root: string
   readonly blobs: BlobReader
+  /** What comes in may not pass these. */
+  readonly limits: ContentLimits
   readonly database: MetadataDatabase
   /** This opening's own lock and temporary directory. */
   readonly session: Session
@@ -54,7 +57,7 @@ export function defaultRoot(env: Readonly<Record<string, string | undefined>>, u
  * Opens the store at `root`, making it where there is none. Throws STORE_UNUSABLE where it cannot be read and
  * written and STORE_VERSION where a newer Cairn made it.
  */
-export function openStore(root: string): Store {
+export function openStore(root: string, limits: ContentLimits = defaultLimits): Store {
   const absolute = absolutePath(root)
   try {
     const found = readVersion(absolute)
@@ -67,18 +70,20 @@ export function openStore(root: string): Store {
     if (error instanceof SystemCallError) throw unusable(absolute, error)
     throw error
   }
-  return new DiskStore(absolute)
+  return new DiskStore(absolute, limits)
 }
 
 class DiskStore implements Store {
   readonly root: string
   readonly blobs: BlobReader
+  readonly limits: ContentLimits
   #database: MetadataDatabase | undefined
   #session: Session | undefined
   #isClosed = false
 
-  constructor(root: string) {
+  constructor(root: string, limits: ContentLimits) {
     this.root = root
+    this.limits = limits
     this.blobs = blobReader(`${root}/content`)
   }
 

@@ -6,6 +6,8 @@ import { recover } from '../content/recovery.ts'
 import type { Store } from '../content/store.ts'
 import { CairnError, isCairnError } from '../errors/error.ts'
 import { type PutImage, putImage } from '../images/put-image.ts'
+import { checkDemands, LayerScan, stackTree } from '../layers/layer-tree.ts'
+import type { Tree } from '../layers/tree.ts'
 import type { ContainerConfig } from '../oci/config.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { mediaTypes } from '../oci/media-types.ts'
@@ -14,7 +16,6 @@ import type { Reference } from '../oci/reference.ts'
 import type { ByteSource } from '../streams/source.ts'
 import { TarDecoder } from '../tar/decoder.ts'
 import { applyChanges } from './image-changes.ts'
-import { RootfsCheck } from './rootfs-check.ts'
 
 export interface ImportOptions {
   /** Names the archive in errors. */
@@ -62,20 +63,18 @@ export async function importImage(store: Store, source: ByteSource, options: Imp
   return { ...image, looksLikeImages }
 }
 
-/** gzip cannot expand by more than 1032, and no root filesystem comes near what the others can. */
-const largestExpansion = 1100
-
 async function storeRootfs(
   store: Store,
   lease: Lease,
   source: ByteSource,
   name: string,
 ): Promise<{ readonly layer: Descriptor; readonly looksLikeImages: boolean }> {
-  const check = new RootfsCheck(name)
-  const decoder = new TarDecoder(check, {}, name)
+  const { layerBytes: maxBytes, ratio: maxRatio, tar, absolutePaths } = store.limits
+  const scan = new LayerScan({ name, absolutePaths })
+  const decoder = new TarDecoder(scan, tar, name)
   const ingest = lease.ingest()
   try {
-    for await (const bytes of decompress(source, { name, maxRatio: largestExpansion })) {
+    for await (const bytes of decompress(source, { name, maxBytes, maxRatio })) {
       decoder.push(bytes)
       ingest.write(bytes)
     }
@@ -84,14 +83,15 @@ async function storeRootfs(
     if (!decoder.isAtEnd)
       throw new CairnError(
         'TAR_INVALID',
-        `${name} is cut off after ${check.entries} members: its closing blocks are missing`,
+        `${name} is cut off after ${scan.entries} members: its closing blocks are missing`,
       )
+    checkDemands(name, scan.demands, stackTree([]))
     const { digest, size } = await ingest.commit()
     lease.protect(layerNode(digest))
     putLayerRecord(store, { diffId: digest, digest, compression: 'none', size, unpackedSize: size })
-    return { layer: { mediaType: mediaTypes.ociLayerTar, digest, size }, looksLikeImages: check.looksLikeImages }
+    return { layer: { mediaType: mediaTypes.ociLayerTar, digest, size }, looksLikeImages: looksLikeImages(scan.tree) }
   } catch (error) {
-    if (!isCairnError(error, 'TAR_INVALID') || check.entries > 0 || ingest.size === 0) throw error
+    if (!isCairnError(error, 'TAR_INVALID') || scan.entries > 0 || ingest.size === 0) throw error
     throw new CairnError('TAR_INVALID', `${name} is not a tar archive`, {
       cause: error,
       hint: 'It has to be a tar, as it is or compressed with gzip, bzip2, xz or zstd.',
@@ -99,4 +99,12 @@ async function storeRootfs(
   } finally {
     ingest.abort()
   }
+}
+
+/** True for what `docker save` writes: images, not the files of one. */
+function looksLikeImages(tree: Tree): boolean {
+  const has = (path: string): boolean => tree.lookup(path) !== undefined
+  return (
+    (has('/manifest.json') && (has('/repositories') || has('/oci-layout'))) || (has('/index.json') && has('/oci-layout'))
+  )
 }

@@ -6,14 +6,13 @@ import type { Store } from '../content/store.ts'
 import { CairnError, isCairnError } from '../errors/error.ts'
 import { fstat } from '../linux/file-status.ts'
 import { close, open, openFlags, pread, read } from '../linux/files.ts'
-import { type ByteSource, observed } from '../streams/source.ts'
+import type { ByteSource } from '../streams/source.ts'
 import type { TarEntry } from '../tar/entry.ts'
 import type { TarLimits } from '../tar/limits.ts'
 import type { TarMember } from '../tar/member.ts'
 import { readMember, readTar, readTarFile } from '../tar/reader.ts'
 import type { ArchiveFile } from './archive-file.ts'
 import { ArchiveSpool } from './archive-spool.ts'
-import { unpackedBound } from './layer-verification.ts'
 
 /** The files of an archive by path. To be disposed of when done. */
 export interface ArchiveFiles extends Disposable {
@@ -52,7 +51,9 @@ export async function spoolArchive(store: Store, source: ByteSource, name: strin
   const members = new ArchiveMembers(name)
   const spool = new ArchiveSpool(store)
   try {
-    for await (const record of readTar(expand(source, name), { limits, name })) {
+    const { imageBytes: maxBytes, ratio: maxRatio } = store.limits
+    const unpacked = decompress(source, { name, maxBytes, maxRatio })
+    for await (const record of readTar(unpacked, { limits, name })) {
       const { entry, member } = record
       refuseSparse(entry, member, name)
       members.add(entry, entry.type === 'file' ? await spool.keep(entry.size, record.content()) : undefined)
@@ -153,20 +154,6 @@ function cleanPath(path: string): string {
     else if (part !== '' && part !== '.') parts.push(part)
   }
   return parts.join('/')
-}
-
-/** Passes decompressed bytes on, and fails with LIMIT_EXCEEDED where there are far too many for what came in. */
-async function* expand(source: ByteSource, name: string): ByteSource {
-  let taken = 0
-  let given = 0
-  const counted = observed(source, (bytes) => {
-    taken += bytes.length
-  })
-  for await (const bytes of decompress(counted, { name })) {
-    given += bytes.length
-    if (given > unpackedBound(taken)) throw new CairnError('LIMIT_EXCEEDED', `${name} unpacks to far too much`)
-    yield bytes
-  }
 }
 
 /** A sparse member claims any size while it brings next to nothing; image archives have none. */

@@ -3,7 +3,7 @@ import type { BlobIdentity } from '../content/blobs.ts'
 import type { Lease } from '../content/leases.ts'
 import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
-import { type ImageConfig, parseImageConfig } from '../oci/config.ts'
+import { type ImageConfig, parseImageConfig, platformOf } from '../oci/config.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { type Digest, digestOf, isDigest } from '../oci/digest.ts'
 import { largestDocument } from '../oci/json-document.ts'
@@ -13,9 +13,10 @@ import { collect } from '../streams/source.ts'
 import type { ArchiveFile } from './archive-file.ts'
 import type { ArchiveFiles } from './archive-files.ts'
 import { type DockerArchiveEntry, dockerManifestPath, parseDockerManifest } from './docker-archive.ts'
-import { compressionOf, unpackedBound, verifyLayer } from './layer-verification.ts'
+import { compressionOf } from './layer-stack.ts'
+import { verifyLayers } from './layer-verification.ts'
+import type { ImageLayer } from './image.ts'
 import { parseArchiveName } from './layout-reader.ts'
-import { platformOf } from './put-image.ts'
 import type { VerifiedImage } from './verified-image.ts'
 
 const layerTypes = {
@@ -76,14 +77,13 @@ export class DockerArchiveReader {
         'ARCHIVE_INVALID',
         `manifest.json gives ${entry.Config} ${entry.Layers.length} layers, but that has ${diffIds.length} diff IDs`,
       )
-    const layers: Descriptor[] = []
+    const layers: ImageLayer[] = []
     for (const [index, path] of entry.Layers.entries()) {
       const diffId = diffIds[index] as Digest
-      const layer = await this.#layer(path, diffId)
-      await verifyLayer(this.#store, this.#lease, layer, diffId)
-      layers.push(layer)
+      layers.push({ descriptor: await this.#layer(path, diffId), diffId })
     }
-    return layers
+    await verifyLayers(this.#store, this.#lease, layers)
+    return layers.map(({ descriptor }) => descriptor)
   }
 
   async #layer(path: string, diffId: Digest): Promise<Descriptor> {
@@ -109,7 +109,8 @@ export class DockerArchiveReader {
   async #storeUnpacked(file: ArchiveFile, path: string, diffId: Digest): Promise<BlobIdentity> {
     const ingest = this.#lease.ingest({ digest: diffId })
     try {
-      for await (const bytes of decompress(file.read(), { maxBytes: unpackedBound(file.size), name: path }))
+      const { layerBytes: maxBytes, ratio: maxRatio } = this.#store.limits
+      for await (const bytes of decompress(file.read(), { maxBytes, maxRatio, name: path }))
         ingest.write(bytes)
       return await ingest.commit()
     } finally {

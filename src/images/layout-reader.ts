@@ -15,7 +15,7 @@ import { collect } from '../streams/source.ts'
 import type { ArchiveFiles } from './archive-files.ts'
 import { dockerManifestPath, parseDockerManifest } from './docker-archive.ts'
 import { isImageConfigType, pairLayers } from './image.ts'
-import { verifyLayer } from './layer-verification.ts'
+import { verifyLayers } from './layer-verification.ts'
 import { preferredEntry } from './put-image.ts'
 import type { VerifiedImage } from './verified-image.ts'
 
@@ -116,11 +116,11 @@ export class LayoutReader {
   async #imageBlobs(manifest: Manifest): Promise<void> {
     const { value: config } = parseImageConfig(await this.#blobBytes(manifest.config))
     await this.#storeBlob(manifest.config)
-    for (const { descriptor: layer, diffId } of pairLayers(manifest, config)) {
-      await this.#storeBlob(layer)
-      // Layers of attestations and other artifacts are documents that unpack to nothing.
-      if (layerCompression(layer.mediaType) !== undefined) await verifyLayer(this.#store, this.#lease, layer, diffId)
-    }
+    const layers = pairLayers(manifest, config)
+    for (const { descriptor } of layers) await this.#storeBlob(descriptor)
+    // Layers of attestations and other artifacts are documents that unpack to nothing.
+    const unpacking = layers.filter(({ descriptor }) => layerCompression(descriptor.mediaType) !== undefined)
+    await verifyLayers(this.#store, this.#lease, unpacking)
   }
 
   /** The bytes of a small blob, verified. */

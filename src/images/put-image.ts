@@ -13,7 +13,7 @@ import { isManifestType, mediaTypes } from '../oci/media-types.ts'
 import { hostPlatform, type Platform, selectPlatform } from '../oci/platform.ts'
 import { formatReference, type Reference, withDefaultTag } from '../oci/reference.ts'
 import { isImageConfigType, pairLayers } from './image.ts'
-import { verifyLayer } from './layer-verification.ts'
+import { verifyLayers } from './layer-verification.ts'
 
 /** An image to be recorded. */
 export interface NewImage {
@@ -55,7 +55,7 @@ export async function putImage(store: Store, image: NewImage): Promise<PutImage>
     layers: image.layers,
     ...(image.annotations === undefined ? {} : { annotations: image.annotations }),
   }
-  for (const { descriptor, diffId } of pairLayers(manifest, config)) await verifyLayer(store, lease, descriptor, diffId)
+  await verifyLayers(store, lease, pairLayers(manifest, config))
   const { digest: imageId } = await lease.put(raw)
   const bytes = serializeManifest(manifest)
   await lease.put(bytes)

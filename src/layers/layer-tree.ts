@@ -3,7 +3,8 @@ import type { LayerTree, Tree, TreeEntry } from './tree.ts'
 
 export { directoryTree, overlayTree } from './directory-tree.ts'
 export { resolvePath } from './resolve-path.ts'
-export { tarTree } from './tar-tree.ts'
+export { checkDemands, type LayerDemand } from './layer-demands.ts'
+export { LayerScan, tarTree } from './tar-tree.ts'
 
 /**
  * Layers, the lowest first, as the one filesystem that overlayfs would show: an upper layer's entries replace those

@@ -2,17 +2,21 @@ import { CairnError } from '../errors/error.ts'
 import { close, open, openFlags } from '../linux/files.ts'
 import type { TarEntry } from '../tar/entry.ts'
 import type { TarLimits } from '../tar/limits.ts'
+import type { TarHandler } from '../tar/decoder.ts'
 import type { TarMember } from '../tar/member.ts'
 import { readMember, readTarFile } from '../tar/reader.ts'
 import { baseName, cleanMemberPath, parentPath } from './member-path.ts'
 import { resolvePath } from './resolve-path.ts'
-import type { LayerTree, TreeEntry } from './tree.ts'
-import { isWhiteoutDevice, markerIn, parseWhiteout } from './whiteouts.ts'
+import type { LayerDemand } from './layer-demands.ts'
+import type { LayerTree, Tree, TreeEntry } from './tree.ts'
+import { isOverlayXattr, isWhiteoutDevice, markerIn, parseWhiteout } from './whiteouts.ts'
 
 export interface TarTreeOptions {
   readonly limits?: Partial<TarLimits> | undefined
   /** Names the layer in errors. */
   readonly name?: string
+  /** The layers below, which hard links may name files of. */
+  readonly below?: Tree | undefined
 }
 
 /**
@@ -22,24 +26,82 @@ export interface TarTreeOptions {
  */
 export function tarTree(archive: string | Uint8Array, options: TarTreeOptions = {}): LayerTree {
   const name = options.name ?? (typeof archive === 'string' ? archive : 'layer')
-  const tree = new TarTree(archive)
-  for (const member of readTarFile(archive, { name, ...(options.limits && { limits: options.limits }) })) {
-    try {
-      tree.add(member)
-    } catch (error) {
-      if (!(error instanceof CairnError)) throw error
-      throw new CairnError(error.code, `${name}, ${JSON.stringify(member.entry.path)}: ${error.message}`, {
-        cause: error,
-      })
-    }
-  }
+  const tree = new TarTree(archive, options.below)
+  for (const member of readTarFile(archive, { name, ...(options.limits && { limits: options.limits }) }))
+    addNaming(tree, member, name)
   return tree
+}
+
+export interface LayerScanOptions {
+  /** Names the layer in errors. */
+  readonly name: string
+  /** Whether members may have an absolute path, which is then taken from the layer's root. */
+  readonly absolutePaths: 'refuse' | 'allow'
+}
+
+/**
+ * Takes a layer's members as they pass by and refuses what {@link tarTree} would; gives the tree of their headers,
+ * whose files cannot be read, and what the layer demands of those below it.
+ */
+export class LayerScan implements TarHandler {
+  readonly #options: LayerScanOptions
+  readonly #tree = new TarTree(new Uint8Array(0), 'demanded')
+  #entries = 0
+
+  constructor(options: LayerScanOptions) {
+    this.#options = options
+  }
+
+  /** Members so far. */
+  get entries(): number {
+    return this.#entries
+  }
+
+  get tree(): LayerTree {
+    return this.#tree
+  }
+
+  /** Known once all members have passed. */
+  get demands(): readonly LayerDemand[] {
+    return this.#tree.demands
+  }
+
+  entry(member: TarMember): boolean {
+    this.#entries++
+    const { name, absolutePaths } = this.#options
+    const { path, type } = member.entry
+    const isAbsolute = path.startsWith('/') && !(type === 'directory' && /^\/+$/.test(path))
+    if (absolutePaths === 'refuse' && isAbsolute)
+      throw new CairnError('LAYER_UNSAFE', `${name}, ${JSON.stringify(path)}: its path is absolute`, {
+        hint: 'Some builders write such layers: with CAIRN_LIMITS=absolute-paths=allow they are taken as relative to the image.',
+      })
+    addNaming(this.#tree, member, name)
+    return false
+  }
+
+  content(): void {}
+
+  end(): void {}
+}
+
+/** Adds a member; errors name the layer and the member. */
+function addNaming(tree: TarTree, member: TarMember, name: string): void {
+  try {
+    tree.add(member)
+  } catch (error) {
+    if (!(error instanceof CairnError)) throw error
+    throw new CairnError(error.code, `${name}, ${JSON.stringify(member.entry.path)}: ${error.message}`, {
+      cause: error,
+    })
+  }
 }
 
 /** A file shared by all its names. */
 interface File {
   readonly entry: TreeEntry
   readonly member: TarMember | undefined
+  /** A hard link to a file of the layers below: its path there. */
+  readonly below?: string
 }
 
 interface Node {
@@ -75,9 +137,20 @@ class TarTree implements LayerTree {
   readonly #root = directoryNode(impliedDirectory, true)
   /** The directory last asked for, as members of one directory follow each other. */
   #latest = { path: '/', node: this.#root }
+  readonly #below: Tree | 'demanded' | undefined
+  readonly #filesDemanded: LayerDemand[] = []
+  /** Directories that had no entry of their own when something was put there, by their path. */
+  readonly #implied = new Map<string, LayerDemand>()
 
-  constructor(archive: string | Uint8Array) {
+  /** Hard links may name files of `below`; with `demanded` it is noted that they do. */
+  constructor(archive: string | Uint8Array, below?: Tree | 'demanded') {
     this.#archive = archive
+    this.#below = below
+  }
+
+  get demands(): readonly LayerDemand[] {
+    const directories = [...this.#implied.values()].filter(({ path }) => this.isImplied(path))
+    return [...directories, ...this.#filesDemanded]
   }
 
   lookup(path: string): TreeEntry | undefined {
@@ -92,6 +165,8 @@ class TarTree implements LayerTree {
     const node = this.#find(path)
     const member = node?.file.member
     if (node?.file.entry.type !== 'file') throw new CairnError('FILE_UNKNOWN', `${path} is no file of this layer`)
+    if (node.file.below !== undefined && typeof this.#below === 'object')
+      return yield* this.#below.read(node.file.below)
     if (member === undefined) return
     if (typeof this.#archive !== 'string') return yield* readMember(this.#archive, member)
     const fd = open(this.#archive, openFlags.O_RDONLY)
@@ -130,12 +205,12 @@ class TarTree implements LayerTree {
     if (path === '') return this.#describeRoot(entry)
     const marker = markerIn(path)
     if (marker === 'ignored') return
-    const parent = this.#directory(`/${parentPath(path)}`)
+    const parent = this.#directory(`/${parentPath(path)}`, entry.path)
     const name = baseName(path)
     if (marker === 'last') return this.#mark(parent, name)
     if (isWhiteoutDevice(entry)) return remove(parent, name)
     if (entry.type === 'directory') return this.#describe(parent, path, entry)
-    const file = entry.type === 'hardlink' ? this.#linked(entry) : fileOf(member)
+    const file = entry.type === 'hardlink' ? this.#linked(entry, path) : fileOf(member)
     const isReplaced = this.#forgetWhere(parent, name)
     parent.children?.set(name, leafNode(file))
     parent.removed.delete(name)
@@ -178,21 +253,34 @@ class TarTree implements LayerTree {
     if (whiteout?.kind === 'whiteout') remove(parent, whiteout.target)
   }
 
-  #linked(entry: TarEntry): File {
+  #linked(entry: TarEntry, path: string): File {
     const target = cleanMemberPath(entry.linkname)
     if (target === undefined || target === '') throw unsafe(`it is a hard link to ${entry.linkname}, out of the layer`)
     const resolved = resolvePath(this, `/${target}`, { followLast: false })
     const node = this.#find(resolved)
-    if (node === undefined)
-      throw new CairnError('TAR_INVALID', `it is a hard link to ${entry.linkname}, which is no file of the layer`)
+    if (node === undefined && `/${path}` !== resolved) return this.#linkedBelow(entry, resolved)
+    if (node === undefined) throw new CairnError('TAR_INVALID', 'it is a hard link to itself')
     if (node.children !== undefined) throw unsafe(`it is a hard link to ${entry.linkname}, a directory`)
     if (node.file.entry.inode === undefined)
       node.file = { member: node.file.member, entry: { ...node.file.entry, inode: resolved } }
     return node.file
   }
 
-  /** The directory at `path`, through symlinks of this layer, made where it is missing. */
-  #directory(path: string): Node {
+  #linkedBelow({ path: member, linkname }: TarEntry, target: string): File {
+    if (this.#below === 'demanded') {
+      this.#filesDemanded.push({ kind: 'file', path: target, member, linkname })
+      return { ...impliedDirectory, entry: { ...impliedDirectory.entry, type: 'file', mode: 0o644 } }
+    }
+    const entry = this.#below?.lookup(target)
+    if (entry === undefined || (entry.type !== 'file' && entry.type !== 'symlink'))
+      throw new CairnError('TAR_INVALID', `it is a hard link to ${linkname}, which is no file of the layer`)
+    return { entry: { ...entry, inode: undefined }, member: undefined, below: target }
+  }
+
+  /**
+   * The directory at `path`, through symlinks of this layer, made where it is missing for the entry that `member` names.
+   */
+  #directory(path: string, member: string): Node {
     if (path === this.#latest.path) return this.#latest.node
     let node = this.#root
     let at = ''
@@ -201,6 +289,7 @@ class TarTree implements LayerTree {
       at = isLink ? this.#target(`${at}/${name}`) : `${at}/${name}`
       const child = isLink ? this.#find(at || '/') : childDirectory(node, name, false)
       if (child?.children === undefined) throw unsafe(`${path.slice(1)} is no directory, yet members stand below it`)
+      if (child.isImplied && !this.#implied.has(at)) this.#implied.set(at, { kind: 'directory', path: at, member })
       node = child
     }
     this.#latest = { path, node }
@@ -260,13 +349,19 @@ function fileOf(member: TarMember): File {
 }
 
 function fileOfEntry(entry: TarEntry): File {
-  const { type, mode, uid, gid, size, mtimeSeconds, mtimeNanoseconds, linkname, devMajor, devMinor, xattrs } = entry
+  const { type, mode, uid, gid, size, mtimeSeconds, mtimeNanoseconds, linkname, devMajor, devMinor } = entry
+  const xattrs = withoutOverlay(entry.xattrs)
   if (type === 'hardlink') throw new Error('a hard link has no file of its own')
   const inode = undefined
   return {
     entry: { type, mode, uid, gid, size, mtimeSeconds, mtimeNanoseconds, linkname, devMajor, devMinor, xattrs, inode },
     member: undefined,
   }
+}
+
+/** Attributes in which overlayfs keeps its state mean nothing in a layer. */
+function withoutOverlay(xattrs: ReadonlyMap<string, Uint8Array>): ReadonlyMap<string, Uint8Array> {
+  return xattrs.size === 0 ? xattrs : new Map([...xattrs].filter(([name]) => !isOverlayXattr(name)))
 }
 
 function components(path: string): readonly string[] {

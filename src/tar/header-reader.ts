@@ -70,6 +70,7 @@ export class HeaderReader {
   #result: HeaderResult
   #entries = 0
   #contentBytes = 0
+  #holeBytes = 0
 
   /** `name` names the archive in errors. */
   constructor(limits: TarLimits, name: string) {
@@ -430,9 +431,13 @@ export class HeaderReader {
   #count(draft: Draft): void {
     this.#entries++
     this.#contentBytes += draft.size
-    const { entries, contentBytes } = this.#limits
+    if (draft.pieces !== undefined) this.#holeBytes += draft.size - draft.stored
+    const { entries, contentBytes, holeBytes, depth } = this.#limits
     if (this.#entries > entries) throw this.#exceeded('its number of members', String(entries))
     if (this.#contentBytes > contentBytes) throw this.#exceeded('the size of its files', `${contentBytes} bytes`)
+    if (this.#holeBytes > holeBytes) throw this.#exceeded('the size of holes in its files', `${holeBytes} bytes`)
+    if (draft.path.length > 2 * depth && draft.path.split('/').length > depth)
+      throw this.#exceeded(`the depth of ${JSON.stringify(draft.path.slice(0, 60))}…`, `${depth} directories`)
   }
 
   #number(block: Uint8Array, field: keyof typeof fields): number {

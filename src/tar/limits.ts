@@ -8,12 +8,18 @@ export interface TarLimits {
   readonly headerBytes: number
   /** Bytes of all files together, holes included. */
   readonly contentBytes: number
+  /** Bytes of all holes of sparse files together, which cost an archive nothing and its reader time. */
+  readonly holeBytes: number
+  /** Components of one member's path. */
+  readonly depth: number
 }
 
-/** Far above any real image: 10 million members, Linux's PATH_MAX, 1 MiB as Go's archive/tar, 1 TiB. */
+/** Far above any real image; paths as Linux's PATH_MAX, extended headers as Go's archive/tar. */
 export const defaultTarLimits: TarLimits = {
-  entries: 10_000_000,
+  entries: 2_000_000,
   pathLength: 4095,
   headerBytes: 1024 * 1024,
   contentBytes: 1024 ** 4,
+  holeBytes: 64 * 1024 ** 3,
+  depth: 512,
 }

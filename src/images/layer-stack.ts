@@ -1,0 +1,110 @@
+import { decompress } from '../compression/decompress.ts'
+import type { LayerRecord } from '../content/layer-records.ts'
+import type { ContentLimits } from '../content/limits.ts'
+import { CairnError } from '../errors/error.ts'
+import { checkDemands, type LayerDemand, LayerScan, stackTree } from '../layers/layer-tree.ts'
+import type { LayerTree } from '../layers/tree.ts'
+import { Digester, digestAlgorithm } from '../oci/digest.ts'
+import type { ByteSource } from '../streams/source.ts'
+import { TarDecoder } from '../tar/decoder.ts'
+import type { ImageLayer } from './image.ts'
+import { detectCompression } from '../compression/detect.ts'
+import type { LayerCompression } from '../oci/media-types.ts'
+
+/** Opens a layer's blob from its beginning. */
+export type OpenLayer = () => ByteSource
+
+interface StackedLayer {
+  readonly layer: ImageLayer
+  readonly open: OpenLayer
+  scan: LayerScan | undefined
+}
+
+/**
+ * The layers of one image on their way in, base first: each is read through once, and nothing of an image may be used
+ * before {@link LayerStack.finish}. Digest and size of the blobs are the caller's to check.
+ */
+export class LayerStack {
+  readonly #limits: ContentLimits
+  readonly #layers: StackedLayer[] = []
+  #unpacked = 0
+
+  constructor(limits: ContentLimits) {
+    this.#limits = limits
+  }
+
+  /**
+   * Reads the next layer and checks that it unpacks to its diff ID, is a whole tar and has no member that would lead out
+   * of the image. Throws BLOB_CORRUPT, COMPRESSION_INVALID, TAR_INVALID, LAYER_UNSAFE, LIMIT_EXCEEDED, and
+   * MANIFEST_INVALID for a compression that images may not have.
+   */
+  async examine(layer: ImageLayer, open: OpenLayer): Promise<LayerRecord> {
+    const compression = await compressionOf(open())
+    const name = nameOf(layer)
+    if (compression === 'bzip2' || compression === 'xz')
+      throw new CairnError('MANIFEST_INVALID', `${name} is compressed with ${compression}, which no image may be`)
+    const digester = new Digester(digestAlgorithm(layer.diffId))
+    const scan = await this.#scan(layer, open, (bytes) => void digester.update(bytes))
+    const unpackedSize = digester.size
+    const diffId = digester.digest()
+    if (diffId !== layer.diffId)
+      throw new CairnError('BLOB_CORRUPT', `${name} unpacks to ${diffId}, but its image config says ${layer.diffId}`)
+    this.#count(unpackedSize)
+    this.#layers.push({ layer, open, scan })
+    const { digest, size } = layer.descriptor
+    return { diffId, digest, compression, size, unpackedSize }
+  }
+
+  /** The next layer is one that was examined before: it is read again only where a layer above demands something of it. */
+  addKnown(layer: ImageLayer, record: LayerRecord, open: OpenLayer): void {
+    this.#count(record.unpackedSize)
+    this.#layers.push({ layer, open, scan: undefined })
+  }
+
+  /** Checks what the examined layers demand of those below them. Throws LAYER_UNSAFE or TAR_INVALID. */
+  async finish(): Promise<void> {
+    for (const [index, { layer, scan }] of this.#layers.entries()) {
+      const demands = scan?.demands ?? []
+      if (demands.length > 0) await this.#check(nameOf(layer), demands, index)
+    }
+  }
+
+  async #check(name: string, demands: readonly LayerDemand[], index: number): Promise<void> {
+    const below: LayerTree[] = []
+    for (const stacked of this.#layers.slice(0, index)) {
+      stacked.scan ??= await this.#scan(stacked.layer, stacked.open, () => {})
+      below.push(stacked.scan.tree)
+    }
+    checkDemands(name, demands, stackTree(below))
+  }
+
+  async #scan(layer: ImageLayer, open: OpenLayer, observe: (bytes: Uint8Array) => void): Promise<LayerScan> {
+    const { layerBytes, ratio, tar, absolutePaths } = this.#limits
+    const name = nameOf(layer)
+    const scan = new LayerScan({ name, absolutePaths })
+    const decoder = new TarDecoder(scan, tar, name)
+    for await (const bytes of decompress(open(), { name, maxBytes: layerBytes, maxRatio: ratio })) {
+      observe(bytes)
+      decoder.push(bytes)
+    }
+    decoder.finish()
+    return scan
+  }
+
+  #count(unpacked: number): void {
+    this.#unpacked += unpacked
+    const { imageBytes } = this.#limits
+    if (this.#unpacked > imageBytes)
+      throw new CairnError('LIMIT_EXCEEDED', `the image's layers unpack to more than the limit of ${imageBytes} bytes`)
+  }
+}
+
+/** How the bytes of a source are compressed, by what they begin with. */
+export async function compressionOf(source: ByteSource): Promise<LayerCompression | 'bzip2' | 'xz'> {
+  for await (const bytes of source) return detectCompression(bytes)
+  return 'none'
+}
+
+function nameOf({ descriptor }: ImageLayer): string {
+  return `layer ${descriptor.digest}`
+}
