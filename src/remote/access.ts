@@ -8,10 +8,12 @@ export interface RemoteAccess {
   readonly lease: Lease
   /** Ends whatever is under way; the call then fails with the signal's reason. */
   readonly signal: AbortSignal
-  /** The environment of the command: where programs, certificates, proxies and the SSH agent are. */
+  /** The environment of the command: where programs, certificates and proxies are. */
   readonly env: Readonly<Record<string, string | undefined>>
   /** Value of a build secret, undefined where none of this name was given. Asked for by the names that docs/security.md lists. */
   readonly secret: (id: string) => string | undefined
+  /** Socket of the SSH agent whose keys repositories may be fetched with; undefined for none. */
+  readonly sshAgent?: string | undefined
   readonly limits: RemoteLimits
 }
 
@@ -19,13 +21,15 @@ export interface RemoteAccess {
 export interface RemoteLimits {
   /** Bytes that one file, or all files of one checkout, may have. */
   readonly size: number
+  /** Files that one checkout may have. */
+  readonly files: number
   /** Milliseconds without a byte after which a server counts as gone. */
   readonly stall: number
 }
 
-export const defaultLimits: RemoteLimits = { size: 32 * 1024 ** 3, stall: 60_000 }
+export const defaultLimits: RemoteLimits = { size: 32 * 1024 ** 3, files: 5_000_000, stall: 60_000 }
 
-/** The host of `url`, with its credentials taken out of the text. */
+/** The URL without its credentials. */
 export function withoutUserInfo(url: URL): URL {
   const bare = new URL(url)
   bare.username = ''

@@ -1,0 +1,115 @@
+import { acquireLock } from '../content/lock.ts'
+import type { Store } from '../content/store.ts'
+import { listDirectory } from '../linux/directories.ts'
+import { SystemCallError, errno } from '../linux/errno.ts'
+import { tryLstat } from '../linux/file-status.ts'
+import { AT_FDCWD } from '../linux/files.ts'
+import { makeDirectories, removeFile, rename, setTimesAt } from '../linux/names.ts'
+import { digestHex, digestOf } from '../oci/digest.ts'
+import type { RemoteAccess } from './access.ts'
+import { GitFailure, type GitRun, runGit } from './git-process.ts'
+import type { GitRemote } from './git-remote.ts'
+
+/** A bare repository that holds what was fetched of one remote. */
+export interface GitMirror {
+  readonly gitDir: string
+  /** Makes sure that `object`, a commit or tag, is there with all its files. `ref` is what named it on the remote. */
+  readonly fetch: (object: string, ref: string | undefined) => Promise<void>
+  /** Runs git in the mirror. */
+  readonly git: (args: readonly string[], run?: Partial<GitRun>) => Promise<string>
+}
+
+/** What git says where a server gives no single commit, or no part of a history: then more is asked for. */
+const needsMore = /not our ref|unadvertised object|shallow|dumb http|does not support|couldn't find remote ref/i
+
+/**
+ * Runs `work` on the mirror of a remote, which no other process uses meanwhile. `format` is the hash that the
+ * repository uses. Throws what `work` and {@link runGit} do.
+ */
+export async function withMirror<Result>(
+  remote: GitRemote,
+  format: 'sha1' | 'sha256',
+  access: RemoteAccess,
+  log: GitRun['log'],
+  work: (mirror: GitMirror) => Promise<Result>,
+): Promise<Result> {
+  const { store, signal } = access
+  const id = digestHex(digestOf(`${remote.url} ${format}`)).slice(0, 32)
+  const gitDir = store.path('cache', 'git', id)
+  using _lock = await acquireLock(store, mirrorLock(id), { signal })
+  if (tryLstat(gitDir) === undefined) await makeMirror(gitDir, format, access)
+  else removeLeftovers(gitDir)
+  setTimesAt(AT_FDCWD, gitDir, Math.floor(Date.now() / 1000), 0)
+  const git: GitMirror['git'] = (args, run = {}) => runGit(args, { access, gitDir, ...run })
+  const has = (object: string): Promise<boolean> => succeeds(git(['cat-file', '-e', `${object}^{commit}`]))
+  const ask = (args: readonly string[]): Promise<string> =>
+    git(['fetch', '--force', '--no-write-fetch-head', ...args], { settings: remote.settings, log })
+  return await work({
+    gitDir,
+    git,
+    fetch: async (object, ref) => {
+      if (await has(object)) return
+      const refspecs = [`+${object}:refs/cairn/${object}`, ...(ref === undefined ? [] : [`+${ref}:refs/cairn/${ref}`])]
+      for (const refspec of refspecs) {
+        await allowing(needsMore, ask(['--no-tags', '--depth=1', '--', remote.url, refspec]))
+        if (await has(object)) return
+      }
+      const isShallow = tryLstat(`${gitDir}/shallow`) !== undefined
+      const all = ['+refs/heads/*:refs/cairn/refs/heads/*', '+refs/tags/*:refs/cairn/refs/tags/*']
+      await ask([...(isShallow ? ['--unshallow'] : []), '--', remote.url, ...all])
+      if (!(await has(object))) throw new GitFailure(`fatal: the remote has no commit ${object}`)
+    },
+  })
+}
+
+/** Mirrors of the store: where they are, and the milliseconds since 1970 when they were used last. */
+export function listMirrors(store: Store): { readonly id: string; readonly path: string; readonly usedAt: number }[] {
+  try {
+    return listDirectory(store.path('cache', 'git')).flatMap(({ name }) => {
+      const path = store.path('cache', 'git', name)
+      const status = tryLstat(path)
+      return status === undefined ? [] : [{ id: name, path, usedAt: status.mtimeSeconds * 1000 }]
+    })
+  } catch (error) {
+    if (error instanceof SystemCallError && error.errno === errno.ENOENT) return []
+    throw error
+  }
+}
+
+/** Name of the lock that a mirror is used under. */
+export function mirrorLock(id: string): string {
+  return `git ${id}`
+}
+
+/** A mirror appears as a whole, so that whatever is there can be used. */
+async function makeMirror(gitDir: string, format: string, access: RemoteAccess): Promise<void> {
+  const path = access.store.session.temporaryPath('git')
+  await runGit(['init', '--quiet', '--bare', '--template=', `--object-format=${format}`, path], { access })
+  makeDirectories(access.store.path('cache', 'git'))
+  rename(path, gitDir)
+}
+
+/** What a process that was killed leaves: locks of git, and packs that were arriving. */
+function removeLeftovers(gitDir: string): void {
+  for (const directory of [gitDir, `${gitDir}/objects/pack`])
+    for (const { name } of namesIn(directory))
+      if (name.endsWith('.lock') || name.startsWith('tmp_')) removeFile(`${directory}/${name}`)
+}
+
+function namesIn(directory: string): readonly { readonly name: string }[] {
+  return tryLstat(directory) === undefined ? [] : listDirectory(directory)
+}
+
+async function succeeds(run: Promise<unknown>): Promise<boolean> {
+  return (await allowing(/(?:)/, run)) !== undefined
+}
+
+/** The result, or undefined where git failed in a way that `reasons` matches. */
+async function allowing<Result>(reasons: RegExp, run: Promise<Result>): Promise<Result | undefined> {
+  try {
+    return await run
+  } catch (error) {
+    if (error instanceof GitFailure && reasons.test(error.stderr)) return undefined
+    throw error
+  }
+}
