@@ -160,6 +160,7 @@ export interface FileInput {
   readonly source: FileSource
   readonly pattern: string
   readonly parents: boolean
+  readonly optional: boolean
   readonly excludes: readonly string[]
 }
 
@@ -169,12 +170,22 @@ export function fileSources(op: Op): readonly FileInput[] {
     case 'copy':
       return op.sources.flatMap((item) =>
         item.kind === 'files'
-          ? [{ source: item.source, pattern: item.pattern, parents: item.parents, excludes: op.excludes }]
+          ? [
+              {
+                source: item.source,
+                pattern: item.pattern,
+                parents: item.parents,
+                optional: item.optional,
+                excludes: op.excludes,
+              },
+            ]
           : [],
       )
     case 'run':
       return op.mounts.flatMap((mount) =>
-        mount.type === 'bind' ? [{ source: mount.source, pattern: mount.path, parents: false, excludes: [] }] : [],
+        mount.type === 'bind'
+          ? [{ source: mount.source, pattern: mount.path, parents: false, optional: false, excludes: [] }]
+          : [],
       )
     default:
       return []

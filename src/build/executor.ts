@@ -48,15 +48,14 @@ export class BuildExecutor implements StepExecutor {
 
   async digestSource(input: FileInput, filesystem: Filesystem | undefined): Promise<SelectionDigest> {
     const { contexts, snapshots } = this.#options
-    const excludes = input.excludes
     if (input.source.from === 'context') {
       const { tree: files } = contexts.get(input.source.name)
-      const selections = selectSources(files, input.pattern, { excludes, parents: input.parents })
+      const selections = selectSources(files, input.pattern, input)
       return digestSelections(selections, (path) => files.digest(path))
     }
     const layers = filesystem ?? []
     const tree = await snapshots.tree(layers)
-    const selections = selectSources(tree, input.pattern, { excludes, parents: input.parents })
+    const selections = selectSources(tree, input.pattern, input)
     const base = layers.map((layer) => layer.directory ?? layer.diffId).join(' ')
     return digestSelections(selections, (path) => {
       const name = `${base} ${path}`

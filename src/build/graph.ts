@@ -111,6 +111,8 @@ export type CopySource =
       readonly source: FileSource
       readonly pattern: string
       readonly parents: boolean
+      /** `--optional`: a source that is missing is none at all. */
+      readonly optional: boolean
       readonly unpack: boolean
     }
   | { readonly kind: 'inline'; readonly name: string; readonly content: string }

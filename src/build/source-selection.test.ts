@@ -99,6 +99,23 @@ describe('selectSources()', () => {
     expect(() => selected(tree, 'a.txt/x')).toThrow('"/a.txt/x": not found')
   })
 
+  test('selects nothing for an optional path that is missing', () => {
+    const tree = memoryTree([
+      ['/a/b', 'file'],
+      ['/to-nothing', '/gone'],
+    ])
+    for (const pattern of ['/none', '/a/b/c', '/none/b', '/none/*', '/a/none'])
+      for (const parents of [true, false])
+        expect(
+          selectSources(tree, pattern, { excludes: [], parents, optional: true }).flatMap(({ paths }) => paths),
+        ).toEqual([])
+    expect(selected(tree, '/to-nothing', { optional: true })).toEqual([])
+    expect(selected(tree, '/a/b', { optional: true })).toEqual(selected(tree, '/a/b'))
+    expect(() => selectSources(tree, '/none', { excludes: [], parents: false, optional: false })).toThrow(
+      '"/none": not found',
+    )
+  })
+
   test('walks directories of any depth and any number of names', () => {
     const deep = `/${Array.from({ length: 800 }, () => 'd').join('/')}`
     expect(selectSources(memoryTree([[deep, 'file']]), '/', noOptions)[0]?.paths).toHaveLength(801)

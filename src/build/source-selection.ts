@@ -29,22 +29,25 @@ export interface SelectionOptions {
   readonly excludes: readonly string[]
   /** `--parents`: keep the path below the pivot. */
   readonly parents: boolean
+  /** `--optional`: nothing where a literal path is missing. */
+  readonly optional?: boolean
 }
 
 /**
  * Finds what a source of COPY or ADD names in `tree`: wildcards as Go's filepath.Match element by element, symlinks on
  * the way followed inside the root, the content of directories with `--exclude` applied. A wildcard that matches
- * nothing selects nothing; a literal path that is missing is CONTEXT_PATH_UNKNOWN.
+ * nothing selects nothing, nor does an optional path that is missing; any other literal path that is missing is
+ * CONTEXT_PATH_UNKNOWN.
  */
 export function selectSources(tree: Tree, pattern: string, options: SelectionOptions): Selection[] {
   const excludes = options.excludes.length === 0 ? undefined : new IgnoreMatcher(options.excludes)
-  if (options.parents) return selectWithParents(tree, pattern, excludes)
+  if (options.parents) return selectWithParents(tree, pattern, excludes, options.optional ?? false)
   const cleaned = cleanPath(pattern)
   const matches = hasOpenWildcard(cleaned) ? expandWildcard(tree, cleaned) : [cleaned]
-  return matches.map((match) => {
+  return matches.flatMap((match) => {
     const root = resolvePath(tree, match, { followLast: true })
     const entry = tree.lookup(root)
-    if (entry === undefined) throw missing(match)
+    if (entry === undefined) return absent(match, options.optional ?? false)
     // A source that is a file is filtered by its own name, as the documentation of --exclude says.
     const name = baseName(match)
     if (entry.type !== 'directory' && excludes?.matches(name) === true) return { name, directory: false, paths: [] }
@@ -56,24 +59,31 @@ export function selectSources(tree: Tree, pattern: string, options: SelectionOpt
   })
 }
 
-function missing(path: string): CairnError {
-  return new CairnError('CONTEXT_PATH_UNKNOWN', `failed to compute cache key: "${path}": not found`)
+/** What a path selects where there is nothing. */
+function absent(path: string, optional: boolean): Selection[] {
+  if (optional) return []
+  throw new CairnError('CONTEXT_PATH_UNKNOWN', `failed to compute cache key: "${path}": not found`)
 }
 
 /** `--parents`: everything that matches, below its own path from the pivot `/./` on, else from the root on. */
-function selectWithParents(tree: Tree, pattern: string, excludes: IgnoreMatcher | undefined): Selection[] {
+function selectWithParents(
+  tree: Tree,
+  pattern: string,
+  excludes: IgnoreMatcher | undefined,
+  optional: boolean,
+): Selection[] {
   const pivot = pattern.indexOf('/./')
   const start = cleanPath(pivot < 0 ? '/' : pattern.slice(0, pivot))
   const rest = cleanPath(pivot < 0 ? pattern : pattern.slice(pivot + 3)).slice(1)
   const roots = hasOpenWildcard(start) ? expandWildcard(tree, start) : [start]
   const required = !hasOpenWildcard(start) && !hasOpenWildcard(rest)
-  return roots.map((match) => {
+  return roots.flatMap((match) => {
     const root = resolvePath(tree, match, { followLast: true })
     const entry = tree.lookup(root)
-    if (entry === undefined) throw missing(match)
+    if (entry === undefined) return absent(match, optional)
     const includes = rest === '' ? undefined : new IgnoreMatcher([rest])
     const paths = [...walk(tree, root, entry, { excludes, includes })]
-    if (required && paths.length <= 1 && rest !== '') throw missing(cleanPath(`${match}/${rest}`))
+    if (required && paths.length <= 1 && rest !== '') return absent(cleanPath(`${match}/${rest}`), optional)
     return { name: baseName(match), directory: true, paths }
   })
 }

@@ -21,6 +21,7 @@ export function planCopy(
   const chown = instruction.chown === undefined ? undefined : expand(instruction.chown)
   const chmod = instruction.chmod === undefined ? undefined : expand(instruction.chmod)
   const parents = instruction.kind === 'COPY' && instruction.parents
+  const optional = instruction.kind === 'COPY' && instruction.optional
   const unpack = instruction.kind === 'ADD' && (instruction.unpack ?? true)
   const files = copyFiles(planner, instruction)
   if (instruction.kind === 'ADD') refuseRemote(instruction, patterns)
@@ -31,7 +32,7 @@ export function planCopy(
     content: heredoc.expand ? expandHeredoc(heredoc.content, (name) => state.env.get(name)) : heredoc.content,
   }))
   const sources: CopySource[] = [
-    ...patterns.map((pattern) => ({ kind: 'files' as const, source: files, pattern, parents, unpack })),
+    ...patterns.map((pattern) => ({ kind: 'files' as const, source: files, pattern, parents, optional, unpack })),
     ...heredocs,
   ]
   const text = upperCaseCommand(expandTitle(planner, instruction.original))
@@ -55,6 +56,7 @@ export function planCopy(
   const history = [
     instruction.kind,
     ...(parents ? ['--parents'] : []),
+    ...(optional ? ['--optional'] : []),
     ...(chown === undefined || chown === '' ? [] : [`--chown=${chown}`]),
     ...(chmod === undefined || chmod === '' ? [] : [`--chmod=${chmod}`]),
     ...patterns,

@@ -76,7 +76,7 @@ async function layOut(
   environment: CopyEnvironment,
 ): Promise<void> {
   const tree = environment.tree(source)
-  for (const selection of selectSources(tree, source.pattern, { excludes: op.excludes, parents: source.parents })) {
+  for (const selection of selectSources(tree, source.pattern, { ...source, excludes: op.excludes })) {
     const file = selection.paths[0]
     if (source.unpack && !selection.directory && file?.entry.type === 'file' && looksPacked(tree, file.path)) {
       const archive = await openArchive(tree, file.path, environment.temporaryPath)
