@@ -137,6 +137,11 @@ describe('TarDecoder', () => {
     }
   })
 
+  test('takes a member without a name, which stands for the root', () => {
+    const [member] = read(Buffer.concat([header({ type: '0', more: (block) => block.fill(0, 0, 100) }), end]))
+    expect(member).toMatchObject({ type: 'file', path: '' })
+  })
+
   test.each([
     ['an unknown type', header({ type: 'Z' })],
     ['a size that is no number', header({ type: '0', size: '0000000x000\0' })],
@@ -145,7 +150,6 @@ describe('TarDecoder', () => {
       'a size beyond what numbers hold',
       header({ type: '0', more: (block) => block.fill(0x7f, 125, 136).fill(0x80, 124, 125) }),
     ],
-    ['no name', header({ type: '0', more: (block) => block.fill(0, 0, 100) })],
     ['a symlink without a target', header({ type: '2' })],
     [
       'a pax record without a length',

@@ -320,7 +320,6 @@ export class HeaderReader {
 
   #checkNames(draft: Draft): void {
     if (draft.type === 'directory') draft.path = draft.path.replace(/(?<=[^/])\/+$/, '')
-    if (draft.path === '') throw this.invalid('a member has no name')
     const isLink = draft.type === 'symlink' || draft.type === 'hardlink'
     if (!isLink) draft.linkname = ''
     else if (draft.linkname === '') throw this.invalid('a link has no target', draft.path)

@@ -89,7 +89,8 @@ export class CopyLayout {
       if (entry.path.split('/').includes('..'))
         throw new CairnError('LAYER_UNSAFE', `the archive has a path that leaves its root: ${entry.path}`)
       const path = cleanPath(`${root}/${entry.path}`)
-      if (path === '/') continue
+      // What the archive says of its own root is not for the directory that is there.
+      if (path === root) continue
       const parent = resolvePath(this.#view, parentPath(path), { followLast: true })
       this.#makeDirectories(parent)
       const target = childPath(parent, baseName(path))
