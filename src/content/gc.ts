@@ -5,18 +5,17 @@ import { removeFile, rename } from '../linux/names.ts'
 import { removeTree } from '../linux/remove-tree.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import type { BlobIdentity } from './blobs.ts'
+import { blobNode, layerNode, snapshotNode, type StoreNode } from './graph.ts'
 import { acquireLock, type LockOptions } from './lock.ts'
 import { recoverThoroughly, type RemoveTree } from './recovery.ts'
 import type { Store } from './store.ts'
 
 export interface GarbageOptions extends LockOptions {
-  /** Only tell what would go. */
-  readonly dryRun?: boolean
   /** Removes a snapshot's directory. */
   readonly remove?: RemoveTree
 }
 
-/** What a garbage collection removed, or would remove. */
+/** What a garbage collection removed. */
 export interface GarbageReport {
   readonly blobs: readonly BlobIdentity[]
   readonly snapshots: readonly { readonly id: string; readonly size: number }[]
@@ -24,175 +23,171 @@ export interface GarbageReport {
   readonly reclaimed: number
 }
 
-/** Blobs or snapshots removed in one transaction; other writers wait for about a millisecond. */
+/** Nodes looked at in one transaction; other writers wait for about a millisecond. */
 const batchSize = 64
 
-/** Everything that a name, image, pin, lease, cache record or fetched file leads to. */
-const reachable = `WITH RECURSIVE reachable (node) AS (
-  SELECT digest FROM images UNION SELECT digest FROM tags UNION SELECT node FROM pins
-  UNION SELECT node FROM lease_nodes UNION SELECT 'cache/' || key FROM cache_records
-  UNION SELECT digest FROM fetched_files
-  UNION SELECT child FROM reachable JOIN links ON links.parent = reachable.node
-  UNION SELECT 'layer/' || diff_id FROM reachable JOIN layers ON layers.digest = reachable.node
-  UNION SELECT digest FROM reachable JOIN layers ON layers.diff_id = substr(reachable.node, 7)
-)`
-
 /**
- * Removes blobs and snapshots that nothing leads to: no image, tag, pin, cache record, fetched file or lease of a living
- * process. Readers are never blocked and writers for milliseconds only: what is to go is found first and checked again
- * in the transaction that removes it, and whoever relies on something protects it by a lease *before* looking whether it
- * is there. One collection runs at a time; others wait for it.
+ * Removes every blob and snapshot that nothing leads to: no image, tag, pin, cache record, fetched file or lease of a
+ * living process. One such collection runs at a time; others wait for it. See {@link collectFrom}.
  */
 export async function collectGarbage(store: Store, options: GarbageOptions = {}): Promise<GarbageReport> {
   using _lock = await acquireLock(store, 'garbage-collection', options)
-  const remove = options.remove ?? removeTree
-  recoverThoroughly(store, remove)
-  const marks = new Marks(store)
-  const blobs = blobsOnDisk(store).filter(({ digest }) => !marks.hasBlob(digest))
-  const snapshots = unreachableSnapshots(store, marks)
-  if (options.dryRun === true) return report(blobs, snapshots)
-  const goneBlobs = await inBatches(blobs, (batch) => sweepBlobs(store, marks, batch))
-  const goneSnapshots = await inBatches(snapshots, (batch) => sweepSnapshots(store, marks, batch, remove))
-  forgetLinks(store)
-  return report(goneBlobs, goneSnapshots)
+  recoverThoroughly(store, options.remove ?? removeTree)
+  return await collectFrom(store, everyNode(store), options)
 }
 
-interface SnapshotSize {
-  readonly id: string
-  readonly size: number
+/**
+ * Removes those of `nodes` that nothing leads to, and what only they led to, in time linear in what goes. Readers are
+ * never blocked and writers for milliseconds only: whether something is needed is asked in the transaction that removes
+ * it, and whoever relies on something protects it by a lease *before* looking whether it is there.
+ */
+export async function collectFrom(
+  store: Store,
+  nodes: Iterable<StoreNode>,
+  options: GarbageOptions = {},
+): Promise<GarbageReport> {
+  const sweep = new Sweep(store, options.remove ?? removeTree)
+  const queue = [...nodes]
+  while (queue.length > 0) {
+    options.signal?.throwIfAborted()
+    queue.push(...sweep.removeUnneeded(queue.splice(-batchSize)))
+    await Bun.sleep(0)
+  }
+  return sweep.report()
 }
 
-/** The reachable nodes, found again whenever the database has changed. */
-class Marks {
-  readonly #store: Store
-  #nodes: ReadonlySet<string> = new Set()
-  #mark = ''
-
-  constructor(store: Store) {
-    this.#store = store
-    this.refresh()
-  }
-
-  /** To be called inside the transaction whose decisions rest on the marks. */
-  refresh(): void {
-    const mark = this.#store.database.changeMark
-    if (mark === this.#mark) return
-    const rows = this.#store.database.all<{ node: string }>(`${reachable} SELECT node FROM reachable`)
-    this.#nodes = new Set(rows.map(({ node }) => node))
-    this.#mark = mark
-  }
-
-  /** To be called after removals, which make nothing reachable. */
-  settle(): void {
-    this.#mark = this.#store.database.changeMark
-  }
-
-  hasBlob(digest: Digest): boolean {
-    return this.#nodes.has(digest)
-  }
-
-  hasSnapshot(id: string, diffId: Digest | null): boolean {
-    return this.#nodes.has(`snapshot/${id}`) || (diffId !== null && this.#nodes.has(`layer/${diffId}`))
-  }
-}
-
-function blobsOnDisk(store: Store): BlobIdentity[] {
-  const directory = store.path('content', 'blobs')
-  return namesIn(directory).flatMap((algorithm) =>
-    namesIn(`${directory}/${algorithm}`).flatMap((hex) => {
-      const digest = `${algorithm}:${hex}`
-      const size = isDigest(digest) ? store.blobs.size(digest) : undefined
-      return size === undefined ? [] : [{ digest: digest as Digest, size }]
-    }),
-  )
-}
-
-/** Finished snapshots that nothing leads to, and directories that no record tells of. */
-function unreachableSnapshots(store: Store, marks: Marks): SnapshotSize[] {
-  const directories = namesIn(store.path('snapshots'))
-  const records = snapshotRecords(store)
-  const known = new Set(records.map(({ id }) => id))
-  return [
-    ...records.filter((record) => isGarbage(record, marks)).map(({ id, size }) => ({ id, size })),
-    ...directories.filter((id) => !known.has(id)).map((id) => ({ id, size: 0 })),
-  ]
-}
+/** True where something keeps the node itself. */
+const isNeeded = `SELECT
+  EXISTS (SELECT 1 FROM links WHERE child = ?1) OR EXISTS (SELECT 1 FROM images WHERE digest = ?1)
+  OR EXISTS (SELECT 1 FROM tags WHERE digest = ?1) OR EXISTS (SELECT 1 FROM pins WHERE node = ?1)
+  OR EXISTS (SELECT 1 FROM lease_nodes WHERE node = ?1) OR EXISTS (SELECT 1 FROM fetched_files WHERE digest = ?1)
+  OR (?1 LIKE 'cache/%' AND EXISTS (SELECT 1 FROM cache_records WHERE key = substr(?1, 7))) AS needed`
 
 interface SnapshotRow {
   readonly id: string
-  readonly diffId: Digest | null
-  readonly state: string
   readonly size: number
 }
 
-function snapshotRecords(store: Store): SnapshotRow[] {
-  return store.database.all<SnapshotRow>('SELECT id, diff_id AS diffId, state, size FROM snapshots')
-}
+class Sweep {
+  readonly #store: Store
+  readonly #remove: RemoveTree
+  readonly #blobs: BlobIdentity[] = []
+  readonly #snapshots: SnapshotRow[] = []
 
-function isGarbage(record: SnapshotRow, marks: Marks): boolean {
-  return record.state !== 'preparing' && !marks.hasSnapshot(record.id, record.diffId)
-}
-
-/** Calls `sweep` with a few items at a time and lets others run in between. */
-async function inBatches<T>(items: readonly T[], sweep: (batch: readonly T[]) => readonly T[]): Promise<T[]> {
-  const gone: T[] = []
-  for (let start = 0; start < items.length; start += batchSize) {
-    gone.push(...sweep(items.slice(start, start + batchSize)))
-    await Bun.sleep(0)
+  constructor(store: Store, remove: RemoveTree) {
+    this.#store = store
+    this.#remove = remove
   }
-  return gone
-}
 
-function sweepBlobs(store: Store, marks: Marks, batch: readonly BlobIdentity[]): BlobIdentity[] {
-  const { database } = store
-  return database.transaction(() => {
-    marks.refresh()
-    const garbage = batch.filter(({ digest }) => !marks.hasBlob(digest))
-    for (const { digest } of garbage) {
-      removeFile(store.blobs.path(digest))
-      database.run('DELETE FROM layers WHERE digest = ?', digest)
+  /** Removes what is not needed of `nodes`; gives what it led to, which may not be needed any more either. */
+  removeUnneeded(nodes: readonly StoreNode[]): StoreNode[] {
+    const away: string[] = []
+    const orphans = this.#store.database.transaction(() => nodes.flatMap((node) => this.#removeNode(node, away)))
+    for (const path of away) this.#remove(path)
+    return orphans
+  }
+
+  report(): GarbageReport {
+    const sum = (items: readonly { readonly size: number }[]) => items.reduce((total, { size }) => total + size, 0)
+    return { blobs: this.#blobs, snapshots: this.#snapshots, reclaimed: sum(this.#blobs) + sum(this.#snapshots) }
+  }
+
+  #removeNode(node: StoreNode, away: string[]): StoreNode[] {
+    if (node.startsWith('snapshot/')) {
+      this.#removeSnapshot(node.slice('snapshot/'.length), away)
+      return []
     }
-    marks.settle()
-    return garbage
-  })
-}
+    const diffId = this.#layerOf(node)
+    const forms = diffId === undefined ? [node] : [layerNode(diffId), ...this.#blobsOf(diffId).map(blobNode)]
+    if (forms.some((form) => this.#isNeeded(form))) return []
+    const orphans = forms.flatMap((form) => this.#removeBlob(form))
+    if (diffId !== undefined) for (const { id } of this.#snapshotsOf(diffId)) this.#removeSnapshot(id, away)
+    return orphans
+  }
 
-function sweepSnapshots(
-  store: Store,
-  marks: Marks,
-  batch: readonly SnapshotSize[],
-  remove: RemoveTree,
-): readonly SnapshotSize[] {
-  const { database } = store
-  const away: string[] = []
-  const gone = database.transaction(() => {
-    marks.refresh()
-    const records = new Map(snapshotRecords(store).map((record) => [record.id, record]))
-    const garbage = batch.filter(({ id }) => {
-      const record = records.get(id)
-      return record === undefined || isGarbage(record, marks)
-    })
-    for (const { id } of garbage) {
-      const path = store.path('snapshots', id)
-      const target = store.session.temporaryPath('snapshot')
-      if (tryLstat(path) !== undefined) {
-        rename(path, target)
-        away.push(target)
+  #isNeeded(node: StoreNode): boolean {
+    return this.#store.database.one<{ needed: number }>(isNeeded, node)?.needed === 1
+  }
+
+  /** The layer that a node stands for, in all its forms. */
+  #layerOf(node: StoreNode): Digest | undefined {
+    if (node.startsWith('layer/')) return node.slice('layer/'.length) as Digest
+    return this.#store.database.one<{ diffId: Digest }>('SELECT diff_id AS diffId FROM layers WHERE digest = ?', node)
+      ?.diffId
+  }
+
+  #blobsOf(diffId: Digest): Digest[] {
+    const rows = this.#store.database.all<{ digest: Digest }>('SELECT digest FROM layers WHERE diff_id = ?', diffId)
+    return rows.map(({ digest }) => digest)
+  }
+
+  #snapshotsOf(diffId: Digest): { readonly id: string }[] {
+    return this.#store.database.all('SELECT id FROM snapshots WHERE diff_id = ?', diffId)
+  }
+
+  /** Removes a blob, or a node that is none, with its links and what is recorded of it. */
+  #removeBlob(node: StoreNode): StoreNode[] {
+    const { database, blobs } = this.#store
+    const children = database.all<{ child: StoreNode }>('SELECT child FROM links WHERE parent = ?', node)
+    database.run('DELETE FROM links WHERE parent = ?', node)
+    if (isDigest(node)) {
+      const size = blobs.size(node)
+      // Within the transaction: once others may write again, the blob may have come back.
+      if (size !== undefined) {
+        removeFile(blobs.path(node))
+        this.#blobs.push({ digest: node, size })
       }
-      database.run('DELETE FROM snapshots WHERE id = ?', id)
+      database.run('DELETE FROM layers WHERE digest = ?', node)
+      database.run('DELETE FROM manifests WHERE digest = ?', node)
     }
-    marks.settle()
-    return garbage
-  })
-  for (const path of away) remove(path)
-  return gone
+    return children.map(({ child }) => child)
+  }
+
+  /** Removes a finished snapshot whose layer is gone, or a directory that no record tells of. */
+  #removeSnapshot(id: string, away: string[]): void {
+    const { database } = this.#store
+    const record = database.one<{ diffId: Digest | null; state: string; size: number }>(
+      'SELECT diff_id AS diffId, state, size FROM snapshots WHERE id = ?',
+      id,
+    )
+    if (record?.state === 'preparing' || this.#isNeeded(snapshotNode(id))) return
+    const diffId = record?.diffId ?? undefined
+    if (
+      diffId !== undefined &&
+      [layerNode(diffId), ...this.#blobsOf(diffId).map(blobNode)].some((form) => this.#isNeeded(form))
+    )
+      return
+    const path = this.#store.path('snapshots', id)
+    const hasDirectory = tryLstat(path) !== undefined
+    if (record === undefined && !hasDirectory) return
+    if (hasDirectory) {
+      const target = this.#store.session.temporaryPath('snapshot')
+      rename(path, target)
+      away.push(target)
+    }
+    database.run('DELETE FROM snapshots WHERE id = ?', id)
+    this.#snapshots.push({ id, size: record?.size ?? 0 })
+  }
 }
 
-/** Drops the links of what is gone. */
-function forgetLinks(store: Store): void {
-  store.database.transaction(() => {
-    store.database.run(`${reachable} DELETE FROM links WHERE parent NOT IN (SELECT node FROM reachable)`)
-  })
+/** Whatever may be garbage: all blobs, snapshots and their directories, and all that links go out from. */
+function everyNode(store: Store): Set<StoreNode> {
+  const nodes = new Set<StoreNode>()
+  for (const { parent } of store.database.all<{ parent: StoreNode }>('SELECT DISTINCT parent FROM links'))
+    nodes.add(parent)
+  for (const digest of blobsOnDisk(store)) nodes.add(blobNode(digest))
+  for (const { id } of store.database.all<{ id: string }>('SELECT id FROM snapshots')) nodes.add(snapshotNode(id))
+  for (const id of namesIn(store.path('snapshots'))) nodes.add(snapshotNode(id))
+  return nodes
+}
+
+function blobsOnDisk(store: Store): Digest[] {
+  const directory = store.path('content', 'blobs')
+  return namesIn(directory).flatMap((algorithm) =>
+    namesIn(`${directory}/${algorithm}`)
+      .map((hex) => `${algorithm}:${hex}`)
+      .filter(isDigest),
+  )
 }
 
 function namesIn(directory: string): string[] {
@@ -202,9 +197,4 @@ function namesIn(directory: string): string[] {
     if (error instanceof SystemCallError && error.errno === errno.ENOENT) return []
     throw error
   }
-}
-
-function report(blobs: readonly BlobIdentity[], snapshots: readonly SnapshotSize[]): GarbageReport {
-  const sum = (items: readonly { readonly size: number }[]) => items.reduce((total, { size }) => total + size, 0)
-  return { blobs, snapshots, reclaimed: sum(blobs) + sum(snapshots) }
 }

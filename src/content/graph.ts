@@ -33,3 +33,14 @@ export function link(store: Store, parent: StoreNode, children: readonly StoreNo
       store.database.run('INSERT OR IGNORE INTO links (parent, child) VALUES (?, ?)', parent, child)
   })
 }
+
+/** The blobs that a blob leads to over links, itself included. */
+export function blobsBelow(store: Store, digest: Digest): Digest[] {
+  const rows = store.database.all<{ node: Digest }>(
+    `WITH RECURSIVE below (node) AS (
+       SELECT ? UNION SELECT child FROM below JOIN links ON links.parent = below.node
+     ) SELECT node FROM below`,
+    digest,
+  )
+  return rows.map(({ node }) => node)
+}

@@ -50,3 +50,8 @@ export function getUnpackedSize(store: Store, diffId: Digest): number | undefine
   const row = store.database.one<{ size: number }>('SELECT unpacked_size AS size FROM layers WHERE diff_id = ?', diffId)
   return row?.size
 }
+
+/** Bytes of all blobs of each layer. */
+export function listLayerSizes(store: Store): { readonly diffId: Digest; readonly size: number }[] {
+  return store.database.all('SELECT diff_id AS diffId, sum(size) AS size FROM layers GROUP BY diff_id')
+}

@@ -144,4 +144,23 @@ export const migrations: readonly string[] = [
     used_at INTEGER NOT NULL
   ) WITHOUT ROWID;
   `,
+  `
+  -- What lists tell of the image manifests in the store; platform, labels and diff_ids are JSON. platform is null for
+  -- what is no image. diff_ids comes last: it is long, and most lists do without it.
+  CREATE TABLE manifests (
+    digest TEXT PRIMARY KEY,
+    image_id TEXT NOT NULL,
+    platform TEXT,
+    created TEXT,
+    labels TEXT NOT NULL,
+    content_size INTEGER NOT NULL,
+    unpacked_size INTEGER NOT NULL,
+    diff_ids TEXT NOT NULL
+  );
+
+  -- Garbage collection asks who needs a node.
+  CREATE INDEX pins_by_node ON pins (node);
+  CREATE INDEX lease_nodes_by_node ON lease_nodes (node);
+  CREATE INDEX fetched_files_by_digest ON fetched_files (digest);
+  `,
 ]

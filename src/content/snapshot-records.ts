@@ -76,3 +76,10 @@ export function listSnapshots(store: Store): SnapshotRecord[] {
 export function deleteSnapshot(store: Store, id: string): boolean {
   return store.database.run('DELETE FROM snapshots WHERE id = ?', id) > 0
 }
+
+/** Bytes of the files of each layer that is unpacked. */
+export function listSnapshotSizes(store: Store): { readonly diffId: Digest; readonly size: number }[] {
+  return store.database.all(
+    `SELECT diff_id AS diffId, size FROM snapshots WHERE diff_id IS NOT NULL AND state = 'committed'`,
+  )
+}

@@ -1,11 +1,12 @@
 import { containersOfImage, listContainerRecords } from '../containers/container-records.ts'
 import { recoverContainers } from '../containers/recovery.ts'
 import { writtenSize } from '../containers/written-size.ts'
+import { listImageLayers } from '../content/manifest-records.ts'
 import type { Store } from '../content/store.ts'
 import { listDirectory } from '../linux/directories.ts'
 import { tryLstat } from '../linux/file-status.ts'
 import type { Digest } from '../oci/digest.ts'
-import { cachedSteps, layerDiskSize, layersOfImages } from './layer-usage.ts'
+import { cachedSteps, layerDiskSizes } from './layer-usage.ts'
 
 /** What one kind of thing takes. */
 export interface DiskUsage {
@@ -23,19 +24,15 @@ export interface DiskUsage {
  * What the store takes on disk, each byte counted once: a layer with all its forms for the images that have it, else for
  * the build cache.
  */
-export async function diskUsage(store: Store): Promise<DiskUsage[]> {
+export function diskUsage(store: Store): DiskUsage[] {
   recoverContainers(store)
-  const sizes = new Map<Digest, number>()
+  const sizes = layerDiskSizes(store)
   const sizeOf = (layers: Iterable<Digest>): number => {
     let sum = 0
-    for (const layer of new Set(layers)) {
-      const size = sizes.get(layer) ?? layerDiskSize(store, layer)
-      sizes.set(layer, size)
-      sum += size
-    }
+    for (const layer of new Set(layers)) sum += sizes.get(layer) ?? 0
     return sum
   }
-  const images = await layersOfImages(store)
+  const images = listImageLayers(store)
   return [
     imageUsage(store, images, sizeOf),
     containerUsage(store),

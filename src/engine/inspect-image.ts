@@ -2,7 +2,7 @@ import { findImageRecords, listTags } from '../content/image-records.ts'
 import type { Store } from '../content/store.ts'
 import { storedImage } from '../images/image.ts'
 import { platformManifest, resolveImage } from '../images/resolve-image.ts'
-import { SizeLookup } from '../images/size.ts'
+import { unpackedSize } from '../images/size.ts'
 import type { ContainerConfig } from '../oci/config.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { Platform } from '../oci/platform.ts'
@@ -62,7 +62,7 @@ export async function inspectImage(store: Store, name: string, platform?: Platfo
     ...(variant === undefined || variant === '' ? {} : { Variant: variant }),
     Os: config.os,
     ...(osVersion === undefined || osVersion === '' ? {} : { OsVersion: osVersion }),
-    Size: new SizeLookup(store).ofLayers([...new Set(config.rootfs.diff_ids)]),
+    Size: unpackedSize(store, config.rootfs.diff_ids),
     GraphDriver: { Data: null, Name: 'overlayfs' },
     RootFS: { Type: 'layers', Layers: config.rootfs.diff_ids },
     Metadata: { LastTagTime: lastTime(names.map(({ taggedAt }) => taggedAt)) },

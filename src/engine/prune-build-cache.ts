@@ -1,8 +1,9 @@
 import { deleteCacheRecords } from '../content/cache-records.ts'
 import { collectGarbage } from '../content/gc.ts'
+import { listImageLayers } from '../content/manifest-records.ts'
 import type { Store } from '../content/store.ts'
 import { checkFilters, type Filters } from './filters.ts'
-import { cachedSteps, layersOfImages } from './layer-usage.ts'
+import { cachedSteps } from './layer-usage.ts'
 import { parseMoment } from './moment.ts'
 
 export interface PruneBuildCacheOptions {
@@ -30,7 +31,7 @@ export async function pruneBuildCache(store: Store, options: PruneBuildCacheOpti
   const { all = false, filters = new Map<string, readonly string[]>(), now = Date.now(), signal } = options
   checkFilters(filters, ['until'])
   const limits = (filters.get('until') ?? []).map((text) => parseMoment(text, now))
-  const layers = new Set([...(await layersOfImages(store)).values()].flatMap((own) => [...own]))
+  const layers = new Set([...listImageLayers(store).values()].flatMap((own) => [...own]))
   const keys = cachedSteps(store)
     .filter(({ usedAt }) => limits.every((limit) => BigInt(usedAt) * 1_000_000n < limit))
     .filter(({ layer }) => all || (layer !== undefined && !layers.has(layer)))

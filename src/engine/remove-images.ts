@@ -1,6 +1,7 @@
 import { containersOfImage } from '../containers/container-records.ts'
 import { recoverContainers } from '../containers/recovery.ts'
-import { collectGarbage } from '../content/gc.ts'
+import { collectFrom } from '../content/gc.ts'
+import { blobNode } from '../content/graph.ts'
 import type { Store } from '../content/store.ts'
 import { type CairnError, isCairnError } from '../errors/error.ts'
 import { type Removal, removeImage } from '../images/remove-image.ts'
@@ -28,14 +29,14 @@ export async function removeImages(
 ): Promise<readonly { readonly error: CairnError; readonly isIgnored: boolean }[]> {
   const { force = false, keepContent = false, signal, onRemoval } = options
   const failures: { error: CairnError; isIgnored: boolean }[] = []
-  let hasDeleted = false
+  const deleted: Digest[] = []
   // A container whose process died does not run any more.
   recoverContainers(store)
   const uses = (imageId: Digest) => containersOfImage(store, imageId)
   for (const name of names) {
     try {
       for (const removal of removeImage(store, name, { force, uses })) {
-        hasDeleted ||= 'deleted' in removal
+        if ('deleted' in removal) deleted.push(...removal.targets)
         onRemoval(removal)
       }
     } catch (error) {
@@ -43,6 +44,6 @@ export async function removeImages(
       failures.push({ error, isIgnored: force && error.code === 'IMAGE_UNKNOWN' })
     }
   }
-  if (hasDeleted && !keepContent) await collectGarbage(store, signal === undefined ? {} : { signal })
+  if (!keepContent) await collectFrom(store, deleted.map(blobNode), signal === undefined ? {} : { signal })
   return failures
 }

@@ -110,8 +110,7 @@ export class DockerArchiveReader {
     const ingest = this.#lease.ingest({ digest: diffId })
     try {
       const { layerBytes: maxBytes, ratio: maxRatio } = this.#store.limits
-      for await (const bytes of decompress(file.read(), { maxBytes, maxRatio, name: path }))
-        ingest.write(bytes)
+      for await (const bytes of decompress(file.read(), { maxBytes, maxRatio, name: path })) ingest.write(bytes)
       return await ingest.commit()
     } finally {
       ingest.abort()

@@ -81,7 +81,7 @@ describe('loadImages() of docker-archives', () => {
     expect(to.store.blobs.has(digestOf(gzipped))).toBe(true)
     expect(to.store.blobs.has(digestOf(top))).toBe(true)
     expect(to.store.blobs.has(digestOf(packed))).toBe(false)
-    expect(listImages(to.store)[0]?.size.unpacked).toBe(base.length + top.length)
+    expect(listImages(to.store)[0]?.platforms[0]?.unpackedSize).toBe(base.length + top.length)
   })
 
   test('reads an image without layers', async () => {

@@ -39,7 +39,7 @@ function row(store: Store, entry: History, diffId: Digest | undefined): HistoryR
     created: entry.created,
     createdBy: entry.created_by ?? '',
     comment: entry.comment ?? '',
-    size: diffId === undefined ? 0 : unpackedSize(store, diffId),
+    size: diffId === undefined ? 0 : unpackedSize(store, [diffId]),
     diffId,
   }
 }

@@ -12,10 +12,11 @@ import { collect } from '../streams/source.ts'
 import { imageHistory } from './history.ts'
 import { storedImage } from './image.ts'
 import { configOf, putFixtureImage, putLayer, tarOf, type TemporaryStore, temporaryStore } from './image-fixtures.ts'
-import { listImages } from './list-images.ts'
+import { type ImageSummary, listImages } from './list-images.ts'
 import { putImage, putIndex } from './put-image.ts'
 import { type ImageUse, removeImage } from './remove-image.ts'
 import { findImage, platformEntries, platformManifest, resolveImage } from './resolve-image.ts'
+import { ImageSizes } from './size.ts'
 import { tagImage } from './tag-image.ts'
 
 let temporary: TemporaryStore
@@ -102,7 +103,7 @@ describe('putImage()', () => {
     const layers = [{ mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip', ...blob }]
     await failsWith('BLOB_CORRUPT', () => putImage(store, { config: configOf([digestOf('x')]), layers }))
     const { imageId } = await putImage(store, { config: configOf([digestOf(tar)]), layers })
-    expect(listImages(store)[0]).toMatchObject({ imageId, size: { unpacked: tar.length } })
+    expect(listImages(store)[0]).toMatchObject({ imageId, platforms: [{ unpackedSize: tar.length }] })
   })
 })
 
@@ -153,6 +154,7 @@ describe('an index', () => {
     const { record } = resolveImage(store, 'multi')
     const arm = await platformManifest(store, record, { os: 'linux', architecture: 'arm64' })
     rmSync(store.blobs.path(arm.digest))
+    store.database.run('DELETE FROM manifests WHERE digest = ?', arm.digest)
     expect((await platformEntries(store, record)).map(({ platform }) => platform?.architecture)).toEqual(['amd64'])
     expect(listImages(store)[0]?.platforms).toHaveLength(1)
   })
@@ -261,13 +263,13 @@ describe('removeImage()', () => {
     const { imageId } = await putFixtureImage(store, { tags: ['a', 'b'] })
     expect(removeImage(store, 'a')).toEqual([{ untagged: 'a:latest' }])
     expect(resolveImage(store, 'b').record.imageId).toBe(imageId)
-    expect(removeImage(store, 'b')).toEqual([{ untagged: 'b:latest' }, { deleted: imageId }])
+    expect(removeImage(store, 'b')).toMatchObject([{ untagged: 'b:latest' }, { deleted: imageId }])
     expect(listImages(store)).toEqual([])
   })
 
   test('takes an image away by ID when it has one name', async () => {
     const { imageId } = await putFixtureImage(store, { tags: ['a'] })
-    expect(removeImage(store, imageId.slice(7, 19))).toEqual([{ untagged: 'a:latest' }, { deleted: imageId }])
+    expect(removeImage(store, imageId.slice(7, 19))).toMatchObject([{ untagged: 'a:latest' }, { deleted: imageId }])
   })
 
   test('refuses an ID with several names, unless forced', async () => {
@@ -277,7 +279,7 @@ describe('removeImage()', () => {
       `conflict: unable to delete ${imageId.slice(7, 19)} (must be forced) - image is referenced in multiple repositories`,
     )
     expect(tagNames()).toEqual(['a:latest', 'b:latest'])
-    expect(removeImage(store, imageId, { force: true })).toEqual([
+    expect(removeImage(store, imageId, { force: true })).toMatchObject([
       { untagged: 'a:latest' },
       { untagged: 'b:latest' },
       { deleted: imageId },
@@ -289,7 +291,7 @@ describe('removeImage()', () => {
     const digested = `docker.io/library/a@${target.digest}`
     store.database.run('INSERT INTO tags VALUES (?, ?, 0)', digested, target.digest)
     expect(removeImage(store, 'a')).toEqual([{ untagged: 'a:latest' }])
-    expect(removeImage(store, 'a:2')).toEqual([
+    expect(removeImage(store, 'a:2')).toMatchObject([
       { untagged: 'a:2' },
       { untagged: `a@${target.digest}` },
       { deleted: imageId },
@@ -334,17 +336,29 @@ describe('listImages()', () => {
     const byName = new Map(listImages(store).map((image) => [image.tags.map(familiarString).join(), image]))
     const a = byName.get('a:latest')
     const b = byName.get('b:latest')
-    expect(a?.size).toMatchObject({ unpacked: base + own, shared: base, unique: own })
-    expect(b?.size).toMatchObject({ unpacked: base, shared: base, unique: 0 })
-    expect(b?.size.content).toBe(base + (b?.targets[0]?.size ?? 0) + (store.blobs.size(b?.imageId as Digest) ?? 0))
+    const sizes = new ImageSizes(store)
+    const measure = (image: ImageSummary) => [sizes.unpacked(image), sizes.shared(image), sizes.unique(image)]
+    expect(measure(a as ImageSummary)).toEqual([base + own, base, own])
+    expect(measure(b as ImageSummary)).toEqual([base, base, 0])
+    const blobs = base + (b?.targets[0]?.size ?? 0) + (store.blobs.size(b?.imageId as Digest) ?? 0)
+    expect(sizes.content(b as ImageSummary)).toBe(blobs)
     expect(b?.labels).toEqual({ a: 'b' })
     expect(a?.created).toBe('2026-01-02T03:04:05Z')
   })
 
-  test('still lists an image that has lost its manifest', async () => {
+  test('tells what an earlier version did not record', async () => {
+    const { imageId } = await putFixtureImage(store, { tags: ['a'], layers: [{ a: '1' }] })
+    const [before] = listImages(store)
+    store.database.run('DELETE FROM manifests')
+    expect(listImages(store)).toEqual([before as ImageSummary])
+    expect(before).toMatchObject({ imageId, platforms: [{ unpackedSize: tarOf({ a: '1' }).length }] })
+  })
+
+  test('still lists an image that has lost its manifest before that was recorded', async () => {
     const { target, imageId } = await putFixtureImage(store, { tags: ['a'] })
+    store.database.run('DELETE FROM manifests')
     rmSync(store.blobs.path(target.digest))
-    expect(listImages(store)).toMatchObject([{ imageId, platforms: [], damage: { code: 'BLOB_UNKNOWN' } }])
+    expect(listImages(store)).toMatchObject([{ imageId, platforms: [], created: undefined }])
   })
 })
 

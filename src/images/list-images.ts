@@ -1,18 +1,11 @@
 import { type ImageRecord, listImageRecords, listTags } from '../content/image-records.ts'
+import { listIndexedManifests, listManifestRecords, type ManifestRecord } from '../content/manifest-records.ts'
 import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
-import { type ImageConfig, parseImageConfig } from '../oci/config.ts'
-import type { Descriptor } from '../oci/descriptor.ts'
 import type { Digest } from '../oci/digest.ts'
-import { parseImageDocument } from '../oci/image-index.ts'
-import { largestDocument } from '../oci/json-document.ts'
-import { parseManifest } from '../oci/manifest.ts'
-import { isManifestType } from '../oci/media-types.ts'
-import type { Platform } from '../oci/platform.ts'
+import { formatPlatform, type Platform } from '../oci/platform.ts'
 import { parseNormalizedReference, type Reference } from '../oci/reference.ts'
-import { isImageConfigType } from './image.ts'
-import { platformOf, preferredEntry } from './put-image.ts'
-import { type ImageSize, measureImages, SizeLookup } from './size.ts'
+import { recordMissingFacts } from './manifest-facts.ts'
 
 /** An image ID and all that is known under it. */
 export interface ImageSummary {
@@ -30,56 +23,33 @@ export interface ImageSummary {
   readonly labels: Readonly<Record<string, string>>
   /** What is held here, the preferred one first; one entry unless the target is an index. */
   readonly platforms: readonly PlatformSummary[]
-  /** Why a part of it could not be read: a blob is missing or damaged. */
-  readonly damage: CairnError | undefined
-  readonly size: ImageSize
 }
 
 /** The image of one platform. */
-export interface PlatformSummary {
-  readonly manifest: Descriptor
+export interface PlatformSummary extends ManifestRecord {
   readonly platform: Platform
-  readonly imageId: Digest
-  readonly size: ImageSize
 }
 
-/** All images of the store, the one recorded last first. */
+/** All images of the store, the one recorded last first. No blob is read. */
 export function listImages(store: Store): ImageSummary[] {
+  const records = listImageRecords(store)
+  const facts = completeFacts(store, records)
   const names = namesByDigest(store)
-  const groups = Map.groupBy(listImageRecords(store), ({ imageId }) => imageId)
-  const contents = [...groups].map(([imageId, targets]) => ({ imageId, targets, ...readTargets(store, targets) }))
-  const lookup = new SizeLookup(store)
-  const sizes = measureImages(
-    lookup,
-    contents.map(({ imageId, platforms, blobs }) => ({
-      imageId,
-      blobs,
-      diffIds: platforms.flatMap(({ config }) => config.rootfs.diff_ids),
-    })),
-  )
-  return contents.map(({ imageId, targets, platforms, damage }, index) => {
+  const groups = Map.groupBy(records, ({ imageId }) => imageId)
+  return [...groups].map(([imageId, targets]) => {
     const references = targets.flatMap(({ digest }) => names.get(digest) ?? [])
-    const config = platforms[0]?.config
+    const platforms = facts.platformsOf(targets)
     return {
       imageId,
       targets,
       tags: references.filter((reference) => reference.digest === undefined),
       digests: references.filter((reference) => reference.digest !== undefined),
       isDangling: references.length === 0,
-      created: config?.created,
-      labels: config?.config?.Labels ?? {},
-      platforms: summarizePlatforms(lookup, platforms),
-      damage,
-      size: sizes[index] as ImageSize,
+      created: platforms[0]?.created,
+      labels: platforms[0]?.labels ?? {},
+      platforms,
     }
   })
-}
-
-interface HeldPlatform {
-  readonly manifest: Descriptor
-  readonly configDigest: Digest
-  readonly config: ImageConfig
-  readonly blobs: readonly Digest[]
 }
 
 function namesByDigest(store: Store): ReadonlyMap<Digest, readonly Reference[]> {
@@ -89,69 +59,61 @@ function namesByDigest(store: Store): ReadonlyMap<Digest, readonly Reference[]> 
   )
 }
 
-interface TargetContents {
-  readonly platforms: readonly HeldPlatform[]
-  readonly blobs: readonly Digest[]
-  readonly damage: CairnError | undefined
-}
+/** What is recorded of the manifests that images consist of. */
+class Facts {
+  readonly #manifests: ReadonlyMap<Digest, ManifestRecord>
+  readonly #indexed: ReadonlyMap<Digest, readonly Digest[]>
 
-/** What manifests and indexes lead to, as far as the store holds it. */
-function readTargets(store: Store, targets: readonly ImageRecord[]): TargetContents {
-  const platforms = new Map<Digest, HeldPlatform>()
-  const blobs: Digest[] = []
-  let damage: CairnError | undefined
-  for (const { digest, mediaType, size } of targets) {
-    blobs.push(digest)
-    try {
-      for (const manifest of manifestsOf(store, { digest, mediaType, size })) {
-        const held = readPlatform(store, manifest)
-        blobs.push(manifest.digest, ...held.blobs)
-        if (held.config !== undefined) platforms.set(held.configDigest, { ...held, config: held.config, manifest })
-      }
-    } catch (error) {
-      // One image that cannot be read must not hide the others.
-      if (!(error instanceof CairnError)) throw error
-      damage = error
-    }
+  constructor(store: Store) {
+    this.#manifests = listManifestRecords(store)
+    this.#indexed = listIndexedManifests(store)
   }
-  return { platforms: [...platforms.values()], blobs, damage }
+
+  isKnown(target: Digest): boolean {
+    return this.#manifests.has(target) || this.#indexed.has(target)
+  }
+
+  /** What targets with one image ID hold: the image with that ID first, each image once. */
+  platformsOf(targets: readonly ImageRecord[]): readonly PlatformSummary[] {
+    const found = new Map<Digest, PlatformSummary>()
+    for (const { digest } of targets)
+      for (const manifest of this.#indexed.get(digest) ?? [digest]) {
+        const record = this.#manifests.get(manifest)
+        if (record !== undefined && isImage(record) && !found.has(record.imageId)) found.set(record.imageId, record)
+      }
+    const platforms = [...found.values()]
+    if (platforms.length < 2) return platforms
+    const preferred = targets[0]?.imageId
+    return platforms.toSorted(
+      (a, b) => Number(b.imageId === preferred) - Number(a.imageId === preferred) || compareText(nameOf(a), nameOf(b)),
+    )
+  }
 }
 
-function manifestsOf(store: Store, target: Descriptor): readonly Descriptor[] {
-  if (isManifestType(target.mediaType)) return [target]
-  const document = parseImageDocument(store.blobs.readAll(target.digest, largestDocument), target.mediaType)
-  if (document.type !== 'index') return []
-  const held = document.value.manifests.filter(
-    ({ digest, mediaType }) => isManifestType(mediaType) && store.blobs.has(digest),
-  )
-  const preferred = preferredEntry(held)
-  return preferred === undefined ? held : [preferred, ...held.filter((entry) => entry !== preferred)]
+/** True unless it is an artifact or the attestation of an image. */
+function isImage(record: ManifestRecord): record is PlatformSummary {
+  return record.platform !== undefined && record.platform.os !== 'unknown'
 }
 
-function readPlatform(
-  store: Store,
-  descriptor: Descriptor,
-): { readonly configDigest: Digest; readonly config: ImageConfig | undefined; readonly blobs: readonly Digest[] } {
-  const { config, layers } = parseManifest(store.blobs.readAll(descriptor.digest, largestDocument)).value
-  const blobs = [config.digest, ...layers.map(({ digest }) => digest)]
-  if (!isImageConfigType(config.mediaType)) return { configDigest: config.digest, config: undefined, blobs }
-  const { value } = parseImageConfig(store.blobs.readAll(config.digest, largestDocument))
-  return { configDigest: config.digest, config: value, blobs }
+function nameOf({ platform }: PlatformSummary): string {
+  return formatPlatform(platform)
 }
 
-function summarizePlatforms(lookup: SizeLookup, platforms: readonly HeldPlatform[]): PlatformSummary[] {
-  const sizes = measureImages(
-    lookup,
-    platforms.map(({ configDigest, config, manifest, blobs }) => ({
-      imageId: configDigest,
-      diffIds: config.rootfs.diff_ids,
-      blobs: [manifest.digest, ...blobs],
-    })),
-  )
-  return platforms.map(({ manifest, config, configDigest }, index) => ({
-    manifest,
-    platform: platformOf(config),
-    imageId: configDigest,
-    size: sizes[index] as ImageSize,
-  }))
+function compareText(a: string, b: string): number {
+  return a < b ? -1 : Number(a > b)
+}
+
+/** What is known of all images, after what earlier versions left out was made up for. */
+function completeFacts(store: Store, records: readonly ImageRecord[]): Facts {
+  const facts = new Facts(store)
+  const unknown = records.filter(({ digest }) => !facts.isKnown(digest))
+  if (unknown.length === 0) return facts
+  for (const { digest, mediaType, size } of unknown)
+    try {
+      recordMissingFacts(store, { digest, mediaType, size })
+    } catch (error) {
+      // One image that is damaged must not hide the others; it is listed without what could not be read.
+      if (!(error instanceof CairnError)) throw error
+    }
+  return new Facts(store)
 }

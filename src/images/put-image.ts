@@ -3,7 +3,7 @@ import { blobNode, link } from '../content/graph.ts'
 import { putImageRecord, putTag } from '../content/image-records.ts'
 import { acquireLease, type Lease } from '../content/leases.ts'
 import type { Store } from '../content/store.ts'
-import { type ImageConfig, parseImageConfig, serializeConfig } from '../oci/config.ts'
+import { type ImageConfig, parseImageConfig, platformOf, serializeConfig } from '../oci/config.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
 import { isAttestation, serializeIndex } from '../oci/image-index.ts'
@@ -13,6 +13,7 @@ import { isManifestType, mediaTypes } from '../oci/media-types.ts'
 import { hostPlatform, type Platform, selectPlatform } from '../oci/platform.ts'
 import { formatReference, type Reference, withDefaultTag } from '../oci/reference.ts'
 import { isImageConfigType, pairLayers } from './image.ts'
+import { recordManifestFacts } from './manifest-facts.ts'
 import { verifyLayers } from './layer-verification.ts'
 
 /** An image to be recorded. */
@@ -65,13 +66,14 @@ export async function putImage(store: Store, image: NewImage): Promise<PutImage>
   return { imageId, target, moved }
 }
 
-/** Lets a manifest keep its blobs, once it is kept itself. */
-export function linkManifest(store: Store, digest: Digest, { config, layers }: Manifest): void {
+/** Lets a manifest keep its blobs, once it is kept itself, and records what lists tell of it. */
+export function linkManifest(store: Store, digest: Digest, manifest: Manifest): void {
   link(
     store,
     blobNode(digest),
-    [config, ...layers].map((blob) => blobNode(blob.digest)),
+    [manifest.config, ...manifest.layers].map((blob) => blobNode(blob.digest)),
   )
+  recordManifestFacts(store, digest, manifest)
 }
 
 /**
@@ -138,18 +140,6 @@ export function recordIndex(
     putImageRecord(store, { ...target, imageId })
     return tagAll(store, target.digest, tags)
   })
-}
-
-/** The platform a config says it is for. */
-export function platformOf(config: ImageConfig): Platform {
-  const { os, architecture, variant, 'os.version': osVersion, 'os.features': osFeatures } = config
-  return {
-    architecture,
-    os,
-    ...(variant === undefined || variant === '' ? {} : { variant }),
-    ...(osVersion === undefined ? {} : { 'os.version': osVersion }),
-    ...(osFeatures === undefined ? {} : { 'os.features': osFeatures }),
-  }
 }
 
 /** The entry of an index that stands for it here: this machine's platform, else the first image. */

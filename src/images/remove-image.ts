@@ -5,8 +5,15 @@ import type { Digest } from '../oci/digest.ts'
 import { familiarString, formatReference, pinned, type Reference, repositoryName } from '../oci/reference.ts'
 import { referencesOf, resolveImage } from './resolve-image.ts'
 
-/** One line of what a removal did: a name taken away (as docker prints it), or an image deleted (its ID). */
-export type Removal = { readonly untagged: string } | { readonly deleted: Digest }
+/** One line of what a removal did: a name taken away (as docker prints it), or an image deleted. */
+export type Removal = { readonly untagged: string } | DeletedImage
+
+export interface DeletedImage {
+  /** The image ID. */
+  readonly deleted: Digest
+  /** Its manifests and indexes, which nothing keeps any more. */
+  readonly targets: readonly Digest[]
+}
 
 /** A container that was made from the image. */
 export interface ImageUse {
@@ -59,8 +66,9 @@ class ImageNames {
 
   delete(): Removal[] {
     for (const reference of this.references) this.untag(reference)
-    for (const { digest } of this.#records) deleteImageRecord(this.#store, digest)
-    this.removals.push({ deleted: this.imageId })
+    const targets = this.#records.map(({ digest }) => digest)
+    for (const digest of targets) deleteImageRecord(this.#store, digest)
+    this.removals.push({ deleted: this.imageId, targets })
     return this.removals
   }
 }

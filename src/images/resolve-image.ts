@@ -10,6 +10,7 @@ import {
 import type { Store } from '../content/store.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
+import { platformOf } from '../oci/config.ts'
 import { isAttestation, parseImageDocument } from '../oci/image-index.ts'
 import { largestDocument } from '../oci/json-document.ts'
 import { formatPlatform, type Platform, selectPlatform } from '../oci/platform.ts'
@@ -25,7 +26,7 @@ import {
   withDefaultTag,
 } from '../oci/reference.ts'
 import { storedImage } from './image.ts'
-import { platformOf, preferredEntry } from './put-image.ts'
+import { preferredEntry } from './put-image.ts'
 
 /** What a user's word for an image led to. */
 export interface ResolvedImage {

@@ -137,7 +137,7 @@ describe('loadImages() of what saveImages() wrote', () => {
       expect(loaded.map(({ target: { digest } }) => digest)).toEqual([one.target.digest, two.target.digest])
       expect(tagsIn(target.store)).toEqual(['app:1', 'app:2', 'other:latest'])
       expect((await collectGarbage(target.store)).blobs).toEqual([])
-      const sizes = (images: Store) => new Map(listImages(images).map(({ imageId, size }) => [imageId, size]))
+      const sizes = (images: Store) => new Map(listImages(images).map(({ imageId, platforms }) => [imageId, platforms]))
       expect(sizes(target.store)).toEqual(sizes(store))
       expect(readdirSync(target.store.session.directory)).toEqual([])
     }

@@ -1,76 +1,88 @@
 import { getUnpackedSize } from '../content/layer-records.ts'
+import { blobsBelow } from '../content/graph.ts'
+import { getDiffIds, listImageLayers, type ManifestRecord } from '../content/manifest-records.ts'
 import type { Store } from '../content/store.ts'
 import type { Digest } from '../oci/digest.ts'
 
-/**
- * The one size model, in bytes. `unpacked` counts each layer as the bytes of its uncompressed tar, which every
- * machine agrees on; `content` the blobs as they are kept, each once.
- */
-export interface ImageSize {
-  /** Manifests, configs and layer blobs that the store holds for the image. */
-  readonly content: number
-  /** All layers unpacked: what docker calls SIZE. */
-  readonly unpacked: number
-  /** Of `unpacked`, what other images have too. */
-  readonly shared: number
-  /** Of `unpacked`, what only this image has: what its removal would free. */
-  readonly unique: number
-}
-
-/** What the sizes of an image are computed from. */
+/** What the sizes of an image are told from. */
 export interface MeasuredImage {
-  readonly imageId: Digest
-  /** Of the layers, of all platforms the store holds. */
-  readonly diffIds: readonly Digest[]
-  /** All blobs the image leads to. */
-  readonly blobs: readonly Digest[]
+  /** Manifests and indexes that lead to it. */
+  readonly targets: readonly { readonly digest: Digest }[]
+  /** The manifests of all platforms that are held. */
+  readonly platforms: readonly Pick<ManifestRecord, 'digest' | 'contentSize' | 'unpackedSize'>[]
 }
 
-/** Bytes of a layer's uncompressed tar; 0 for a layer the store knows nothing of. */
-export function unpackedSize(store: Store, diffId: Digest): number {
-  return getUnpackedSize(store, diffId) ?? 0
+/** Bytes of the uncompressed tars of layers, each once; a layer the store knows nothing of counts 0. */
+export function unpackedSize(store: Store, diffIds: readonly Digest[]): number {
+  return total(new Set(diffIds), (diffId) => getUnpackedSize(store, diffId) ?? 0)
 }
 
-/** Looks each layer and blob up once, however many images have it. */
-export class SizeLookup {
+/** Bytes of those of the blobs that are in the store, each once. */
+export function contentSize(store: Store, digests: readonly Digest[]): number {
+  return total(new Set(digests), (digest) => store.blobs.size(digest) ?? 0)
+}
+
+/**
+ * The one size model, in bytes. `unpacked` counts each layer as the bytes of its uncompressed tar, which every machine
+ * agrees on: docker's SIZE. `shared` is the part of it that other images have too, `unique` the part that only this one
+ * has: what its removal would free. `content` counts the blobs as they are kept, each once.
+ */
+export class ImageSizes {
   readonly #store: Store
   readonly #layers = new Map<Digest, number>()
-  readonly #blobs = new Map<Digest, number>()
+  #users: ReadonlyMap<Digest, number> | undefined
 
   constructor(store: Store) {
     this.#store = store
   }
 
-  /** Bytes of layers unpacked. */
-  ofLayers(diffIds: readonly Digest[]): number {
-    return sum(diffIds, this.#layers, (diffId) => unpackedSize(this.#store, diffId))
+  unpacked({ platforms }: MeasuredImage): number {
+    const [only] = platforms
+    if (only === undefined || platforms.length === 1) return only?.unpackedSize ?? 0
+    return this.#sum(layersOf(this.#store, platforms))
   }
 
-  /** Bytes of the blobs that are in the store. */
-  ofBlobs(digests: readonly Digest[]): number {
-    return sum(digests, this.#blobs, (digest) => this.#store.blobs.size(digest) ?? 0)
+  content({ targets, platforms }: MeasuredImage): number {
+    const [only] = platforms
+    const [target] = targets
+    if (only !== undefined && targets.length === 1 && only.digest === target?.digest) return only.contentSize
+    const blobs = targets.flatMap(({ digest }) => blobsBelow(this.#store, digest))
+    return contentSize(this.#store, blobs)
+  }
+
+  shared({ platforms }: MeasuredImage): number {
+    const users = (this.#users ??= this.#countUsers())
+    const layers = layersOf(this.#store, platforms)
+    return this.#sum(new Set([...layers].filter((diffId) => (users.get(diffId) ?? 0) > 1)))
+  }
+
+  unique(image: MeasuredImage): number {
+    return this.unpacked(image) - this.shared(image)
+  }
+
+  #countUsers(): ReadonlyMap<Digest, number> {
+    const users = new Map<Digest, number>()
+    for (const layers of listImageLayers(this.#store).values())
+      for (const diffId of layers) users.set(diffId, (users.get(diffId) ?? 0) + 1)
+    return users
+  }
+
+  #sum(diffIds: ReadonlySet<Digest>): number {
+    return total(diffIds, (diffId) => {
+      const size = this.#layers.get(diffId) ?? getUnpackedSize(this.#store, diffId) ?? 0
+      this.#layers.set(diffId, size)
+      return size
+    })
   }
 }
 
-/** The sizes of images, in their order. What is shared is told among these, so pass all there are. */
-export function measureImages(sizes: SizeLookup, images: readonly MeasuredImage[]): ImageSize[] {
-  const users = new Map<Digest, Set<Digest>>()
-  for (const { imageId, diffIds } of images)
-    for (const diffId of diffIds) users.set(diffId, (users.get(diffId) ?? new Set()).add(imageId))
-  return images.map(({ diffIds, blobs }) => {
-    const layers = [...new Set(diffIds)]
-    const unpacked = sizes.ofLayers(layers)
-    const shared = sizes.ofLayers(layers.filter((diffId) => (users.get(diffId)?.size ?? 0) > 1))
-    return { content: sizes.ofBlobs([...new Set(blobs)]), unpacked, shared, unique: unpacked - shared }
-  })
+/** Diff IDs of the layers of all these manifests, each once. */
+function layersOf(store: Store, platforms: MeasuredImage['platforms']): ReadonlySet<Digest> {
+  return new Set(platforms.flatMap(({ digest }) => getDiffIds(store, digest)))
 }
 
-function sum(keys: readonly Digest[], known: Map<Digest, number>, look: (key: Digest) => number): number {
-  let total = 0
-  for (const key of keys) {
-    const size = known.get(key) ?? look(key)
-    known.set(key, size)
-    total += size
-  }
-  return total
+function total(digests: ReadonlySet<Digest>, size: (digest: Digest) => number): number {
+  let sum = 0
+  for (const digest of digests) sum += size(digest)
+  return sum
 }

@@ -214,3 +214,15 @@ export function chainId(diffIds: readonly Digest[]): Digest {
 function invalid(message: string): CairnError {
   return new CairnError('CONFIG_INVALID', message)
 }
+
+/** The platform a config says it is for. */
+export function platformOf(config: ImageConfig): Platform {
+  const { os, architecture, variant, 'os.version': osVersion, 'os.features': osFeatures } = config
+  return {
+    architecture,
+    os,
+    ...(variant === undefined || variant === '' ? {} : { variant }),
+    ...(osVersion === undefined ? {} : { 'os.version': osVersion }),
+    ...(osFeatures === undefined ? {} : { 'os.features': osFeatures }),
+  }
+}

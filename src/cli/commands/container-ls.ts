@@ -4,6 +4,7 @@ import type { Store } from '../../content/store.ts'
 import { findContainers } from '../../engine/list-containers.ts'
 import { findImage } from '../../images/resolve-image.ts'
 import { listImages } from '../../images/list-images.ts'
+import { ImageSizes } from '../../images/size.ts'
 import { isCairnError } from '../../errors/error.ts'
 import { defineCommand } from '../command.ts'
 import { filterFlag, parseFilters } from '../filters.ts'
@@ -119,7 +120,8 @@ function statusOf({ state, startedAt, finishedAt, exitCode, createdAt }: Contain
 function sizeOf(store: Store, container: Container): string {
   const written = writtenSize(store, container)
   const image = listImages(store).find(({ imageId }) => imageId === container.imageId)
-  const virtual = image === undefined ? '' : ` (virtual ${formatByteSize(written + image.size.unpacked, 3)})`
+  const virtual =
+    image === undefined ? '' : ` (virtual ${formatByteSize(written + new ImageSizes(store).unpacked(image), 3)})`
   return `${formatByteSize(written, 3)}${virtual}`
 }
 

@@ -2,6 +2,7 @@ import { containersOfImage } from '../../containers/container-records.ts'
 import type { Store } from '../../content/store.ts'
 import { findImages } from '../../engine/list-images.ts'
 import type { ImageSummary } from '../../images/list-images.ts'
+import { ImageSizes } from '../../images/size.ts'
 import { familiarName, type Reference } from '../../oci/reference.ts'
 import { defineCommand } from '../command.ts'
 import { filterFlag, parseFilters } from '../filters.ts'
@@ -88,6 +89,7 @@ function row(image: ImageSummary, repository: string, tag: string | undefined, d
 }
 
 function listing(store: Store, trunc: boolean, withDigests: boolean): Listing<Row> {
+  const sizes = new ImageSizes(store)
   const created = ({ image }: Row): number | undefined =>
     image.created === undefined ? undefined : Date.parse(image.created)
   const age = (time: number | undefined): string => (time === undefined ? 'N/A' : formatAge(time, Date.now()))
@@ -99,11 +101,11 @@ function listing(store: Store, trunc: boolean, withDigests: boolean): Listing<Ro
       ID: { heading: 'IMAGE ID', value: ({ image }) => shownId(image.imageId, trunc) },
       CreatedSince: { heading: 'CREATED', value: (one) => age(created(one)) },
       CreatedAt: { heading: 'CREATED AT', value: (one) => timeOf(created(one)) },
-      Size: { heading: 'SIZE', value: ({ image }) => formatByteSize(image.size.unpacked, 3) },
-      VirtualSize: { heading: 'SIZE', value: ({ image }) => formatByteSize(image.size.unpacked) },
-      SharedSize: { heading: 'SHARED SIZE', value: ({ image }) => formatByteSize(image.size.shared) },
-      UniqueSize: { heading: 'UNIQUE SIZE', value: ({ image }) => formatByteSize(image.size.unique) },
-      ContentSize: { heading: 'CONTENT SIZE', value: ({ image }) => formatByteSize(image.size.content) },
+      Size: { heading: 'SIZE', value: ({ image }) => formatByteSize(sizes.unpacked(image), 3) },
+      VirtualSize: { heading: 'SIZE', value: ({ image }) => formatByteSize(sizes.unpacked(image)) },
+      SharedSize: { heading: 'SHARED SIZE', value: ({ image }) => formatByteSize(sizes.shared(image)) },
+      UniqueSize: { heading: 'UNIQUE SIZE', value: ({ image }) => formatByteSize(sizes.unique(image)) },
+      ContentSize: { heading: 'CONTENT SIZE', value: ({ image }) => formatByteSize(sizes.content(image)) },
       Containers: {
         heading: 'CONTAINERS',
         value: ({ image }) => String(containersOfImage(store, image.imageId).length),

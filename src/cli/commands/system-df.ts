@@ -14,7 +14,7 @@ export default defineCommand({
   flags: { format: listFormatFlag },
   output: 'collected',
   async run(ctx, flags) {
-    ctx.stdout.write(renderListing(listing, await diskUsage(await ctx.use(openStoreOf)), flags.format))
+    ctx.stdout.write(renderListing(listing, diskUsage(await ctx.use(openStoreOf)), flags.format))
   },
 })
 

@@ -1,0 +1,110 @@
+import type { Digest } from '../oci/digest.ts'
+import type { Platform } from '../oci/platform.ts'
+import type { Store } from './store.ts'
+
+/**
+ * What lists need to know of an image manifest, so that none of them reads the manifest or the config: ten thousand
+ * images are told in a tenth of a second.
+ */
+export interface ManifestRecord {
+  /** Of the manifest. */
+  readonly digest: Digest
+  /** Digest of the image config; of a manifest that is no image, its own. */
+  readonly imageId: Digest
+  /** Undefined for a manifest that is no image, such as an artifact. */
+  readonly platform: Platform | undefined
+  /** RFC 3339, from the config. */
+  readonly created: string | undefined
+  readonly labels: Readonly<Record<string, string>>
+  /** Bytes of manifest, config and layer blobs, each blob once. */
+  readonly contentSize: number
+  /** Bytes of the layers' uncompressed tars, each layer once. */
+  readonly unpackedSize: number
+}
+
+interface Row {
+  readonly digest: Digest
+  readonly imageId: Digest
+  readonly platform: string | null
+  readonly created: string | null
+  readonly labels: string
+  readonly contentSize: number
+  readonly unpackedSize: number
+}
+
+const columns =
+  'digest, image_id AS imageId, platform, created, labels, content_size AS contentSize, unpacked_size AS unpackedSize'
+
+/** Records a manifest of the store. The record goes with the manifest's blob. */
+export function putManifestRecord(store: Store, manifest: ManifestRecord, diffIds: readonly Digest[]): void {
+  store.database.run(
+    'INSERT OR IGNORE INTO manifests VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+    manifest.digest,
+    manifest.imageId,
+    manifest.platform === undefined ? null : JSON.stringify(manifest.platform),
+    manifest.created ?? null,
+    JSON.stringify(manifest.labels),
+    manifest.contentSize,
+    manifest.unpackedSize,
+    JSON.stringify(diffIds),
+  )
+}
+
+/** What is recorded of one manifest. */
+export function getManifestRecord(store: Store, digest: Digest): ManifestRecord | undefined {
+  const row = store.database.one<Row>(`SELECT ${columns} FROM manifests WHERE digest = ?`, digest)
+  return row === undefined ? undefined : recordOf(row)
+}
+
+/** All manifests that are recorded, by digest. */
+export function listManifestRecords(store: Store): ReadonlyMap<Digest, ManifestRecord> {
+  const rows = store.database.all<Row>(`SELECT ${columns} FROM manifests`)
+  return new Map(rows.map((row) => [row.digest, recordOf(row)]))
+}
+
+/** The recorded manifests that each index leads to. */
+export function listIndexedManifests(store: Store): ReadonlyMap<Digest, readonly Digest[]> {
+  const rows = store.database.all<{ parent: Digest; child: Digest }>(
+    `SELECT links.parent, links.child FROM images JOIN links ON links.parent = images.digest
+     JOIN manifests ON manifests.digest = links.child`,
+  )
+  const grouped = Map.groupBy(rows, ({ parent }) => parent)
+  return new Map([...grouped].map(([parent, own]) => [parent, own.map(({ child }) => child)]))
+}
+
+/** The layers of each image ID, of all platforms that are held, by diff ID. */
+export function listImageLayers(store: Store): ReadonlyMap<Digest, ReadonlySet<Digest>> {
+  const rows = store.database.all<{ imageId: Digest; diffIds: string }>(
+    `SELECT images.image_id AS imageId, diff_ids AS diffIds FROM images JOIN manifests USING (digest)
+     UNION ALL
+     SELECT images.image_id, diff_ids FROM images JOIN links ON links.parent = images.digest
+     JOIN manifests ON manifests.digest = links.child`,
+  )
+  const layers = new Map<Digest, Set<Digest>>()
+  for (const { imageId, diffIds } of rows) {
+    const own = layers.get(imageId) ?? new Set()
+    for (const diffId of JSON.parse(diffIds) as Digest[]) own.add(diffId)
+    layers.set(imageId, own)
+  }
+  return layers
+}
+
+/** Diff IDs of a manifest's layers, base first; empty where it is not recorded. */
+export function getDiffIds(store: Store, manifest: Digest): readonly Digest[] {
+  const row = store.database.one<{ diffIds: string }>(
+    'SELECT diff_ids AS diffIds FROM manifests WHERE digest = ?',
+    manifest,
+  )
+  return row === undefined ? [] : (JSON.parse(row.diffIds) as Digest[])
+}
+
+function recordOf({ platform, created, labels, ...row }: Row): ManifestRecord {
+  return {
+    ...row,
+    platform: platform === null ? undefined : (JSON.parse(platform) as Platform),
+    created: created ?? undefined,
+    labels: labels === '{}' ? noLabels : (JSON.parse(labels) as Record<string, string>),
+  }
+}
+
+const noLabels: ManifestRecord['labels'] = {}
