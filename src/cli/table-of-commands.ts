@@ -56,6 +56,11 @@ export const table: CommandTable = {
       load: () => import('./commands/image-ls.ts'),
     },
     {
+      paths: ['image copy'],
+      summary: 'Copy an image between the store, OCI layouts, archives and directories',
+      load: () => import('./commands/image-copy.ts'),
+    },
+    {
       paths: ['image history', 'history'],
       summary: 'Show the history of an image',
       load: () => import('./commands/image-history.ts'),

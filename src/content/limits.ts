@@ -26,18 +26,21 @@ export const defaultLimits: ContentLimits = {
 
 const byteUnits: Readonly<Record<string, number>> = { '': 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 }
 
+type Draft = { -readonly [Key in keyof ContentLimits]: ContentLimits[Key] }
+
 /** Name in `CAIRN_LIMITS` → what it sets. */
-const settings: Readonly<Record<string, (limits: ContentLimits, value: number) => ContentLimits>> = {
-  'layer-bytes': (limits, value) => ({ ...limits, layerBytes: value }),
-  'image-bytes': (limits, value) => ({ ...limits, imageBytes: value }),
-  ratio: (limits, value) => ({ ...limits, ratio: value }),
-  entries: (limits, value) => ({ ...limits, tar: { ...limits.tar, entries: value } }),
-  'path-bytes': (limits, value) => ({
-    ...limits,
-    tar: { ...limits.tar, pathLength: Math.min(value, defaultTarLimits.pathLength) },
-  }),
-  depth: (limits, value) => ({ ...limits, tar: { ...limits.tar, depth: value } }),
-  'hole-bytes': (limits, value) => ({ ...limits, tar: { ...limits.tar, holeBytes: value } }),
+const settings: Readonly<Record<string, (limits: Draft, value: number) => void>> = {
+  'layer-bytes': (limits, value) => void (limits.layerBytes = value),
+  'image-bytes': (limits, value) => void (limits.imageBytes = value),
+  ratio: (limits, value) => void (limits.ratio = value),
+  entries: (limits, value) => setTar(limits, { entries: value }),
+  'path-bytes': (limits, value) => setTar(limits, { pathLength: Math.min(value, defaultTarLimits.pathLength) }),
+  depth: (limits, value) => setTar(limits, { depth: value }),
+  'hole-bytes': (limits, value) => setTar(limits, { holeBytes: value }),
+}
+
+function setTar(limits: Draft, more: Partial<TarLimits>): void {
+  limits.tar = { ...limits.tar, ...more }
 }
 
 /**
@@ -45,18 +48,18 @@ const settings: Readonly<Record<string, (limits: ContentLimits, value: number) =
  * t (powers of 1024). What is not named keeps its default. Throws USAGE naming the setting.
  */
 export function parseLimits(text: string | undefined): ContentLimits {
-  let limits = defaultLimits
+  const limits: Draft = { ...defaultLimits }
   for (const item of (text ?? '').split(',').map((one) => one.trim())) {
     if (item === '') continue
     const [name = '', value = ''] = item.split('=')
     if (name === 'absolute-paths' && (value === 'allow' || value === 'refuse')) {
-      limits = { ...limits, absolutePaths: value }
+      limits.absolutePaths = value
       continue
     }
     const set = Object.hasOwn(settings, name) ? settings[name] : undefined
     const match = /^(\d{1,12})([kmgt]?)$/i.exec(value)
     if (set === undefined || match === null) throw invalid(item)
-    limits = set(limits, Number(match[1]) * (byteUnits[(match[2] ?? '').toLowerCase()] ?? 1))
+    set(limits, Number(match[1]) * (byteUnits[(match[2] ?? '').toLowerCase()] ?? 1))
   }
   return limits
 }

@@ -116,7 +116,8 @@ export class ArchiveContent {
   }
 }
 
-function nameAnnotations(descriptor: Descriptor, reference: Reference): Readonly<Record<string, string>> {
+/** The annotations of an entry of `index.json` with those that name it. */
+export function nameAnnotations(descriptor: Descriptor, reference: Reference): Readonly<Record<string, string>> {
   return {
     ...descriptor.annotations,
     [layoutAnnotations.imageName]: formatReference(reference),

@@ -13,6 +13,7 @@ import type { TarMember } from '../tar/member.ts'
 import { readMember, readTar, readTarFile } from '../tar/reader.ts'
 import type { ArchiveFile } from './archive-file.ts'
 import { ArchiveSpool } from './archive-spool.ts'
+import { directoryFiles } from './directory-files.ts'
 
 /** The files of an archive by path. To be disposed of when done. */
 export interface ArchiveFiles extends Disposable {
@@ -26,14 +27,19 @@ const mostLinks = 16
 const pieceSize = 1024 * 1024
 
 /**
- * Opens the archive at `path`: a tar, as it is or compressed with gzip, zstd, bzip2 or xz. One that cannot be read at
- * any position is read once, its large files going to the store's temporary directory. Throws ARCHIVE_INVALID for
- * what is no archive.
+ * Opens the archive at `path`: a tar, as it is or compressed with gzip, zstd, bzip2 or xz; or a directory with what an
+ * archive would hold. One that cannot be read at any position is read once, its large files going to the store's
+ * temporary directory. Throws ARCHIVE_INVALID for what is no archive.
  */
 export async function openArchive(store: Store, path: string): Promise<ArchiveFiles> {
   const fd = open(path, openFlags.O_RDONLY)
   try {
-    const isPlain = fstat(fd).type === 'file' && detectCompression(headOf(fd)) === 'none'
+    const { type } = fstat(fd)
+    if (type === 'directory') {
+      close(fd)
+      return directoryFiles(path)
+    }
+    const isPlain = type === 'file' && detectCompression(headOf(fd)) === 'none'
     if (isPlain) return scanArchive(fd, path)
   } catch (error) {
     close(fd)

@@ -19,7 +19,10 @@ export async function verifyLayers(store: Store, lease: Lease, layers: readonly 
     if (!lease.claim(digest)) throw new CairnError('BLOB_UNKNOWN', `layer ${digest} is not in the store`)
     const size = store.blobs.size(digest)
     if (size !== descriptor.size)
-      throw new CairnError('BLOB_CORRUPT', `layer ${digest} has ${size} bytes, but its manifest says ${descriptor.size}`)
+      throw new CairnError(
+        'BLOB_CORRUPT',
+        `layer ${digest} has ${size} bytes, but its manifest says ${descriptor.size}`,
+      )
     const known = getLayerRecord(store, digest)
     const open = () => store.blobs.open(digest)
     if (known === undefined) records.push(await stack.examine(layer, open))

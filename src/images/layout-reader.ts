@@ -177,7 +177,7 @@ export class LayoutReader {
 }
 
 /** The name that an entry of `index.json` gives its image. */
-function nameOf({ annotations }: Descriptor): readonly Reference[] {
+export function nameOf({ annotations }: Descriptor): readonly Reference[] {
   const whole = annotations?.[layoutAnnotations.imageName]
   if (whole !== undefined) return parseArchiveName(whole)
   // podman writes the whole reference here; docker and skopeo a mere tag, which names nothing.

@@ -15,9 +15,9 @@ import {
   type Reference,
   repositoryName,
 } from '../oci/reference.ts'
-import type { TarEntry } from '../tar/entry.ts'
 import { TarWriter } from '../tar/writer.ts'
 import { ArchiveContent } from './archive-content.ts'
+import { archiveMember } from './archive-member.ts'
 import { dockerManifestPath, serializeDockerManifest } from './docker-archive.ts'
 import { platformManifest, resolveImage } from './resolve-image.ts'
 
@@ -119,20 +119,20 @@ async function writeArchive(store: Store, content: ArchiveContent, write: Archiv
     for (const piece of pieces.splice(0)) await write(piece)
   }
   const put = async (path: string, bytes: Uint8Array) => {
-    tar.add(member('file', path, bytes.length))
+    tar.add(archiveMember('file', path, bytes.length))
     tar.write(bytes)
     await flush()
   }
   const digests = [...content.blobs, ...content.documents.keys()].toSorted()
   const directories = new Set(digests.map((digest) => parentOf(layoutBlobPath(digest))))
-  for (const path of [layoutPaths.blobs, ...directories]) tar.add(member('directory', path, 0))
+  for (const path of [layoutPaths.blobs, ...directories]) tar.add(archiveMember('directory', path, 0))
   for (const digest of digests) {
     const document = content.documents.get(digest)
     if (document !== undefined) {
       await put(layoutBlobPath(digest), document)
       continue
     }
-    tar.add(member('file', layoutBlobPath(digest), store.blobs.size(digest) ?? 0))
+    tar.add(archiveMember('file', layoutBlobPath(digest), store.blobs.size(digest) ?? 0))
     for await (const bytes of store.blobs.open(digest)) {
       tar.write(bytes)
       await flush()
@@ -147,21 +147,4 @@ async function writeArchive(store: Store, content: ArchiveContent, write: Archiv
 
 function parentOf(path: string): string {
   return path.slice(0, path.lastIndexOf('/'))
-}
-
-function member(type: 'file' | 'directory', path: string, size: number): TarEntry {
-  return {
-    type,
-    path,
-    size,
-    mode: type === 'file' ? 0o644 : 0o755,
-    uid: 0,
-    gid: 0,
-    mtimeSeconds: 0,
-    mtimeNanoseconds: 0,
-    linkname: '',
-    devMajor: 0,
-    devMinor: 0,
-    xattrs: new Map(),
-  }
 }

@@ -3,7 +3,7 @@ import { type SavedImages, saveImages } from '../../images/save-images.ts'
 import { formatPlatform, parsePlatform } from '../../oci/platform.ts'
 import { defineCommand } from '../command.ts'
 import type { CommandContext } from '../context.ts'
-import { openFileSink } from '../file-sink.ts'
+import { openFileSink } from '../../linux/file-sink.ts'
 import { imageNames } from '../image-names.ts'
 import { openStoreOf } from '../open-store.ts'
 

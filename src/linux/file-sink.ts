@@ -1,7 +1,7 @@
-import { SystemCallError } from '../linux/errno.ts'
-import { tryStat } from '../linux/file-status.ts'
-import { close, fdatasync, open, openFlags, write } from '../linux/files.ts'
-import { removeFile, rename } from '../linux/names.ts'
+import { SystemCallError } from './errno.ts'
+import { tryStat } from './file-status.ts'
+import { close, fdatasync, open, openFlags, write } from './files.ts'
+import { removeFile, rename } from './names.ts'
 
 /** A file being written, which is at its path whole or not at all. */
 export interface FileSink extends Disposable {

@@ -1,0 +1,85 @@
+import type { LayerRecord } from '../content/layer-records.ts'
+import type { Lease } from '../content/leases.ts'
+import type { Store } from '../content/store.ts'
+import { CairnError } from '../errors/error.ts'
+import type { ImageConfig } from '../oci/config.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
+import type { Manifest } from '../oci/manifest.ts'
+import type { Reference } from '../oci/reference.ts'
+import type { ByteSource } from '../streams/source.ts'
+import { formatImageLocation, type ImageLocation } from './image-location.ts'
+
+/** A manifest on its way to another place. */
+export interface CopiedManifest {
+  readonly descriptor: Descriptor
+  readonly manifest: Manifest
+  /** Undefined for artifacts, which are no images. */
+  readonly config: ImageConfig | undefined
+}
+
+/** A blob on its way to another place. Its bytes are verified as they pass. */
+export interface CopiedBlob {
+  readonly descriptor: Descriptor
+  readonly role: 'index' | 'manifest' | 'config' | 'layer' | 'other'
+  /** What a layer unpacks to: verified. */
+  readonly layer?: LayerRecord
+}
+
+/** An image on its way to another place, all of it verified. */
+export interface CopiedImage {
+  /** The manifest or index it is known by. */
+  readonly root: Descriptor
+  readonly manifests: readonly CopiedManifest[]
+  /** Each once: what is named stands before what names it. */
+  readonly blobs: readonly CopiedBlob[]
+  /** Names the source gives it. */
+  readonly references: readonly Reference[]
+}
+
+/** A place that takes one image. Nothing of it is to be seen before commit, and nothing stays without it. */
+export interface ImageTarget extends Disposable {
+  /** False where there is room for the image of one platform only. */
+  readonly holdsIndexes: boolean
+  /** True where the blob is there already, whole. */
+  has(blob: CopiedBlob): boolean | Promise<boolean>
+  /** Takes the bytes of a blob; `bytes` fails at its end where they are not the blob's. */
+  put(blob: CopiedBlob, bytes: ByteSource): Promise<void>
+  /** Makes the image visible, with all its blobs there. */
+  commit(image: CopiedImage): void | Promise<void>
+}
+
+/**
+ * Opens the place `location` for one image. Throws USAGE for a place no image can be written to, REFERENCE_INVALID,
+ * STORE_BUSY, SystemCallError.
+ */
+export async function openImageTarget(store: Store, lease: Lease, location: ImageLocation): Promise<ImageTarget> {
+  if (location.transport !== 'store' && location.digest !== undefined)
+    throw new CairnError('USAGE', `${formatImageLocation(location)}: a digest cannot be written to`, {
+      hint: 'The digest follows from the image; name it by a tag.',
+      exitCode: 1,
+    })
+  switch (location.transport) {
+    case 'store': {
+      const { openStoreTarget } = await import('./store-target.ts')
+      return openStoreTarget(store, lease, location.name)
+    }
+    case 'oci': {
+      const { openLayoutTarget } = await import('./layout-target.ts')
+      return openLayoutTarget(location)
+    }
+    case 'oci-archive': {
+      const { openLayoutArchiveTarget } = await import('./archive-targets.ts')
+      return openLayoutArchiveTarget(location)
+    }
+    case 'docker-archive': {
+      const { openDockerArchiveTarget } = await import('./archive-targets.ts')
+      return openDockerArchiveTarget(location)
+    }
+    case 'dir': {
+      const { openDirectoryTarget } = await import('./directory-target.ts')
+      return openDirectoryTarget(location)
+    }
+    default:
+      return location satisfies never
+  }
+}

@@ -1,0 +1,96 @@
+import type { Store } from '../content/store.ts'
+import { CairnError } from '../errors/error.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
+import type { Digest } from '../oci/digest.ts'
+import { parseIndex } from '../oci/image-index.ts'
+import { largestDocument } from '../oci/json-document.ts'
+import { checkLayoutMarker, layoutAnnotations, layoutBlobPath, layoutPaths } from '../oci/layout.ts'
+import { formatReference, parseReference, withDefaultTag } from '../oci/reference.ts'
+import { collect } from '../streams/source.ts'
+import type { ArchiveFile } from './archive-file.ts'
+import { type ArchiveFiles, openArchive } from './archive-files.ts'
+import { directoryFiles } from './directory-files.ts'
+import type { FileLocation } from './image-location.ts'
+import { type ImageSource, missingBlob } from './image-source.ts'
+import { nameOf } from './layout-reader.ts'
+import { preferredEntry } from './put-image.ts'
+
+/** Opens an image of an OCI image layout: a directory, or an archive of one (image-spec image-layout.md). */
+export async function openLayoutSource(store: Store, location: FileLocation, name: string): Promise<ImageSource> {
+  const { path, transport } = location
+  const files = transport === 'oci' ? directoryFiles(path) : await openArchive(store, path)
+  try {
+    checkLayoutMarker(await documentOf(files, layoutPaths.marker, name))
+    const { value: index } = parseIndex(await documentOf(files, layoutPaths.index, name))
+    const entry = choose(index.manifests, location, name)
+    const { annotations: _names, platform: _platform, ...target } = entry
+    const find = (digest: Digest): ArchiveFile | undefined => files.find(layoutBlobPath(digest))
+    return {
+      name,
+      target,
+      references: nameOf(entry),
+      size: (digest) => find(digest)?.size,
+      open: ({ digest }) => {
+        const file = find(digest)
+        if (file === undefined) throw missingBlob(name, digest)
+        return file.read()
+      },
+      examined: () => undefined,
+      [Symbol.dispose]: () => files[Symbol.dispose](),
+    }
+  } catch (error) {
+    files[Symbol.dispose]()
+    throw error
+  }
+}
+
+/** The whole of a small file. Throws ARCHIVE_INVALID where it is missing, LIMIT_EXCEEDED past 4 MiB. */
+export async function documentOf(files: ArchiveFiles, path: string, name: string): Promise<Uint8Array<ArrayBuffer>> {
+  const file = files.find(path)
+  if (file === undefined) throw new CairnError('ARCHIVE_INVALID', `${name} has no ${path}`)
+  return await collect(file.read(), largestDocument, `${name}: ${path}`)
+}
+
+function choose(entries: readonly Descriptor[], location: FileLocation, name: string): Descriptor {
+  const { name: wanted, digest } = location
+  const found = entries.filter(
+    (entry) => (wanted === undefined || hasName(entry, wanted)) && (digest === undefined || entry.digest === digest),
+  )
+  const images = [...new Map(found.map((entry) => [entry.digest, entry])).values()]
+  const [only] = images
+  if (only === undefined) throw unknown(entries, name)
+  if (images.length === 1) return only
+  // One name may stand for an image of each platform.
+  const preferred =
+    wanted !== undefined && images.every(({ platform }) => platform) ? preferredEntry(images) : undefined
+  if (preferred !== undefined) return preferred
+  throw new CairnError('IMAGE_AMBIGUOUS', `${name} has ${images.length} images`, {
+    hint: `Name one of them after the path: ${listed(images)}.`,
+  })
+}
+
+function hasName(entry: Descriptor, wanted: string): boolean {
+  const { annotations } = entry
+  if (annotations?.[layoutAnnotations.refName] === wanted) return true
+  const whole = annotations?.[layoutAnnotations.imageName] ?? annotations?.[layoutAnnotations.refName]
+  if (whole === undefined) return false
+  try {
+    return formatReference(withDefaultTag(parseReference(wanted))) === whole
+  } catch {
+    return false
+  }
+}
+
+function unknown(entries: readonly Descriptor[], name: string): CairnError {
+  return new CairnError('IMAGE_UNKNOWN', `${name}: there is no such image`, {
+    hint: entries.length === 0 ? 'Its index.json lists none.' : `It has ${listed(entries)}.`,
+  })
+}
+
+function listed(entries: readonly Descriptor[]): string {
+  const names = entries.slice(0, 10).map(({ annotations, digest }) => {
+    const name = annotations?.[layoutAnnotations.imageName] ?? annotations?.[layoutAnnotations.refName]
+    return name ?? `@${digest}`
+  })
+  return names.join(', ') + (entries.length > 10 ? ', …' : '')
+}
