@@ -147,6 +147,8 @@ export interface BuildPlan {
   readonly ops: readonly Op[]
   /** Last op of the target stage; undefined is the empty filesystem. */
   readonly target: Op | undefined
+  /** Last ops of all stages that are to be built, the target among them. */
+  readonly wanted: readonly Op[]
   /** Configuration without `created`, `rootfs` and the times of new history entries. */
   readonly config: ImageConfig
   /** How many leading history entries come from the base image and keep their times. */

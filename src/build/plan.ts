@@ -1,6 +1,8 @@
 import { renderStepTitle } from './step-title.ts'
 import { CairnError } from '../errors/error.ts'
 import type { Dockerfile, Instruction, SourceRange } from '../dockerfile/instruction.ts'
+import type { RunDevice } from '../dockerfile/device.ts'
+import { compareRanges } from '../dockerfile/source-order.ts'
 import { withSuggestion } from '../dockerfile/suggest.ts'
 import { type WordOptions, expandWord } from '../dockerfile/words.ts'
 import type { ImageConfig } from '../oci/config.ts'
@@ -14,14 +16,16 @@ import { planRun } from './ops/run-plan.ts'
 import { planWorkdir } from './ops/workdir-plan.ts'
 import { findContext, type NamedContexts } from './named-contexts.ts'
 import { isBuilderArgument, platformArguments, proxyEnvironment } from './platform-args.ts'
-import { linkStages, reachableStages, type StageNode } from './stages.ts'
+import { reachableStages, StageGraph, type StageNode } from './stages.ts'
 import type { StageState } from './stage-state.ts'
-import { atRange, locate } from './step-error.ts'
+import { ProblemList } from './step-error.ts'
 
 export interface PlanOptions {
   readonly dockerfile: Dockerfile
   /** Stage name or number; the last stage where undefined. */
   readonly target: string | undefined
+  /** `--all-stages`: every stage of the file is built; the image is still that of the target. */
+  readonly allStages?: boolean
   /** `--build-arg`s that have a value. */
   readonly buildArgs: ReadonlyMap<string, string>
   readonly labels: ReadonlyMap<string, string>
@@ -35,6 +39,10 @@ export interface PlanOptions {
   readonly noCache: boolean
   /** Lower-case stage names whose steps are never taken from the cache. */
   readonly noCacheFilter: ReadonlySet<string>
+  /** The CDI devices that a step asks for by their full names. Throws STEP_INVALID, also where they are not allowed. */
+  readonly findDevices?: (devices: readonly RunDevice[]) => readonly string[]
+  /** Stands for a secret's value in the key of a step; undefined where that is not to count. */
+  readonly secretFingerprint?: (id: string) => string | undefined
   /** Finds a base image; called once for each distinct name and platform, concurrently. */
   readonly resolveImage: (reference: string, platform: Platform) => Promise<BaseImage>
   /** What `--build-context` gives in place of images and stages. */
@@ -68,28 +76,38 @@ export async function planBuild(options: PlanOptions): Promise<BuildPlan> {
   const words: WordOptions = { escape: dockerfile.escape }
   const lastStage = dockerfile.stages.at(-1)
   const targetName = (options.target ?? lastStage?.from.name ?? '').toLowerCase()
+  const problems = new ProblemList(dockerfile)
   const globalArgs = evaluateGlobalArgs(
     options,
     platformArguments(buildPlatform, targetPlatform, targetName === '' ? 'default' : targetName),
     words,
+    problems,
   )
+  problems.throwIfAny()
   const epoch = parseEpoch(buildArgs.get('SOURCE_DATE_EPOCH') ?? globalArgs.get('SOURCE_DATE_EPOCH'))
 
-  const nodes = linkStages(dockerfile, globalArgs, words, (name, platform) =>
-    findContext(options.namedContexts, name, platform ?? targetPlatform),
+  const graph = new StageGraph(
+    {
+      dockerfile,
+      globalArgs,
+      words,
+      findContext: (name, platform) => findContext(options.namedContexts, name, platform ?? targetPlatform),
+    },
+    problems,
   )
-  const target = findTarget(nodes, options.target)
-  const reachable = await resolveReachable(nodes, target, options, targetPlatform)
+  problems.throwIfAny()
+  const target = findTarget(graph, options.target)
+  const wanted = options.allStages === true ? graph.stages : [target]
+  const reachable = await resolveReachable(graph, wanted, options, targetPlatform, problems)
 
   const declared = new Set<string>(dockerfile.metaArgs.flatMap(({ args }) => args.map(({ key }) => key)))
   const ops: Op[] = []
   const proxyEnv = proxyEnvironment(buildArgs)
   const warnings: PlanWarning[] = []
-  const stoodOn = new Set([target, ...[...reachable].map(({ base }) => base)])
-  for (const node of nodes) {
-    if (!reachable.has(node)) continue
-    planStage(node, { stoodOn, options, ops, words, globalArgs, declared, proxyEnv, targetPlatform })
-  }
+  const stoodOn = new Set([...wanted, ...[...reachable].map(({ base }) => base)])
+  const scope: StageScope = { stoodOn, options, ops, words, globalArgs, declared, proxyEnv, targetPlatform, problems }
+  for (const node of graph.nodes) if (reachable.has(node)) planStage(node, scope)
+  problems.throwIfAny()
 
   const unused = [...buildArgs.keys()].filter(
     (name) => !declared.has(name) && !globalArgs.has(name) && !isBuilderArgument(name),
@@ -101,6 +119,7 @@ export async function planBuild(options: PlanOptions): Promise<BuildPlan> {
   return {
     ops,
     target: state.tip,
+    wanted: wanted.flatMap(({ state: other }) => (other?.tip === undefined ? [] : [other.tip])),
     config: resultConfig(state, options, targetPlatform),
     inheritedHistory: state.inheritedHistory,
     platform: options.platform ?? state.platform,
@@ -113,6 +132,7 @@ function evaluateGlobalArgs(
   options: PlanOptions,
   defaults: Map<string, string>,
   words: WordOptions,
+  problems: ProblemList,
 ): Map<string, string> {
   const values = new Map<string, string>()
   for (const [key, value] of defaults) values.set(key, options.buildArgs.get(key) ?? value)
@@ -120,9 +140,7 @@ function evaluateGlobalArgs(
     for (const { key, value: fallback } of instruction.args) {
       let value = options.buildArgs.get(key)
       if (value === undefined && fallback !== undefined)
-        value = locate(options.dockerfile, instruction.range, () =>
-          expandWord(fallback, (name) => values.get(name), words),
-        )
+        value = problems.collect(instruction.range, () => expandWord(fallback, (name) => values.get(name), words))
       // An ARG without a value is still declared: it hides no platform argument but is known in stages.
       if (value !== undefined) values.set(key, value)
     }
@@ -141,51 +159,62 @@ export function parseEpoch(text: string | undefined): number | undefined {
   return Number(text)
 }
 
-function findTarget(nodes: readonly StageNode[], target: string | undefined): StageNode {
-  const stages = nodes.filter((node) => node.declared)
+function findTarget(graph: StageGraph, target: string | undefined): StageNode {
   if (target === undefined) {
-    const last = stages.at(-1)
+    const last = graph.stages.at(-1)
     if (last === undefined) throw new CairnError('DOCKERFILE_INVALID', 'dockerfile contains no stages to build')
     return last
   }
-  const wanted = target.toLowerCase()
-  const byName = stages.findLast((node) => node.name === wanted)
-  const byIndex = /^\d+$/.test(target) ? stages[Number(target)] : undefined
-  const found = byName ?? byIndex
+  const found = graph.find(target)
   if (found !== undefined) return found
-  const names = stages.map((node) => node.name).filter((name) => name !== undefined)
+  const names = graph.stages.map((node) => node.name).filter((name) => name !== undefined)
   throw new CairnError(
     'STAGE_UNKNOWN',
-    withSuggestion(`target stage ${JSON.stringify(target)} could not be found`, wanted, names),
+    withSuggestion(`target stage ${JSON.stringify(target)} could not be found`, target.toLowerCase(), names),
     {
       hint: names.length === 0 ? 'No stage of this Dockerfile has a name.' : `Its stages are: ${names.join(', ')}.`,
     },
   )
 }
 
-/** Resolves the base images of the stages the target needs, until ONBUILD triggers bring no new ones. */
+/**
+ * Finds what the wanted stages, and those they need, stand on, until ONBUILD triggers bring nothing new. Everything
+ * that cannot be found at a time is told at once.
+ */
 async function resolveReachable(
-  nodes: StageNode[],
-  target: StageNode,
+  graph: StageGraph,
+  wanted: readonly StageNode[],
   options: PlanOptions,
   targetPlatform: Platform,
+  problems: ProblemList,
 ): Promise<Set<StageNode>> {
   const bases = new Bases(options, targetPlatform)
   for (;;) {
-    const reachable = reachableStages(options.dockerfile, target)
+    const reachable = reachableStages(options.dockerfile, wanted)
     const pending = [...reachable].filter((node) => node.base === undefined && !node.isResolved)
-    await Promise.all(
+    const failures = await Promise.all(
       pending.map(async (node) => {
         try {
           await bases.resolve(node)
+          return undefined
         } catch (error) {
-          throw atRange(error, options.dockerfile, node.range)
+          return { error, range: node.range }
         }
       }),
     )
-    const grew = [...reachable]
-      .map((node) => locate(options.dockerfile, node.range, () => node.unfoldTriggers(nodes)))
-      .some(Boolean)
+    // One image is looked for once, and its absence told once, at the first stage that needs it.
+    const told = new Set<unknown>()
+    const inOrder = failures.filter((failure) => failure !== undefined)
+    for (const failure of inOrder.toSorted((a, b) => compareRanges(a.range, b.range))) {
+      if (told.has(failure.error)) continue
+      told.add(failure.error)
+      problems.add(failure.error, failure.range)
+    }
+    let grew = false
+    if (told.size === 0)
+      for (const node of reachable)
+        if (problems.collect(node.range, () => graph.unfoldTriggers(node)) === true) grew = true
+    problems.throwIfAny()
     if (!grew) return reachable
   }
 }
@@ -200,10 +229,16 @@ interface StageScope {
   readonly declared: Set<string>
   readonly proxyEnv: ReadonlyMap<string, string>
   readonly targetPlatform: Platform
+  readonly problems: ProblemList
 }
 
+/** Plans one stage. Its first problem is kept; stages that are made of a stage with a problem are left out. */
 function planStage(node: StageNode, scope: StageScope): void {
-  const { options, ops, targetPlatform } = scope
+  const { options, ops, targetPlatform, problems } = scope
+  if ([node.base, ...node.sources.values()].some((other) => other?.isBroken === true)) {
+    node.isBroken = true
+    return
+  }
   const platform = node.platform ?? targetPlatform
   const total = node.stepCount()
   let step = 0
@@ -237,8 +272,15 @@ function planStage(node: StageNode, scope: StageScope): void {
       state.tip = op
     },
   }
-  for (const { instruction, onbuild, range } of node.instructions)
-    locate(options.dockerfile, range, () => planInstruction(planner, instruction, onbuild, range))
+  for (const { instruction, onbuild, range } of node.instructions) {
+    const isFine = problems.collect(range, () => {
+      planInstruction(planner, instruction, onbuild, range)
+      return true
+    })
+    if (isFine === true) continue
+    node.isBroken = true
+    return
+  }
 }
 
 function planInstruction(planner: StagePlanner, instruction: Instruction, onbuild: boolean, range: SourceRange): void {

@@ -24,6 +24,7 @@ function plan(entries: string, epoch?: number): BuildPlan {
   return {
     ops: [],
     target: undefined,
+    wanted: [],
     config,
     inheritedHistory,
     platform: parsePlatform('linux/amd64'),

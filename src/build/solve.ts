@@ -95,14 +95,20 @@ export class Solver {
     return this.#stop.signal
   }
 
-  /** The filesystem after `target`, its layers packed and in the cache. Throws StepError for a step that failed. */
-  async solve(ops: readonly Op[], target: Op | undefined): Promise<readonly PackedLayer[]> {
+  /**
+   * The filesystem after `target`, its layers packed and in the cache; what is `wanted` besides is brought about too.
+   * Throws StepError for a step that failed.
+   */
+  async solve(ops: readonly Op[], target: Op | undefined, wanted: readonly Op[] = []): Promise<readonly PackedLayer[]> {
     for (const op of ops) this.#options.progress({ type: 'vertex', id: vertexId(op), name: op.title })
     try {
       // In this order each finds the keys of the steps before it. Whatever COPY names is missed before anything runs.
       const keys = await Promise.all(ops.map((op) => this.#key(op)))
       this.#options.cache.prepare(keys.map(({ key }) => key))
-      const result = target === undefined ? undefined : await this.#result(target)
+      const [result] = await Promise.all([
+        target === undefined ? undefined : this.#result(target),
+        ...wanted.map((op) => this.#result(op)),
+      ])
       const layers = await Promise.all((result?.filesystem ?? []).map((layer) => layer.packed()))
       await Promise.all(this.#packing)
       for (const op of ops) this.#showUntouched(op)

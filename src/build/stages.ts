@@ -1,5 +1,6 @@
 import { CairnError } from '../errors/error.ts'
 import { DockerfileError } from '../dockerfile/dockerfile-error.ts'
+import { extensionsHint } from '../dockerfile/frontend.ts'
 import type { Dockerfile, Instruction, SourceRange } from '../dockerfile/instruction.ts'
 import { mountSource } from '../dockerfile/mount.ts'
 import { parseTrigger } from '../dockerfile/parser.ts'
@@ -7,7 +8,7 @@ import { expandWord, expandWordDetailed, type WordOptions } from '../dockerfile/
 import { parsePlatform, type Platform } from '../oci/platform.ts'
 import type { BaseImage, FileSource } from './graph.ts'
 import type { StageState } from './stage-state.ts'
-import { atRange, locate } from './step-error.ts'
+import { atRange, type ProblemList } from './step-error.ts'
 
 export interface StageInstruction {
   readonly instruction: Instruction
@@ -42,7 +43,10 @@ export class StageNode {
   /** True once the base is known. */
   isResolved = false
   state: StageState | undefined
-  #unfolded = false
+  /** True when one of its instructions, or of what it is made of, could not be planned. */
+  isBroken = false
+  /** True once the ONBUILD triggers of its base stand in front of its instructions. */
+  isUnfolded = false
 
   constructor(init: {
     declared: boolean
@@ -81,137 +85,181 @@ export class StageNode {
     ).length
     return steps + (this.base === undefined && this.baseName !== 'scratch' ? 1 : 0)
   }
-
-  /**
-   * Puts the ONBUILD triggers of the base image, or of the stage this one is built from, in front of the stage's own
-   * instructions. Nothing is built from an image that is only read, so its triggers do not fire. True when a trigger
-   * reads a stage or image that the file had not named here before.
-   */
-  unfoldTriggers(nodes: StageNode[]): boolean {
-    if (this.#unfolded || !this.declared || this.replacedBy !== undefined) return false
-    this.#unfolded = true
-    const triggers = [...(this.image?.config.config?.OnBuild ?? [])]
-    for (const { instruction } of this.base?.instructions ?? [])
-      if (instruction.kind === 'ONBUILD') triggers.push(instruction.expression)
-    if (triggers.length === 0) return false
-    const before = this.sources.size
-    const unfolded = triggers.map((text): StageInstruction => {
-      return { instruction: readTrigger(text), onbuild: true, range: this.range }
-    })
-    this.instructions = [...unfolded, ...this.instructions]
-    for (const item of unfolded) linkSources(this, item, nodes)
-    return this.sources.size > before
-  }
 }
 
 /** A trigger's text stands in no file: what is wrong with it is told where it fires. */
-function readTrigger(text: string): Instruction {
+function readTrigger(text: string, dockerfile: Dockerfile): Instruction {
   try {
-    return parseTrigger(text)
+    return parseTrigger(text, dockerfile)
   } catch (error) {
     if (!(error instanceof DockerfileError)) throw error
     const message = error.problems.map((problem) => problem.message).join('; ')
-    throw new CairnError('DOCKERFILE_INVALID', `ONBUILD trigger ${JSON.stringify(text)}: ${message}`, { cause: error })
-  }
-}
-
-/**
- * The stages of a file with the links between them. `findContext` says which `--build-context` there is for a name, on
- * a platform where the stage has one: it takes the place of the whole stage of that name.
- */
-export function linkStages(
-  dockerfile: Dockerfile,
-  globalArgs: ReadonlyMap<string, string>,
-  words: WordOptions,
-  findContext: (name: string, platform: Platform | undefined) => string | undefined,
-): StageNode[] {
-  const nodes: StageNode[] = []
-  const lookup = (name: string): string | undefined => globalArgs.get(name)
-  for (const { from, index, instructions } of dockerfile.stages) {
-    locate(dockerfile, from.range, () => {
-      const baseName = expandWord(from.image, lookup, words)
-      if (baseName === '') throw new CairnError('DOCKERFILE_INVALID', `base name (${from.image}) should not be blank`)
-      const platform = from.platform === undefined ? undefined : stagePlatform(from.platform, lookup, words)
-      const replacedBy = from.name === undefined ? undefined : findContext(from.name, platform)
-      const base = replacedBy === undefined ? nodes.findLast((node) => node.name === baseName.toLowerCase()) : undefined
-      const own = replacedBy === undefined ? instructions : []
-      nodes.push(
-        new StageNode({
-          declared: true,
-          name: from.name,
-          baseName,
-          platform,
-          range: from.range,
-          base,
-          title: from.name ?? `stage-${index}`,
-          instructions: own.map((instruction) => ({ instruction, onbuild: false, range: instruction.range })),
-          replacedBy,
-        }),
-      )
+    const hint = error.hint === undefined ? {} : { hint: error.hint }
+    throw new CairnError('DOCKERFILE_INVALID', `ONBUILD trigger ${JSON.stringify(text)}: ${message}`, {
+      ...hint,
+      cause: error,
     })
   }
-  for (const node of nodes.slice()) {
-    for (const item of node.instructions) locate(dockerfile, item.range, () => linkSources(node, item, nodes))
+}
+
+export interface LinkOptions {
+  readonly dockerfile: Dockerfile
+  /** ARGs before the first FROM and the platform arguments. */
+  readonly globalArgs: ReadonlyMap<string, string>
+  readonly words: WordOptions
+  /**
+   * The `--build-context` there is for a name, on a platform where the stage has one: it takes the place of the whole
+   * stage of that name.
+   */
+  readonly findContext: (name: string, platform: Platform | undefined) => string | undefined
+}
+
+/** The stages of a file, the images that it only reads from, and the links between them. */
+export class StageGraph {
+  /** In the order of the file, without those that could not be read. */
+  readonly stages: StageNode[] = []
+  readonly #images = new Map<string, StageNode>()
+  readonly #byName = new Map<string, StageNode>()
+  readonly #byIndex = new Map<number, StageNode>()
+  readonly #options: LinkOptions
+
+  /** What is wrong with names and platforms joins `problems`. */
+  constructor(options: LinkOptions, problems: ProblemList) {
+    this.#options = options
+    const { dockerfile } = options
+    for (const stage of dockerfile.stages) problems.collect(stage.from.range, () => this.#addStage(stage))
+    for (const node of this.stages)
+      for (const item of node.instructions) problems.collect(item.range, () => this.#linkSources(node, item))
+    // A file of one stage needs no stage name in its step titles, not even a given one.
+    if (this.stages.length === 1 && this.#images.size === 0 && this.stages[0] !== undefined) this.stages[0].title = ''
   }
-  // A file of one stage needs no stage name in its step titles, not even a given one.
-  if (nodes.length === 1 && nodes[0] !== undefined) nodes[0].title = ''
-  return nodes
-}
 
-function stagePlatform(text: string, lookup: (name: string) => string | undefined, words: WordOptions): Platform {
-  const { result } = expandWordDetailed(text, lookup, words)
-  if (result === '') throw new CairnError('DOCKERFILE_INVALID', `empty platform value from expression ${text}`)
-  return parsePlatform(result)
-}
+  /** All of them in an order in which each can be planned after what it is made from. */
+  get nodes(): readonly StageNode[] {
+    return [...this.#images.values(), ...this.stages]
+  }
 
-function linkSources(node: StageNode, { instruction, range }: StageInstruction, nodes: StageNode[]): void {
-  if (instruction.kind === 'COPY' && instruction.from !== undefined)
-    linkSource(node, instruction.from, range, nodes, true)
-  if (instruction.kind === 'RUN') {
-    for (const mount of instruction.mounts) {
-      const from = mountSource(mount)
-      if (from !== undefined) linkSource(node, from, range, nodes, false)
+  /** The stage that `--target` names, by name or number. */
+  find(target: string): StageNode | undefined {
+    return (
+      this.#byName.get(target.toLowerCase()) ?? (/^\d+$/.test(target) ? this.#byIndex.get(Number(target)) : undefined)
+    )
+  }
+
+  /**
+   * Puts the ONBUILD triggers of the base image, or of the stage `node` is built from, in front of the stage's own
+   * instructions. Nothing is built from an image that is only read, so its triggers do not fire. True when a trigger
+   * reads a stage or image that the file had not named here before.
+   */
+  unfoldTriggers(node: StageNode): boolean {
+    if (node.isUnfolded || !node.declared || node.replacedBy !== undefined) return false
+    node.isUnfolded = true
+    const triggers = [...(node.image?.config.config?.OnBuild ?? [])]
+    for (const { instruction } of node.base?.instructions ?? [])
+      if (instruction.kind === 'ONBUILD') triggers.push(instruction.expression)
+    if (triggers.length === 0) return false
+    const before = node.sources.size
+    const unfolded = triggers.map((text): StageInstruction => {
+      return { instruction: readTrigger(text, this.#options.dockerfile), onbuild: true, range: node.range }
+    })
+    node.instructions = [...unfolded, ...node.instructions]
+    for (const item of unfolded) this.#linkSources(node, item)
+    return node.sources.size > before
+  }
+
+  #lookUp = (name: string): string | undefined => this.#options.globalArgs.get(name)
+
+  #addStage({ from, index, instructions }: Dockerfile['stages'][number]): void {
+    const { words, findContext } = this.#options
+    const baseName = expandWord(from.image, this.#lookUp, words)
+    if (baseName === '') throw new CairnError('DOCKERFILE_INVALID', `base name (${from.image}) should not be blank`)
+    const platform = from.platform === undefined ? undefined : this.#platform(from.platform)
+    const replacedBy = from.name === undefined ? undefined : findContext(from.name, platform)
+    const own = replacedBy === undefined ? instructions : []
+    const node = new StageNode({
+      declared: true,
+      name: from.name,
+      baseName,
+      platform,
+      range: from.range,
+      base: replacedBy === undefined ? this.#byName.get(baseName.toLowerCase()) : undefined,
+      title: from.name ?? `stage-${index}`,
+      instructions: own.map((instruction) => ({ instruction, onbuild: false, range: instruction.range })),
+      replacedBy,
+    })
+    this.stages.push(node)
+    this.#byIndex.set(index, node)
+    if (from.name !== undefined) this.#byName.set(from.name, node)
+  }
+
+  #platform(text: string): Platform {
+    const { result } = expandWordDetailed(text, this.#lookUp, this.#options.words)
+    if (result === '') throw new CairnError('DOCKERFILE_INVALID', `empty platform value from expression ${text}`)
+    return parsePlatform(result)
+  }
+
+  #linkSources(node: StageNode, { instruction, range }: StageInstruction): void {
+    if (instruction.kind === 'COPY' && instruction.from !== undefined)
+      this.#linkSource(node, instruction.from, range, true)
+    if (instruction.kind === 'RUN') {
+      for (const mount of instruction.mounts) {
+        const from = mountSource(mount)
+        if (from !== undefined) this.#linkSource(node, from, range, false)
+      }
     }
   }
-}
 
-function linkSource(node: StageNode, from: string, range: SourceRange, nodes: StageNode[], allowIndex: boolean): void {
-  if (node.sources.has(from)) return
-  if (/(^|[^\\])\$/.test(from))
-    throw new CairnError(
-      'DOCKERFILE_INVALID',
-      'variable expansion is not supported for --from, define a new stage with FROM using ARG from global scope as a workaround',
-    )
-  const declared = nodes.filter((candidate) => candidate.declared)
-  let source: StageNode | undefined
-  if (allowIndex && /^\d+$/.test(from)) {
-    source = declared[Number(from)]
-    if (source === undefined) throw new CairnError('DOCKERFILE_INVALID', `invalid stage index ${from}`)
-  } else {
-    source = declared.findLast((candidate) => candidate.name === from.toLowerCase())
+  #linkSource(node: StageNode, from: string, range: SourceRange, allowIndex: boolean): void {
+    if (node.sources.has(from)) return
+    const name = this.#sourceName(from)
+    const isIndex = allowIndex && /^\d+$/.test(name)
+    const stage = isIndex ? this.#byIndex.get(Number(name)) : this.#byName.get(name.toLowerCase())
+    if (isIndex && stage === undefined) throw new CairnError('DOCKERFILE_INVALID', `invalid stage index ${name}`)
+    node.sources.set(from, stage ?? this.#image(name, range))
   }
-  if (source === undefined) {
-    source = new StageNode({
+
+  /** The stage or image that a `from` names. With extensions it may hold variables, which FROM would see too. */
+  #sourceName(from: string): string {
+    const { dockerfile, words } = this.#options
+    if (!/(^|[^\\])\$/.test(from)) return from
+    if (!dockerfile.extensions)
+      throw new CairnError(
+        'DOCKERFILE_INVALID',
+        'variable expansion is not supported for --from, define a new stage with FROM using ARG from global scope as a workaround',
+        { hint: extensionsHint },
+      )
+    const name = expandWord(from, this.#lookUp, words)
+    if (name === '')
+      throw new CairnError('DOCKERFILE_INVALID', `from (${from}) should not be blank`, {
+        hint: 'only ARGs before the first FROM have a value here',
+      })
+    return name
+  }
+
+  /** An image that is only read: one node for all who read it. */
+  #image(name: string, range: SourceRange): StageNode {
+    const known = this.#images.get(name)
+    if (known !== undefined) return known
+    const image = new StageNode({
       declared: false,
       name: undefined,
-      baseName: from,
+      baseName: name,
       platform: undefined,
       range,
       base: undefined,
       title: '',
       instructions: [],
     })
-    // In front, so that it is planned before every stage that reads it.
-    nodes.unshift(source)
+    this.#images.set(name, image)
+    return image
   }
-  node.sources.set(from, source)
 }
 
-/** The target and everything it is built from. Throws on stages that need each other. */
-export function reachableStages(dockerfile: Dockerfile, target: StageNode): Set<StageNode> {
+/** `roots` and everything they are built from. Throws on stages that need each other. */
+export function reachableStages(dockerfile: Dockerfile, roots: readonly StageNode[]): Set<StageNode> {
   const reachable = new Set<StageNode>()
   const path = new Set<StageNode>()
-  const pending: { node: StageNode; leave: boolean }[] = [{ node: target, leave: false }]
+  const pending: { node: StageNode; leave: boolean }[] = roots.toReversed().map((node) => ({ node, leave: false }))
   for (let item = pending.pop(); item !== undefined; item = pending.pop()) {
     const { node, leave } = item
     if (leave) {

@@ -5,6 +5,7 @@ export const progressModes = ['auto', 'tty', 'plain', 'quiet', 'rawjson'] as con
 /** The flags of `build`, in the order of their names. */
 export const buildFlags = {
   'add-host': { type: 'stringArray', summary: 'Add a custom host-to-IP mapping (format: "host:ip")' },
+  'all-stages': { type: 'bool', summary: 'Build every stage of the Dockerfile, not only those the target needs' },
   allow: { type: 'stringArray', summary: 'Allow extra privileged entitlement (e.g., "network.host")' },
   'build-arg': { type: 'stringArray', summary: 'Set build-time variables' },
   file: {

@@ -24,6 +24,7 @@ export function parseBuildRequest(ctx: CommandContext, flags: BuildFlagValues): 
   return {
     tags: flags.tag.map(parseTag),
     target: flags.target,
+    allStages: flags['all-stages'],
     buildArgs: buildArguments(flags['build-arg'], ctx.env),
     labels: keyValues(flags.label, 'label'),
     platform: targetPlatform(flags.platform),

@@ -87,7 +87,7 @@ export async function build(store: Store, options: BuildOptions): Promise<BuildR
       return { release: () => lock.release() }
     },
   })
-  const layers = await solver.solve(plan.ops, plan.target)
+  const layers = await solver.solve(plan.ops, plan.target, plan.wanted)
   await solver.remember(plan.ops)
   await contexts.save()
   const image = await exportImage(store, lease, resultConfig(plan, layers, new Date()), layers, options)

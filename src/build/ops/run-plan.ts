@@ -23,7 +23,7 @@ export function planRun(
   const mounts = instruction.mounts.map((csv) =>
     planMount(
       planner,
-      parseMount(csv, (word) => state.expand(word, words)),
+      parseMount(csv, (word, key) => (key === 'from' ? word : state.expand(word, words))),
     ),
   )
   planner.add({
