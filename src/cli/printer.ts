@@ -1,3 +1,4 @@
+import { print } from './go-format.ts'
 import { compileTemplate } from './go-template.ts'
 import { toJson } from './template-functions.ts'
 
@@ -30,11 +31,36 @@ export function renderListing<Row>(listing: Listing<Row>, rows: readonly Row[], 
   const table = format === '' || format === 'table' || /^table\s/.test(format)
   const given = expandEscapes(format.replace(/^table/, table ? '' : 'table').trim())
   const text = given === '' && table ? listing.shown.map((name) => `{{.${name}}}`).join('\t') : given
-  const template = compileTemplate(text, { functions: rowFunctions })
-  const lines = rows.map((row) => `${template.render(rowFields(listing, row))}\n`)
+  const render = plainTemplate(listing, text) ?? rowTemplate(listing, text)
+  const lines = rows.map((row) => `${render(row)}\n`)
   if (!table) return lines.join('')
   const headings = compileTemplate(text, { functions: headingFunctions }).render(headingFields(listing))
   return alignColumns([`${headings}\n`, ...lines].join(''))
+}
+
+type RenderRow<Row> = (row: Row) => string
+
+function rowTemplate<Row>(listing: Listing<Row>, text: string): RenderRow<Row> {
+  const template = compileTemplate(text, { functions: rowFunctions })
+  return (row) => template.render(rowFields(listing, row))
+}
+
+/** A template of nothing but columns and text, as most are: its rows need no evaluator. Undefined for any other. */
+function plainTemplate<Row>({ columns }: Listing<Row>, text: string): RenderRow<Row> | undefined {
+  const [literal = '', ...rest] = text.split(/\{\{\s*\.(\w+)\s*\}\}/)
+  const parts: { readonly column: Column<Row>; readonly literal: string }[] = []
+  for (let index = 0; index < rest.length; index += 2) {
+    const name = rest[index] ?? ''
+    const column = Object.hasOwn(columns, name) ? columns[name] : undefined
+    if (column === undefined) return undefined
+    parts.push({ column, literal: rest[index + 1] ?? '' })
+  }
+  if (parts.some((part) => part.literal.includes('{{')) || literal.includes('{{')) return undefined
+  return (row) => {
+    let line = literal
+    for (const part of parts) line += print([part.column.value(row)]) + part.literal
+    return line
+  }
 }
 
 /** `\t` and `\n`, which shells leave as they are, as what they mean. */

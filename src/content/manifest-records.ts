@@ -1,4 +1,5 @@
 import type { Digest } from '../oci/digest.ts'
+import { mediaTypes } from '../oci/media-types.ts'
 import type { Platform } from '../oci/platform.ts'
 import type { Store } from './store.ts'
 
@@ -35,6 +36,9 @@ interface Row {
 const columns =
   'digest, image_id AS imageId, platform, created, labels, content_size AS contentSize, unpacked_size AS unpackedSize'
 
+/** As a list in SQL: a manifest leads to no other manifest, so only links of these are followed. */
+const indexTypes = `'${mediaTypes.ociIndex}', '${mediaTypes.dockerManifestList}'`
+
 /** Records a manifest of the store. The record goes with the manifest's blob. */
 export function putManifestRecord(store: Store, manifest: ManifestRecord, diffIds: readonly Digest[]): void {
   store.database.run(
@@ -59,14 +63,15 @@ export function getManifestRecord(store: Store, digest: Digest): ManifestRecord 
 /** All manifests that are recorded, by digest. */
 export function listManifestRecords(store: Store): ReadonlyMap<Digest, ManifestRecord> {
   const rows = store.database.all<Row>(`SELECT ${columns} FROM manifests`)
-  return new Map(rows.map((row) => [row.digest, recordOf(row)]))
+  const read = once((text) => JSON.parse(text) as unknown)
+  return new Map(rows.map((row) => [row.digest, recordOf(row, read)]))
 }
 
 /** The recorded manifests that each index leads to. */
 export function listIndexedManifests(store: Store): ReadonlyMap<Digest, readonly Digest[]> {
   const rows = store.database.all<{ parent: Digest; child: Digest }>(
-    `SELECT links.parent, links.child FROM images JOIN links ON links.parent = images.digest
-     JOIN manifests ON manifests.digest = links.child`,
+    `SELECT links.parent, links.child FROM images CROSS JOIN links ON links.parent = images.digest
+     CROSS JOIN manifests ON manifests.digest = links.child WHERE images.media_type IN (${indexTypes})`,
   )
   const grouped = Map.groupBy(rows, ({ parent }) => parent)
   return new Map([...grouped].map(([parent, own]) => [parent, own.map(({ child }) => child)]))
@@ -77,8 +82,8 @@ export function listImageLayers(store: Store): ReadonlyMap<Digest, ReadonlySet<D
   const rows = store.database.all<{ imageId: Digest; diffIds: string }>(
     `SELECT images.image_id AS imageId, diff_ids AS diffIds FROM images JOIN manifests USING (digest)
      UNION ALL
-     SELECT images.image_id, diff_ids FROM images JOIN links ON links.parent = images.digest
-     JOIN manifests ON manifests.digest = links.child`,
+     SELECT images.image_id, diff_ids FROM images CROSS JOIN links ON links.parent = images.digest
+     CROSS JOIN manifests ON manifests.digest = links.child WHERE images.media_type IN (${indexTypes})`,
   )
   const layers = new Map<Digest, Set<Digest>>()
   for (const { imageId, diffIds } of rows) {
@@ -98,13 +103,24 @@ export function getDiffIds(store: Store, manifest: Digest): readonly Digest[] {
   return row === undefined ? [] : (JSON.parse(row.diffIds) as Digest[])
 }
 
-function recordOf({ platform, created, labels, ...row }: Row): ManifestRecord {
+function recordOf(row: Row, read: (json: string) => unknown = JSON.parse): ManifestRecord {
   return {
-    ...row,
-    platform: platform === null ? undefined : (JSON.parse(platform) as Platform),
-    created: created ?? undefined,
-    labels: labels === '{}' ? noLabels : (JSON.parse(labels) as Record<string, string>),
+    digest: row.digest,
+    imageId: row.imageId,
+    platform: row.platform === null ? undefined : (read(row.platform) as Platform),
+    created: row.created ?? undefined,
+    labels: read(row.labels) as Record<string, string>,
+    contentSize: row.contentSize,
+    unpackedSize: row.unpackedSize,
   }
 }
 
-const noLabels: ManifestRecord['labels'] = {}
+/** A function that reads each text once: most images are for one platform and many have the same labels. */
+function once<T>(read: (text: string) => T): (text: string) => T {
+  const known = new Map<string, T>()
+  return (text) => {
+    const value = known.get(text) ?? read(text)
+    known.set(text, value)
+    return value
+  }
+}

@@ -30,12 +30,13 @@ export function findImages(store: Store, filters: Filters = new Map(), now: numb
       const digests = image.digests.filter(suitsReference)
       return tags.length + digests.length === 0 ? [] : [{ ...image, tags, digests }]
     })
-    .toSorted((a, b) => compareAge(a.created, b.created))
+    .map((image) => ({ image, created: nanosecondsOf(image.created) }))
+    .sort((a, b) => compareAge(a.created, b.created))
+    .map(({ image }) => image)
 }
 
 /** The newest first; what does not say when it was made comes last. */
-function compareAge(a: string | undefined, b: string | undefined): number {
-  const [first, second] = [nanosecondsOf(a), nanosecondsOf(b)]
+function compareAge(first: bigint | undefined, second: bigint | undefined): number {
   if (first === second) return 0
   if (first === undefined) return 1
   return second === undefined || first > second ? -1 : 1

@@ -36,10 +36,11 @@ const digestPattern = '[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a
 const namedExpression = new RegExp(`^(${domainPattern})/(${pathPattern})(?::(${tagPattern}))?(?:@(${digestPattern}))?$`)
 const tagExpression = new RegExp(`^${tagPattern}$`)
 const identifierExpression = /^[a-f0-9]{64}$/
+const identifierLength = 64
 
 /** True for 64 lower-case hex characters: an image ID, which can never be a name. */
 export function isIdentifier(text: string): boolean {
-  return identifierExpression.test(text)
+  return text.length === identifierLength && identifierExpression.test(text)
 }
 
 /** True when `text` can be a tag. */
@@ -94,9 +95,11 @@ export function familiarName(reference: Reference): string {
   const { domain, path } = reference
   if (domain !== defaultDomain) return repositoryName(reference)
   const official = path.startsWith(officialPrefix) ? path.slice(officialPrefix.length) : undefined
-  const short = official !== undefined && !official.includes('/') ? official : path
-  const [readDomain, readPath] = splitDomain(short)
-  return readDomain === domain && readPath === path && !isIdentifier(short) ? short : repositoryName(reference)
+  // A name of one component can only be read as an official one.
+  if (official !== undefined && !official.includes('/'))
+    return isIdentifier(official) ? repositoryName(reference) : official
+  const [readDomain, readPath] = splitDomain(path)
+  return readDomain === domain && readPath === path ? path : repositoryName(reference)
 }
 
 /** The whole reference as docker prints it: `nginx:1.27`. */
