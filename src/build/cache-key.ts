@@ -1,6 +1,6 @@
 import { type Digest, digestOf } from '../oci/digest.ts'
 import { formatPlatform } from '../oci/platform.ts'
-import type { CopyOp, FileSource, Op, OpMount, RunOp } from './graph.ts'
+import { type CopyOp, defaultHostname, type FileSource, type Op, type OpMount, type RunOp } from './graph.ts'
 
 /** Changes whenever the same inputs would give other bytes than before. */
 const formatVersion = 1
@@ -106,11 +106,15 @@ function runInputs(op: RunOp): Pick<StepInputs, 'definition' | 'env'> {
       workdir: op.cwd,
       user: op.user,
       network: op.network,
+      ...(op.security === 'sandbox' ? {} : { security: op.security }),
+      ...(op.devices.length === 0 ? {} : { devices: op.devices.join(' ') }),
+      ...(op.hostname === defaultHostname ? {} : { hostname: op.hostname }),
       ...(op.script === undefined ? {} : { script: digestOf(op.script.content) }),
       ...(op.extraHosts.length === 0
         ? {}
         : { hosts: op.extraHosts.map(({ name, address }) => `${name}:${address}`).join(' ') }),
       ...Object.fromEntries(op.mounts.map((mount) => [`mount ${mountName(mount)}`, mountText(mount)])),
+      ...Object.fromEntries(op.mounts.flatMap(secretFingerprint)),
     },
     env: Object.fromEntries([...op.env].map(([name, value]) => [name, fingerprint(value)])),
   }
@@ -121,6 +125,11 @@ function mountName(mount: OpMount): string {
   return mount.target ?? (mount.type === 'secret' ? `$${mount.env ?? mount.id}` : '')
 }
 
+/** The part of the key that changes with a secret's value, for a secret that the user wants that of. */
+function secretFingerprint(mount: OpMount): [string, string][] {
+  return mount.type === 'secret' && mount.fingerprint !== undefined ? [[`secret ${mount.id}`, mount.fingerprint]] : []
+}
+
 /** A mount as part of the key: what it is and where; the bytes of bind mounts count through the sources. */
 function mountText(mount: OpMount): string {
   switch (mount.type) {
@@ -129,10 +138,12 @@ function mountText(mount: OpMount): string {
     case 'cache':
       return 'cache'
     case 'tmpfs':
-      return `tmpfs ${mount.size ?? ''}`
+      return `tmpfs ${mount.size ?? ''}${mount.readOnly ? ' ro' : ''}`
     case 'secret':
-      // That a secret is asked for counts, never what it is.
+      // That a secret is asked for counts, and not what it is, unless the user asks for that.
       return `secret ${mount.id} ${mount.env ?? ''}`
+    case 'ssh':
+      return `ssh ${mount.id}`
     default:
       return mount satisfies never
   }

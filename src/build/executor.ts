@@ -27,6 +27,8 @@ export interface ExecutorOptions {
   readonly lease: Lease
   readonly snapshots: Snapshots
   readonly contexts: BuildContexts
+  /** The Dockerfile's name, as errors have it. */
+  readonly dockerfile: string
   readonly epoch: number | undefined
   readonly run: RunSettings
   readonly signal: () => AbortSignal

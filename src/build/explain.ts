@@ -103,6 +103,8 @@ function definitionCauses(before: StepInputs, now: StepInputs, oldText: string, 
   return names.map((name) => {
     if (name === 'script' || name === 'sources' || name === 'command') return 'the text of the instruction changed'
     const [old, current] = [before.definition[name], now.definition[name]]
+    // What stands for the value of a secret tells nobody anything.
+    if (name.startsWith('secret ') && old !== undefined && current !== undefined) return `${name} changed`
     if (old === undefined) return `${name} was added`
     return current === undefined ? `${name} was removed` : `${name} changed from ${old} to ${current}`
   })

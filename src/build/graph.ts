@@ -67,13 +67,30 @@ export type OpMount =
       readonly uid: number | undefined
       readonly gid: number | undefined
     }
-  | { readonly type: 'tmpfs'; readonly target: string; readonly size: number | undefined }
+  | {
+      readonly type: 'tmpfs'
+      readonly target: string
+      readonly readOnly: boolean
+      /** Bytes it may hold. */
+      readonly size: number | undefined
+    }
   | {
       readonly type: 'secret'
       readonly id: string
       /** Where the file appears; undefined for one that is only a variable. */
       readonly target: string | undefined
       readonly env: string | undefined
+      readonly required: boolean
+      readonly mode: number
+      readonly uid: number
+      readonly gid: number
+      /** Stands for the value, where a change of it is to run the step again: a digest under a key of the store. */
+      readonly fingerprint: string | undefined
+    }
+  | {
+      readonly type: 'ssh'
+      readonly id: string
+      readonly target: string
       readonly required: boolean
       readonly mode: number
       readonly uid: number
@@ -86,6 +103,9 @@ export interface ExtraHost {
   readonly address: string
 }
 
+/** The name that the machine has in a RUN step, BuildKit's. */
+export const defaultHostname = 'buildkitsandbox'
+
 /** RUN. */
 export interface RunOp extends OpBase {
   readonly kind: 'run'
@@ -97,6 +117,11 @@ export interface RunOp extends OpBase {
   readonly cwd: string
   readonly user: string
   readonly network: 'default' | 'none' | 'host'
+  /** `insecure` has every capability and device and no system call filter. */
+  readonly security: 'sandbox' | 'insecure'
+  /** CDI devices by their full names. */
+  readonly devices: readonly string[]
+  readonly hostname: string
   readonly mounts: readonly OpMount[]
   /** `--add-host`: lines of /etc/hosts. */
   readonly extraHosts: readonly ExtraHost[]

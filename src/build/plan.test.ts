@@ -537,7 +537,7 @@ describe('planBuild() and configuration', () => {
 
   test('says at the line what is wrong with an instruction', async () => {
     const cases: [string, string][] = [
-      ['RUN --network=host x', 'RUN --network=host is not allowed by default'],
+      ['RUN --network=host x', 'network.host is not allowed'],
       ['RUN --security=insecure x', 'RUN --security=insecure is not supported yet'],
       ['RUN --mount=type=bind,target=/ x', 'invalid mount target "/"'],
       ['WORKDIR ""', 'cannot normalize nothing'],

@@ -8,6 +8,7 @@ export const buildFlags = {
   'all-stages': { type: 'bool', summary: 'Build every stage of the Dockerfile, not only those the target needs' },
   allow: { type: 'stringArray', summary: 'Allow extra privileged entitlement (e.g., "network.host")' },
   'build-arg': { type: 'stringArray', summary: 'Set build-time variables' },
+  'cgroup-parent': { type: 'string', summary: 'Set the parent cgroup for the "RUN" instructions during build' },
   file: {
     type: 'string',
     short: 'f',
@@ -27,6 +28,11 @@ export const buildFlags = {
   },
   'no-cache': { type: 'bool', summary: 'Do not use cache when building the image' },
   'no-cache-filter': { type: 'stringSlice', summary: 'Do not cache specified stages' },
+  'on-error': {
+    type: 'string',
+    oneOf: ['shell'],
+    summary: 'What to do when a "RUN" instruction fails: "shell" opens a shell in its container',
+  },
   platform: { type: 'stringSlice', summary: 'Set target platform for build' },
   progress: {
     type: 'string',
@@ -41,9 +47,14 @@ export const buildFlags = {
   sbom: { type: 'string', bare: 'true', hidden: true, summary: 'Attestations; only "false" is supported' },
   secret: {
     type: 'stringArray',
-    summary: 'Secret to expose to the build (format: "id=mysecret[,src=/local/secret]")',
+    summary: 'Secret to expose to the build (format: "id=mysecret[,src=/local/secret][,cache=key]")',
   },
   'shm-size': { type: 'bytes', summary: 'Shared memory size for build containers' },
+  ssh: {
+    type: 'stringArray',
+    summary: 'SSH agent socket or keys to expose to the build (format: "default|<id>[=<socket>|<key>[,<key>]]")',
+  },
   tag: { type: 'stringArray', short: 't', summary: 'Image identifier (format: "[registry/]repository[:tag]")' },
   target: { type: 'string', summary: 'Set the target build stage to build' },
+  ulimit: { type: 'stringArray', summary: 'Ulimit options' },
 } as const satisfies FlagDefinitions

@@ -1,5 +1,6 @@
-import type { PlanOptions } from '../build/plan.ts'
 import type { BuildOptions } from '../engine/build.ts'
+import { parseAgents } from '../engine/build-agents.ts'
+import { parseEntitlements } from '../engine/build-devices.ts'
 import { parseSecrets } from '../engine/build-secrets.ts'
 import { CairnError, isCairnError } from '../errors/error.ts'
 import { hostPlatform, parsePlatform } from '../oci/platform.ts'
@@ -8,18 +9,20 @@ import type { DisplayMode } from '../progress/display.ts'
 import { type buildFlags, progressModes } from './build-flags.ts'
 import type { CommandContext } from './context.ts'
 import type { FlagValues } from './flags.ts'
+import { parseExtraHost } from './host-addresses.ts'
 import { keyValues } from './key-values.ts'
+import { parseUlimits } from './ulimit-flags.ts'
 
 /** What the flags of `build` read as. */
 export type BuildFlagValues = FlagValues<typeof buildFlags>
 
 /** What the command line asks for, without what has to be read for it. */
-export interface BuildRequest extends Omit<PlanOptions, 'dockerfile' | 'resolveImage'>, Pick<BuildOptions, 'tags'> {
-  readonly run: Omit<BuildOptions['run'], 'packLayer'>
+export interface BuildRequest extends Omit<BuildOptions, 'dockerfile' | 'context' | 'run' | 'progress' | 'signal'> {
+  readonly run: Omit<BuildOptions['run'], 'packLayer' | 'readOutput'>
 }
 
 /** What the command line asks for. Texts of errors are docker's. Throws USAGE, REFERENCE_INVALID, NOT_SUPPORTED. */
-export function parseBuildRequest(ctx: CommandContext, flags: BuildFlagValues): BuildRequest {
+export async function parseBuildRequest(ctx: CommandContext, flags: BuildFlagValues): Promise<BuildRequest> {
   refuseUnsupported(flags)
   return {
     tags: flags.tag.map(parseTag),
@@ -30,11 +33,11 @@ export function parseBuildRequest(ctx: CommandContext, flags: BuildFlagValues): 
     platform: targetPlatform(flags.platform),
     buildPlatform: hostPlatform(),
     network: flags.network,
-    allow: new Set(flags.allow),
+    allow: parseEntitlements(flags.allow),
     noCache: flags['no-cache'],
     noCacheFilter: new Set(flags['no-cache-filter'].map((name) => name.toLowerCase())),
-    extraHosts: flags['add-host'].map(parseHost),
-    run: { secrets: parseSecrets(flags.secret, ctx.env, ctx.cwd), shmSize: flags['shm-size'] },
+    extraHosts: flags['add-host'].flatMap(parseExtraHost),
+    run: await runSettings(ctx, flags),
   }
 }
 
@@ -98,12 +101,17 @@ function buildArguments(given: readonly string[], env: CommandContext['env']): M
   return values
 }
 
-function parseHost(text: string): { name: string; address: string } {
-  const [, name, address] = /^([^:=]+)[:=]\[?([^\]]+)\]?$/.exec(text) ?? []
-  if (name === undefined || address === undefined)
-    throw new CairnError('USAGE', `bad format for add-host: ${JSON.stringify(text)}`, {
-      exitCode: 1,
-      hint: 'Write it as host:ip.',
+async function runSettings(ctx: CommandContext, flags: BuildFlagValues): Promise<BuildRequest['run']> {
+  const parent = flags['cgroup-parent'] ?? ''
+  if (parent.endsWith(':'))
+    throw new CairnError('NOT_SUPPORTED', `--cgroup-parent ${parent}: slices of systemd are not supported`, {
+      hint: 'Give a path below /sys/fs/cgroup.',
     })
-  return { name, address }
+  return {
+    secrets: parseSecrets(flags.secret, ctx.env, ctx.cwd),
+    agents: await parseAgents(flags.ssh, ctx.env, ctx.cwd),
+    shmSize: flags['shm-size'],
+    ...(flags.ulimit.length === 0 ? {} : { rlimits: parseUlimits(flags.ulimit) }),
+    ...(parent === '' ? {} : { cgroupParent: parent }),
+  }
 }

@@ -2,7 +2,6 @@ import type { NetworkMode } from '../containers/container.ts'
 import type { ContainerRequest } from '../containers/settings.ts'
 import { CairnError } from '../errors/error.ts'
 import { parseSignal } from '../linux/signals.ts'
-import type { RuntimeLimit } from '../oci/runtime-spec.ts'
 import type { containerFlags } from './container-flags.ts'
 import type { CommandContext } from './context.ts'
 import { parseEnvFlags } from './env-flags.ts'
@@ -10,6 +9,8 @@ import { invalidArgument } from './flag-argument.ts'
 import type { FlagValues } from './flags.ts'
 import { keyValues } from './key-values.ts'
 import { parseMountFlags } from './mount-flags.ts'
+import { isAddress } from './host-addresses.ts'
+import { parseUlimits } from './ulimit-flags.ts'
 
 /** What the flags of `run` read as. */
 export type ContainerFlagValues = FlagValues<typeof containerFlags>
@@ -52,7 +53,7 @@ export function parseContainerRequest(
     capDrop: flags['cap-drop'],
     seccomp,
     noNewPrivileges,
-    ulimits: [...new Map(flags.ulimit.map(parseUlimit).map((limit) => [limit.type, limit] as const)).values()],
+    ulimits: parseUlimits(flags.ulimit),
     autoRemove: flags.rm,
   }
 }
@@ -97,35 +98,6 @@ function parseHost(text: string): { readonly name: string; readonly address: str
   if (!isAddress(address))
     throw invalidArgument(text, '--add-host', `invalid IP address in add-host: ${JSON.stringify(address)}`)
   return { name, address }
-}
-
-function isAddress(text: string): boolean {
-  if (/^\d{1,3}(?:\.\d{1,3}){3}$/.test(text)) return text.split('.').every((part) => Number(part) <= 255)
-  return text.includes(':') && URL.canParse(`http://[${text}]/`)
-}
-
-const limitNames = new Set(
-  `core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack`.split(' '),
-)
-
-/** `nofile=1024` or `nofile=1024:2048`; -1 is unlimited. */
-function parseUlimit(text: string): RuntimeLimit {
-  const wrong = (reason: string): CairnError => invalidArgument(text, '--ulimit', reason)
-  const equals = text.indexOf('=')
-  if (equals < 0) throw wrong(`invalid ulimit argument: ${text}`)
-  const type = text.slice(0, equals)
-  if (!limitNames.has(type)) throw wrong(`invalid ulimit type: ${type}`)
-  const values = text.slice(equals + 1).split(':')
-  if (values.length > 2)
-    throw wrong(`too many limit value arguments - ${text.slice(equals + 1)}, can only have up to two, \`soft[:hard]\``)
-  const [soft, hard] = values.map((value) => {
-    if (/^-1$|^\d{1,15}$/.test(value)) return Number(value)
-    throw wrong(`strconv.ParseInt: parsing ${JSON.stringify(value)}: invalid syntax`)
-  })
-  const limit = { type, soft: soft ?? 0, hard: hard ?? soft ?? 0 }
-  if (limit.hard !== -1 && (limit.soft === -1 || limit.soft > limit.hard))
-    throw wrong(`ulimit soft limit must be less than or equal to hard limit: ${limit.soft} > ${limit.hard}`)
-  return limit
 }
 
 function parseSecurityOptions(options: readonly string[]): Pick<ContainerRequest, 'seccomp' | 'noNewPrivileges'> {

@@ -1,5 +1,4 @@
 import type { Store } from '../content/store.ts'
-import { isCairnError } from '../errors/error.ts'
 import type { Tree } from '../layers/tree.ts'
 import { stat, tryStat } from '../linux/file-status.ts'
 import { AT_FDCWD } from '../linux/files.ts'
@@ -9,11 +8,12 @@ import { changeModeAt, makeDirectories } from '../linux/names.ts'
 import { mountOverlay } from '../linux/overlay.ts'
 import { readTextFile, writeTextFile } from '../linux/text-file.ts'
 import type { Digest } from '../oci/digest.ts'
-import type { RuntimeLimit, RuntimeSpec } from '../oci/runtime-spec.ts'
+import type { RuntimeSpec } from '../oci/runtime-spec.ts'
 import { containerCapabilities, heldCapabilities } from '../runtime/capabilities.ts'
+import { runtimeLimit } from '../runtime/limits.ts'
 import { hostsFile, resolverConfig } from '../runtime/network-files.ts'
 import { run, type RunningContainer, type RunOptions } from '../runtime/run.ts'
-import { detectRuntime } from '../runtime/runtime.ts'
+import { terminalRuntime } from '../runtime/runtime.ts'
 import { type ContainerMount, containerSpec } from '../runtime/spec.ts'
 import { resolveUser } from '../runtime/user.ts'
 import { accountFiles } from '../snapshots/account-files.ts'
@@ -76,7 +76,7 @@ export async function startContainer(
     const stateDirectory = runtimeStateDirectory(store)
     const running = run({
       ...options,
-      ...runtimeFor(settings, options),
+      ...(settings.tty && options.runtime === undefined ? terminalRuntime() : {}),
       id: container.id,
       spec,
       bundle,
@@ -85,20 +85,6 @@ export async function startContainer(
     return { ...running, release }
   } catch (error) {
     release()
-    throw error
-  }
-}
-
-/**
- * With a terminal runc where it is installed: crun (1.8, and later ones by their source) now and then puts the last that
- * a container writes to its terminal into its own log instead.
- */
-function runtimeFor({ tty }: ContainerSettings, { runtime }: StartOptions): Pick<StartOptions, 'runtime'> {
-  if (!tty || runtime !== undefined) return {}
-  try {
-    return { runtime: detectRuntime('runc') }
-  } catch (error) {
-    if (isCairnError(error, 'RUNTIME_MISSING')) return {}
     throw error
   }
 }
@@ -203,14 +189,4 @@ function specOf({ settings }: Container, rootfs: string, tree: Tree, mounts: rea
     ...(settings.ulimits.length === 0 ? {} : { rlimits: settings.ulimits.map(runtimeLimit) }),
     ...(privileged ? { devices: hostDevices() } : {}),
   })
-}
-
-/**
- * A limit as the runtime reads it. Unlimited is 2⁶⁴-1, which no number is but JSON can say, and the spec is only ever
- * written as JSON.
- */
-function runtimeLimit({ type, soft, hard }: RuntimeLimit): RuntimeLimit {
-  const { rawJSON } = JSON as unknown as { readonly rawJSON: (text: string) => number }
-  const value = (limit: number): number => (limit < 0 ? rawJSON('18446744073709551615') : limit)
-  return { type: `RLIMIT_${type.toUpperCase()}`, soft: value(soft), hard: value(hard) }
 }

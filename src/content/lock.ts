@@ -6,7 +6,7 @@ import { makeDirectories, removeFile } from '../linux/names.ts'
 import { digestHex, digestOf } from '../oci/digest.ts'
 import type { Store } from './store.ts'
 
-/** Exclusive among all processes that use the store, and within this one. Ends with the process. */
+/** Holds among all processes that use the store, and within this one. Ends with the process. */
 export interface Lock extends Disposable {
   release(): void
 }
@@ -17,17 +17,20 @@ export interface LockOptions {
   readonly onWait?: () => void
 }
 
+/** One holder alone, or any number of those that share it. */
+export type LockMode = 'exclusive' | 'shared'
+
 /** Milliseconds between attempts: the first, and the longest. */
 const firstPause = 1
 const longestPause = 25
 
-/** Takes the lock `name` if nobody has it. */
-export function tryAcquireLock(store: Store, name: string): Lock | undefined {
+/** Takes the lock `name` if nobody has it, or if all that have it share it and `mode` is to share. */
+export function tryAcquireLock(store: Store, name: string, mode: LockMode = 'exclusive'): Lock | undefined {
   // A name may be anything, so the file is called by its hash.
   const path = store.path('locks', digestHex(digestOf(name)))
   const fd = openLockFile(path)
   try {
-    if (tryLock(fd, 'exclusive', path) && isStillAt(fd, path)) return heldLock(fd, path)
+    if (tryLock(fd, mode, path) && isStillAt(fd, path)) return heldLock(fd, path, mode)
   } catch (error) {
     close(fd)
     throw error
@@ -75,12 +78,13 @@ function isStillAt(fd: number, path: string): boolean {
   return tryLstat(path)?.inode === fstat(fd).inode
 }
 
-function heldLock(fd: number, path: string): Lock {
+function heldLock(fd: number, path: string, mode: LockMode): Lock {
   let isHeld = true
   const release = () => {
     if (!isHeld) return
     isHeld = false
-    removeFile(path)
+    // The file goes with its last holder; whoever shares it with others has to leave it to them.
+    if (mode === 'exclusive' || tryLock(fd, 'exclusive', path)) removeFile(path)
     close(fd)
   }
   return { release, [Symbol.dispose]: release }

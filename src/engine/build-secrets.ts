@@ -1,11 +1,11 @@
-import type { SecretSource } from '../build/build-secrets.ts'
-import { splitCsv } from '../dockerfile/csv.ts'
+import { readSecretFile, type SecretSource } from '../build/build-secrets.ts'
+import { CsvError, splitCsv } from '../dockerfile/csv.ts'
 import { CairnError } from '../errors/error.ts'
 import { tryStat } from '../linux/file-status.ts'
 
 /**
- * Values of `--secret`: `id=NAME[,src=FILE|env=VARIABLE]`; without a source, the variable NAME where it is set, else
- * the file NAME. Throws USAGE, FILE_UNKNOWN.
+ * Values of `--secret`: `id=NAME[,src=FILE|env=VARIABLE][,type=file|env][,cache=key]`; without a source, the variable
+ * NAME where it is set, else the file NAME. Throws USAGE (status 1) and FILE_UNKNOWN in buildx's words.
  */
 export function parseSecrets(
   given: readonly string[],
@@ -14,45 +14,86 @@ export function parseSecrets(
 ): Map<string, SecretSource> {
   const secrets = new Map<string, SecretSource>()
   for (const text of given) {
-    const fields = new Map(splitCsv(text).map((field) => pair(field)))
-    const unknown = [...fields.keys()].find((key) => !['id', 'src', 'source', 'env', 'type'].includes(key))
-    if (unknown !== undefined) throw usage(`unexpected key '${unknown}' in '${text}'`)
-    const type = fields.get('type')
-    if (type !== undefined && type !== 'file' && type !== 'env')
-      throw usage(`unsupported secret type ${JSON.stringify(type)}`)
-    const id = fields.get('id')
-    if (id === undefined || id === '') throw usage(`secret missing 'id': ${JSON.stringify(text)}`)
-    secrets.set(id, secretSource(id, type, fields.get('src') ?? fields.get('source'), fields.get('env'), env, cwd))
+    if (text === '') continue
+    const { id, file, variable, isKeyed } = parseSecret(text, env)
+    const source = secretSource(file, variable, env, cwd)
+    secrets.set(id, isKeyed ? { from: 'memory', value: valueOf(source) } : source)
   }
   return secrets
 }
 
+interface SecretFlag {
+  readonly id: string
+  readonly file: string
+  readonly variable: string
+  /** A change of the value runs the steps that mount it again. */
+  readonly isKeyed: boolean
+}
+
+function parseSecret(text: string, env: Readonly<Record<string, string | undefined>>): SecretFlag {
+  let [id, file, variable, type, isKeyed] = ['', '', '', '', false]
+  for (const field of fieldsOf(text)) {
+    const equals = field.indexOf('=')
+    if (equals < 0) throw usage(`invalid field '${field}' must be a key=value pair`)
+    const key = field.slice(0, equals).toLowerCase()
+    const value = field.slice(equals + 1)
+    if (key === 'type') {
+      if (value !== 'file' && value !== 'env') throw usage(`unsupported secret type ${JSON.stringify(value)}`)
+      type = value
+    } else if (key === 'id') id = value
+    else if (key === 'source' || key === 'src') file = value
+    else if (key === 'env') variable = value
+    else if (key === 'cache') {
+      if (value !== 'key') throw usage(`invalid field '${field}': a secret can only have cache=key`)
+      isKeyed = true
+    } else throw usage(`unexpected key '${key}' in '${field}'`)
+  }
+  if (type === 'env' && variable === '') [variable, file] = [file, '']
+  if (id === '') throw usage('secret missing ID')
+  if (variable === '' && file === '') {
+    if (env[id] === undefined) file = id
+    else variable = id
+  }
+  return { id, file, variable, isKeyed }
+}
+
+function fieldsOf(text: string): string[] {
+  try {
+    return splitCsv(text)
+  } catch (error) {
+    if (!(error instanceof CsvError)) throw error
+    throw usage(`failed to parse csv secret: ${error.message}`)
+  }
+}
+
+/** As with buildx, a variable that is not set is an empty secret, and one that is named goes before a file. */
 function secretSource(
-  id: string,
-  type: string | undefined,
-  src: string | undefined,
-  variable: string | undefined,
+  file: string,
+  variable: string,
   env: Readonly<Record<string, string | undefined>>,
   cwd: string,
 ): SecretSource {
-  const name =
-    variable ??
-    (type === 'env' ? (src ?? id) : src === undefined && env[id] !== undefined && type !== 'file' ? id : undefined)
-  if (name !== undefined) {
-    const value = env[name]
-    if (value === undefined) throw usage(`secret ${id}: the environment variable ${name} is not set`)
-    return { from: 'env', value }
+  const path = file === '' || file.startsWith('/') ? file : `${cwd}/${file}`
+  if (path !== '') {
+    const type = tryStat(path)?.type
+    if (type === undefined)
+      throw new CairnError('FILE_UNKNOWN', `failed to stat ${file}: stat ${file}: no such file or directory`)
+    if (type === 'directory') throw new CairnError('FILE_UNKNOWN', `read ${file}: is a directory`)
   }
-  const file = src ?? id
-  const path = file.startsWith('/') ? file : `${cwd}/${file}`
-  if (tryStat(path)?.type !== 'file') throw new CairnError('FILE_UNKNOWN', `secret ${id}: ${path} is not a file`)
-  return { from: 'file', path }
+  return variable === '' ? { from: 'file', path } : { from: 'env', value: env[variable] ?? '' }
 }
 
-function pair(field: string): [string, string] {
-  const equals = field.indexOf('=')
-  if (equals < 0) throw usage(`invalid field '${field}' must be a key=value pair`)
-  return [field.slice(0, equals).toLowerCase(), field.slice(equals + 1)]
+function valueOf(source: SecretSource): Uint8Array {
+  switch (source.from) {
+    case 'file':
+      return readSecretFile(source.path)
+    case 'env':
+      return new TextEncoder().encode(source.value)
+    case 'memory':
+      return source.value
+    default:
+      return source satisfies never
+  }
 }
 
 function usage(message: string): CairnError {

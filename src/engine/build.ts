@@ -26,11 +26,14 @@ import { formatPlatform } from '../oci/platform.ts'
 import { type Reference, withDefaultTag, formatReference } from '../oci/reference.ts'
 import type { ProgressListener } from '../progress/events.ts'
 import type { BuildWarning } from '../progress/failure.ts'
+import { DeviceRegistry } from '../runtime/cdi.ts'
 import { reapAbandoned } from '../runtime/state.ts'
 import { Snapshots } from '../snapshots/snapshots.ts'
+import { findDevices } from './build-devices.ts'
+import { secretFingerprint } from './secret-fingerprint.ts'
 import { resolveBaseImage } from './base-images.ts'
 
-export interface BuildOptions extends Omit<PlanOptions, 'resolveImage'> {
+export interface BuildOptions extends Omit<PlanOptions, 'resolveImage' | 'findDevices' | 'secretFingerprint'> {
   readonly dockerfile: Dockerfile
   readonly context: BuildContext
   /** Names the image gets. */
@@ -61,8 +64,11 @@ export async function build(store: Store, options: BuildOptions): Promise<BuildR
   using lease = acquireLease(store)
   const { dockerfile, context, progress, signal } = options
   const contexts = new BuildContexts(context)
+  const devices = options.run.devices ?? new DeviceRegistry()
   const plan = await planBuild({
     ...options,
+    findDevices: (wanted) => findDevices(devices, options.allow, wanted),
+    secretFingerprint: secretFingerprint(store, options.run.secrets),
     resolveImage: (reference, platform) => resolveBaseImage(store, lease, reference, platform, progress),
   })
   const snapshots = new Snapshots(store, lease)
@@ -75,8 +81,9 @@ export async function build(store: Store, options: BuildOptions): Promise<BuildR
       lease,
       snapshots,
       contexts,
+      dockerfile: dockerfile.filename,
       epoch: plan.epoch,
-      run: options.run,
+      run: { ...options.run, devices },
       signal: () => solver.signal,
     }),
     progress,

@@ -66,16 +66,19 @@ export interface TmpfsOptions {
   readonly size?: number
   /** Permission bits of its root, 0o755 by default. */
   readonly mode?: number
+  /** Device files in it can be opened. */
+  readonly devices?: boolean
 }
 
 /**
- * Mounts an empty file system in memory on the directory `target`; devices and set-user-ID do nothing in it. Throws
- * SystemCallError, NOT_ROOT.
+ * Mounts an empty file system in memory on the directory `target`; set-user-ID does nothing in it, nor do device files
+ * unless asked for. Throws SystemCallError, NOT_ROOT.
  */
 export function mountTmpfs(target: string, options: TmpfsOptions = {}): void {
   const size = options.size === undefined ? '' : `,size=${options.size}`
   const data = `mode=${(options.mode ?? 0o755).toString(8)}${size}`
-  mount('tmpfs', target, 'tmpfs', MS_NOSUID | MS_NODEV, data, `a tmpfs on ${target}`)
+  const flags = options.devices === true ? MS_NOSUID : MS_NOSUID | MS_NODEV
+  mount('tmpfs', target, 'tmpfs', flags, data, `a tmpfs on ${target}`)
 }
 
 /** Mounts the cgroup v2 hierarchy on the directory `target`. Throws SystemCallError, NOT_ROOT. */

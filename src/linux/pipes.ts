@@ -11,8 +11,14 @@ const O_CLOEXEC = 0o2000000
 const pair = new Int32Array(stableBytes(8).buffer)
 const pairAddress = ptr(pair)
 
-/** The two ends of a pipe as file descriptors that children do not inherit by themselves. */
-export function openPipe(): { readonly read: number; readonly write: number } {
+/** The two ends of a pipe as file descriptors. */
+export interface Pipe {
+  readonly read: number
+  readonly write: number
+}
+
+/** A new pipe, which children do not inherit by themselves. */
+export function openPipe(): Pipe {
   if (libc.pipe2(pairAddress, O_CLOEXEC) !== 0) throw new SystemCallError('pipe', lastErrno())
   return { read: pair[0] as number, write: pair[1] as number }
 }

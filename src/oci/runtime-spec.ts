@@ -13,11 +13,21 @@ export interface RuntimeSpec {
   readonly process: RuntimeProcess
   readonly mounts: readonly RuntimeMount[]
   readonly linux: RuntimeLinux
-  readonly hooks?: { readonly createContainer?: readonly RuntimeHook[] }
+  readonly hooks?: RuntimeHooks
   readonly annotations?: Readonly<Record<string, string>>
 }
 
-/** config.md §POSIX-platform Hooks: a program of the host. */
+/** config.md §POSIX-platform Hooks. */
+export interface RuntimeHooks {
+  readonly prestart?: readonly RuntimeHook[]
+  readonly createRuntime?: readonly RuntimeHook[]
+  readonly createContainer?: readonly RuntimeHook[]
+  readonly startContainer?: readonly RuntimeHook[]
+  readonly poststart?: readonly RuntimeHook[]
+  readonly poststop?: readonly RuntimeHook[]
+}
+
+/** A program of the host. */
 export interface RuntimeHook {
   readonly path: string
   readonly args?: readonly string[]

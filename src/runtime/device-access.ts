@@ -28,7 +28,7 @@ export function withoutForeignDevices(
   if (linux.cgroupsPath !== undefined) return spec
   const isTrusted = spec.process.capabilities.bounding.includes('CAP_SYS_ADMIN')
   if (runtime.name === 'runc') {
-    const resources = { devices: isTrusted ? [everyDevice] : deviceRules() }
+    const resources = { devices: isTrusted ? [everyDevice] : deviceRules(linux.devices) }
     return { ...spec, linux: { ...linux, cgroupsPath: `/cairn-${id}`, resources } }
   }
   if (isTrusted) return spec

@@ -2,7 +2,7 @@ import type { FileSink } from 'bun'
 import { CairnError } from '../errors/error.ts'
 import { AT_FDCWD, close } from '../linux/files.ts'
 import { removeDirectoryAt, removeFile } from '../linux/names.ts'
-import { openPipe, readPipe } from '../linux/pipes.ts'
+import { openPipe, type Pipe, readPipe } from '../linux/pipes.ts'
 import { signalProcess } from '../linux/processes.ts'
 import { removeTree } from '../linux/remove-tree.ts'
 import { type SignalName, signalNumbers } from '../linux/signals.ts'
@@ -28,6 +28,20 @@ export interface TerminalOptions {
   readonly onData: (bytes: Uint8Array) => void
 }
 
+/**
+ * Reads what comes out of a pipe until its last writer is gone; takes over both ends and closes them, the one to write
+ * on at once. A container can hold the lock of a pipe that it writes to (by sendfile(2) from a socket without data) for
+ * as long as it likes, and whoever reads from or closes such a pipe waits, not to be woken by any signal. So a thread
+ * that has to end the container had better leave both to another.
+ */
+export type OutputReader = (ends: Pipe) => ByteSource
+
+/** Reads on this thread. */
+const readHere: OutputReader = ({ read, write }) => {
+  close(write)
+  return readPipe(read)
+}
+
 /** What {@link run} is given. */
 export interface RunOptions {
   /** Unique among the containers of `stateDirectory`; letters, digits, `_`, `-`, `.`. */
@@ -43,6 +57,8 @@ export interface RunOptions {
   readonly stdin?: 'none' | 'inherit' | 'pipe' | number
   readonly stdout?: OutputTarget
   readonly stderr?: OutputTarget
+  /** Reads the outputs that are pipes, on this thread if absent. */
+  readonly readOutput?: OutputReader | undefined
   /**
    * With `process.terminal` in the spec: `inherit` (the default) hands over this process's own terminal, raw and with
    * its size followed; else a new one. Decides about stdin, stdout and stderr then.
@@ -211,8 +227,9 @@ function spawnRuntime(options: RunOptions, launch: RuntimeLaunch, runtimeRoot: s
   const stdin = options.stdin === undefined || options.stdin === 'none' ? 'ignore' : options.stdin
   try {
     const child = launch.spawn(() => spawnChild(command, { stdin, stdout, stderr, detached: true }))
+    const { readOutput = readHere } = options
     const [stdoutSource, stderrSource] = outputs.map((output) =>
-      typeof output === 'object' ? readPipe(output.read) : undefined,
+      typeof output === 'object' ? readOutput(output) : undefined,
     )
     const sink = child.stdin
     return {
@@ -222,11 +239,14 @@ function spawnRuntime(options: RunOptions, launch: RuntimeLaunch, runtimeRoot: s
       stdin: typeof sink === 'object' ? inputOf(sink) : undefined,
     }
   } catch (error) {
-    for (const output of outputs) if (typeof output === 'object') close(output.read)
+    for (const output of outputs) if (typeof output === 'object') closePipe(output)
     throw error
-  } finally {
-    for (const output of outputs) if (typeof output === 'object') close(output.write)
   }
+}
+
+function closePipe({ read, write }: Pipe): void {
+  close(read)
+  close(write)
 }
 
 type Streams = Pick<

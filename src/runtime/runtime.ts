@@ -35,6 +35,15 @@ function findRuntime(wanted?: OciRuntime['name']): OciRuntime | undefined {
   return undefined
 }
 
+/**
+ * The runtime for a container with a terminal: runc where it is installed. crun (1.8, and later ones by their source) now
+ * and then puts the last that a container writes to its terminal into its own log instead.
+ */
+export function terminalRuntime(): { readonly runtime?: OciRuntime } {
+  const runtime = findRuntime('runc')
+  return runtime === undefined ? {} : { runtime }
+}
+
 /** How a runtime is started on this machine. */
 export interface RuntimeLaunch {
   readonly runtime: OciRuntime

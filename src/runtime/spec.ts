@@ -24,6 +24,8 @@ export type ContainerMount =
       readonly readonly?: boolean
       /** Mounts below the source come along; true unless told otherwise. */
       readonly recursive?: boolean
+      /** Nothing in it can be run. */
+      readonly inert?: boolean
     }
   | {
       readonly type: 'tmpfs'
@@ -79,6 +81,8 @@ export interface ContainerOptions {
   readonly seccomp?: 'default' | 'unconfined'
   /** Every capability, device and path, no filter. `capabilities`, where given, still decides. */
   readonly privileged?: boolean
+  /** The capabilities are there for an ordinary user too. */
+  readonly ambientCapabilities?: boolean
   readonly noNewPrivileges?: boolean
   /** `none` has only a loopback device; `path` is an existing network namespace. */
   readonly network: 'host' | 'none' | { readonly path: string }
@@ -151,7 +155,8 @@ export function containerSpec(options: ContainerOptions): RuntimeSpec {
       args: options.args,
       // The primary group is among the supplementary ones too, else dropping it by setgroups(2) would gain access.
       user: { ...user, additionalGids: [...new Set([user.gid, ...(user.additionalGids ?? [])])] },
-      capabilities: processCapabilities(capabilities, user.uid),
+      capabilities:
+        options.ambientCapabilities === true ? everywhere(capabilities) : processCapabilities(capabilities, user.uid),
       noNewPrivileges: options.noNewPrivileges === true,
       ...(options.rlimits === undefined ? {} : { rlimits: options.rlimits }),
       ...(options.oomScoreAdj === undefined ? {} : { oomScoreAdj: options.oomScoreAdj }),
@@ -188,6 +193,10 @@ function processCapabilities(names: readonly string[], uid: number): RuntimeSpec
   return uid === 0
     ? { bounding: names, effective: names, permitted: names }
     : { bounding: names, effective: [], permitted: [] }
+}
+
+function everywhere(names: readonly string[]): RuntimeSpec['process']['capabilities'] {
+  return { bounding: names, effective: names, permitted: names, inheritable: names, ambient: names }
 }
 
 function namespaces(options: ContainerOptions): RuntimeNamespace[] {
@@ -250,7 +259,8 @@ function containerMounts(options: ContainerOptions): RuntimeMount[] {
 function extraMount(mount: ContainerMount, guarded: boolean): RuntimeMount {
   if (mount.type === 'bind') {
     const options = [mount.recursive === false ? 'bind' : 'rbind', 'rprivate', mount.readonly === true ? 'ro' : 'rw']
-    if (guarded) options.push('nodev')
+    if (mount.inert === true) options.push('nosuid', 'nodev', 'noexec')
+    else if (guarded) options.push('nodev')
     return { destination: mount.target, type: 'bind', source: mount.source, options }
   }
   const options = ['nosuid', 'nodev', `mode=${(mount.mode ?? 0o1777).toString(8)}`]

@@ -1,56 +1,60 @@
-import { digestHex, digestOf } from '../../oci/digest.ts'
-import { acquireLock, type Lock, tryAcquireLock, withLock } from '../../content/lock.ts'
+import { fillCacheMount, cacheMountName, type CacheMountUser, holdCacheMount } from '../../content/cache-mounts.ts'
+import type { Lock } from '../../content/lock.ts'
 import { CairnError } from '../../errors/error.ts'
 import { applyLayerFile } from '../../layers/apply.ts'
 import { LayerWriter } from '../../layers/layer-writer.ts'
 import { resolvePath } from '../../layers/layer-tree.ts'
+import type { Tree } from '../../layers/tree.ts'
 import { tryLstat } from '../../linux/file-status.ts'
-import { AT_FDCWD } from '../../linux/files.ts'
-import { unmount } from '../../linux/mounts.ts'
-import { changeModeAt, changeOwnerAt, makeDirectories, removeFile, rename } from '../../linux/names.ts'
+import { AT_FDCWD, close, open, openFlags, write } from '../../linux/files.ts'
+import { mountTmpfs, unmount } from '../../linux/mounts.ts'
+import { changeModeAt, changeOwnerAt, makeDirectories, removeFile } from '../../linux/names.ts'
 import { mountOverlay } from '../../linux/overlay.ts'
-import { readTextFile, writeTextFile } from '../../linux/text-file.ts'
 import { copyTree } from '../../snapshots/copy-tree.ts'
 import type { ContainerMount } from '../../runtime/spec.ts'
-import { baseName } from '../paths.ts'
+import { serveAgent, type ServedAgent } from '../../ssh/serve-agent.ts'
+import { readSecretFile } from '../build-secrets.ts'
 import { selectSources } from '../source-selection.ts'
 import type { FileSource, OpMount, RunOp } from '../graph.ts'
+import type { Filesystem } from '../layer.ts'
 import { CopyLayout } from './copy-layout.ts'
 import { writeLayout } from './copy.ts'
 import type { RunEnvironment } from './run.ts'
 
-type CacheMount = Extract<OpMount, { type: 'cache' }>
-type BindMount = Extract<OpMount, { type: 'bind' }>
-type SecretMount = Extract<OpMount, { type: 'secret' }>
-
-/** A secret larger than this is refused, as BuildKit does. Bytes. */
-const largestSecret = 500 * 1024
+type MountOf<Type extends OpMount['type']> = Extract<OpMount, { type: Type }>
 
 /**
  * The `--mount`s of one RUN step made ready on the host: {@link open} prepares them, {@link close} takes everything
  * back that is not a cache.
  */
 export class RunMounts {
+  /** In the order they are to be mounted: parents first, as BuildKit does whatever the order in the Dockerfile. */
   readonly mounts: ContainerMount[] = []
-  /** Variables that secrets ask for. */
+  /** Variables that mounts bring along. */
   readonly env = new Map<string, string>()
-  /** Targets that a file is mounted on. */
-  readonly fileTargets = new Set<string>()
   readonly #op: RunOp
   readonly #environment: RunEnvironment
+  readonly #tree: Tree
   readonly #directory: string
   readonly #mounted: string[] = []
   readonly #locks: Lock[] = []
+  readonly #agents: ServedAgent[] = []
+  /** Files of the step's cache mounts, which two mounts of one identity share. */
+  readonly #caches = new Map<string, string>()
+  #secrets: string | undefined
 
-  /** `directory` exists and goes with the step. */
-  constructor(op: RunOp, environment: RunEnvironment, directory: string) {
+  /** `tree` is what the step starts from; `directory` exists and goes with the step. */
+  constructor(op: RunOp, environment: RunEnvironment, tree: Tree, directory: string) {
     this.#op = op
     this.#environment = environment
+    this.#tree = tree
     this.#directory = directory
   }
 
   async open(): Promise<void> {
-    for (const [index, mount] of this.#op.mounts.entries()) {
+    const mounts = this.#op.mounts
+    await this.#holdCaches(mounts.filter((mount) => mount.type === 'cache'))
+    for (const [index, mount] of mounts.entries()) {
       const directory = `${this.#directory}/mount-${index}`
       switch (mount.type) {
         case 'bind':
@@ -60,37 +64,49 @@ export class RunMounts {
           await this.#cache(mount)
           break
         case 'tmpfs':
-          this.mounts.push({
-            type: 'tmpfs',
-            target: mount.target,
-            exec: true,
-            ...(mount.size === undefined ? {} : { size: mount.size }),
-          })
+          this.#tmpfs(mount)
           break
         case 'secret':
-          this.#secret(mount, directory)
+          this.#secret(mount, index)
+          break
+        case 'ssh':
+          this.#agent(mount, directory)
           break
         default:
           mount satisfies never
       }
     }
+    this.mounts.sort((a, b) => (a.target < b.target ? -1 : a.target > b.target ? 1 : 0))
   }
 
   close(): void {
+    for (const agent of this.#agents) agent.close()
     for (const target of this.#mounted.reverse()) unmount(target, { lazy: true })
     for (const lock of this.#locks) lock.release()
   }
 
-  async #bind(mount: BindMount, directory: string): Promise<void> {
+  async #bind(mount: MountOf<'bind'>, directory: string): Promise<void> {
     const source = await this.#materialize(mount.source, mount.path, directory, mount.readOnly)
     this.#add(source, mount.target, mount.readOnly)
   }
 
-  #add(source: string, target: string, readonly: boolean): void {
-    const status = tryLstat(source)
-    if (status === undefined) throw new CairnError('CONTEXT_PATH_UNKNOWN', `the mount on ${target} has no source`)
-    if (status.type !== 'directory') this.fileTargets.add(target)
-    this.mounts.push({ type: 'bind', source, target, readonly })
+  #add(source: string, target: string, readonly: boolean, options: { readonly inert?: boolean } = {}): void {
+    if (tryLstat(source) === undefined)
+      throw new CairnError('CONTEXT_PATH_UNKNOWN', `the mount on ${target} has no source`)
+    this.mounts.push({ type: 'bind', source, target, readonly, ...options })
+  }
+
+  /** As with docker's runtime, a tmpfs over a directory has that directory's mode. */
+  #tmpfs({ target, size, readOnly }: MountOf<'tmpfs'>): void {
+    const covered = this.#tree.lookup(resolvePath(this.#tree, target, { followLast: true }))
+    this.mounts.push({
+      type: 'tmpfs',
+      target,
+      exec: true,
+      readonly: readOnly,
+      ...(size === undefined ? {} : { size }),
+      ...(covered?.type === 'directory' ? { mode: covered.mode } : {}),
+    })
   }
 
   /**
@@ -133,58 +149,68 @@ export class RunMounts {
     return directory + name
   }
 
-  async #cache(mount: CacheMount): Promise<void> {
-    const { store, signal } = this.#environment
-    const root = await this.#cacheDirectory(mount)
-    const files = `${root}/fs`
-    if (tryLstat(files) === undefined)
-      await withLock(store, `new cache mount ${root}`, { signal }, async () => {
-        // The step that was waited for has made it.
-        if (tryLstat(files) === undefined) rename(await this.#newCache(mount), files)
-      })
+  /** In one order for all steps, so that two that lock the same caches do not wait for each other. */
+  async #holdCaches(mounts: readonly MountOf<'cache'>[]): Promise<void> {
+    const { store, signal, log } = this.#environment
+    const named = await Promise.all(mounts.map(async (mount) => ({ mount, name: await this.#cacheName(mount) })))
+    for (const { mount, name } of named.sort((a, b) => (a.name < b.name ? -1 : 1))) {
+      if (this.#caches.has(name)) continue
+      const held = await holdCacheMount(store, name, mount.sharing, { signal, onWait: log.waiting })
+      this.#locks.push(held.lock)
+      this.#caches.set(name, held.files)
+      const { contexts, dockerfile } = this.#environment
+      const usedBy: CacheMountUser = { context: contexts.main.identity, dockerfile, stage: this.#op.stage }
+      const use = { ...(await this.#cacheIdentity(mount)), sharing: mount.sharing, usedBy }
+      await fillCacheMount(store, held, use, (directory) => this.#fill(mount, directory), signal)
+    }
+  }
+
+  async #cacheName(mount: MountOf<'cache'>): Promise<string> {
+    return cacheMountName(await this.#cacheIdentity(mount))
+  }
+
+  /** A cache that begins with other files is another cache, as with BuildKit. */
+  async #cacheIdentity({ id, uid = 0, gid = 0, mode = 0o755, source, path }: MountOf<'cache'>) {
+    const identity = { id, uid, gid, mode }
+    if (source === undefined) return identity
+    const layers = await Promise.all(this.#layersOf(source).map((layer) => layer.packed()))
+    return { ...identity, seed: `${path} ${layers.map(({ contentDigest }) => contentDigest).join(' ')}` }
+  }
+
+  #layersOf(source: FileSource): Filesystem {
+    return source.from === 'op' && source.op !== undefined ? (this.#environment.sources.get(source.op) ?? []) : []
+  }
+
+  async #cache(mount: MountOf<'cache'>): Promise<void> {
+    if (mount.source === undefined && mount.path !== '/') throw notThere(mount.path)
+    const files = this.#caches.get(await this.#cacheName(mount))
+    if (files === undefined) throw new Error(`the cache mount ${mount.id} is not held`)
     this.#add(files, mount.target, mount.readOnly)
   }
 
-  /** The first content of a cache, whole before anybody sees it. */
-  async #newCache({ id, source, path, uid, gid, mode }: CacheMount): Promise<string> {
-    const { store, snapshots, contexts, sources } = this.#environment
-    const files = store.session.temporaryPath('cache')
-    makeDirectories(files)
-    if (source !== undefined) {
-      const layers = source.from === 'op' && source.op !== undefined ? (sources.get(source.op) ?? []) : []
-      const tree = source.from === 'context' ? contexts.get(source.name).tree : await snapshots.tree(layers)
+  /**
+   * The first files of a cache. As with BuildKit, owner and mode are those of the source where one is named, and the
+   * cache begins empty where `from` comes with an owner or a mode but without a source.
+   */
+  async #fill({ id, source, path, uid, gid, mode }: MountOf<'cache'>, files: string): Promise<void> {
+    const isDressed = uid !== undefined || gid !== undefined || mode !== undefined
+    if (source !== undefined && !(path === '/' && isDressed)) {
+      const { snapshots, contexts } = this.#environment
+      const tree =
+        source.from === 'context' ? contexts.get(source.name).tree : await snapshots.tree(this.#layersOf(source))
       const seed = resolvePath(tree, path, { followLast: true })
       const entry = tree.lookup(seed)
-      if (entry === undefined) throw missing(path)
+      if (entry === undefined) throw notThere(path)
       if (entry.type !== 'directory')
         throw new CairnError('STEP_INVALID', `cache ${id} cannot be filled: ${path} is not a directory`)
       copyTree(tree, seed, files)
+      return
     }
     changeOwnerAt(AT_FDCWD, files, uid ?? 0, gid ?? 0)
     changeModeAt(AT_FDCWD, files, mode ?? 0o755)
-    return files
   }
 
-  /** Directory of the cache by its id and owner; `private` takes the first one that nobody uses. */
-  async #cacheDirectory(mount: CacheMount): Promise<string> {
-    const { store, signal, log } = this.#environment
-    const { id, uid, gid, mode, sharing } = mount
-    const name = digestHex(digestOf(JSON.stringify([id, uid ?? 0, gid ?? 0, mode ?? 0o755]))).slice(0, 32)
-    const path = (copy: number): string => store.path('cache', 'mounts', copy === 0 ? name : `${name}-${copy}`)
-    let copy = 0
-    if (sharing === 'locked') {
-      this.#locks.push(await acquireLock(store, `cache mount ${name}`, { signal, onWait: log.waiting }))
-    } else if (sharing === 'private') {
-      let lock: Lock | undefined
-      while ((lock = tryAcquireLock(store, `cache mount ${name} ${copy}`)) === undefined) copy++
-      this.#locks.push(lock)
-    }
-    makeDirectories(path(copy), 0o755)
-    writeTextFile(`${path(copy)}/id`, id, 0o644)
-    return path(copy)
-  }
-
-  #secret(mount: SecretMount, directory: string): void {
+  #secret(mount: MountOf<'secret'>, index: number): void {
     const value = this.#secretValue(mount.id)
     if (value === undefined) {
       if (mount.required)
@@ -193,26 +219,76 @@ export class RunMounts {
         })
       return
     }
-    if (mount.env !== undefined) this.env.set(mount.env, value)
+    if (mount.env !== undefined) this.env.set(mount.env, variableValue(mount.id, value))
     if (mount.target === undefined) return
-    makeDirectories(directory, 0o700)
-    const file = `${directory}/${baseName(mount.target)}`
-    writeTextFile(file, value, 0o600)
+    const file = `${this.#secretDirectory()}/${index}`
+    const fd = open(file, openFlags.O_WRONLY | openFlags.O_CREAT | openFlags.O_EXCL, 0o600)
+    try {
+      write(fd, value, file)
+    } finally {
+      close(fd)
+    }
     changeOwnerAt(AT_FDCWD, file, mount.uid, mount.gid)
-    changeModeAt(AT_FDCWD, file, mount.mode)
-    this.#add(file, mount.target, true)
+    changeModeAt(AT_FDCWD, file, mount.mode & 0o777)
+    this.#add(file, mount.target, true, { inert: (mount.mode & 0o111) === 0 })
   }
 
-  #secretValue(id: string): string | undefined {
+  /** In memory: what is in a file of the store survives a crash. */
+  #secretDirectory(): string {
+    if (this.#secrets !== undefined) return this.#secrets
+    const directory = `${this.#directory}/secrets`
+    makeDirectories(directory, 0o700)
+    mountTmpfs(directory, { mode: 0o711 })
+    this.#mounted.push(directory)
+    return (this.#secrets = directory)
+  }
+
+  #secretValue(id: string): Uint8Array | undefined {
     const source = this.#environment.run.secrets.get(id)
     if (source === undefined) return undefined
-    const value = source.from === 'env' ? source.value : readTextFile(source.path, largestSecret + 1)
-    if (value !== undefined && value.length > largestSecret)
-      throw new CairnError('LIMIT_EXCEEDED', `secret ${id} is larger than ${largestSecret} bytes`)
-    return value
+    switch (source.from) {
+      case 'file':
+        return readSecretFile(source.path)
+      case 'env':
+        return new TextEncoder().encode(source.value)
+      case 'memory':
+        return source.value
+      default:
+        return source satisfies never
+    }
   }
+
+  #agent(mount: MountOf<'ssh'>, directory: string): void {
+    // As BuildKit has it, also where no agent is given, but not over a variable of the Dockerfile's own.
+    if (!this.#op.env.has('SSH_AUTH_SOCK') && !this.env.has('SSH_AUTH_SOCK'))
+      this.env.set('SSH_AUTH_SOCK', mount.target)
+    const agent = this.#environment.run.agents?.get(mount.id)
+    if (agent === undefined) {
+      if (mount.required)
+        throw new CairnError('STEP_INVALID', `unset ssh forward key ${mount.id}`, {
+          hint: `Give it with --ssh ${mount.id}, or --ssh ${mount.id}=SOCKET or =KEY.`,
+        })
+      return
+    }
+    makeDirectories(directory, 0o711)
+    this.#agents.push(serveAgent(agent, directory, 'agent', { ...mount, mode: mount.mode & 0o777 }))
+    this.#add(`${directory}/agent`, mount.target, false)
+  }
+}
+
+function variableValue(id: string, value: Uint8Array): string {
+  if (value.includes(0))
+    throw new CairnError('STEP_INVALID', `secret ${id} holds a zero byte, which no variable can hold`, {
+      hint: 'Mount it as a file: leave env= out.',
+    })
+  return new TextDecoder('utf-8', { ignoreBOM: true }).decode(value)
 }
 
 function missing(path: string): CairnError {
   return new CairnError('CONTEXT_PATH_UNKNOWN', `failed to compute cache key: "${path}": not found`)
+}
+
+/** BuildKit finds this out when it mounts. */
+function notThere(path: string): CairnError {
+  return new CairnError('CONTEXT_PATH_UNKNOWN', `open ${path}: no such file or directory`)
 }

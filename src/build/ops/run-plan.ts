@@ -1,7 +1,9 @@
 import { CairnError } from '../../errors/error.ts'
+import { parseDevice } from '../../dockerfile/device.ts'
 import type { RunInstruction, SourceRange } from '../../dockerfile/instruction.ts'
 import { parseMount, type RunMount } from '../../dockerfile/mount.ts'
-import type { FileSource, OpMount } from '../graph.ts'
+import { expandWord } from '../../dockerfile/words.ts'
+import { defaultHostname, type FileSource, type OpMount } from '../graph.ts'
 import type { StagePlanner } from '../plan.ts'
 import { cleanPath, joinPath } from '../paths.ts'
 import { summarizeHeredoc, upperCaseCommand } from '../step-title.ts'
@@ -14,18 +16,12 @@ export function planRun(
   onbuild: boolean,
   range: SourceRange,
 ): void {
-  const { state, options, words } = planner
+  const { state, options } = planner
   const { command, script, summary } = runCommand(instruction)
   const args = withShell(state, command)
-  const text = upperCaseCommand(expandTitle(planner, `${instruction.original}${summary}`))
+  const mounts = planMounts(planner, instruction)
+  const text = upperCaseCommand(expandTitle(planner, `${instruction.original}${summary}`, mounts))
   const network = runNetwork(instruction.network, planner)
-  checkSecurity(instruction)
-  const mounts = instruction.mounts.map((csv) =>
-    planMount(
-      planner,
-      parseMount(csv, (word, key) => (key === 'from' ? word : state.expand(word, words))),
-    ),
-  )
   planner.add({
     kind: 'run',
     ...planner.nextOp(),
@@ -42,6 +38,9 @@ export function planRun(
     cwd: cleanPath(state.workdir),
     user: state.config.User ?? '',
     network: network ?? options.network,
+    security: runSecurity(instruction.security, planner),
+    devices: runDevices(instruction.devices, planner),
+    hostname: options.buildArgs.get('BUILDKIT_SANDBOX_HOSTNAME') || defaultHostname,
     mounts,
     extraHosts: options.extraHosts,
     script,
@@ -72,10 +71,12 @@ function runCommand({ command, heredocs }: RunInstruction): RunCommand {
   return { command: { form: 'shell', line: first.content }, script: undefined, summary }
 }
 
-/** The title shows variables as their values; quotes stay, unknown variables too. */
-function expandTitle(planner: StagePlanner, text: string): string {
+/** The title shows variables as their values, but those of secrets; quotes stay, unknown variables too. */
+function expandTitle(planner: StagePlanner, text: string, mounts: readonly OpMount[]): string {
+  const secrets = new Set(mounts.map((mount) => (mount.type === 'secret' ? mount.env : undefined)))
+  const value = (name: string): string | undefined => (secrets.has(name) ? '****' : planner.state.env.get(name))
   try {
-    return planner.state.expand(text, { ...planner.words, rawQuotes: true, skipUnset: true })
+    return expandWord(text, value, { ...planner.words, rawQuotes: true, skipUnset: true })
   } catch {
     return text
   }
@@ -84,25 +85,63 @@ function expandTitle(planner: StagePlanner, text: string): string {
 function runNetwork(network: string | undefined, planner: StagePlanner): 'none' | 'host' | undefined {
   if (network === undefined || network === 'default') return undefined
   if (network === 'none') return 'none'
-  if (network !== 'host') throw new CairnError('DOCKERFILE_INVALID', `invalid network mode: "${network}"`)
-  if (!planner.options.allow.has('network.host') && planner.options.network !== 'host')
-    throw new CairnError('STEP_INVALID', 'RUN --network=host is not allowed by default', {
-      hint: 'Allow it with: cairn build --allow network.host',
-    })
+  if (network !== 'host') throw new CairnError('DOCKERFILE_INVALID', `unsupported network mode "${network}"`)
+  if (planner.options.network !== 'host') checkAllowed('network.host', planner)
   return 'host'
 }
 
-function checkSecurity(instruction: RunInstruction): void {
-  if (instruction.security !== undefined && instruction.security !== 'sandbox')
-    throw new CairnError('NOT_SUPPORTED', `RUN --security=${instruction.security} is not supported yet`)
-  if (instruction.devices.length > 0) throw new CairnError('NOT_SUPPORTED', 'RUN --device is not supported yet')
+function runSecurity(security: string | undefined, planner: StagePlanner): 'sandbox' | 'insecure' {
+  if (security === undefined || security === 'sandbox') return 'sandbox'
+  if (security !== 'insecure') throw new CairnError('DOCKERFILE_INVALID', `unsupported security mode "${security}"`)
+  checkAllowed('security.insecure', planner)
+  return 'insecure'
 }
 
-function planMount(planner: StagePlanner, mount: RunMount): OpMount {
-  const { state } = planner
-  const target = cleanPath(joinPath(state.workdir, mount.target ?? ''))
-  if (mount.type !== 'secret' && mount.type !== 'ssh' && target === '/')
-    throw new CairnError('STEP_INVALID', `invalid mount target ${JSON.stringify(mount.target ?? '')}`)
+function runDevices(devices: readonly string[], { options }: StagePlanner): readonly string[] {
+  return devices.length === 0 ? [] : (options.findDevices?.(devices.map(parseDevice)) ?? [])
+}
+
+function checkAllowed(entitlement: string, { options }: StagePlanner): void {
+  if (!options.allow.has(entitlement))
+    throw new CairnError('STEP_INVALID', `${entitlement} is not allowed`, {
+      hint: `Allow it with: cairn build --allow ${entitlement}`,
+    })
+}
+
+function planMounts(planner: StagePlanner, { mounts }: RunInstruction): OpMount[] {
+  const { state, words } = planner
+  let agents = 0
+  return mounts.map((csv) => {
+    const mount = parseMount(csv, (word, key) => (key === 'from' ? word : state.expand(word, words)))
+    return mount.type === 'ssh' ? planAgent(planner, mount, agents++) : planMount(planner, mount)
+  })
+}
+
+/** Where a mount appears. Throws STEP_INVALID for the root, in the words that `refuse` gives. */
+function mountTarget({ state }: StagePlanner, target: string, refuse: string): string {
+  const path = cleanPath(joinPath(state.workdir, target))
+  if (path === '/') throw new CairnError('STEP_INVALID', refuse)
+  return path
+}
+
+function planAgent(planner: StagePlanner, mount: Extract<RunMount, { type: 'ssh' }>, position: number): OpMount {
+  const { type, id, required, mode, uid, gid } = mount
+  const target = mountTarget(
+    planner,
+    mount.target ?? `/run/buildkit/ssh_agent.${position}`,
+    'invalid mount type SSH for /',
+  )
+  return { type, id, target, required, mode, uid, gid }
+}
+
+function planMount(planner: StagePlanner, mount: Exclude<RunMount, { type: 'ssh' }>): OpMount {
+  if (mount.type === 'secret') {
+    const { type, id, env, required, mode, uid, gid } = mount
+    const target =
+      mount.target === undefined ? undefined : mountTarget(planner, mount.target, 'invalid mount type SECRET for /')
+    return { type, id, target, env, required, mode, uid, gid, fingerprint: planner.options.secretFingerprint?.(id) }
+  }
+  const target = mountTarget(planner, mount.target, 'invalid mount target "/"')
   switch (mount.type) {
     case 'bind':
       return {
@@ -112,11 +151,12 @@ function planMount(planner: StagePlanner, mount: RunMount): OpMount {
         path: cleanPath(`/${mount.source ?? ''}`),
         readOnly: mount.readOnly,
       }
-    case 'cache':
+    case 'cache': {
+      const namespace = planner.options.buildArgs.get('BUILDKIT_CACHE_MOUNT_NS') ?? ''
       return {
         type: 'cache',
         target,
-        id: mount.id,
+        id: namespace === '' ? mount.id : `${namespace}/${mount.id}`,
         sharing: mount.sharing,
         readOnly: mount.readOnly,
         source: mountFiles(planner, mount.from),
@@ -125,21 +165,9 @@ function planMount(planner: StagePlanner, mount: RunMount): OpMount {
         uid: mount.uid,
         gid: mount.gid,
       }
+    }
     case 'tmpfs':
-      return { type: 'tmpfs', target, size: mount.size }
-    case 'secret':
-      return {
-        type: 'secret',
-        id: mount.id,
-        target: mount.target === undefined ? undefined : target,
-        env: mount.env,
-        required: mount.required,
-        mode: mount.mode,
-        uid: mount.uid,
-        gid: mount.gid,
-      }
-    case 'ssh':
-      throw new CairnError('NOT_SUPPORTED', 'RUN --mount=type=ssh is not supported yet')
+      return { type: 'tmpfs', target, readOnly: mount.readOnly, size: mount.size }
     default:
       return mount satisfies never
   }

@@ -1,6 +1,7 @@
 import { LayerThread } from '../../engine/layer-thread.ts'
 import { type BuildResult, build } from '../../engine/build.ts'
 import { loadBuildInputs } from '../../engine/build-inputs.ts'
+import { OutputThread } from '../../engine/output-thread.ts'
 import { createDisplay } from '../../progress/create-display.ts'
 import { buildFlags } from '../build-flags.ts'
 import { buildFailure, buildMetadata, reportBuild } from '../build-report.ts'
@@ -27,9 +28,10 @@ export default defineCommand({
   flags: buildFlags,
   async run(ctx, flags, [path = '']) {
     const mode = displayMode(ctx, flags)
-    const request = parseBuildRequest(ctx, flags)
+    const request = await parseBuildRequest(ctx, flags)
     const store = await ctx.use(openStoreOf)
-    const thread = ctx.startWorker === undefined ? undefined : await ctx.use(openLayerThread)
+    const layers = ctx.startWorker === undefined ? undefined : await ctx.use(openLayerThread)
+    const outputs = ctx.startWorker === undefined ? undefined : await ctx.use(openOutputThread)
     const display = createDisplay(mode, ctx.stderr, ctx.env)
     let result: BuildResult
     try {
@@ -42,7 +44,7 @@ export default defineCommand({
         stdin: () => ctx.stdin.bytes(),
         progress,
       })
-      const run = { ...request.run, packLayer: thread?.packLayer }
+      const run = { ...request.run, packLayer: layers?.packLayer, readOutput: outputs?.readOutput }
       result = await build(store, { ...request, ...inputs, run, progress, signal: ctx.signal })
       display.finish()
     } catch (error) {
@@ -59,4 +61,9 @@ export default defineCommand({
 function openLayerThread({ startWorker }: CommandContext): LayerThread {
   if (startWorker === undefined) throw new Error('there is no layer thread')
   return new LayerThread(startWorker)
+}
+
+function openOutputThread({ startWorker }: CommandContext): OutputThread {
+  if (startWorker === undefined) throw new Error('there is no output thread')
+  return new OutputThread(startWorker)
 }
