@@ -61,6 +61,21 @@ export const table: CommandTable = {
       load: () => import('./commands/image-copy.ts'),
     },
     {
+      paths: ['image files'],
+      summary: 'List the files of an image',
+      load: () => import('./commands/image-files.ts'),
+    },
+    {
+      paths: ['image cat'],
+      summary: 'Print a file of an image',
+      load: () => import('./commands/image-cat.ts'),
+    },
+    {
+      paths: ['image extract'],
+      summary: 'Take files out of an image',
+      load: () => import('./commands/image-extract.ts'),
+    },
+    {
       paths: ['image history', 'history'],
       summary: 'Show the history of an image',
       load: () => import('./commands/image-history.ts'),

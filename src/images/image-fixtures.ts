@@ -114,3 +114,21 @@ export async function putFixtureImage(store: Store, image: FixtureImage = {}, le
     ...(lease === undefined ? {} : { lease }),
   })
 }
+
+/** Puts an image whose layers are these tars, base first; unlike {@link putFixtureImage} they may hold anything. */
+export async function putFixtureTars(
+  store: Store,
+  lease: Lease,
+  tars: readonly Uint8Array<ArrayBuffer>[],
+  image: Pick<FixtureImage, 'tags' | 'compression' | 'config'> = {},
+): Promise<PutImage> {
+  const layers: Descriptor[] = []
+  for (const tar of tars) {
+    const isPlain = image.compression !== 'gzip'
+    const mediaType = isPlain ? mediaTypes.ociLayerTar : mediaTypes.ociLayerGzip
+    layers.push({ mediaType, ...(await lease.put(isPlain ? tar : Bun.gzipSync(tar))) })
+  }
+  const diffIds = tars.map((tar) => digestOf(tar))
+  const config = configOf(diffIds, image.config)
+  return await putImage(store, { config, layers, tags: (image.tags ?? []).map(parseReference), lease })
+}

@@ -39,20 +39,10 @@ export class LayerStack {
    * MANIFEST_INVALID for a compression that images may not have.
    */
   async examine(layer: ImageLayer, open: OpenLayer): Promise<LayerRecord> {
-    const compression = await compressionOf(open())
-    const name = nameOf(layer)
-    if (compression === 'bzip2' || compression === 'xz')
-      throw new CairnError('MANIFEST_INVALID', `${name} is compressed with ${compression}, which no image may be`)
-    const digester = new Digester(digestAlgorithm(layer.diffId))
-    const scan = await this.#scan(layer, open, (bytes) => void digester.update(bytes))
-    const unpackedSize = digester.size
-    const diffId = digester.digest()
-    if (diffId !== layer.diffId)
-      throw new CairnError('BLOB_CORRUPT', `${name} unpacks to ${diffId}, but its image config says ${layer.diffId}`)
-    this.#count(unpackedSize)
+    const { record, scan } = await scanLayer(layer, open, this.#limits)
+    this.#count(record.unpackedSize)
     this.#layers.push({ layer, open, scan })
-    const { digest, size } = layer.descriptor
-    return { diffId, digest, compression, size, unpackedSize }
+    return record
   }
 
   /** The next layer is one that was examined before: it is read again only where a layer above demands something of it. */
@@ -72,23 +62,10 @@ export class LayerStack {
   async #check(name: string, demands: readonly LayerDemand[], index: number): Promise<void> {
     const below: LayerTree[] = []
     for (const stacked of this.#layers.slice(0, index)) {
-      stacked.scan ??= await this.#scan(stacked.layer, stacked.open, () => {})
+      stacked.scan ??= (await scanLayer(stacked.layer, stacked.open, this.#limits)).scan
       below.push(stacked.scan.tree)
     }
     checkDemands(name, demands, stackTree(below))
-  }
-
-  async #scan(layer: ImageLayer, open: OpenLayer, observe: (bytes: Uint8Array) => void): Promise<LayerScan> {
-    const { layerBytes, ratio, tar, absolutePaths } = this.#limits
-    const name = nameOf(layer)
-    const scan = new LayerScan({ name, absolutePaths })
-    const decoder = new TarDecoder(scan, tar, name)
-    for await (const bytes of decompress(open(), { name, maxBytes: layerBytes, maxRatio: ratio })) {
-      observe(bytes)
-      decoder.push(bytes)
-    }
-    decoder.finish()
-    return scan
   }
 
   #count(unpacked: number): void {
@@ -97,6 +74,38 @@ export class LayerStack {
     if (this.#unpacked > imageBytes)
       throw new CairnError('LIMIT_EXCEEDED', `the image's layers unpack to more than the limit of ${imageBytes} bytes`)
   }
+}
+
+/**
+ * Reads one layer as {@link LayerStack.examine} does; what it demands of the layers below is left to be checked.
+ * `observe` is told of the bytes it unpacks to as they pass.
+ */
+export async function scanLayer(
+  layer: ImageLayer,
+  open: OpenLayer,
+  limits: ContentLimits,
+  observe: (bytes: Uint8Array) => void = () => {},
+): Promise<{ readonly record: LayerRecord; readonly scan: LayerScan }> {
+  const { layerBytes, ratio, tar, absolutePaths } = limits
+  const name = nameOf(layer)
+  const compression = await compressionOf(open())
+  if (compression === 'bzip2' || compression === 'xz')
+    throw new CairnError('MANIFEST_INVALID', `${name} is compressed with ${compression}, which no image may be`)
+  const digester = new Digester(digestAlgorithm(layer.diffId))
+  const scan = new LayerScan({ name, absolutePaths })
+  const decoder = new TarDecoder(scan, tar, name)
+  for await (const bytes of decompress(open(), { name, maxBytes: layerBytes, maxRatio: ratio })) {
+    digester.update(bytes)
+    decoder.push(bytes)
+    observe(bytes)
+  }
+  decoder.finish()
+  const unpackedSize = digester.size
+  const diffId = digester.digest()
+  if (diffId !== layer.diffId)
+    throw new CairnError('BLOB_CORRUPT', `${name} unpacks to ${diffId}, but its image config says ${layer.diffId}`)
+  const { digest, size } = layer.descriptor
+  return { record: { diffId, digest, compression, size, unpackedSize }, scan }
 }
 
 /** How the bytes of a source are compressed, by what they begin with. */
