@@ -36,3 +36,60 @@ describe('COPY --optional', () => {
     expect(await build()).toMatchObject({ cached: true })
   })
 })
+
+describe('INCLUDE', () => {
+  test('builds what the included files say, and names them where a step fails', async () => {
+    bench.file('docker/Dockerfile', `${optIn}FROM busybox\nINCLUDE ../common/users.df\nRUN echo own > /own\n`)
+    bench.file('common/users.df', '# who\nRUN echo a > /a\nINCLUDE more.df\n')
+    bench.file('common/more.df', 'COPY common/more.df /b\n')
+    const file = `${bench.context}/docker/Dockerfile`
+    const { files, shown } = await bench.buildFile(file)
+    expect(Object.keys(files)).toEqual(['/a', '/b', '/own'])
+    expect((await bench.buildFile(file)).imageId).toBe((await bench.buildFile(file)).imageId)
+    expect(shown.map(({ title }) => title)).toContain('[2/4] RUN echo a > /a')
+
+    bench.file('common/more.df', 'RUN false\n')
+    const failed = await bench.cairn(['build', '--progress=plain', '-f', file, bench.context])
+    expect(failed.status).not.toBe(0)
+    expect(failed.err).toContain('common/more.df:1\n--------------------\n   1 | >>> RUN false\n')
+    bench.file('common/more.df', 'RUM false\n')
+    const wrong = await bench.cairn(['build', '-f', file, bench.context])
+    expect(wrong.err).toContain(
+      'common/more.df: dockerfile parse error on line 1: unknown instruction: RUM (did you mean RUN?)',
+    )
+    expect(wrong.err).toMatch(/\(included from common\/users\.df:3, from .*Dockerfile:3\)/)
+  })
+  test('reads from the context for a Dockerfile on stdin, and fails where there is none', async () => {
+    bench.file('part.df', 'RUN echo part > /part\n')
+    const stdin = `${optIn}FROM busybox\nINCLUDE part.df\n`
+    const built = await bench.cairn(['build', '-q', '-f', '-', bench.context], { stdin })
+    expect(built).toMatchObject({ status: 0 })
+    const failed = await bench.cairn(['build', '-'], { stdin })
+    expect(failed.status).toBe(1)
+    expect(failed.err).toContain('INCLUDE part.df: there is no directory to read files from')
+    expect(failed.err).toContain('give the directory as build context, and the Dockerfile with -f')
+  })
+  test('is turned on by --build-arg BUILDKIT_SYNTAX, too', async () => {
+    bench.file('part.df', 'RUN echo part > /part\n')
+    bench.file('Dockerfile', 'FROM busybox\nINCLUDE part.df\n')
+    const failed = await bench.cairn(['build', bench.context])
+    expect(failed.err).toContain('unknown instruction: INCLUDE')
+    expect(failed.err).toContain('needs "# syntax=cairn/dockerfile:1" as the first line')
+    const built = await bench.cairn(['build', '-q', '--build-arg', 'BUILDKIT_SYNTAX=cairn/dockerfile:1', bench.context])
+    expect(built).toMatchObject({ status: 0 })
+  })
+})
+
+describe('--all-stages', () => {
+  test('runs stages that the target does not need, and fails when one of them does', async () => {
+    const file = (command: string) =>
+      `FROM busybox AS tests\nRUN ${command}\nFROM busybox AS app\nRUN echo app > /app\n`
+    const all = await bench.build(file('echo tested'), { allStages: true })
+    expect(all.shown.map(({ title }) => title)).toContain('[tests 2/2] RUN echo tested')
+    expect(Object.keys(all.files)).toEqual(['/app'])
+    const one = await bench.build(file('echo not run'))
+    expect(one.imageId).toBe(all.imageId)
+    expect(one.shown.map(({ title }) => title).join()).not.toContain('not run')
+    expect(await bench.failure(file('exit 3'), { allStages: true })).toMatchObject({ range: { start: 2 } })
+  })
+})

@@ -24,7 +24,10 @@ export function buildFailure(ctx: CommandContext, error: unknown, mode: DisplayM
   }
   if (error instanceof DockerfileError) {
     ctx.stderr.write(`${error.excerpt()}\n`)
-    return new CairnError(error.code, `failed to build: failed to solve: ${error.message}`, { cause: error })
+    return new CairnError(error.code, `failed to build: failed to solve: ${error.message}`, {
+      cause: error,
+      ...(error.hint === undefined ? {} : { hint: error.hint }),
+    })
   }
   if (isCairnError(error) && error.kind !== 'canceled')
     return new CairnError(error.code, `failed to build: ${error.message}`, {

@@ -2,6 +2,7 @@ import { baseName, cleanPath, joinPath } from '../build/paths.ts'
 import { ContextIndex } from '../build/context-index.ts'
 import { type BuildContext, directoryContext } from '../build/context.ts'
 import { IgnoreMatcher, parseIgnoreFile } from '../dockerfile/ignore.ts'
+import type { ReadInclude } from '../dockerfile/include.ts'
 import type { Dockerfile } from '../dockerfile/instruction.ts'
 import { parseDockerfile } from '../dockerfile/parser.ts'
 import type { Store } from '../content/store.ts'
@@ -11,6 +12,7 @@ import { makeDirectories } from '../linux/names.ts'
 import { digestHex, digestOf } from '../oci/digest.ts'
 import type { ProgressListener } from '../progress/events.ts'
 import { type ByteSource, collect } from '../streams/source.ts'
+import { includeReader } from './include-files.ts'
 
 export interface BuildInputOptions {
   /** The context argument: a directory, or `-` for a Dockerfile on stdin without a context. */
@@ -57,7 +59,7 @@ export async function loadBuildInputs(store: Store, options: BuildInputOptions):
   const path = file === undefined ? defaultDockerfile(root) : file === '-' ? '-' : absolute(file, cwd)
   const name =
     file === undefined || file === '-' ? baseName(path === '-' ? 'Dockerfile' : path) : file.replace(/^\.\//, '')
-  const dockerfile = await readDockerfile(path, name, options)
+  const dockerfile = await readDockerfile(path, name, options, includeReader(root, path))
   const ignore = await readIgnoreFile(root, path, options)
   return { dockerfile, context: await openContext(store, root, ignore, root) }
 }
@@ -76,7 +78,9 @@ async function readDockerfile(
   path: string,
   name: string,
   { stdin, progress, buildArgs }: BuildInputOptions,
+  readInclude?: ReadInclude,
 ): Promise<Dockerfile> {
+  const language = { syntax: buildArgs?.get('BUILDKIT_SYNTAX'), readInclude }
   return await shown(
     progress,
     `[internal] load build definition from ${name}`,
@@ -88,10 +92,7 @@ async function readDockerfile(
           throw new CairnError('NOT_SUPPORTED', 'a tar archive on stdin as build context is not supported yet', {
             hint: 'Unpack it and give the directory.',
           })
-        return {
-          value: parseDockerfile(bytes, name, { syntax: buildArgs?.get('BUILDKIT_SYNTAX') }),
-          size: bytes.length,
-        }
+        return { value: parseDockerfile(bytes, name, language), size: bytes.length }
       }
       const status = tryStat(path)
       if (status === undefined)
@@ -107,7 +108,7 @@ async function readDockerfile(
       if (status.size > largestFile)
         throw new CairnError('LIMIT_EXCEEDED', `${name} has ${status.size} bytes: too large for a Dockerfile`)
       const bytes = new Uint8Array(await Bun.file(path).arrayBuffer())
-      return { value: parseDockerfile(bytes, name, { syntax: buildArgs?.get('BUILDKIT_SYNTAX') }), size: bytes.length }
+      return { value: parseDockerfile(bytes, name, language), size: bytes.length }
     },
   )
 }
