@@ -538,7 +538,7 @@ describe('planBuild() and configuration', () => {
   test('says at the line what is wrong with an instruction', async () => {
     const cases: [string, string][] = [
       ['RUN --network=host x', 'network.host is not allowed'],
-      ['RUN --security=insecure x', 'RUN --security=insecure is not supported yet'],
+      ['RUN --security=insecure x', 'security.insecure is not allowed'],
       ['RUN --mount=type=bind,target=/ x', 'invalid mount target "/"'],
       ['WORKDIR ""', 'cannot normalize nothing'],
       ['VOLUME ""', 'VOLUME specified can not be an empty string'],
