@@ -149,7 +149,10 @@ export function alignColumns(text: string): string {
       let end = first
       while (end < lines.length && (lines[end]?.length ?? 0) > column + 1) end++
       const block = lines.slice(first, end)
-      const width = Math.max(minimumWidth, ...block.map((cells) => Bun.stringWidth(cells[column] ?? '') + padding))
+      const width = block.reduce(
+        (widest, cells) => Math.max(widest, Bun.stringWidth(cells[column] ?? '') + padding),
+        minimumWidth,
+      )
       for (let line = first; line < end; line++) widths[line]?.push(width)
       first = Math.max(end, first + 1)
     }
@@ -159,7 +162,8 @@ export function alignColumns(text: string): string {
 }
 
 function padCell(cell: string, width: number): string {
-  return cell + ' '.repeat(Math.max(0, width - Bun.stringWidth(cell)))
+  // The last cell of a line has no width.
+  return width === 0 ? cell : cell + ' '.repeat(Math.max(0, width - Bun.stringWidth(cell)))
 }
 
 /**

@@ -85,10 +85,12 @@ export function listImageLayers(store: Store): ReadonlyMap<Digest, ReadonlySet<D
      SELECT images.image_id, diff_ids FROM images CROSS JOIN links ON links.parent = images.digest
      CROSS JOIN manifests ON manifests.digest = links.child WHERE images.media_type IN (${indexTypes})`,
   )
+  // Images share most of their layers, so each diff ID is kept in memory once.
+  const known = new Map<Digest, Digest>()
   const layers = new Map<Digest, Set<Digest>>()
   for (const { imageId, diffIds } of rows) {
     const own = layers.get(imageId) ?? new Set()
-    for (const diffId of JSON.parse(diffIds) as Digest[]) own.add(diffId)
+    for (const diffId of JSON.parse(diffIds) as Digest[]) own.add(known.getOrInsert(diffId, diffId))
     layers.set(imageId, own)
   }
   return layers

@@ -27,9 +27,9 @@ export interface DiskUsage {
 export function diskUsage(store: Store): DiskUsage[] {
   recoverContainers(store)
   const sizes = layerDiskSizes(store)
-  const sizeOf = (layers: Iterable<Digest>): number => {
+  const sizeOf = (groups: Iterable<Iterable<Digest>>): number => {
     let sum = 0
-    for (const layer of new Set(layers)) sum += sizes.get(layer) ?? 0
+    for (const layer of union(groups)) sum += sizes.get(layer) ?? 0
     return sum
   }
   const images = listImageLayers(store)
@@ -42,12 +42,19 @@ export function diskUsage(store: Store): DiskUsage[] {
 }
 
 type ImageLayers = ReadonlyMap<Digest, ReadonlySet<Digest>>
-type SizeOf = (layers: Iterable<Digest>) => number
+/** Bytes on disk of the layers of several groups, each once. */
+type SizeOf = (groups: Iterable<Iterable<Digest>>) => number
+
+function union<T>(groups: Iterable<Iterable<T>>): Set<T> {
+  const all = new Set<T>()
+  for (const group of groups) for (const item of group) all.add(item)
+  return all
+}
 
 function imageUsage(store: Store, images: ImageLayers, sizeOf: SizeOf): DiskUsage {
   const used = [...images].filter(([imageId]) => containersOfImage(store, imageId).length > 0)
-  const size = sizeOf([...images.values()].flatMap((layers) => [...layers]))
-  const kept = sizeOf(used.flatMap(([, layers]) => [...layers]))
+  const size = sizeOf(images.values())
+  const kept = sizeOf(used.map(([, layers]) => layers))
   return { type: 'Images', total: images.size, active: used.length, size, reclaimable: size - kept }
 }
 
@@ -86,9 +93,9 @@ function volumeUsage(store: Store): DiskUsage {
 }
 
 function cacheUsage(store: Store, images: ImageLayers, sizeOf: SizeOf): DiskUsage {
-  const ofImages = new Set([...images.values()].flatMap((layers) => [...layers]))
+  const ofImages = union(images.values())
   const steps = cachedSteps(store).flatMap(({ layer }) => (layer === undefined ? [] : [layer]))
-  const size = sizeOf(steps.filter((layer) => !ofImages.has(layer)))
+  const size = sizeOf([steps.filter((layer) => !ofImages.has(layer))])
   return { type: 'Build Cache', total: new Set(steps).size, active: 0, size, reclaimable: size }
 }
 

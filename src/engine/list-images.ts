@@ -21,18 +21,26 @@ export function findImages(store: Store, filters: Filters = new Map(), now: numb
   const suitsReference = referenceFilter(filters)
   const all = listImages(store)
   const suitsAge = ageFilter(store, filters, all, now)
-  return all
-    .filter((image) => dangling === undefined || image.isDangling === dangling)
-    .filter((image) => suitsLabels(filters, image.labels) && suitsAge(image))
-    .flatMap((image) => {
-      if (suitsReference === undefined) return [image]
-      const tags = image.tags.filter(suitsReference)
-      const digests = image.digests.filter(suitsReference)
-      return tags.length + digests.length === 0 ? [] : [{ ...image, tags, digests }]
-    })
+  const suitable = all.filter(
+    (image) =>
+      (dangling === undefined || image.isDangling === dangling) &&
+      suitsLabels(filters, image.labels) &&
+      suitsAge(image),
+  )
+  return (suitsReference === undefined ? suitable : withSuitableNames(suitable, suitsReference))
     .map((image) => ({ image, created: nanosecondsOf(image.created) }))
     .sort((a, b) => compareAge(a.created, b.created))
     .map(({ image }) => image)
+}
+
+/** The images that have a name which suits, with only such names. */
+function withSuitableNames(
+  images: readonly ImageSummary[],
+  suits: (reference: Reference) => boolean,
+): readonly ImageSummary[] {
+  return images
+    .map((image) => ({ ...image, tags: image.tags.filter(suits), digests: image.digests.filter(suits) }))
+    .filter(({ tags, digests }) => tags.length + digests.length > 0)
 }
 
 /** The newest first; what does not say when it was made comes last. */

@@ -165,12 +165,10 @@ function suffixed(name: string, { tag, digest }: Reference): string {
 }
 
 function make(domain: string, path: string, tag: string | undefined, digest: Digest | undefined): Reference {
-  return Object.freeze({
-    domain,
-    path,
-    ...(tag === undefined ? {} : { tag }),
-    ...(digest === undefined ? {} : { digest }),
-  }) as Reference
+  const reference: { domain: string; path: string; tag?: string; digest?: Digest } = { domain, path }
+  if (tag !== undefined) reference.tag = tag
+  if (digest !== undefined) reference.digest = digest
+  return Object.freeze(reference) as Reference
 }
 
 function invalid(message: string): CairnError {

@@ -65,6 +65,8 @@ const none = '<none>'
 
 /** A row for each tag, once for each digest of its repository where digests are shown; then digests without a tag. */
 function rowsOf(image: ImageSummary, withDigests: boolean): readonly Row[] {
+  if (image.digests.length === 0 && image.tags.length > 0)
+    return image.tags.map((tag) => row(image, familiarName(tag), tag.tag, none))
   const digests = Map.groupBy(image.digests, familiarName)
   const tagged = image.tags.flatMap((tag) => {
     const repository = familiarName(tag)
