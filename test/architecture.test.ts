@@ -11,7 +11,7 @@ const rows: readonly (readonly string[])[] = [
   ['content', 'runtime'],
   ['layers'],
   ['images', 'snapshots'],
-  ['registry', 'containers', 'remote'],
+  ['registry', 'containers', 'analysis', 'remote'],
   ['build'],
   ['engine'],
   ['api', 'explorer'],

@@ -76,9 +76,19 @@ export const table: CommandTable = {
       load: () => import('./commands/image-extract.ts'),
     },
     {
+      paths: ['image diff'],
+      summary: 'Show what differs between two images',
+      load: () => import('./commands/image-diff.ts'),
+    },
+    {
       paths: ['image history', 'history'],
       summary: 'Show the history of an image',
       load: () => import('./commands/image-history.ts'),
+    },
+    {
+      paths: ['image analyze'],
+      summary: 'Show layers, waste and secrets of an image',
+      load: () => import('./commands/image-analyze.ts'),
     },
     {
       paths: ['image import', 'import'],
