@@ -6,7 +6,8 @@ import { close, open, openFlags, write } from '../linux/files.ts'
 import { removeFile } from '../linux/names.ts'
 import type { ImageConfig } from '../oci/config.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
-import type { ImageLayer } from './image.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { Image, ImageLayer } from './image.ts'
 import { imageOf, type ImageSource, openBlob } from './image-source.ts'
 import { scanLayer } from './layer-stack.ts'
 
@@ -32,7 +33,7 @@ interface LayerFile {
 export class ImageFiles implements Disposable {
   readonly #store: Store
   readonly #source: ImageSource
-  readonly #manifest: Descriptor
+  readonly #image: Image
   readonly #files = new Map<number, LayerFile>()
   readonly #temporary: string[] = []
   #trees: Promise<readonly LayerTree[]> | undefined
@@ -40,16 +41,21 @@ export class ImageFiles implements Disposable {
   constructor(store: Store, source: ImageSource, manifest: Descriptor) {
     this.#store = store
     this.#source = source
-    this.#manifest = manifest
+    this.#image = imageOf(source, manifest)
   }
 
   async config(): Promise<ImageConfig> {
-    return (await imageOf(this.#source, this.#manifest).config()).value
+    return (await this.#image.config()).value
+  }
+
+  /** Digest of the config. */
+  async imageId(): Promise<Digest> {
+    return await this.#image.id()
   }
 
   /** The image's layers, base first. */
   async layers(): Promise<readonly ImageLayer[]> {
-    return await imageOf(this.#source, this.#manifest).layers()
+    return await this.#image.layers()
   }
 
   /** Each layer as a tree of its own, base first. */
