@@ -1,6 +1,7 @@
 import { type Digest, digestOf } from '../oci/digest.ts'
 import { formatPlatform } from '../oci/platform.ts'
 import { type CopyOp, defaultHostname, type FileSource, type Op, type OpMount, type RunOp } from './graph.ts'
+import type { RemoteSource } from './ops/remote-source.ts'
 
 /** Changes whenever the same inputs would give other bytes than before. */
 const formatVersion = 1
@@ -57,7 +58,7 @@ function fingerprint(value: string): string {
 export interface InputContext {
   /** Key of the op below, undefined for the empty filesystem. */
   readonly parent: CacheKey | undefined
-  /** One per file source, in the order of {@link fileSources}. */
+  /** One per source, in the order of {@link fileSources} and then {@link remoteSources}. */
   readonly sources: readonly SourceInput[]
   readonly epoch: number | undefined
 }
@@ -160,7 +161,9 @@ function copyDefinition(op: CopyOp): Record<string, string> {
       op.sources.map((source) =>
         source.kind === 'inline'
           ? ['inline', source.name, digestOf(source.content)]
-          : ['files', source.parents, source.unpack],
+          : source.kind === 'remote'
+            ? ['remote', source.unpack]
+            : ['files', source.parents, source.unpack],
       ),
     ),
   }
@@ -173,6 +176,11 @@ export interface FileInput {
   readonly parents: boolean
   readonly optional: boolean
   readonly excludes: readonly string[]
+}
+
+/** The remote sources of an op; their content follows that of its {@link fileSources} in the key. */
+export function remoteSources(op: Op): readonly RemoteSource[] {
+  return op.kind === 'copy' ? op.sources.flatMap((item) => (item.kind === 'remote' ? [item.remote] : [])) : []
 }
 
 /** The file sources of an op whose content is part of its key. */

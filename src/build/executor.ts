@@ -7,11 +7,13 @@ import { type Digest, Digester } from '../oci/digest.ts'
 import type { Snapshots } from '../snapshots/snapshots.ts'
 import { type FileInput } from './cache-key.ts'
 import type { BuildContexts } from './context.ts'
-import type { CopyOp, FileSource, Op, WorkdirOp } from './graph.ts'
+import type { CopyOp, CopySource, FileSource, Op, WorkdirOp } from './graph.ts'
 import { adoptLayer } from './adopt-layer.ts'
 import { type Filesystem, type Layer, storedLayer } from './layer.ts'
 import { writeCopyLayer, writeWorkdirLayer } from './ops/copy.ts'
+import type { RemoteSource } from './ops/remote-source.ts'
 import { runStep, type RunSettings } from './ops/run.ts'
+import type { RemoteFiles, RemoteSelection } from './remote-files.ts'
 import { digestSelections, type SelectionDigest } from './selection-digest.ts'
 import type { StepExecutor, StepLog } from './solve.ts'
 import { selectSources } from './source-selection.ts'
@@ -27,6 +29,7 @@ export interface ExecutorOptions {
   readonly lease: Lease
   readonly snapshots: Snapshots
   readonly contexts: BuildContexts
+  readonly remotes: RemoteFiles
   /** The Dockerfile's name, as errors have it. */
   readonly dockerfile: string
   readonly epoch: number | undefined
@@ -67,6 +70,10 @@ export class BuildExecutor implements StepExecutor {
     })
   }
 
+  resolveRemote(source: RemoteSource, title: string): Promise<SelectionDigest> {
+    return this.#options.remotes.resolve(source, title)
+  }
+
   async execute(op: Op, parent: Filesystem, sources: ReadonlyMap<Op, Filesystem>, log: StepLog): Promise<Layer> {
     switch (op.kind) {
       case 'base':
@@ -74,7 +81,7 @@ export class BuildExecutor implements StepExecutor {
       case 'run':
         return await runStep(op, { ...this.#options, signal: this.#options.signal(), parent, sources, log })
       case 'copy':
-        return await this.#copy(op, parent, sources)
+        return await this.#copy(op, parent, sources, log)
       case 'workdir':
         return await this.#workdir(op, parent)
       default:
@@ -82,8 +89,8 @@ export class BuildExecutor implements StepExecutor {
     }
   }
 
-  async #copy(op: CopyOp, parent: Filesystem, sources: ReadonlyMap<Op, Filesystem>): Promise<Layer> {
-    const { snapshots, contexts, store } = this.#options
+  async #copy(op: CopyOp, parent: Filesystem, sources: ReadonlyMap<Op, Filesystem>, log: StepLog): Promise<Layer> {
+    const { snapshots, contexts, store, remotes } = this.#options
     const lower = await snapshots.tree(parent)
     const trees = new Map<FileSource, Tree>()
     for (const item of op.sources) {
@@ -96,9 +103,18 @@ export class BuildExecutor implements StepExecutor {
           : await snapshots.tree(source.op === undefined ? [] : (sources.get(source.op) ?? [])),
       )
     }
+    using opened = new DisposableStack()
+    const brought = new Map<CopySource, RemoteSelection>()
+    const wanted = op.sources.filter((item) => item.kind === 'remote')
+    await settled(
+      wanted.map(async (item) => {
+        brought.set(item, opened.use(await remotes.open(item.remote, op.excludes, log)))
+      }),
+    )
     return await this.#store((writer) =>
       writeCopyLayer(op, writer, {
         lower,
+        remote: (source) => brought.get(source) as RemoteSelection,
         tree: ({ source }) => trees.get(source) ?? contexts.main.tree,
         temporaryPath: (label) => store.session.temporaryPath(label),
         createdTime: this.#createdTime,
@@ -125,6 +141,12 @@ export class BuildExecutor implements StepExecutor {
       writer.abort()
     }
   }
+}
+
+/** Waits for all of them, also when one fails, so that nothing goes on afterwards; throws the first failure. */
+async function settled(work: readonly Promise<void>[]): Promise<void> {
+  const results = await Promise.allSettled(work)
+  for (const result of results) if (result.status === 'rejected') throw result.reason
 }
 
 function digestFile(tree: Tree, path: string): Digest {

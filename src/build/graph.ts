@@ -3,6 +3,7 @@ import type { SourceRange } from '../dockerfile/instruction.ts'
 import type { ImageConfig } from '../oci/config.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Platform } from '../oci/platform.ts'
+import type { RemoteSource } from './ops/remote-source.ts'
 
 /** A base image, resolved to content: all that a build needs to know of it. */
 export interface BaseImage {
@@ -141,6 +142,7 @@ export type CopySource =
       readonly unpack: boolean
     }
   | { readonly kind: 'inline'; readonly name: string; readonly content: string }
+  | { readonly kind: 'remote'; readonly remote: RemoteSource; readonly unpack: boolean }
 
 /** COPY and ADD. */
 export interface CopyOp extends OpBase {

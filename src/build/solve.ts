@@ -10,6 +10,7 @@ import {
   dependsOnParent,
   type FileInput,
   fileSources,
+  remoteSources,
   sourceByKey,
   type SourceInput,
   stepInputs,
@@ -18,6 +19,8 @@ import {
 import type { BuildHistory } from './build-history.ts'
 import { firstBuild } from './explain.ts'
 import type { Op } from './graph.ts'
+import type { RemoteSource } from './ops/remote-source.ts'
+import { statusOf } from './remote-files.ts'
 import { baseLayer, type Filesystem, type Layer, type PackedLayer, storedLayer } from './layer.ts'
 import { type SelectionDigest } from './selection-digest.ts'
 import { atRange } from './step-error.ts'
@@ -26,6 +29,8 @@ import { atRange } from './step-error.ts'
 export interface StepExecutor {
   /** Digest of what `input` selects in the build context or in a filesystem that is ready. */
   digestSource(input: FileInput, filesystem: Filesystem | undefined): Promise<SelectionDigest>
+  /** What a remote source is at the moment; asked for once, shown under `title`. */
+  resolveRemote(source: RemoteSource, title: string): Promise<SelectionDigest>
   /** Runs the step on `parent` and gives the layer it made. `sources` are the filesystems of the op's file sources. */
   execute(op: Op, parent: Filesystem, sources: ReadonlyMap<Op, Filesystem>, log: StepLog): Promise<Layer>
   /** Bytes of a base image's layer. */
@@ -37,6 +42,19 @@ export interface StepLog {
   readonly write: (stream: 1 | 2, data: Uint8Array) => void
   /** Told once the step waits for another process that runs the same step. */
   readonly waiting: () => void
+  /** Tells how far something is: bytes, `total` being 0 where that is not known. */
+  readonly status: (id: string, current: number, total: number) => void
+  /** Told of a command that ended badly while its container is still there. */
+  readonly failed?: (command: FailedCommand) => Promise<void>
+}
+
+/** A command that ended badly. */
+export interface FailedCommand {
+  readonly error: CairnError
+  /** Its exit status. */
+  readonly status: number
+  /** Runs a shell in its container, on the terminal of this process, until that ends. */
+  readonly openShell: (signal: AbortSignal) => Promise<void>
 }
 
 export interface SolveOptions {
@@ -47,6 +65,8 @@ export interface SolveOptions {
   readonly progress: ProgressListener
   readonly signal: AbortSignal
   readonly epoch: number | undefined
+  /** Called for the first command that ends badly, its error with its place, when all else has been told to stop. */
+  readonly onFailure?: ((command: FailedCommand) => Promise<void>) | undefined
   /** Waits until no other process runs the step with this key, and keeps others from it until released. */
   readonly claim: (key: CacheKey, onWait: () => void) => Promise<{ readonly release: () => void }>
 }
@@ -80,6 +100,8 @@ export class Solver {
   /** First op with a key, whether or not it may come from the cache. */
   readonly #twins = new Map<string, Op>()
   readonly #packing: Promise<unknown>[] = []
+  /** Remote sources that were asked for. */
+  readonly #asked: Promise<unknown>[] = []
   readonly #stop = new AbortController()
   /** How many steps were looked up and how many of those were hits. */
   readonly counts = { steps: 0, cached: 0 }
@@ -102,6 +124,9 @@ export class Solver {
   async solve(ops: readonly Op[], target: Op | undefined, wanted: readonly Op[] = []): Promise<readonly PackedLayer[]> {
     for (const op of ops) this.#options.progress({ type: 'vertex', id: vertexId(op), name: op.title })
     try {
+      // Servers are slow and independent of each other: all of them are asked at once.
+      for (const op of ops)
+        for (const source of remoteSources(op)) this.#asked.push(this.#options.executor.resolveRemote(source, op.title))
       // In this order each finds the keys of the steps before it. Whatever COPY names is missed before anything runs.
       const keys = await Promise.all(ops.map((op) => this.#key(op)))
       this.#options.cache.prepare(keys.map(({ key }) => key))
@@ -116,7 +141,7 @@ export class Solver {
     } catch (error) {
       this.#stop.abort(error)
       // Whatever was started comes to an end before the caller cleans up.
-      await Promise.allSettled([...this.#keys.values(), ...this.#results.values(), ...this.#packing])
+      await Promise.allSettled([...this.#asked, ...this.#keys.values(), ...this.#results.values(), ...this.#packing])
       throw error
     }
   }
@@ -148,6 +173,11 @@ export class Solver {
         sources.push({ label, digest: sourceByKey(source, input.pattern) })
         files.push(undefined)
       }
+    }
+    for (const source of remoteSources(op)) {
+      const found = await this.#locating(op, () => executor.resolveRemote(source, op.title))
+      sources.push({ label: source.shown, digest: found.digest })
+      files.push(found)
     }
     const inputs = stepInputs(op, { parent, sources, epoch })
     return { key: cacheKey(inputs), inputs, files }
@@ -280,6 +310,7 @@ export class Solver {
       files.push(selected)
       digests.push({ label: sourceLabel(input), digest: selected.digest })
     }
+    digests.push(...(inputs.sources ?? []).slice(inputFiles.length))
     const contentInputs: StepInputs = {
       ...inputs,
       ...(onItsOwn(op)
@@ -321,7 +352,23 @@ export class Solver {
     progress({ type: 'vertex', id, name: op.title, started, ...shown })
     this.#started.add(op)
     const tail = new LogTail()
+    const located = (error: unknown): CairnError =>
+      atRange(error, this.#options.dockerfile, op.range, { title: op.title, logTail: tail.lines() })
+    const fail = (error: CairnError): void => {
+      progress({ type: 'vertex', id, name: op.title, started, completed: Date.now(), error: error.message })
+      this.#stop.abort(error)
+    }
+    let told: CairnError | undefined
+    const failed = async (command: FailedCommand): Promise<void> => {
+      const { onFailure } = this.#options
+      if (onFailure === undefined || this.#stop.signal.aborted) return
+      told = located(command.error)
+      fail(told)
+      await onFailure({ ...command, error: told })
+    }
     const log: StepLog = {
+      failed,
+      status: statusOf(progress, id),
       write: (stream, data) => {
         tail.push(data)
         progress({ type: 'log', vertex: id, stream, data, timestamp: Date.now() })
@@ -362,16 +409,16 @@ export class Solver {
         throw error
       }
     } catch (error) {
-      const stopped = this.#stop.signal.aborted
-      const message = stopped ? canceled : error instanceof Error ? error.message : String(error)
-      progress({ type: 'vertex', id, name: op.title, started, completed: Date.now(), error: message })
-      if (stopped)
-        throw this.#stop.signal.reason instanceof Error
-          ? this.#stop.signal.reason
-          : new CairnError('CANCELED', 'canceled')
-      const located = atRange(error, this.#options.dockerfile, op.range, { title: op.title, logTail: tail.lines() })
-      this.#stop.abort(located)
-      throw located
+      if (told !== undefined) throw told
+      if (!this.#stop.signal.aborted) {
+        const reason = located(error)
+        fail(reason)
+        throw reason
+      }
+      progress({ type: 'vertex', id, name: op.title, started, completed: Date.now(), error: canceled })
+      throw this.#stop.signal.reason instanceof Error
+        ? this.#stop.signal.reason
+        : new CairnError('CANCELED', 'canceled')
     }
   }
 
@@ -406,6 +453,17 @@ export class Solver {
     this.counts.steps += 1
     this.counts.cached += 1
     this.#showCached(op)
+  }
+
+  /** Runs `action`, which shows its failure itself. */
+  async #locating<Result>(op: Op, action: () => Promise<Result>): Promise<Result> {
+    try {
+      return await action()
+    } catch (error) {
+      const located = atRange(error, this.#options.dockerfile, op.range, { title: op.title, logTail: [] })
+      this.#stop.abort(located)
+      throw located
+    }
   }
 
   async #failingAt<Result>(op: Op, action: () => Promise<Result>): Promise<Result> {

@@ -26,6 +26,7 @@ export async function parseBuildRequest(ctx: CommandContext, flags: BuildFlagVal
   refuseUnsupported(flags)
   return {
     tags: flags.tag.map(parseTag),
+    env: ctx.env,
     target: flags.target,
     allStages: flags['all-stages'],
     buildArgs: buildArguments(flags['build-arg'], ctx.env),

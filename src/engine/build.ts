@@ -5,6 +5,7 @@ import { BuildExecutor } from '../build/executor.ts'
 import type { PlanWarning } from '../build/graph.ts'
 import type { PackedLayer } from '../build/layer.ts'
 import { planBuild, type PlanOptions } from '../build/plan.ts'
+import { RemoteFiles } from '../build/remote-files.ts'
 import { resultConfig } from '../build/result-image.ts'
 import type { RunSettings } from '../build/ops/run.ts'
 import { Solver } from '../build/solve.ts'
@@ -32,6 +33,7 @@ import { Snapshots } from '../snapshots/snapshots.ts'
 import { findDevices } from './build-devices.ts'
 import { secretFingerprint } from './secret-fingerprint.ts'
 import { resolveBaseImage } from './base-images.ts'
+import { remoteAccess } from './remote-access.ts'
 
 export interface BuildOptions extends Omit<PlanOptions, 'resolveImage' | 'findDevices' | 'secretFingerprint'> {
   readonly dockerfile: Dockerfile
@@ -39,6 +41,8 @@ export interface BuildOptions extends Omit<PlanOptions, 'resolveImage' | 'findDe
   /** Names the image gets. */
   readonly tags: readonly Reference[]
   readonly run: RunSettings
+  /** Environment of the command: proxies, certificates, where programs are. */
+  readonly env: Readonly<Record<string, string | undefined>>
   readonly progress: ProgressListener
   readonly signal: AbortSignal
 }
@@ -72,6 +76,13 @@ export async function build(store: Store, options: BuildOptions): Promise<BuildR
     resolveImage: (reference, platform) => resolveBaseImage(store, lease, reference, platform, progress),
   })
   const snapshots = new Snapshots(store, lease)
+  const access = remoteAccess({
+    store,
+    lease,
+    env: options.env,
+    secrets: options.run.secrets,
+    signal: () => solver.signal,
+  })
   const solver: Solver = new Solver({
     dockerfile,
     cache: new BuildCache(store, lease),
@@ -81,6 +92,7 @@ export async function build(store: Store, options: BuildOptions): Promise<BuildR
       lease,
       snapshots,
       contexts,
+      remotes: new RemoteFiles(access, progress),
       dockerfile: dockerfile.filename,
       epoch: plan.epoch,
       run: { ...options.run, devices },

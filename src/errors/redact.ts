@@ -1,6 +1,6 @@
 /**
- * A URL or reference as it may be shown: user info is dropped and every query value that could be a credential is
- * replaced. Text that is no URL, or has nothing to hide, is returned as it is.
+ * A URL or reference as it may be shown: user info is dropped, save the name of an SSH user, and every query value that
+ * could be a credential is replaced. Text that is no URL, or has nothing to hide, is returned as it is.
  */
 export function redactUrl(text: string): string {
   if (!text.includes('://')) return text
@@ -13,8 +13,9 @@ export function redactUrl(text: string): string {
   const hidden = Array.from(url.searchParams.keys()).filter((key) =>
     /token|secret|password|signature|credential|key|auth/i.test(key),
   )
-  if (url.username === '' && url.password === '' && hidden.length === 0) return text
-  url.username = ''
+  const isName = url.protocol === 'ssh:' || url.username === ''
+  if (isName && url.password === '' && hidden.length === 0) return text
+  if (!isName) url.username = ''
   url.password = ''
   for (const key of hidden) url.searchParams.set(key, 'xxxxx')
   return url.toString()

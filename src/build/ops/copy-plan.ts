@@ -1,4 +1,5 @@
 import { CairnError } from '../../errors/error.ts'
+import { redactUrl } from '../../errors/redact.ts'
 import { parseChmod } from '../../dockerfile/chmod.ts'
 import type { AddInstruction, CopyInstruction, SourceRange } from '../../dockerfile/instruction.ts'
 import { expandHeredoc } from '../../dockerfile/words.ts'
@@ -6,6 +7,7 @@ import type { CopySource, FileSource } from '../graph.ts'
 import { cleanPath, joinPath } from '../paths.ts'
 import type { StagePlanner } from '../plan.ts'
 import { upperCaseCommand } from '../step-title.ts'
+import { remoteSourcesOf } from './remote-source.ts'
 
 /** Adds the op of a COPY or ADD instruction. */
 export function planCopy(
@@ -24,7 +26,9 @@ export function planCopy(
   const optional = instruction.kind === 'COPY' && instruction.optional
   const unpack = instruction.kind === 'ADD' && (instruction.unpack ?? true)
   const files = copyFiles(planner, instruction)
-  if (instruction.kind === 'ADD') refuseRemote(instruction, patterns)
+  const checksum =
+    instruction.kind === 'ADD' && instruction.checksum !== undefined ? expand(instruction.checksum) : undefined
+  const remotes = remoteSourcesOf(patterns, instruction, checksum)
 
   const heredocs = instruction.heredocs.map((heredoc) => ({
     kind: 'inline' as const,
@@ -32,10 +36,15 @@ export function planCopy(
     content: heredoc.expand ? expandHeredoc(heredoc.content, (name) => state.env.get(name)) : heredoc.content,
   }))
   const sources: CopySource[] = [
-    ...patterns.map((pattern) => ({ kind: 'files' as const, source: files, pattern, parents, optional, unpack })),
+    ...patterns.map((pattern, index): CopySource => {
+      const remote = remotes[index]
+      return remote === undefined
+        ? { kind: 'files', source: files, pattern, parents, optional, unpack }
+        : { kind: 'remote', remote, unpack: instruction.kind === 'ADD' && (instruction.unpack ?? false) }
+    }),
     ...heredocs,
   ]
-  const text = upperCaseCommand(expandTitle(planner, instruction.original))
+  const text = withoutCredentials(upperCaseCommand(expandTitle(planner, instruction.original)))
   planner.add({
     kind: 'copy',
     ...planner.nextOp(),
@@ -59,7 +68,7 @@ export function planCopy(
     ...(optional ? ['--optional'] : []),
     ...(chown === undefined || chown === '' ? [] : [`--chown=${chown}`]),
     ...(chmod === undefined || chmod === '' ? [] : [`--chmod=${chmod}`]),
-    ...patterns,
+    ...patterns.map((pattern, index) => remotes[index]?.shown ?? pattern),
     ...heredocs.map(({ name }) => `<<${name}`),
     destination,
   ]
@@ -77,14 +86,9 @@ function copyFiles(planner: StagePlanner, instruction: CopyInstruction | AddInst
   return files
 }
 
-function refuseRemote(instruction: AddInstruction, patterns: readonly string[]): void {
-  const remote = patterns.find((pattern) => /^(https?|git|ssh):\/\/|^git@[^/]+:/.test(pattern))
-  if (remote !== undefined)
-    throw new CairnError('NOT_SUPPORTED', 'ADD from a URL or a git repository is not supported yet', {
-      hint: 'Fetch the file into the build context first, or fetch it in a RUN step.',
-    })
-  if (instruction.checksum !== undefined)
-    throw new CairnError('STEP_INVALID', 'checksum requires HTTP(S) or Git sources')
+/** The text of an instruction as it may be shown: what a URL in it holds for its server alone is taken out. */
+function withoutCredentials(text: string): string {
+  return text.replace(/[a-z]+:\/\/[^\s"',\]]+/gi, redactUrl)
 }
 
 /** The destination made absolute; `.` and an empty one mean the working directory itself. */

@@ -6,7 +6,8 @@ import { resolveOwner } from '../../runtime/user.ts'
 import { accountFiles } from '../../snapshots/account-files.ts'
 import { BLOCK_SIZE, headerFormat } from '../../tar/header-block.ts'
 import type { CopyOp, CopySource, WorkdirOp } from '../graph.ts'
-import { selectSources } from '../source-selection.ts'
+import type { RemoteSelection } from '../remote-files.ts'
+import { type Selection, selectSources } from '../source-selection.ts'
 import { CopyLayout, type LayoutOptions } from './copy-layout.ts'
 import { openArchive } from './unpack.ts'
 
@@ -15,12 +16,16 @@ export interface CopyEnvironment {
   /** The filesystem the step starts from. */
   readonly lower: Tree
   /** The tree a source is read from. */
-  readonly tree: (source: Extract<CopySource, { kind: 'files' }>) => Tree
+  readonly tree: (source: FilesSource) => Tree
+  /** What was brought for a remote source. */
+  readonly remote: (source: Extract<CopySource, { kind: 'remote' }>) => RemoteSelection
   /** Path for a temporary file, removed with the build. */
   readonly temporaryPath: (label: string) => string
   /** Time of what Cairn makes itself, seconds since 1970. */
   readonly createdTime: number
 }
+
+type FilesSource = Extract<CopySource, { kind: 'files' }>
 
 const emptyTree: Tree = { lookup: () => undefined, list: () => [], read: () => [] }
 
@@ -40,7 +45,14 @@ export async function writeCopyLayer(
   const layout = new CopyLayout(op.link ? emptyTree : environment.lower, options)
   for (const source of op.sources) {
     if (source.kind === 'inline') layout.inline(source.name, source.content, op.destination)
-    else await layOut(layout, source, op, environment)
+    else if (source.kind === 'remote') {
+      const { tree, selections } = environment.remote(source)
+      await layOut(layout, { tree, selections, unpack: source.unpack }, op, environment)
+    } else {
+      const tree = environment.tree(source)
+      const selections = selectSources(tree, source.pattern, { ...source, excludes: op.excludes })
+      await layOut(layout, { tree, selections, unpack: source.unpack }, op, environment)
+    }
   }
   return writeLayout(layout, writer)
 }
@@ -71,14 +83,14 @@ function workdirOwner(user: string, lower: Tree): { uid: number; gid: number } |
 
 async function layOut(
   layout: CopyLayout,
-  source: Extract<CopySource, { kind: 'files' }>,
+  source: { readonly tree: Tree; readonly selections: readonly Selection[]; readonly unpack: boolean },
   op: CopyOp,
   environment: CopyEnvironment,
 ): Promise<void> {
-  const tree = environment.tree(source)
-  for (const selection of selectSources(tree, source.pattern, { ...source, excludes: op.excludes })) {
+  const { tree, selections, unpack } = source
+  for (const selection of selections) {
     const file = selection.paths[0]
-    if (source.unpack && !selection.directory && file?.entry.type === 'file' && looksPacked(tree, file.path)) {
+    if (unpack && !selection.directory && file?.entry.type === 'file' && looksPacked(tree, file.path)) {
       const archive = await openArchive(tree, file.path, environment.temporaryPath)
       if (archive !== undefined) {
         layout.unpack(archive, op.destination)
