@@ -219,7 +219,7 @@ describe('TarDecoder', () => {
     ],
     ['headerBytes', archive({ ...entry, xattrs: new Map([['user.a', new Uint8Array(5000)]]) }), { headerBytes: 4096 }],
     ['headerBytes, for long names', Buffer.concat([header({ type: 'L', size: octal(2_000_000) }), end]), {}],
-    ['headerBytes, for global headers together', Buffer.concat([...globals(3), end]), { headerBytes: 2500 }],
+    ['headerBytes, for global headers', Buffer.concat([...globals(1), end]), { headerBytes: 800 }],
     ['contentBytes', archive(entry, entry), { contentBytes: 1199 }],
     ['contentBytes, holes included', sparse([0, 30], 1000, 30), { contentBytes: 999 }],
   ])('fails with LIMIT_EXCEEDED past the limit %s', (_, bytes, limits) => {

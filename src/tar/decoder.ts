@@ -17,7 +17,7 @@ export interface TarHandler {
 type Expectation = 'headers' | 'content' | 'padding' | 'nothing'
 
 /**
- * Reads an archive pushed in pieces of any size: ustar, pax (local and global headers, binary xattrs, sparse formats
+ * Reads an archive pushed in pieces of any size: ustar, pax (binary xattrs, sparse formats
  * 0.0, 0.1 and 1.0), GNU (long names, old sparse, base-256 numbers) and v7. Fails with TAR_INVALID, naming the entry
  * and its position, or LIMIT_EXCEEDED. As Go's archive/tar it takes an archive without the two closing blocks of
  * zeros, if it ends between members, and ignores what follows them.

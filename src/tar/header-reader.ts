@@ -62,8 +62,6 @@ export class HeaderReader {
   #longName: string | undefined
   #longLinkname: string | undefined
   #pax: PaxRecords | undefined
-  readonly #globalPax = new Map<string, Uint8Array>()
-  #globalBytes = 0
   #draft: Draft | undefined
   #mapLines: SparseMapLines | undefined
   #mapBytes = 0
@@ -108,7 +106,7 @@ export class HeaderReader {
         this.#pax = this.#paxOf(bytes)
         break
       case 'pax-global':
-        this.#mergeGlobal(this.#paxOf(bytes))
+        this.#passGlobal(bytes)
         break
       case 'sparse-table':
         this.#takeSparseTable(bytes)
@@ -192,15 +190,12 @@ export class HeaderReader {
     return records
   }
 
-  /** A global header holds for all later members until another changes it; it is no member itself. */
-  #mergeGlobal(records: PaxRecords): void {
-    this.#globalBytes += this.#payload
-    if (this.#globalBytes > this.#limits.headerBytes)
-      throw this.#exceeded(`global pax headers of ${this.#globalBytes} bytes`, `${this.#limits.headerBytes} bytes`)
-    for (const [key, value] of records.values) {
-      if (value.length === 0) this.#globalPax.delete(key)
-      else this.#globalPax.set(key, value)
-    }
+  /**
+   * A global header is no member, and what it says of those that follow is not applied: Go's archive/tar, with which
+   * every other tool reads layers, does not either, and a layer must be the same to all.
+   */
+  #passGlobal(bytes: Uint8Array): void {
+    this.#paxOf(bytes)
     if (this.#pax === undefined && this.#longName === undefined && this.#longLinkname === undefined)
       this.#headerPosition = -1
   }
@@ -277,13 +272,12 @@ export class HeaderReader {
 
   /** The value of a pax record for this member; empty ones count as absent. */
   #record(key: string): Uint8Array | undefined {
-    const local = this.#pax?.values.get(key)
-    const value = local ?? this.#globalPax.get(key)
+    const value = this.#pax?.values.get(key)
     return value === undefined || value.length === 0 ? undefined : value
   }
 
   #applyPax(draft: Draft): void {
-    if (this.#pax === undefined && this.#globalPax.size === 0) return
+    if (this.#pax === undefined) return
     const path = this.#record('path')
     if (path !== undefined) draft.path = decodePath(path)
     const linkname = this.#record('linkpath')
@@ -302,10 +296,8 @@ export class HeaderReader {
 
   #xattrs(): ReadonlyMap<string, Uint8Array> {
     let xattrs: Map<string, Uint8Array> | undefined
-    for (const values of [this.#globalPax, this.#pax?.values ?? noXattrs]) {
-      for (const [key, value] of values) {
-        if (key.startsWith(xattrPrefix)) (xattrs ??= new Map()).set(key.slice(xattrPrefix.length), value)
-      }
+    for (const [key, value] of this.#pax?.values ?? noXattrs) {
+      if (key.startsWith(xattrPrefix)) (xattrs ??= new Map()).set(key.slice(xattrPrefix.length), value)
     }
     return xattrs ?? noXattrs
   }

@@ -81,7 +81,8 @@ function paxRecords(entry: TarEntry, path: string, isPathLong: boolean): Uint8Ar
   const isLarge = uid > largestId || gid > largestId || size > largestSize
   if (!isPathLong && !isTimeLarge && !isLinkLong && !isLarge && xattrs.size === 0) return []
   const values = new Map<string, Uint8Array>()
-  if (isPathLong) values.set('path', encodePath(path))
+  // Beside a pax header the name field stands alone: ustar's split of a long path is not looked for then.
+  if (isPathLong || path.length > 100) values.set('path', encodePath(path))
   if (isLinkLong) values.set('linkpath', encodePath(linkname))
   if (uid > largestId) values.set('uid', encodePath(String(uid)))
   if (gid > largestId) values.set('gid', encodePath(String(gid)))
