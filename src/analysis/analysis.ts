@@ -64,7 +64,7 @@ export interface SecretFinding {
   readonly layer: number | undefined
   /** All layers that have it. */
   readonly layers: readonly number[]
-  /** Counted from 1; undefined where the file is too large. */
+  /** Counted from 1; undefined where the file is binary or large. */
   readonly line: number | undefined
   /** Bytes from the beginning of the file. */
   readonly offset: number | undefined

@@ -7,7 +7,7 @@ import { longestToken, type TokenRule, tokenRules } from './token-rules.ts'
 
 /** A secret in a file. */
 export interface FileSecret extends FoundSecret {
-  /** Counted from 1; undefined in files too large to be looked at whole. */
+  /** Counted from 1; undefined in binary files and in those too large to be looked at whole. */
   readonly line: number | undefined
 }
 
@@ -117,7 +117,7 @@ export class FileScanner {
   #search(bytes: Uint8Array, isEnd: boolean): void {
     const from = this.#doneTo - this.#base
     const to = isEnd ? bytes.length : bytes.length - armourContext.after
-    const isWhole = this.#base === 0 && isEnd
+    const isWhole = isEnd && this.#size <= windowSize
     this.#finder.find(bytes, (literal, at) => {
       if (at < from || at >= to) return
       if (--this.#candidatesLeft < 0 || this.#found.length >= this.#limits.findings) this.#isIncomplete = true
@@ -144,7 +144,7 @@ export class FileScanner {
   }
 
   #add(secret: FoundSecret, bytes: Uint8Array, isWhole: boolean): void {
-    this.#found.push({ ...secret, line: isWhole ? lineAt(bytes, secret.offset) : undefined })
+    this.#found.push({ ...secret, line: isWhole && isText(bytes) ? lineAt(bytes, secret.offset) : undefined })
   }
 }
 
@@ -179,6 +179,11 @@ function textOf(bytes: Uint8Array, start: number, end: number): string {
     start,
     Math.min(end, bytes.length),
   )
+}
+
+/** As git tells text from binary files. */
+function isText(bytes: Uint8Array): boolean {
+  return !bytes.subarray(0, 8000).includes(0)
 }
 
 function lineAt(bytes: Uint8Array, offset: number): number {

@@ -18,7 +18,7 @@ const serviceAccount: SecretRule = { id: 'gcp-service-account', title: 'Google s
 
 export const privateKeyRules: readonly SecretRule[] = [privateKey, encryptedKey, pgpKey, serviceAccount]
 
-const header = /^-----BEGIN ([A-Z0-9]{2,12} )?(ENCRYPTED )?PRIVATE KEY( BLOCK)?-----/
+const header = /^-----BEGIN ([A-Z0-9]{2,12} )?PRIVATE KEY( BLOCK)?-----/
 const shortestBody = 40
 
 /** The key that begins at `at` of `text`: its rule and its base64, or undefined for certificates, public keys and programs' own words. */
@@ -33,13 +33,13 @@ export function privateKeyAt(
   const end = rest.indexOf('-----END')
   // Programs and JSON write the line ends of keys as escapes.
   const lines = (end < 0 ? rest : rest.slice(0, end)).replace(/\\r|\\n|\\\n/g, '\n').split(/\r?\n/)
-  const isEncrypted = match[2] !== undefined || lines.some((line) => /^Proc-Type: ?4,ENCRYPTED/.test(line))
+  const isEncrypted = match[1] === 'ENCRYPTED ' || lines.some((line) => /^Proc-Type: ?4,ENCRYPTED/.test(line))
   const body = base64Of(lines)
   if (body.length < shortestBody || entropy(body) < 3.5) return undefined
   const before = text.slice(Math.max(0, at - armourContext.before), at)
   if (/"private_key"\s{0,8}:\s{0,8}"$/.test(before) && /"service_account"/.test(before + after))
     return { rule: serviceAccount, value: body }
-  if (match[3] !== undefined) return { rule: pgpKey, value: body }
+  if (match[2] !== undefined) return { rule: pgpKey, value: body }
   return { rule: isEncrypted || isEncryptedOpenSsh(body) ? encryptedKey : privateKey, value: body }
 }
 

@@ -186,6 +186,7 @@ function isMixed(value: string): boolean {
 }
 
 function isJsonWebToken(value: string): boolean {
+  if (isPlaceholder(value)) return false
   const [header = '', payload = ''] = value.split('.')
   const head = parseBase64Json(header)
   const body = parseBase64Json(payload)
