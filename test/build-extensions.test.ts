@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'bun:test'
 import { mkdirSync, rmSync } from 'node:fs'
-import { BuildBench } from './fixtures/build-bench.ts'
+import type { Digest } from '../src/oci/digest.ts'
+import { BuildBench, describeTree } from './fixtures/build-bench.ts'
 
 let bench: BuildBench
 beforeAll(async () => {
@@ -91,5 +92,48 @@ describe('--all-stages', () => {
     expect(one.imageId).toBe(all.imageId)
     expect(one.shown.map(({ title }) => title).join()).not.toContain('not run')
     expect(await bench.failure(file('exit 3'), { allStages: true })).toMatchObject({ range: { start: 2 } })
+  })
+})
+
+describe('--squash', () => {
+  const file =
+    'FROM busybox\nRUN echo big > /big; echo a > /a; rm /etc/group\nENV x=1\nRUN rm /big; echo b > /a\nCOPY c /\n'
+  test('gives the same filesystem in one new layer, with the history docker writes', async () => {
+    bench.file('c')
+    const all = await bench.build(file)
+    const one = await bench.build(file, { squash: true })
+    expect(one.files).toEqual(all.files)
+    const base = all.config.rootfs.diff_ids.length - 3
+    expect(one.config.rootfs.diff_ids).toHaveLength(base + 1)
+    expect(one.config.rootfs.diff_ids.slice(0, base)).toEqual(all.config.rootfs.diff_ids.slice(0, base))
+    const own = describeTree(bench.layer(one.config.rootfs.diff_ids.at(-1) as Digest))
+    expect(Object.keys(own)).not.toContain('/big')
+    expect(bench.layer(one.config.rootfs.diff_ids.at(-1) as Digest).whiteouts('/etc')).toEqual(['group'])
+    expect(one.config.config).toEqual(all.config.config)
+    const history = one.config.history ?? []
+    const before = all.config.history ?? []
+    expect(history.slice(0, -1).map(({ created_by }) => created_by)).toEqual(before.map(({ created_by }) => created_by))
+    expect(history.filter(({ empty_layer }) => empty_layer !== true)).toHaveLength(base + 1)
+    expect(history.at(-1)?.comment).toMatch(new RegExp(`^merge ${all.imageId} to sha256:[0-9a-f]{64}$`))
+  })
+  test('takes steps from the cache, and gives the same image again', async () => {
+    bench.file('c')
+    await bench.build(file)
+    const first = await bench.build(file, { squash: true })
+    expect(first.shown.map(({ cached }) => cached)).toEqual([false, true, true, true])
+    const second = await bench.build(file, { squash: true })
+    expect(second.imageId).toBe(first.imageId)
+    expect((await bench.build(file)).config.rootfs.diff_ids.length).toBeGreaterThan(first.config.rootfs.diff_ids.length)
+    bench.closeStore()
+    const run = await bench.cairn(['build', '-q', '--squash', bench.context])
+    expect(run.out.trim()).toBe(first.imageId)
+  })
+  test('says what it is made of where there is no base image, and leaves one new layer alone', async () => {
+    bench.file('c')
+    const scratch = await bench.build('FROM scratch\nCOPY c /1\nCOPY c /2\n', { squash: true })
+    expect(scratch.config.history?.at(-1)?.comment).toMatch(/^create new from sha256:/)
+    expect(scratch.config.rootfs.diff_ids).toHaveLength(1)
+    const single = await bench.build('FROM busybox\nCOPY c /1\n', { squash: true })
+    expect(single.imageId).toBe((await bench.build('FROM busybox\nCOPY c /1\n')).imageId)
   })
 })

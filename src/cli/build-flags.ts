@@ -54,6 +54,7 @@ export const buildFlags = {
     type: 'stringArray',
     summary: 'SSH agent socket or keys to expose to the build (format: "default|<id>[=<socket>|<key>[,<key>]]")',
   },
+  squash: { type: 'bool', summary: 'Squash newly built layers into a single new layer' },
   tag: { type: 'stringArray', short: 't', summary: 'Image identifier (format: "[registry/]repository[:tag]")' },
   target: { type: 'string', summary: 'Set the target build stage to build' },
   ulimit: { type: 'stringArray', summary: 'Ulimit options' },

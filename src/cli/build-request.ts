@@ -29,6 +29,7 @@ export async function parseBuildRequest(ctx: CommandContext, flags: BuildFlagVal
     env: ctx.env,
     target: flags.target,
     allStages: flags['all-stages'],
+    squash: flags.squash,
     buildArgs: buildArguments(flags['build-arg'], ctx.env),
     labels: keyValues(flags.label, 'label'),
     platform: targetPlatform(flags.platform),

@@ -2,13 +2,14 @@ import { BuildCache } from '../build/cache.ts'
 import { BuildHistory } from '../build/build-history.ts'
 import { type BuildContext, BuildContexts } from '../build/context.ts'
 import { BuildExecutor } from '../build/executor.ts'
-import type { PlanWarning } from '../build/graph.ts'
+import type { BuildPlan, PlanWarning } from '../build/graph.ts'
 import type { PackedLayer } from '../build/layer.ts'
 import { planBuild, type PlanOptions } from '../build/plan.ts'
 import { RemoteFiles } from '../build/remote-files.ts'
 import { resultConfig } from '../build/result-image.ts'
 import type { RunSettings } from '../build/ops/run.ts'
 import { Solver } from '../build/solve.ts'
+import { type BuiltImage, squashImage } from '../build/squash.ts'
 import { listLayerForms } from '../content/layer-records.ts'
 import { acquireLease, type Lease } from '../content/leases.ts'
 import { acquireLock } from '../content/lock.ts'
@@ -41,6 +42,8 @@ export interface BuildOptions extends Omit<PlanOptions, 'resolveImage' | 'findDe
   /** Names the image gets. */
   readonly tags: readonly Reference[]
   readonly run: RunSettings
+  /** `--squash`: the new layers become one. */
+  readonly squash?: boolean
   /** Environment of the command: proxies, certificates, where programs are. */
   readonly env: Readonly<Record<string, string | undefined>>
   readonly progress: ProgressListener
@@ -109,7 +112,8 @@ export async function build(store: Store, options: BuildOptions): Promise<BuildR
   const layers = await solver.solve(plan.ops, plan.target, plan.wanted)
   await solver.remember(plan.ops)
   await contexts.save()
-  const image = await exportImage(store, lease, resultConfig(plan, layers, new Date()), layers, options)
+  const built = { config: resultConfig(plan, layers, new Date()), layers }
+  const image = await exportImage(store, lease, plan, snapshots, built, options)
   return {
     ...image,
     warnings: [...dockerfile.warnings.map(lintWarning), ...plan.warnings.map(planWarning)],
@@ -129,9 +133,10 @@ function planWarning({ message }: PlanWarning): BuildWarning {
 async function exportImage(
   store: Store,
   lease: Lease,
-  config: ImageConfig,
-  layers: readonly PackedLayer[],
-  { tags, progress }: BuildOptions,
+  plan: BuildPlan,
+  snapshots: Snapshots,
+  built: BuiltImage,
+  { tags, progress, squash }: BuildOptions,
 ): Promise<Pick<BuildResult, 'imageId' | 'manifest' | 'config'>> {
   const started = Date.now()
   const vertex = { type: 'vertex', id: 'export', name: 'exporting to image', started } as const
@@ -140,6 +145,8 @@ async function exportImage(
     const now = Date.now()
     progress({ type: 'status', vertex: 'export', id, current: 0, total: 0, timestamp: now, started, completed: now })
   }
+  const { config, layers } = squash === true ? await squashImage(built, plan, { store, lease, snapshots }) : built
+  if (layers.length < built.layers.length) status(`squashing ${built.layers.length - layers.length + 1} layers into one`)
   const written = await recorded(store, lease, config, layers, tags)
   status('exporting layers')
   status(`writing image ${written.imageId}`)

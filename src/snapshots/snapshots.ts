@@ -65,6 +65,13 @@ export class Snapshots {
     return stackTree(trees)
   }
 
+  /** Each layer of the store by itself, read from its tar. */
+  async layerTrees(layers: readonly { readonly diffId: Digest }[]): Promise<LayerTree[]> {
+    const trees: LayerTree[] = []
+    for (const { diffId } of layers) trees.push(await this.#blobTree(diffId))
+    return trees
+  }
+
   /**
    * A new place for changes to `below`, whose root it takes after: overlayfs shows the root of the upper directory. It
    * goes with this process unless it is finished.
