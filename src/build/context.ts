@@ -212,6 +212,7 @@ export function treeContext(identity: string, tree: Tree): BuildContext {
     list: (path) => tree.list(path),
     read: (path) => tree.read(path),
     digest,
+    knownDigest: (path) => digests.get(path),
   }
   return { identity, tree: files, save: () => Promise.resolve() }
 }

@@ -45,6 +45,8 @@ export interface PlanOptions {
   readonly secretFingerprint?: (id: string) => string | undefined
   /** Finds a base image; called once for each distinct name and platform, concurrently. */
   readonly resolveImage: (reference: string, platform: Platform) => Promise<BaseImage>
+  /** When the context is from, seconds since 1970, where it has a time of its own: what SOURCE_DATE_EPOCH=context is. */
+  readonly contextTime?: (() => number | undefined) | undefined
   /** What `--build-context` gives in place of images and stages. */
   readonly namedContexts?: NamedContexts | undefined
 }
@@ -84,7 +86,10 @@ export async function planBuild(options: PlanOptions): Promise<BuildPlan> {
     problems,
   )
   problems.throwIfAny()
-  const epoch = parseEpoch(buildArgs.get('SOURCE_DATE_EPOCH') ?? globalArgs.get('SOURCE_DATE_EPOCH'))
+  const epoch = parseEpoch(
+    buildArgs.get('SOURCE_DATE_EPOCH') ?? globalArgs.get('SOURCE_DATE_EPOCH'),
+    options.contextTime,
+  )
 
   const graph = new StageGraph(
     {
@@ -148,9 +153,13 @@ function evaluateGlobalArgs(
   return values
 }
 
-/** SOURCE_DATE_EPOCH as whole seconds; empty counts as not given. Throws USAGE for anything but a whole number. */
-export function parseEpoch(text: string | undefined): number | undefined {
+/**
+ * SOURCE_DATE_EPOCH as whole seconds; empty counts as not given, and `context` as what `contextTime` gives. Throws USAGE
+ * for anything else but a whole number.
+ */
+export function parseEpoch(text: string | undefined, contextTime?: () => number | undefined): number | undefined {
   if (text === undefined || text === '') return undefined
+  if (text === 'context' && contextTime !== undefined) return contextTime()
   if (!/^\d{1,15}$/.test(text))
     throw new CairnError('USAGE', `invalid SOURCE_DATE_EPOCH: ${JSON.stringify(text)}`, {
       exitCode: 1,

@@ -8,6 +8,11 @@ export const buildFlags = {
   'all-stages': { type: 'bool', summary: 'Build every stage of the Dockerfile, not only those the target needs' },
   allow: { type: 'stringArray', summary: 'Allow extra privileged entitlement (e.g., "network.host")' },
   'build-arg': { type: 'stringArray', summary: 'Set build-time variables' },
+  'build-context': {
+    type: 'stringArray',
+    value: 'NAME=VALUE',
+    summary: 'Additional build contexts (e.g., name=path, alpine=docker-image://debian, base=oci-layout://dir)',
+  },
   'cgroup-parent': { type: 'string', summary: 'Set the parent cgroup for the "RUN" instructions during build' },
   file: {
     type: 'string',

@@ -2,6 +2,7 @@ import type { BuildOptions } from '../engine/build.ts'
 import { parseAgents } from '../engine/build-agents.ts'
 import { parseEntitlements } from '../engine/build-devices.ts'
 import { parseSecrets } from '../engine/build-secrets.ts'
+import { parseNamedContexts } from '../engine/named-context-flags.ts'
 import { CairnError, isCairnError } from '../errors/error.ts'
 import { hostPlatform, parsePlatform } from '../oci/platform.ts'
 import { parseReference, type Reference, withDefaultTag } from '../oci/reference.ts'
@@ -17,13 +18,17 @@ import { parseUlimits } from './ulimit-flags.ts'
 export type BuildFlagValues = FlagValues<typeof buildFlags>
 
 /** What the command line asks for, without what has to be read for it. */
-export interface BuildRequest extends Omit<BuildOptions, 'dockerfile' | 'context' | 'run' | 'progress' | 'signal'> {
+export interface BuildRequest extends Omit<
+  BuildOptions,
+  'dockerfile' | 'context' | 'contextTime' | 'run' | 'progress' | 'signal'
+> {
   readonly run: Omit<BuildOptions['run'], 'packLayer' | 'readOutput'>
 }
 
 /** What the command line asks for. Texts of errors are docker's. Throws USAGE, REFERENCE_INVALID, NOT_SUPPORTED. */
 export async function parseBuildRequest(ctx: CommandContext, flags: BuildFlagValues): Promise<BuildRequest> {
   refuseUnsupported(flags)
+  const run = await runSettings(ctx, flags)
   return {
     tags: flags.tag.map(parseTag),
     env: ctx.env,
@@ -39,7 +44,8 @@ export async function parseBuildRequest(ctx: CommandContext, flags: BuildFlagVal
     noCache: flags['no-cache'],
     noCacheFilter: new Set(flags['no-cache-filter'].map((name) => name.toLowerCase())),
     extraHosts: flags['add-host'].flatMap(parseExtraHost),
-    run: await runSettings(ctx, flags),
+    namedContexts: parseNamedContexts(flags['build-context'], ctx.cwd),
+    run,
   }
 }
 

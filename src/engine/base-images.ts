@@ -9,10 +9,11 @@ import { findByName, platformManifest } from '../images/resolve-image.ts'
 import { formatPlatform, type Platform, selectPlatform } from '../oci/platform.ts'
 import { familiarString, formatReference, parseReference, type Reference, withDefaultTag } from '../oci/reference.ts'
 import type { ProgressListener } from '../progress/events.ts'
+import { shown } from './shown-work.ts'
 
 /**
- * The image a FROM names, from the store, protected by `lease`. Shown as BuildKit shows its look-up. Throws
- * REFERENCE_INVALID, IMAGE_UNKNOWN, IMAGE_PLATFORM.
+ * The image a FROM names, from the store, protected by `lease`. Its look-up is shown as BuildKit shows it, or as
+ * `title`. Throws REFERENCE_INVALID, IMAGE_UNKNOWN, IMAGE_PLATFORM.
  */
 export async function resolveBaseImage(
   store: Store,
@@ -20,20 +21,13 @@ export async function resolveBaseImage(
   text: string,
   platform: Platform,
   progress: ProgressListener,
+  title?: string,
 ): Promise<BaseImage> {
   const reference = withDefaultTag(parseReference(text))
   const name = formatReference(reference)
   const id = `metadata ${name} ${formatPlatform(platform)}`
-  const vertex = { type: 'vertex', id, name: `[internal] load metadata for ${name}`, started: Date.now() } as const
-  progress(vertex)
-  try {
-    const image = await baseImage(store, lease, reference, name, platform)
-    progress({ ...vertex, completed: Date.now() })
-    return image
-  } catch (error) {
-    progress({ ...vertex, completed: Date.now(), error: error instanceof Error ? error.message : String(error) })
-    throw error
-  }
+  const work = { id, name: title ?? `[internal] load metadata for ${name}`, status: 'resolving' }
+  return await shown(progress, work, () => baseImage(store, lease, reference, name, platform))
 }
 
 async function baseImage(

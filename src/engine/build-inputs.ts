@@ -1,180 +1,221 @@
-import { baseName, cleanPath, joinPath } from '../build/paths.ts'
-import { ContextIndex } from '../build/context-index.ts'
-import { type BuildContext, directoryContext } from '../build/context.ts'
-import { IgnoreMatcher, parseIgnoreFile } from '../dockerfile/ignore.ts'
+import type { SecretSource } from '../build/build-secrets.ts'
+import type { BuildContext } from '../build/context.ts'
+import { baseName, cleanPath, parentPath } from '../build/paths.ts'
+import { acquireLease, type Lease } from '../content/leases.ts'
+import { recover } from '../content/recovery.ts'
+import type { Store } from '../content/store.ts'
 import type { ReadInclude } from '../dockerfile/include.ts'
 import type { Dockerfile } from '../dockerfile/instruction.ts'
 import { parseDockerfile } from '../dockerfile/parser.ts'
-import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
+import { redactUrl } from '../errors/redact.ts'
 import { tryStat } from '../linux/file-status.ts'
-import { makeDirectories } from '../linux/names.ts'
-import { digestHex, digestOf } from '../oci/digest.ts'
 import type { ProgressListener } from '../progress/events.ts'
+import type { RemoteAccess } from '../remote/access.ts'
 import { type ByteSource, collect } from '../streams/source.ts'
-import { includeReader } from './include-files.ts'
+import { archiveContext, archiveFile, headOfFile, looksLikeArchive, newestFile, readHead } from './archive-context.ts'
+import { absolutePath, isHttpUrl, parseContextArgument, type RemoteSource } from './context-argument.ts'
+import {
+  defaultDockerfile,
+  type DockerfileText,
+  readContextDockerfile,
+  readLocalDockerfile,
+} from './dockerfile-text.ts'
+import { contextIncludeReader, includeReader } from './include-files.ts'
+import { emptyContext, largestTextFile, localContext, readIgnoreFile } from './local-context.ts'
+import { remoteAccess } from './remote-access.ts'
+import { fetchShown, openRemoteContext, singleFileName } from './remote-context.ts'
+import { shown } from './shown-work.ts'
 
 export interface BuildInputOptions {
-  /** The context argument: a directory, or `-` for a Dockerfile on stdin without a context. */
+  /** The context argument: a directory, an archive, a URL, a git reference, or `-`. */
   readonly context: string
   /** `--file`; `-` is stdin. */
   readonly file: string | undefined
   readonly cwd: string
-  /** `--build-arg`s with a value; BUILDKIT_SYNTAX among them stands for the file's `# syntax=`. */
+  /** `--build-arg`s with a value: BUILDKIT_SYNTAX stands for the file's `# syntax=`, BUILDKIT_CONTEXT_KEEP_GIT_DIR for `--keep-git-dir`. */
   readonly buildArgs?: ReadonlyMap<string, string>
   readonly stdin: () => ByteSource
+  /** Environment of the command. */
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** `--secret`s, for what has to be fetched. */
+  readonly secrets: ReadonlyMap<string, SecretSource>
+  readonly signal: AbortSignal
   readonly progress: ProgressListener
 }
 
-export interface BuildInputs {
+/** To be disposed of when the build is over. */
+export interface BuildInputs extends Disposable {
   readonly dockerfile: Dockerfile
   readonly context: BuildContext
+  /** What SOURCE_DATE_EPOCH=context stands for: seconds since 1970, where the context has a time of its own. */
+  readonly contextTime: () => number | undefined
 }
-
-/** Bytes; a Dockerfile or ignore file larger than this is a mistake. */
-const largestFile = 16 * 1024 * 1024
 
 /**
- * Reads the Dockerfile and the ignore file and opens the context, which is read in place. Throws CONTEXT_INVALID,
- * DOCKERFILE_UNKNOWN, DockerfileError, IGNORE_INVALID.
+ * Opens the context and reads the Dockerfile. A directory is read in place, with its ignore file; other contexts have
+ * none, as in BuildKit. Throws CONTEXT_INVALID, DOCKERFILE_UNKNOWN, DockerfileError, IGNORE_INVALID, and what fetching
+ * throws.
  */
 export async function loadBuildInputs(store: Store, options: BuildInputOptions): Promise<BuildInputs> {
-  const { context, file, cwd } = options
-  if (/^(https?|git|ssh):\/\/|^git@/.test(context))
-    throw new CairnError('NOT_SUPPORTED', 'a build context from a URL or a git repository is not supported yet', {
-      hint: 'Clone or download it and give the directory.',
-    })
-  if (context === '-') {
-    if (file !== undefined && file !== '-')
-      throw new CairnError('NOT_SUPPORTED', 'a tar archive on stdin as build context is not supported yet')
-    const dockerfile = await readDockerfile('-', 'Dockerfile', options)
-    return { dockerfile, context: await openContext(store, undefined, [], `stdin ${cwd}`) }
-  }
-  const root = absolute(context, cwd)
-  const status = tryStat(root)
-  if (status === undefined)
-    throw new CairnError('CONTEXT_INVALID', `unable to prepare context: path ${JSON.stringify(context)} not found`)
-  if (status.type !== 'directory')
-    throw new CairnError('CONTEXT_INVALID', `unable to prepare context: ${JSON.stringify(context)} is not a directory`)
-  const path = file === undefined ? defaultDockerfile(root) : file === '-' ? '-' : absolute(file, cwd)
-  const name =
-    file === undefined || file === '-' ? baseName(path === '-' ? 'Dockerfile' : path) : file.replace(/^\.\//, '')
-  const dockerfile = await readDockerfile(path, name, options, includeReader(root, path))
-  const ignore = await readIgnoreFile(root, path, options)
-  return { dockerfile, context: await openContext(store, root, ignore, root) }
-}
-
-function absolute(path: string, cwd: string): string {
-  return cleanPath(joinPath(cwd, path))
-}
-
-function defaultDockerfile(root: string): string {
-  const upper = `${root}/Dockerfile`
-  if (tryStat(upper) === undefined && tryStat(`${root}/dockerfile`) !== undefined) return `${root}/dockerfile`
-  return upper
-}
-
-async function readDockerfile(
-  path: string,
-  name: string,
-  { stdin, progress, buildArgs }: BuildInputOptions,
-  readInclude?: ReadInclude,
-): Promise<Dockerfile> {
-  const language = { syntax: buildArgs?.get('BUILDKIT_SYNTAX'), readInclude }
-  return await shown(
-    progress,
-    `[internal] load build definition from ${name}`,
-    'transferring dockerfile:',
-    async () => {
-      if (path === '-') {
-        const bytes = await collect(stdin(), largestFile, 'the Dockerfile on stdin')
-        if (bytes.length > 262 && new TextDecoder('latin1').decode(bytes.subarray(257, 262)) === 'ustar')
-          throw new CairnError('NOT_SUPPORTED', 'a tar archive on stdin as build context is not supported yet', {
-            hint: 'Unpack it and give the directory.',
-          })
-        return { value: parseDockerfile(bytes, name, language), size: bytes.length }
-      }
-      const status = tryStat(path)
-      if (status === undefined)
-        throw new CairnError(
-          'DOCKERFILE_UNKNOWN',
-          `failed to read dockerfile: open ${name}: no such file or directory`,
-          {
-            hint: 'Give its path with -f, or the directory that holds it as context.',
-          },
-        )
-      if (status.type !== 'file')
-        throw new CairnError('DOCKERFILE_UNKNOWN', `failed to read dockerfile: ${name} is not a regular file`)
-      if (status.size > largestFile)
-        throw new CairnError('LIMIT_EXCEEDED', `${name} has ${status.size} bytes: too large for a Dockerfile`)
-      const bytes = new Uint8Array(await Bun.file(path).arrayBuffer())
-      return { value: parseDockerfile(bytes, name, language), size: bytes.length }
-    },
-  )
-}
-
-/** Patterns of `<Dockerfile>.dockerignore` where there is one, else of the context's `.dockerignore`. */
-async function readIgnoreFile(root: string, dockerfile: string, { progress }: BuildInputOptions): Promise<string[]> {
-  const own = `${dockerfile}.dockerignore`
-  const path = dockerfile !== '-' && tryStat(own)?.type === 'file' ? own : `${root}/.dockerignore`
-  const name = baseName(path)
-  return await shown(progress, `[internal] load ${name}`, 'transferring context:', async () => {
-    const status = tryStat(path)
-    if (status === undefined) return { value: [], size: 2 }
-    if (status.type !== 'file') throw new CairnError('IGNORE_INVALID', `${path} is not a regular file`)
-    const bytes = new Uint8Array(await Bun.file(path).arrayBuffer())
-    const patterns = parseIgnoreFile(bytes, name)
-    // Bad patterns are told now, with the file's name and the line.
-    IgnoreMatcher.fromFile(bytes, name)
-    return { value: patterns, size: bytes.length }
-  })
-}
-
-async function openContext(
-  store: Store,
-  root: string | undefined,
-  ignore: readonly string[],
-  identity: string,
-): Promise<BuildContext> {
-  const directory = store.path('builds', 'contexts')
-  makeDirectories(directory)
-  const index = await ContextIndex.open(`${directory}/${digestHex(digestOf(identity)).slice(0, 32)}.json`)
-  return directoryContext(identity, root ?? emptyDirectory(store), ignore, index)
-}
-
-function emptyDirectory(store: Store): string {
-  const path = store.session.temporaryPath('context')
-  makeDirectories(path)
-  return path
-}
-
-/** Shows `work` as a vertex with the bytes it took in. */
-async function shown<Value>(
-  progress: ProgressListener,
-  name: string,
-  statusId: string,
-  work: () => Promise<{ value: Value; size: number }>,
-): Promise<Value> {
-  const started = Date.now()
-  const vertex = { type: 'vertex', id: name, name, started } as const
-  progress(vertex)
+  recover(store)
+  const lease = acquireLease(store)
   try {
-    const { value, size } = await work()
-    const now = Date.now()
-    progress({
-      type: 'status',
-      vertex: name,
-      id: statusId,
-      current: size,
-      total: 0,
-      timestamp: now,
-      started,
-      completed: now,
-    })
-    progress({ ...vertex, completed: now })
-    return value
+    const loader = new InputLoader(store, lease, options)
+    return { ...(await loader.load()), [Symbol.dispose]: () => lease.release() }
   } catch (error) {
-    progress({ ...vertex, completed: Date.now(), error: error instanceof Error ? error.message : String(error) })
+    lease.release()
     throw error
+  }
+}
+
+type LoadedInputs = Omit<BuildInputs, typeof Symbol.dispose>
+
+const noTime = (): undefined => undefined
+
+class InputLoader {
+  readonly #store: Store
+  readonly #access: RemoteAccess
+  readonly #options: BuildInputOptions
+
+  constructor(store: Store, lease: Lease, options: BuildInputOptions) {
+    this.#store = store
+    const { env, secrets, signal } = options
+    this.#access = remoteAccess({ store, lease, env, secrets, signal: () => signal })
+    this.#options = options
+  }
+
+  async load(): Promise<LoadedInputs> {
+    const { context, cwd } = this.#options
+    const argument = parseContextArgument(context, cwd)
+    switch (argument.kind) {
+      case 'stdin':
+        return await this.#stdin()
+      case 'directory':
+        return await this.#directory(argument.path)
+      case 'archive':
+        return await this.#archive(argument.path)
+      default:
+        return await this.#remote(argument)
+    }
+  }
+
+  /** Stdin is the context where it is an archive, else the Dockerfile of a build without context. */
+  async #stdin(): Promise<LoadedInputs> {
+    const { file, cwd, stdin, progress } = this.#options
+    if (file === '-')
+      throw new CairnError('USAGE', "invalid argument: can't use stdin for both build context and dockerfile", {
+        exitCode: 1,
+      })
+    const identity = `stdin ${cwd}`
+    const { head, source } = await readHead(stdin())
+    if (looksLikeArchive(head)) {
+      const work = { name: '[internal] load remote build context', status: 'stdin' }
+      const context = await shown(progress, work, () => archiveContext(this.#store, identity, source, 'stdin'))
+      return await this.#inside(context)
+    }
+    if (file !== undefined)
+      throw new CairnError('USAGE', 'ambiguous Dockerfile source: both stdin and flag correspond to Dockerfiles', {
+        exitCode: 1,
+        hint: 'For the Dockerfile alone leave -f off; a build context on stdin has to be a tar archive.',
+      })
+    const dockerfile = await this.#parse(defaultDockerfile, () => this.#readStream(source))
+    return { dockerfile, context: await emptyContext(this.#store, identity), contextTime: noTime }
+  }
+
+  async #directory(root: string): Promise<LoadedInputs> {
+    const { file, cwd, progress } = this.#options
+    let path = file === undefined ? `${root}/${defaultDockerfile}` : file === '-' ? undefined : absolutePath(file, cwd)
+    const name = file === undefined || path === undefined ? defaultDockerfile : file.replace(/^\.\//, '')
+    const elsewhere = file === '-' || (file !== undefined && isHttpUrl(file)) ? file : undefined
+    const own = await this.#dockerfileElsewhere(elsewhere, includeReader(root, '-'))
+    const readLocal = async (): Promise<DockerfileText> => {
+      const text = await readLocalDockerfile(path ?? '', name)
+      path = text.path
+      return text
+    }
+    const dockerfile = own ?? (await this.#parse(name, readLocal, includeReader(root, path ?? '-')))
+    const beside = own === undefined ? `${path}.dockerignore` : undefined
+    const ignore = beside !== undefined && tryStat(beside)?.type === 'file' ? beside : `${root}/.dockerignore`
+    const work = { name: `[internal] load ${baseName(ignore)}`, status: 'transferring context:' }
+    const patterns = await readIgnoreFile(ignore, work, progress)
+    return { dockerfile, context: await localContext(this.#store, root, root, patterns), contextTime: noTime }
+  }
+
+  /** A file of this machine; docker takes it on stdin only. */
+  async #archive(path: string): Promise<LoadedInputs> {
+    const { context: given, progress } = this.#options
+    if (!looksLikeArchive(headOfFile(path)))
+      throw new CairnError(
+        'CONTEXT_INVALID',
+        `unable to prepare context: ${JSON.stringify(given)} is neither a directory nor a tar archive`,
+        { hint: 'Give the directory as context, and a Dockerfile in it with -f.' },
+      )
+    const work = { name: '[internal] load remote build context', status: baseName(path) }
+    const context = await shown(progress, work, () => archiveContext(this.#store, path, archiveFile(path), given))
+    return await this.#inside(context)
+  }
+
+  async #remote(source: RemoteSource): Promise<LoadedInputs> {
+    const { file, cwd, buildArgs, progress } = this.#options
+    const { context, isSingleFile, time } = await openRemoteContext(source, {
+      access: this.#access,
+      progress,
+      keepGitDir: /^(?:1|t|true)$/i.test(buildArgs?.get('BUILDKIT_CONTEXT_KEEP_GIT_DIR') ?? ''),
+    })
+    // As with docker, an absolute path is one of this machine.
+    const local = file?.startsWith('/') === true ? absolutePath(file, cwd) : undefined
+    if (local !== undefined) {
+      const dockerfile = await this.#parse(
+        baseName(local),
+        () => readLocalDockerfile(local, local),
+        includeReader(parentPath(local), local),
+      )
+      return { dockerfile, context, contextTime: time }
+    }
+    return { ...(await this.#inside(context, isSingleFile ? singleFileName : undefined)), contextTime: time }
+  }
+
+  /** The Dockerfile that is in the context, unless `-f` takes it from elsewhere. */
+  async #inside(context: BuildContext, only?: string): Promise<LoadedInputs> {
+    const { file } = this.#options
+    const elsewhere = file === '-' || (file !== undefined && isHttpUrl(file)) ? file : undefined
+    const name = only ?? file?.replace(/^\.\//, '') ?? defaultDockerfile
+    const dockerfile =
+      (await this.#dockerfileElsewhere(elsewhere, contextIncludeReader(context.tree, '/'))) ??
+      (await this.#parse(
+        name,
+        () => readContextDockerfile(context.tree, name),
+        contextIncludeReader(context.tree, parentPath(cleanPath(`/${name}`))),
+      ))
+    return { dockerfile, context, contextTime: () => newestFile(context) }
+  }
+
+  /** The Dockerfile from stdin or a server. It includes files as if it lay in the context. */
+  async #dockerfileElsewhere(file: string | undefined, include: ReadInclude): Promise<Dockerfile | undefined> {
+    if (file === undefined) return undefined
+    if (file === '-')
+      return await this.#parse(defaultDockerfile, () => this.#readStream(this.#options.stdin()), include)
+    const title = `[internal] load ${redactUrl(file)}`
+    const { path } = await fetchShown(file, title, { access: this.#access, progress: this.#options.progress })
+    return await this.#parse(defaultDockerfile, () => readLocalDockerfile(path, redactUrl(file)), include)
+  }
+
+  async #readStream(source: ByteSource): Promise<DockerfileText> {
+    return { name: defaultDockerfile, bytes: await collect(source, largestTextFile, 'the Dockerfile on stdin') }
+  }
+
+  async #parse(
+    name: string,
+    read: () => Promise<DockerfileText> | DockerfileText,
+    readInclude?: ReadInclude,
+  ): Promise<Dockerfile> {
+    const { progress, buildArgs } = this.#options
+    const work = { name: `[internal] load build definition from ${name}`, status: 'transferring dockerfile:' }
+    return await shown(progress, work, async (bytes) => {
+      const text = await read()
+      bytes(text.bytes.length, 0)
+      return parseDockerfile(text.bytes, text.name, { syntax: buildArgs?.get('BUILDKIT_SYNTAX'), readInclude })
+    })
   }
 }

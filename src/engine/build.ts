@@ -29,16 +29,24 @@ import { type Reference, withDefaultTag, formatReference } from '../oci/referenc
 import type { ProgressListener } from '../progress/events.ts'
 import type { BuildWarning } from '../progress/failure.ts'
 import { DeviceRegistry } from '../runtime/cdi.ts'
+import type { RemoteAccess } from '../remote/access.ts'
 import { reapAbandoned } from '../runtime/state.ts'
 import { Snapshots } from '../snapshots/snapshots.ts'
 import { findDevices } from './build-devices.ts'
 import { secretFingerprint } from './secret-fingerprint.ts'
 import { resolveBaseImage } from './base-images.ts'
+import type { NamedSource } from './named-context-flags.ts'
+import { BuildNamedContexts } from './named-contexts.ts'
 import { remoteAccess } from './remote-access.ts'
 
-export interface BuildOptions extends Omit<PlanOptions, 'resolveImage' | 'findDevices' | 'secretFingerprint'> {
+export interface BuildOptions extends Omit<
+  PlanOptions,
+  'resolveImage' | 'findDevices' | 'secretFingerprint' | 'namedContexts'
+> {
   readonly dockerfile: Dockerfile
   readonly context: BuildContext
+  /** `--build-context`. */
+  readonly namedContexts?: ReadonlyMap<string, NamedSource>
   /** Names the image gets. */
   readonly tags: readonly Reference[]
   readonly run: RunSettings
@@ -72,20 +80,18 @@ export async function build(store: Store, options: BuildOptions): Promise<BuildR
   const { dockerfile, context, progress, signal } = options
   const contexts = new BuildContexts(context)
   const devices = options.run.devices ?? new DeviceRegistry()
+  const accessUntil = (until: () => AbortSignal): RemoteAccess =>
+    remoteAccess({ store, lease, env: options.env, secrets: options.run.secrets, signal: until })
+  const access = accessUntil(() => signal)
+  const sources = options.namedContexts ?? new Map<string, NamedSource>()
   const plan = await planBuild({
     ...options,
     findDevices: (wanted) => findDevices(devices, options.allow, wanted),
     secretFingerprint: secretFingerprint(store, options.run.secrets),
+    namedContexts: new BuildNamedContexts({ sources, contexts, access, progress }),
     resolveImage: (reference, platform) => resolveBaseImage(store, lease, reference, platform, progress),
   })
   const snapshots = new Snapshots(store, lease)
-  const access = remoteAccess({
-    store,
-    lease,
-    env: options.env,
-    secrets: options.run.secrets,
-    signal: () => solver.signal,
-  })
   const solver: Solver = new Solver({
     dockerfile,
     cache: new BuildCache(store, lease),
@@ -95,7 +101,10 @@ export async function build(store: Store, options: BuildOptions): Promise<BuildR
       lease,
       snapshots,
       contexts,
-      remotes: new RemoteFiles(access, progress),
+      remotes: new RemoteFiles(
+        accessUntil(() => solver.signal),
+        progress,
+      ),
       dockerfile: dockerfile.filename,
       epoch: plan.epoch,
       run: { ...options.run, devices },

@@ -1,6 +1,8 @@
 import { childPath, cleanPath, parentPath } from '../build/paths.ts'
 import type { ReadInclude } from '../dockerfile/include.ts'
 import { CairnError } from '../errors/error.ts'
+import { resolvePath } from '../layers/layer-tree.ts'
+import type { Tree } from '../layers/tree.ts'
 import { errno, errnoName } from '../linux/errno.ts'
 import { fstat } from '../linux/file-status.ts'
 import { close, open, openAt2, openFlags, read, resolveFlags } from '../linux/files.ts'
@@ -24,6 +26,24 @@ export function includeReader(context: string, dockerfile: string): ReadInclude 
     const filename = below(from === undefined ? directory : parentPath(`/${from}`), path)
     if (filename === undefined) throw leadsOut(path)
     return { filename, bytes: readBelow(root, filename, path) }
+  }
+}
+
+/**
+ * As {@link includeReader} for a build context that is no directory of this machine: `directory` is the path of the
+ * Dockerfile's directory in it.
+ */
+export function contextIncludeReader(tree: Tree, directory: string): ReadInclude {
+  return (path, from) => {
+    if (path.startsWith('/')) throw refused(path, 'give a path relative to the file that the INCLUDE stands in')
+    const filename = below(from === undefined ? directory : parentPath(`/${from}`), path)
+    if (filename === undefined) throw leadsOut(path)
+    const place = resolvePath(tree, `/${filename}`, { followLast: true })
+    const entry = tree.lookup(place)
+    if (entry === undefined) throw refused(path, `there is no ${filename}`)
+    if (entry.type !== 'file') throw refused(path, `${filename || 'the context itself'} is not a regular file`)
+    if (entry.size > largestFile) throw refused(path, `${filename} has ${entry.size} bytes: too large for a Dockerfile`)
+    return { filename, bytes: Buffer.concat([...tree.read(place)].map((piece) => piece.slice())) }
   }
 }
 

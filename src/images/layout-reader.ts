@@ -45,15 +45,23 @@ export class LayoutReader {
 
   /** The images of `index.json`, entries for the same one taken together. */
   async read(): Promise<readonly VerifiedImage[]> {
-    checkLayoutMarker(await this.#document(layoutPaths.marker))
-    const { value: index } = parseIndex(await this.#document(layoutPaths.index))
     const images = new Map<Digest, VerifiedImage>()
-    for (const entry of index.manifests) {
+    for (const entry of await this.#entries()) {
       const known = images.get(entry.digest) ?? (await this.#image(entry))
       const references = unique([...known.references, ...nameOf(entry)])
       images.set(entry.digest, { ...known, references })
     }
     return await this.#withDockerNames([...images.values()])
+  }
+
+  /** The one image that `choose` takes among the entries of `index.json`; its names are left out. */
+  async readOne(choose: (entries: readonly Descriptor[]) => Descriptor): Promise<VerifiedImage> {
+    return await this.#image(choose(await this.#entries()))
+  }
+
+  async #entries(): Promise<readonly Descriptor[]> {
+    checkLayoutMarker(await this.#document(layoutPaths.marker))
+    return parseIndex(await this.#document(layoutPaths.index)).value.manifests
   }
 
   async #image(entry: Descriptor): Promise<VerifiedImage> {

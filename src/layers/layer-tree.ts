@@ -15,6 +15,21 @@ export function stackTree(layers: readonly LayerTree[]): Tree {
   return new StackTree(layers.toReversed())
 }
 
+const emptyRoot: TreeEntry = {
+  type: 'directory',
+  mode: 0o755,
+  uid: 0,
+  gid: 0,
+  size: 0,
+  mtimeSeconds: 0,
+  mtimeNanoseconds: 0,
+  linkname: '',
+  devMajor: 0,
+  devMinor: 0,
+  xattrs: new Map(),
+  inode: undefined,
+}
+
 class StackTree implements Tree {
   /** The topmost first. */
   readonly #layers: readonly LayerTree[]
@@ -35,7 +50,8 @@ class StackTree implements Tree {
       }
       if (layer.hides(path)) return implied
     }
-    return implied
+    // A filesystem without layers still has its root.
+    return implied ?? (path === '/' ? emptyRoot : undefined)
   }
 
   list(path: string): readonly string[] {

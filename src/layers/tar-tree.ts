@@ -17,6 +17,8 @@ export interface TarTreeOptions {
   readonly name?: string
   /** The layers below, which hard links may name files of. */
   readonly below?: Tree | undefined
+  /** False for an archive that is only files: names that remove something in a layer are refused in it. */
+  readonly isLayer?: boolean
 }
 
 /**
@@ -26,7 +28,7 @@ export interface TarTreeOptions {
  */
 export function tarTree(archive: string | Uint8Array, options: TarTreeOptions = {}): LayerTree {
   const name = options.name ?? (typeof archive === 'string' ? archive : 'layer')
-  const tree = new TarTree(archive, options.below)
+  const tree = new TarTree(archive, options.below, options.isLayer)
   for (const member of readTarFile(archive, { name, ...(options.limits && { limits: options.limits }) }))
     addNaming(tree, member, name)
   return tree
@@ -138,14 +140,16 @@ class TarTree implements LayerTree {
   /** The directory last asked for, as members of one directory follow each other. */
   #latest = { path: '/', node: this.#root }
   readonly #below: Tree | 'demanded' | undefined
+  readonly #isLayer: boolean
   readonly #filesDemanded: LayerDemand[] = []
   /** Directories that had no entry of their own when something was put there, by their path. */
   readonly #implied = new Map<string, LayerDemand>()
 
   /** Hard links may name files of `below`; with `demanded` it is noted that they do. */
-  constructor(archive: string | Uint8Array, below?: Tree | 'demanded') {
+  constructor(archive: string | Uint8Array, below?: Tree | 'demanded', isLayer = true) {
     this.#archive = archive
     this.#below = below
+    this.#isLayer = isLayer
   }
 
   get demands(): readonly LayerDemand[] {
@@ -204,6 +208,8 @@ class TarTree implements LayerTree {
     if (path === undefined) throw unsafe('its path leads out of the layer')
     if (path === '') return this.#describeRoot(entry)
     const marker = markerIn(path)
+    if (!this.#isLayer && (marker !== 'none' || isWhiteoutDevice(entry)))
+      throw unsafe('in a layer it would remove a file, so none can hold it')
     if (marker === 'ignored') return
     const parent = this.#directory(`/${parentPath(path)}`, entry.path)
     const name = baseName(path)

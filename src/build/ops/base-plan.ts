@@ -70,7 +70,14 @@ function contextOp(node: StageNode, context: string, planner: BasePlanner): Op {
     platform,
     ignoreCache,
     sources: [
-      { kind: 'files', source: { from: 'context', name: context }, pattern: '/', parents: false, optional: false, unpack: false },
+      {
+        kind: 'files',
+        source: { from: 'context', name: context },
+        pattern: '/',
+        parents: false,
+        optional: false,
+        unpack: false,
+      },
     ],
     destination: '/',
     chown: undefined,

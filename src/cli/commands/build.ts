@@ -36,12 +36,15 @@ export default defineCommand({
     let result: BuildResult
     try {
       const progress = display.handle.bind(display)
-      const inputs = await loadBuildInputs(store, {
+      using inputs = await loadBuildInputs(store, {
         context: path,
         file: flags.file,
         cwd: ctx.cwd,
         buildArgs: request.buildArgs,
         stdin: () => ctx.stdin.bytes(),
+        env: ctx.env,
+        secrets: request.run.secrets,
+        signal: ctx.signal,
         progress,
       })
       const run = { ...request.run, packLayer: layers?.packLayer, readOutput: outputs?.readOutput }
