@@ -8,7 +8,7 @@ import { planBuild, type PlanOptions } from '../build/plan.ts'
 import { RemoteFiles } from '../build/remote-files.ts'
 import { resultConfig } from '../build/result-image.ts'
 import type { RunSettings } from '../build/ops/run.ts'
-import { Solver } from '../build/solve.ts'
+import { type FailedCommand, Solver } from '../build/solve.ts'
 import { type BuiltImage, squashImage } from '../build/squash.ts'
 import { listLayerForms } from '../content/layer-records.ts'
 import { acquireLease, type Lease } from '../content/leases.ts'
@@ -56,6 +56,8 @@ export interface BuildOptions extends Omit<
   readonly env: Readonly<Record<string, string | undefined>>
   readonly progress: ProgressListener
   readonly signal: AbortSignal
+  /** Called for the first RUN that fails, its container still there, when all else has been told to stop. */
+  readonly onFailure?: ((command: FailedCommand) => Promise<void>) | undefined
 }
 
 export interface BuildResult {
@@ -112,6 +114,7 @@ export async function build(store: Store, options: BuildOptions): Promise<BuildR
     }),
     progress,
     signal,
+    onFailure: options.onFailure,
     epoch: plan.epoch,
     claim: async (key, onWait) => {
       const lock = await acquireLock(store, `step ${key}`, { signal: solver.signal, onWait })

@@ -17,8 +17,9 @@ export function planRun(
   range: SourceRange,
 ): void {
   const { state, options } = planner
-  const { command, script, summary } = runCommand(instruction)
-  const args = withShell(state, command)
+  const { command, script, summary, isScript } = runCommand(instruction)
+  const plainArgs = withShell(state, command)
+  const args = isScript && options.dockerfile.extensions ? endingAtFailure(plainArgs) : plainArgs
   const mounts = planMounts(planner, instruction)
   const text = upperCaseCommand(expandTitle(planner, `${instruction.original}${summary}`, mounts))
   const network = runNetwork(instruction.network, planner)
@@ -53,22 +54,39 @@ interface RunCommand {
   readonly script: { readonly name: string; readonly content: string } | undefined
   /** What follows the instruction in its title. */
   readonly summary: string
+  /** True for a heredoc that the stage's shell runs. */
+  readonly isScript: boolean
 }
 
 /** Puts heredocs where they belong: one alone is the script itself, several are left to the shell. */
 function runCommand({ command, heredocs }: RunInstruction): RunCommand {
   const first = heredocs[0]
-  if (first === undefined || command.form === 'exec') return { command, script: undefined, summary: '' }
+  if (first === undefined || command.form === 'exec')
+    return { command, script: undefined, summary: '', isScript: false }
   if (!/^\s*\d*<<-?\s*(["']?)[^\s<>"']+\1\s*$/.test(command.line)) {
     const bodies = heredocs.map(({ content, name }) => `\n${content}${name}`).join('')
-    return { command: { form: 'shell', line: command.line + bodies }, script: undefined, summary: '' }
+    return { command: { form: 'shell', line: command.line + bodies }, script: undefined, summary: '', isScript: false }
   }
   const summary = ` (${summarizeHeredoc(first.content)})`
   if (first.content.startsWith('#!')) {
     const { name, content } = first
-    return { command: { form: 'shell', line: `/dev/pipes/${name}` }, script: { name, content }, summary }
+    return {
+      command: { form: 'shell', line: `/dev/pipes/${name}` },
+      script: { name, content },
+      summary,
+      isScript: false,
+    }
   }
-  return { command: { form: 'shell', line: first.content }, script: undefined, summary }
+  return { command: { form: 'shell', line: first.content }, script: undefined, summary, isScript: true }
+}
+
+/** Shells whose option `-e` is that of POSIX. */
+const posixShells = /(?:^|\/)(?:sh|ash|bash|dash|ksh|mksh|zsh)$/
+
+/** With Cairn's extensions a script ends at its first line that fails, as the lines of a Dockerfile do. */
+function endingAtFailure(args: string[]): string[] {
+  const [shell = '', ...rest] = args
+  return posixShells.test(shell) ? [shell, '-e', ...rest] : args
 }
 
 /** The title shows variables as their values, but those of secrets; quotes stay, unknown variables too. */

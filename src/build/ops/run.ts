@@ -15,7 +15,7 @@ import type { BuildContexts } from '../context.ts'
 import type { Op, RunOp } from '../graph.ts'
 import { directoryLayer, type Filesystem, type Layer, type PackedLayer } from '../layer.ts'
 import type { StepLog } from '../solve.ts'
-import { StepContainer } from './step-container.ts'
+import { StepContainer, StepFailure } from './step-container.ts'
 
 /** What the user asked for about every RUN step of a build. */
 export interface RunSettings {
@@ -64,12 +64,22 @@ export async function runStep(op: RunOp, environment: RunEnvironment): Promise<L
   const snapshot = snapshots.prepare(tree)
   try {
     using container = await StepContainer.open(op, environment, { snapshot, tree, lowers })
-    await container.run()
+    await runCommand(container, environment)
   } catch (error) {
     snapshots.discard(snapshot)
     throw error
   }
   return directoryLayer(snapshot.upper, pack(environment, snapshot, lowers))
+}
+
+async function runCommand(container: StepContainer, { log }: RunEnvironment): Promise<void> {
+  try {
+    await container.run()
+  } catch (error) {
+    if (error instanceof StepFailure)
+      await log.failed?.({ error, status: error.status, openShell: (signal) => container.runShell(signal) })
+    throw error
+  }
 }
 
 /** Says what is missing before anything is unpacked for the step. */

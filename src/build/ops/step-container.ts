@@ -34,6 +34,19 @@ interface StepFiles {
   readonly lowers: readonly string[]
 }
 
+/** What a command that ended badly fails with. */
+export class StepFailure extends CairnError {
+  readonly status: number
+
+  /** `cause` says why the command did not even start. */
+  constructor(op: RunOp, status: number, cause?: CairnError) {
+    const command = JSON.stringify(op.args.join(' '))
+    const reason = cause === undefined ? '' : `: ${cause.message}`
+    super('STEP_FAILED', `process ${command} did not complete successfully: exit code: ${status}${reason}`, { cause })
+    this.status = status
+  }
+}
+
 /** The container of a RUN step with its mounts; dispose of it when it has run. */
 export class StepContainer implements Disposable {
   readonly #op: RunOp
@@ -114,13 +127,11 @@ export class StepContainer implements Disposable {
         forward(container.stdout, (data) => log.write(1, data)),
         forward(container.stderr, (data) => log.write(2, data)),
       ])
-      if (status !== 0) throw failed(this.#op, status)
+      if (status !== 0) throw new StepFailure(this.#op, status)
     } catch (error) {
       // What the shell of an image without one says is a failed step like any other.
       if (error instanceof CairnError && (error.exitCode === 127 || error.exitCode === 126))
-        throw new CairnError('STEP_FAILED', `${failed(this.#op, error.exitCode).message}: ${error.message}`, {
-          cause: error,
-        })
+        throw new StepFailure(this.#op, error.exitCode, error)
       throw error
     }
   }
@@ -215,13 +226,6 @@ export class StepContainer implements Disposable {
 function fileTargets({ mounts }: RuntimeSpec): ReadonlySet<string> {
   const binds = mounts.filter(({ type, source = '' }) => type === 'bind' && tryStat(source)?.type !== 'directory')
   return new Set(binds.map(({ destination }) => destination))
-}
-
-function failed(op: RunOp, status: number): CairnError {
-  return new CairnError(
-    'STEP_FAILED',
-    `process ${JSON.stringify(op.args.join(' '))} did not complete successfully: exit code: ${status}`,
-  )
 }
 
 async function forward(source: ByteSource | undefined, write: (data: Uint8Array) => void): Promise<void> {

@@ -8,6 +8,7 @@ import { buildFailure, buildMetadata, reportBuild } from '../build-report.ts'
 import { displayMode, parseBuildRequest } from '../build-request.ts'
 import { defineCommand } from '../command.ts'
 import type { CommandContext } from '../context.ts'
+import { FailureShell } from '../failure-shell.ts'
 import { openStoreOf } from '../open-store.ts'
 import { writeFileAtomic } from '../write-file.ts'
 
@@ -33,6 +34,7 @@ export default defineCommand({
     const layers = ctx.startWorker === undefined ? undefined : await ctx.use(openLayerThread)
     const outputs = ctx.startWorker === undefined ? undefined : await ctx.use(openOutputThread)
     const display = createDisplay(mode, ctx.stderr, ctx.env)
+    const shell = flags['on-error'] === undefined ? undefined : new FailureShell(ctx, mode, display)
     let result: BuildResult
     try {
       const progress = display.handle.bind(display)
@@ -48,11 +50,11 @@ export default defineCommand({
         progress,
       })
       const run = { ...request.run, packLayer: layers?.packLayer, readOutput: outputs?.readOutput }
-      result = await build(store, { ...request, ...inputs, run, progress, signal: ctx.signal })
+      result = await build(store, { ...request, ...inputs, run, progress, signal: ctx.signal, onFailure: shell?.open })
       display.finish()
     } catch (error) {
       display.finish()
-      throw buildFailure(ctx, error, mode)
+      throw shell?.failure ?? buildFailure(ctx, error, mode)
     }
     reportBuild(ctx, result, mode)
     if (flags.iidfile !== undefined) await writeFileAtomic(flags.iidfile, result.imageId)
