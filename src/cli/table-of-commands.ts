@@ -81,6 +81,21 @@ export const table: CommandTable = {
       load: () => import('./commands/image-diff.ts'),
     },
     {
+      paths: ['image edit'],
+      summary: 'Change settings and layers of an image',
+      load: () => import('./commands/image-edit.ts'),
+    },
+    {
+      paths: ['image rebase'],
+      summary: 'Put an image on another base',
+      load: () => import('./commands/image-rebase.ts'),
+    },
+    {
+      paths: ['image flatten'],
+      summary: 'Make one layer of all layers of an image',
+      load: () => import('./commands/image-flatten.ts'),
+    },
+    {
       paths: ['image history', 'history'],
       summary: 'Show the history of an image',
       load: () => import('./commands/image-history.ts'),

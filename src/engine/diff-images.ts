@@ -8,7 +8,7 @@ import type { History, ImageConfig } from '../oci/config.ts'
 import { platformOf } from '../oci/config.ts'
 import type { Digest } from '../oci/digest.ts'
 import { formatPlatform, type Platform } from '../oci/platform.ts'
-import { openImageFiles } from './image-files.ts'
+import { openImageFiles, type OpenImageFiles } from './image-files.ts'
 
 /** One of two images that are compared. */
 export interface ComparedImage {
@@ -79,11 +79,11 @@ export async function diffImages(
   const { platform, times = false } = options
   using before = await openImageFiles(store, from, platform)
   using after = await openImageFiles(store, to, platform)
-  const [configBefore, configAfter] = [await before.files.config(), await after.files.config()]
+  const [configBefore, configAfter] = [(await before.image.config()).value, (await after.image.config()).value]
   return {
-    from: await compared(before.files, from, configBefore),
-    to: await compared(after.files, to, configAfter),
-    layers: await compareLayers(before.files, after.files),
+    from: await compared(before, from, configBefore),
+    to: await compared(after, to, configAfter),
+    layers: await compareLayers(before, after),
     config: compareConfigs(configBefore, configAfter, { times }),
     files: await compareFiles(before.files, after.files, times),
   }
@@ -94,11 +94,11 @@ export function areEqual({ config, files }: ImageDifference): boolean {
   return config.length === 0 && files.length === 0
 }
 
-async function compared(files: ImageFiles, name: string, config: ImageConfig): Promise<ComparedImage> {
-  return { name, imageId: await files.imageId(), platform: formatPlatform(platformOf(config)) }
+async function compared({ image }: OpenImageFiles, name: string, config: ImageConfig): Promise<ComparedImage> {
+  return { name, imageId: await image.id(), platform: formatPlatform(platformOf(config)) }
 }
 
-async function compareLayers(before: ImageFiles, after: ImageFiles): Promise<ImageDifference['layers']> {
+async function compareLayers(before: OpenImageFiles, after: OpenImageFiles): Promise<ImageDifference['layers']> {
   const [from, to] = [await layersOf(before), await layersOf(after)]
   const known = new Set(from.map(({ diffId }) => diffId))
   const kept = new Set(to.map(({ diffId }) => diffId))
@@ -109,10 +109,10 @@ async function compareLayers(before: ImageFiles, after: ImageFiles): Promise<Ima
   }
 }
 
-async function layersOf(files: ImageFiles): Promise<ComparedLayer[]> {
-  const { history = [] } = await files.config()
+async function layersOf({ image }: OpenImageFiles): Promise<ComparedLayer[]> {
+  const { history = [] } = (await image.config()).value
   const made: readonly History[] = history.filter(({ empty_layer: isEmpty }) => isEmpty !== true)
-  return (await files.layers()).map(({ diffId, descriptor }, index) => ({
+  return (await image.layers()).map(({ diffId, descriptor }, index) => ({
     diffId,
     digest: descriptor.digest,
     size: descriptor.size,

@@ -1,14 +1,16 @@
 import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
 import { chooseManifest } from '../images/copy-image.ts'
+import type { Image } from '../images/image.ts'
 import { type FoundFile, ImageFiles } from '../images/image-files.ts'
 import { parseImageLocation } from '../images/image-location.ts'
-import { openImageSource } from '../images/image-source.ts'
+import { imageOf, openImageSource } from '../images/image-source.ts'
 import type { LayerTree, TreeEntry } from '../layers/tree.ts'
 import type { Platform } from '../oci/platform.ts'
 
 /** The files of one image, opened. To be disposed of. */
 export interface OpenImageFiles extends Disposable {
+  readonly image: Image
   readonly files: ImageFiles
 }
 
@@ -28,8 +30,10 @@ export interface ListedFile {
 export async function openImageFiles(store: Store, location: string, platform?: Platform): Promise<OpenImageFiles> {
   const source = await openImageSource(store, parseImageLocation(location))
   try {
-    const files = new ImageFiles(store, source, await chooseManifest(source, platform))
+    const image = imageOf(source, await chooseManifest(source, platform))
+    const files = new ImageFiles(store, source, image)
     return {
+      image,
       files,
       [Symbol.dispose]: () => {
         files[Symbol.dispose]()

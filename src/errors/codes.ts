@@ -34,6 +34,7 @@ const kinds = {
   IMAGE_AMBIGUOUS: 'invalid',
   IMAGE_IN_USE: 'conflict',
   IMAGE_PLATFORM: 'not-found',
+  IMAGE_UNRELATED: 'conflict',
   ARCHIVE_INVALID: 'invalid',
   // tar, layers
   TAR_INVALID: 'invalid',

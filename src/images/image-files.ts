@@ -4,11 +4,8 @@ import { checkDemands, type LayerDemand, resolvePath, stackTree, tarTree } from 
 import type { LayerTree, Tree, TreeEntry } from '../layers/tree.ts'
 import { close, open, openFlags, write } from '../linux/files.ts'
 import { removeFile } from '../linux/names.ts'
-import type { ImageConfig } from '../oci/config.ts'
-import type { Descriptor } from '../oci/descriptor.ts'
-import type { Digest } from '../oci/digest.ts'
 import type { Image, ImageLayer } from './image.ts'
-import { imageOf, type ImageSource, openBlob } from './image-source.ts'
+import { type ImageSource, openBlob } from './image-source.ts'
 import { scanLayer } from './layer-stack.ts'
 
 /** A path of an image and the tree to read it from. */
@@ -33,24 +30,15 @@ interface LayerFile {
 export class ImageFiles implements Disposable {
   readonly #store: Store
   readonly #source: ImageSource
-  readonly #image: Image
+  readonly #image: Pick<Image, 'layers'>
   readonly #files = new Map<number, LayerFile>()
   readonly #temporary: string[] = []
   #trees: Promise<readonly LayerTree[]> | undefined
 
-  constructor(store: Store, source: ImageSource, manifest: Descriptor) {
+  constructor(store: Store, source: ImageSource, image: Pick<Image, 'layers'>) {
     this.#store = store
     this.#source = source
-    this.#image = imageOf(source, manifest)
-  }
-
-  async config(): Promise<ImageConfig> {
-    return (await this.#image.config()).value
-  }
-
-  /** Digest of the config. */
-  async imageId(): Promise<Digest> {
-    return await this.#image.id()
+    this.#image = image
   }
 
   /** The image's layers, base first. */

@@ -27,14 +27,19 @@ export interface ImageSource extends Disposable {
   examined(layer: Digest): LayerRecord | undefined
 }
 
-/** An image of the store as a source. */
-export function storeSource(store: Store, name: string): ImageSource {
+function namedSource(store: Store, name: string): ImageSource {
   const { record, reference } = resolveImage(store, name)
   const { digest, mediaType, size } = record
+  const references = reference === undefined || reference.digest !== undefined ? [] : [reference]
+  return { ...storeSource(store, { digest, mediaType, size }, name), references }
+}
+
+/** A manifest or index of the store as a source; `name` is what errors call it. */
+export function storeSource(store: Store, target: Descriptor, name: string): ImageSource {
   return {
     name,
-    target: { digest, mediaType, size },
-    references: reference === undefined || reference.digest !== undefined ? [] : [reference],
+    target,
+    references: [],
     size: (blob) => store.blobs.size(blob),
     open: (blob) => store.blobs.open(blob.digest),
     examined: (layer) => getLayerRecord(store, layer),
@@ -47,7 +52,7 @@ export function storeSource(store: Store, name: string): ImageSource {
  * SystemCallError.
  */
 export async function openImageSource(store: Store, location: ImageLocation): Promise<ImageSource> {
-  if (location.transport === 'store') return storeSource(store, location.name)
+  if (location.transport === 'store') return namedSource(store, location.name)
   const name = formatImageLocation(location)
   switch (location.transport) {
     case 'oci':

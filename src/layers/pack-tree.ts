@@ -4,23 +4,29 @@ import type { TarSink } from '../tar/writer.ts'
 import { LayerWriter, type LayerWriterOptions, type WrittenLayer } from './layer-writer.ts'
 import type { Tree, TreeEntry } from './tree.ts'
 
+export interface PackTreeOptions extends LayerWriterOptions {
+  /** Also write an entry for `/`. */
+  readonly withRoot?: boolean
+}
+
 /**
- * Writes what `tree` has at `path` as one tar, to a file or into a sink: of a directory what is below it (itself as `.`
- * unless it is `/`), of anything else that alone under its own name. Names are sorted, parents stand before children,
+ * Writes what `tree` has at `path` as one tar, to a file or into a sink: of a directory what is below it (itself as `.`,
+ * `/` only where it is asked for), of anything else that alone under its own name. Names are sorted, parents stand before children,
  * hard links are kept; the same tree gives the same bytes. Throws as LayerWriter.
  */
 export function packTree(
   tree: Tree,
   path: string,
   target: string | TarSink,
-  options: LayerWriterOptions = {},
+  options: PackTreeOptions = {},
 ): WrittenLayer {
   const writer = new LayerWriter(target, options)
   try {
     const entry = tree.lookup(path)
     const base = path === '/' ? '' : path
     if (entry === undefined || entry.type === 'directory') {
-      if (entry !== undefined && base !== '') add(writer, tree, base, '.', entry, new Map())
+      if (entry !== undefined && (base !== '' || options.withRoot === true))
+        add(writer, tree, path, '.', entry, new Map())
       addChildren(writer, tree, base, '', new Map())
     } else add(writer, tree, base, base.slice(base.lastIndexOf('/') + 1), entry, new Map())
     return writer.finish()

@@ -45,14 +45,6 @@ export async function* limited(source: ByteSource, limit: number, what: string):
   }
 }
 
-/** Passes the bytes on and tells `observe` of each piece. */
-export async function* observed(source: ByteSource, observe: (chunk: Uint8Array) => void): ByteSource {
-  for await (const chunk of source) {
-    observe(chunk)
-    yield chunk
-  }
-}
-
 /** All bytes at once; fails with LIMIT_EXCEEDED when there are more than `limit`. */
 export async function collect(source: ByteSource, limit: number, what: string): Promise<Uint8Array<ArrayBuffer>> {
   const chunks: Uint8Array[] = []
