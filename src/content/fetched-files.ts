@@ -47,6 +47,12 @@ export function putFetchedFile(store: Store, url: string, file: FetchedFile): vo
   )
 }
 
+/** Bytes of all files that records keep, each once. */
+export function fetchedFilesSize(store: Store): number {
+  const rows = store.database.all<{ digest: Digest }>('SELECT DISTINCT digest FROM fetched_files')
+  return rows.reduce((total, { digest }) => total + (store.blobs.size(digest) ?? 0), 0)
+}
+
 /**
  * Forgets the files that were last used before `moment`, milliseconds since 1970; gives how many there were. Blobs that
  * only they kept go with the next garbage collection.

@@ -29,7 +29,6 @@ import { type Reference, withDefaultTag, formatReference } from '../oci/referenc
 import type { ProgressListener } from '../progress/events.ts'
 import type { BuildWarning } from '../progress/failure.ts'
 import { DeviceRegistry } from '../runtime/cdi.ts'
-import type { RemoteAccess } from '../remote/access.ts'
 import { reapAbandoned } from '../runtime/state.ts'
 import { Snapshots } from '../snapshots/snapshots.ts'
 import { findDevices } from './build-devices.ts'
@@ -82,9 +81,15 @@ export async function build(store: Store, options: BuildOptions): Promise<BuildR
   const { dockerfile, context, progress, signal } = options
   const contexts = new BuildContexts(context)
   const devices = options.run.devices ?? new DeviceRegistry()
-  const accessUntil = (until: () => AbortSignal): RemoteAccess =>
-    remoteAccess({ store, lease, env: options.env, secrets: options.run.secrets, signal: until })
-  const access = accessUntil(() => signal)
+  let running = (): AbortSignal => signal
+  using access = remoteAccess({
+    store,
+    lease,
+    env: options.env,
+    secrets: options.run.secrets,
+    agents: options.run.agents,
+    signal: () => running(),
+  })
   const sources = options.namedContexts ?? new Map<string, NamedSource>()
   const plan = await planBuild({
     ...options,
@@ -103,10 +108,7 @@ export async function build(store: Store, options: BuildOptions): Promise<BuildR
       lease,
       snapshots,
       contexts,
-      remotes: new RemoteFiles(
-        accessUntil(() => solver.signal),
-        progress,
-      ),
+      remotes: new RemoteFiles(access, progress),
       dockerfile: dockerfile.filename,
       epoch: plan.epoch,
       run: { ...options.run, devices },
@@ -121,6 +123,7 @@ export async function build(store: Store, options: BuildOptions): Promise<BuildR
       return { release: () => lock.release() }
     },
   })
+  running = () => solver.signal
   const layers = await solver.solve(plan.ops, plan.target, plan.wanted)
   await solver.remember(plan.ops)
   await contexts.save()
@@ -158,7 +161,8 @@ async function exportImage(
     progress({ type: 'status', vertex: 'export', id, current: 0, total: 0, timestamp: now, started, completed: now })
   }
   const { config, layers } = squash === true ? await squashImage(built, plan, { store, lease, snapshots }) : built
-  if (layers.length < built.layers.length) status(`squashing ${built.layers.length - layers.length + 1} layers into one`)
+  if (layers.length < built.layers.length)
+    status(`squashing ${built.layers.length - layers.length + 1} layers into one`)
   const written = await recorded(store, lease, config, layers, tags)
   status('exporting layers')
   status(`writing image ${written.imageId}`)

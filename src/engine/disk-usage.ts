@@ -1,11 +1,14 @@
 import { containersOfImage, listContainerRecords } from '../containers/container-records.ts'
 import { recoverContainers } from '../containers/recovery.ts'
 import { writtenSize } from '../containers/written-size.ts'
+import { fetchedFilesSize } from '../content/fetched-files.ts'
 import { listImageLayers } from '../content/manifest-records.ts'
 import type { Store } from '../content/store.ts'
 import { listDirectory } from '../linux/directories.ts'
 import { tryLstat } from '../linux/file-status.ts'
+import { treeSize } from '../linux/tree-size.ts'
 import type { Digest } from '../oci/digest.ts'
+import { listMirrors } from '../remote/git-mirror.ts'
 import { cachedSteps, layerDiskSizes } from './layer-usage.ts'
 
 /** What one kind of thing takes. */
@@ -95,19 +98,8 @@ function volumeUsage(store: Store): DiskUsage {
 function cacheUsage(store: Store, images: ImageLayers, sizeOf: SizeOf): DiskUsage {
   const ofImages = union(images.values())
   const steps = cachedSteps(store).flatMap(({ layer }) => (layer === undefined ? [] : [layer]))
-  const size = sizeOf([steps.filter((layer) => !ofImages.has(layer))])
+  const mirrors = listMirrors(store).map(({ path }) => treeSize(path))
+  const remote = mirrors.reduce((total, size) => total + size, fetchedFilesSize(store))
+  const size = sizeOf([steps.filter((layer) => !ofImages.has(layer))]) + remote
   return { type: 'Build Cache', total: new Set(steps).size, active: 0, size, reclaimable: size }
-}
-
-/** Bytes of the files below `path`; hard links count each time. */
-function treeSize(path: string): number {
-  let size = 0
-  const waiting = [path]
-  for (let directory = waiting.pop(); directory !== undefined; directory = waiting.pop())
-    for (const { name } of listDirectory(directory)) {
-      const status = tryLstat(`${directory}/${name}`)
-      if (status?.type === 'directory') waiting.push(`${directory}/${name}`)
-      else if (status?.type === 'file') size += status.size
-    }
-  return size
 }

@@ -1,7 +1,9 @@
 import { deleteCacheRecords } from '../content/cache-records.ts'
+import { forgetFetchedFiles } from '../content/fetched-files.ts'
 import { collectGarbage } from '../content/gc.ts'
 import { listImageLayers } from '../content/manifest-records.ts'
 import type { Store } from '../content/store.ts'
+import { pruneMirrors } from '../remote/git-mirror.ts'
 import { checkFilters, type Filters } from './filters.ts'
 import { cachedSteps } from './layer-usage.ts'
 import { parseMoment } from './moment.ts'
@@ -24,8 +26,8 @@ export interface PrunedBuildCache {
 }
 
 /**
- * Forgets results of build steps and frees what only they kept. Directories of cache mounts stay: a step that uses one
- * may be running. Throws USAGE (status 1) for filters that are wrong, CANCELED.
+ * Forgets results of build steps and what was fetched for builds, and frees what only they kept. Directories of cache
+ * mounts stay: a step that uses one may be running. Throws USAGE (status 1) for filters that are wrong, CANCELED.
  */
 export async function pruneBuildCache(store: Store, options: PruneBuildCacheOptions = {}): Promise<PrunedBuildCache> {
   const { all = false, filters = new Map<string, readonly string[]>(), now = Date.now(), signal } = options
@@ -37,6 +39,9 @@ export async function pruneBuildCache(store: Store, options: PruneBuildCacheOpti
     .filter(({ layer }) => all || (layer !== undefined && !layers.has(layer)))
     .map(({ key }) => key)
   deleteCacheRecords(store, keys)
+  const moment = limits.reduce((least, limit) => Math.min(least, Number(limit / 1_000_000n)), Number.MAX_SAFE_INTEGER)
+  forgetFetchedFiles(store, moment)
+  const mirrors = pruneMirrors(store, moment)
   const { reclaimed } = await collectGarbage(store, signal === undefined ? {} : { signal })
-  return { keys, reclaimed }
+  return { keys, reclaimed: reclaimed + mirrors }
 }

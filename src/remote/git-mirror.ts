@@ -1,10 +1,12 @@
-import { acquireLock } from '../content/lock.ts'
+import { acquireLock, tryAcquireLock } from '../content/lock.ts'
 import type { Store } from '../content/store.ts'
 import { listDirectory } from '../linux/directories.ts'
 import { SystemCallError, errno } from '../linux/errno.ts'
 import { tryLstat } from '../linux/file-status.ts'
 import { AT_FDCWD } from '../linux/files.ts'
 import { makeDirectories, removeFile, rename, setTimesAt } from '../linux/names.ts'
+import { removeTree } from '../linux/remove-tree.ts'
+import { treeSize } from '../linux/tree-size.ts'
 import { digestHex, digestOf } from '../oci/digest.ts'
 import type { RemoteAccess } from './access.ts'
 import { GitFailure, type GitRun, runGit } from './git-process.ts'
@@ -76,8 +78,26 @@ export function listMirrors(store: Store): { readonly id: string; readonly path:
   }
 }
 
+/**
+ * Removes the mirrors that were last used before `moment`, milliseconds since 1970, save those in use. Gives the bytes
+ * freed.
+ */
+export function pruneMirrors(store: Store, moment: number): number {
+  let freed = 0
+  for (const { id, path, usedAt } of listMirrors(store)) {
+    if (usedAt >= moment) continue
+    using lock = tryAcquireLock(store, mirrorLock(id))
+    if (lock === undefined || tryLstat(path) === undefined) continue
+    const away = store.session.temporaryPath('git')
+    freed += treeSize(path)
+    rename(path, away)
+    removeTree(away)
+  }
+  return freed
+}
+
 /** Name of the lock that a mirror is used under. */
-export function mirrorLock(id: string): string {
+function mirrorLock(id: string): string {
   return `git ${id}`
 }
 

@@ -281,6 +281,30 @@ describe.skipIf(!hasGit)('checkoutRepository()', () => {
     }
   })
 
+  test('works over ssh, with the agent that was given and no other key', async () => {
+    server.create('repo', { a: 'ssh' })
+    const bin = join(directory, 'bin')
+    mkdirSync(bin)
+    // What ssh does at the other end of the connection, on this one.
+    const script = `#!/bin/sh\nprintf '%s\\n' "$SSH_AUTH_SOCK" "$@" >> ${directory}/asked\nfor last; do :; done\nexec sh -c "$last"\n`
+    writeFileSync(join(bin, 'ssh'), script, { mode: 0o755 })
+    const env = { PATH: `${bin}:${process.env['PATH']}`, SSH_AUTH_SOCK: '/agent/of/the/user' }
+    for (const text of [
+      `git@host.example:${server.path('repo')}`,
+      `ssh://git:pw@host.example:2222${server.path('repo')}`,
+    ]) {
+      const { directory: made } = await checkout(text, {}, { env, sshAgent: '/given/agent' })
+      expect(readFileSync(join(made, 'a'), 'utf8')).toBe('ssh')
+    }
+    const asked = readFileSync(`${directory}/asked`, 'utf8').split('\n')
+    expect(asked).toContain('/given/agent')
+    expect(asked).toContain('BatchMode=yes')
+    expect(asked).toContain('git@host.example')
+    expect(asked.join()).not.toMatch(/of\/the\/user|pw/)
+    await resolve(`git@host.example:${server.path('repo')}`, { env })
+    expect(readFileSync(`${directory}/asked`, 'utf8')).toContain('IdentityAgent=none')
+  })
+
   test('works with hashes of SHA-256 and with an empty commit', async () => {
     const commit = server.create('new', { a: '1' }, '--object-format=sha256')
     expect(commit).toHaveLength(64)
