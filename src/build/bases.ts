@@ -35,6 +35,7 @@ export class Bases {
       )
     }
     node.isResolved = true
+    node.hasUnknownBase = node.image?.isStandIn === true
   }
 }
 

@@ -16,6 +16,8 @@ export interface BuildContext {
   /** Tells one context from another across builds, for explanations: its absolute path, or its URL. */
   readonly identity: string
   readonly tree: ContextFiles
+  /** What its ignore file excludes, where it has one. */
+  readonly ignore?: IgnoreMatcher | undefined
   /** Keeps what this build learnt of the files, for the next one. */
   save(): Promise<void>
 }
@@ -50,6 +52,11 @@ export class ContextTree implements ContextFiles {
     this.root = root
     this.#index = index
     this.#ignore = ignore.length === 0 ? undefined : new IgnoreMatcher(ignore)
+  }
+
+  /** What the ignore file excludes. */
+  get ignore(): IgnoreMatcher | undefined {
+    return this.#ignore
   }
 
   lookup(path: string): TreeEntry | undefined {
@@ -194,7 +201,8 @@ export function directoryContext(
   index: ContextIndex,
 ): BuildContext {
   const tree = new ContextTree(root, ignore, index)
-  return { identity, tree, save: () => index.save((path) => tree.status(path) !== undefined) }
+  const save = (): Promise<void> => index.save((path) => tree.status(path) !== undefined)
+  return { identity, tree, ignore: tree.ignore, save }
 }
 
 /** A context whose files cannot change and are not looked for again, such as those of an archive. */

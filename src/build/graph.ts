@@ -13,6 +13,8 @@ export interface BaseImage {
   readonly digest: Digest
   readonly config: ImageConfig
   readonly platform: Platform
+  /** Stands for an image that could not be found, where a plan is only to be looked at. */
+  readonly isStandIn?: true
 }
 
 /** What every op has. Ops form a graph: an op changes the filesystem that its `parent` leaves and may read others. */

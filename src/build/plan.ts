@@ -1,22 +1,27 @@
 import { renderStepTitle } from './step-title.ts'
 import { CairnError } from '../errors/error.ts'
-import type { Dockerfile, Instruction, SourceRange } from '../dockerfile/instruction.ts'
+import type { IgnoreMatcher } from '../dockerfile/ignore.ts'
+import type { Dockerfile } from '../dockerfile/instruction.ts'
+import type { Linter } from '../dockerfile/lint/linter.ts'
 import type { RunDevice } from '../dockerfile/device.ts'
 import { compareRanges } from '../dockerfile/source-order.ts'
 import { withSuggestion } from '../dockerfile/suggest.ts'
-import { type WordOptions, expandWord } from '../dockerfile/words.ts'
+import type { WordOptions } from '../dockerfile/words.ts'
 import type { ImageConfig } from '../oci/config.ts'
 import { normalizePlatform, type Platform } from '../oci/platform.ts'
 import { Bases } from './bases.ts'
+import { evaluateGlobalArgs, tellDefaultBases } from './from-scope.ts'
 import type { BaseImage, BuildPlan, ExtraHost, Op, PlanWarning } from './graph.ts'
-import { applyMetadata, type InstructionScope } from './ops/metadata.ts'
+import { type InstructionLint, instructionLint } from './instruction-lint.ts'
+import { applyMetadata, type DeclaredArgument, type InstructionScope } from './ops/metadata.ts'
 import { startStage } from './ops/base-plan.ts'
+import { type Outline, outlineOf } from './outline.ts'
 import { planCopy } from './ops/copy-plan.ts'
 import { planRun } from './ops/run-plan.ts'
 import { planWorkdir } from './ops/workdir-plan.ts'
 import { findContext, type NamedContexts } from './named-contexts.ts'
 import { isBuilderArgument, platformArguments, proxyEnvironment } from './platform-args.ts'
-import { reachableStages, StageGraph, type StageNode } from './stages.ts'
+import { reachableStages, StageGraph, type StageInstruction, type StageNode } from './stages.ts'
 import type { StageState } from './stage-state.ts'
 import { ProblemList } from './step-error.ts'
 
@@ -43,12 +48,22 @@ export interface PlanOptions {
   readonly findDevices?: (devices: readonly RunDevice[]) => readonly string[]
   /** Stands for a secret's value in the key of a step; undefined where that is not to count. */
   readonly secretFingerprint?: (id: string) => string | undefined
+  /** Judges the Dockerfile as it is planned; what the text shows by itself it has been told. */
+  readonly linter?: Linter | undefined
+  /** What the ignore file excludes from the context. */
+  readonly ignore?: IgnoreMatcher | undefined
   /** Finds a base image; called once for each distinct name and platform, concurrently. */
   readonly resolveImage: (reference: string, platform: Platform) => Promise<BaseImage>
   /** When the context is from, seconds since 1970, where it has a time of its own: what SOURCE_DATE_EPOCH=context is. */
   readonly contextTime?: (() => number | undefined) | undefined
   /** What `--build-context` gives in place of images and stages. */
   readonly namedContexts?: NamedContexts | undefined
+}
+
+/** A plan, and what the file says about it. */
+export interface PlannedBuild extends BuildPlan {
+  /** What the target can be given. */
+  readonly outline: () => Outline
 }
 
 /** What planning one stage's instructions needs besides the stage. */
@@ -70,32 +85,34 @@ export interface StagePlanner extends InstructionScope {
  * Turns a Dockerfile into the graph of ops that the target needs: stages are linked, base images resolved, ONBUILD
  * triggers unfolded, variables expanded. Stages the target does not reach cost nothing.
  *
- * Throws DockerfileError with the line for whatever is wrong, STAGE_UNKNOWN for an unknown target.
+ * Throws DockerfileError with the line for whatever is wrong, STAGE_UNKNOWN for an unknown target, DOCKERFILE_INVALID
+ * where the file asks for an error (`# check=error=true`) and the linter found something.
  */
-export async function planBuild(options: PlanOptions): Promise<BuildPlan> {
-  const { dockerfile, buildArgs, buildPlatform } = options
+export async function planBuild(options: PlanOptions): Promise<PlannedBuild> {
+  const { dockerfile, buildArgs, buildPlatform, linter } = options
   const targetPlatform = options.platform ?? buildPlatform
   const words: WordOptions = { escape: dockerfile.escape }
   const lastStage = dockerfile.stages.at(-1)
   const targetName = (options.target ?? lastStage?.from.name ?? '').toLowerCase()
   const problems = new ProblemList(dockerfile)
-  const globalArgs = evaluateGlobalArgs(
-    options,
-    platformArguments(buildPlatform, targetPlatform, targetName === '' ? 'default' : targetName),
-    words,
-    problems,
-  )
+  const platformArgs = platformArguments(buildPlatform, targetPlatform, targetName === '' ? 'default' : targetName)
+  for (const key of platformArgs.keys()) platformArgs.set(key, buildArgs.get(key) ?? platformArgs.get(key) ?? '')
+  if (linter !== undefined) tellDefaultBases(dockerfile, platformArgs, words, linter)
+  const globalArgs = evaluateGlobalArgs(dockerfile, buildArgs, platformArgs, words, problems)
   problems.throwIfAny()
   const epoch = parseEpoch(
     buildArgs.get('SOURCE_DATE_EPOCH') ?? globalArgs.get('SOURCE_DATE_EPOCH'),
     options.contextTime,
   )
 
+  const declared = new Set<string>(dockerfile.metaArgs.flatMap(({ args }) => args.map(({ key }) => key)))
   const graph = new StageGraph(
     {
       dockerfile,
       globalArgs,
+      known: new Set([...declared, ...globalArgs.keys()]),
       words,
+      linter,
       findContext: (name, platform) => findContext(options.namedContexts, name, platform ?? targetPlatform),
     },
     problems,
@@ -105,7 +122,6 @@ export async function planBuild(options: PlanOptions): Promise<BuildPlan> {
   const wanted = options.allStages === true ? graph.stages : [target]
   const reachable = await resolveReachable(graph, wanted, options, targetPlatform, problems)
 
-  const declared = new Set<string>(dockerfile.metaArgs.flatMap(({ args }) => args.map(({ key }) => key)))
   const ops: Op[] = []
   const proxyEnv = proxyEnvironment(buildArgs)
   const warnings: PlanWarning[] = []
@@ -119,6 +135,12 @@ export async function planBuild(options: PlanOptions): Promise<BuildPlan> {
   )
   if (unused.length > 0) warnings.push({ message: `One or more build-args [${unused.join(' ')}] were not consumed` })
 
+  const violated = linter?.errors ?? []
+  if (violated.length > 0)
+    throw new CairnError('DOCKERFILE_INVALID', `lint violation found for rules: ${violated.join(', ')}`, {
+      hint: '# check=error=true makes warnings errors; # check=skip=RULE above an instruction takes it out.',
+    })
+
   const state = target.state
   if (state === undefined) throw new Error('the target stage was not planned')
   return {
@@ -130,27 +152,8 @@ export async function planBuild(options: PlanOptions): Promise<BuildPlan> {
     platform: options.platform ?? state.platform,
     epoch,
     warnings,
+    outline: () => outlineOf(dockerfile, target, { buildArgs, platformArgs, words }),
   }
-}
-
-function evaluateGlobalArgs(
-  options: PlanOptions,
-  defaults: Map<string, string>,
-  words: WordOptions,
-  problems: ProblemList,
-): Map<string, string> {
-  const values = new Map<string, string>()
-  for (const [key, value] of defaults) values.set(key, options.buildArgs.get(key) ?? value)
-  for (const instruction of options.dockerfile.metaArgs) {
-    for (const { key, value: fallback } of instruction.args) {
-      let value = options.buildArgs.get(key)
-      if (value === undefined && fallback !== undefined)
-        value = problems.collect(instruction.range, () => expandWord(fallback, (name) => values.get(name), words))
-      // An ARG without a value is still declared: it hides no platform argument but is known in stages.
-      if (value !== undefined) values.set(key, value)
-    }
-  }
-  return values
 }
 
 /**
@@ -211,6 +214,7 @@ async function resolveReachable(
         }
       }),
     )
+    for (const node of pending) tellBaseImage(node, options, targetPlatform)
     // One image is looked for once, and its absence told once, at the first stage that needs it.
     const told = new Set<unknown>()
     const inOrder = failures.filter((failure) => failure !== undefined)
@@ -226,6 +230,14 @@ async function resolveReachable(
     problems.throwIfAny()
     if (!grew) return reachable
   }
+}
+
+function tellBaseImage(node: StageNode, { linter }: PlanOptions, targetPlatform: Platform): void {
+  const { image, baseName: name } = node
+  // The files of an image without layers suit every platform.
+  if (image === undefined || (image.config.rootfs?.diff_ids ?? []).length === 0) return
+  const expected = node.platform ?? targetPlatform
+  linter?.tell('baseImage', { name, expected, actual: image.platform }, node)
 }
 
 interface StageScope {
@@ -264,14 +276,13 @@ function planStage(node: StageNode, scope: StageScope): void {
   const state = startStage(node, { ops, platform, ignoreCache, isStoodOn, title, nextOp })
   node.state = state
 
-  const planner: StagePlanner = {
+  const planner: Omit<StagePlanner, keyof InstructionLint | 'declare'> = {
     options,
     node,
     state,
     words: scope.words,
     buildArgs: options.buildArgs,
     globalArgs: scope.globalArgs,
-    declare: (name) => scope.declared.add(name),
     proxyEnv: scope.proxyEnv,
     ignoreCache,
     title,
@@ -281,9 +292,17 @@ function planStage(node: StageNode, scope: StageScope): void {
       state.tip = op
     },
   }
-  for (const { instruction, onbuild, range } of node.instructions) {
-    const isFine = problems.collect(range, () => {
-      planInstruction(planner, instruction, onbuild, range)
+  if (node.base?.hasUnknownBase === true) node.hasUnknownBase = true
+  for (const item of node.instructions) {
+    const { check } = item.instruction
+    const place = { range: item.range, ...(check === undefined ? {} : { check }) }
+    const lint = instructionLint(options.linter, state, scope.words, place, !node.hasUnknownBase)
+    const declare = (argument: DeclaredArgument): void => {
+      scope.declared.add(argument.name)
+      node.outline.addArgument(argument, item.range)
+    }
+    const isFine = problems.collect(item.range, () => {
+      planInstruction({ ...planner, ...lint, declare }, item)
       return true
     })
     if (isFine === true) continue
@@ -292,7 +311,7 @@ function planStage(node: StageNode, scope: StageScope): void {
   }
 }
 
-function planInstruction(planner: StagePlanner, instruction: Instruction, onbuild: boolean, range: SourceRange): void {
+function planInstruction(planner: StagePlanner, { instruction, onbuild, range }: StageInstruction): void {
   switch (instruction.kind) {
     case 'RUN':
       return planRun(planner, instruction, onbuild, range)

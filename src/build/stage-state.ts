@@ -2,6 +2,7 @@ import { expandWord, type WordOptions } from '../dockerfile/words.ts'
 import type { History, ImageConfig, ContainerConfig } from '../oci/config.ts'
 import type { Platform } from '../oci/platform.ts'
 import type { Op } from './graph.ts'
+import type { Place } from '../dockerfile/lint/rule.ts'
 
 /** PATH of an image that sets none. */
 export const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
@@ -32,7 +33,11 @@ export class StageState {
   tip: Op | undefined
   /** Fields of the base image's configuration that Cairn does not know; kept in the result. */
   readonly base: ImageConfig | undefined
-  cmdSet = false
+  readonly #argumentNames: Set<string>
+  /** The last CMD, ENTRYPOINT and HEALTHCHECK of this very stage. */
+  readonly latest = new Map<'CMD' | 'ENTRYPOINT' | 'HEALTHCHECK', Place>()
+  /** A WORKDIR was in this stage or one it is built from; that of the base image does not count. */
+  hasWorkdir = false
   /** The image's ENV, each name once, and where each stands. */
   readonly #imageEnv: string[]
   readonly #envPositions: Map<string, number>
@@ -50,6 +55,7 @@ export class StageState {
   }) {
     this.env = init.env
     this.args = init.args
+    this.#argumentNames = new Set(init.args.map(({ key }) => key))
     this.config = init.config
     this.history = init.history
     this.inheritedHistory = init.inheritedHistory
@@ -126,7 +132,7 @@ export class StageState {
     // What the image would bring counts anew: an ENV hides an ARG that came after it in the stage below.
     const env = new Map(stage.env)
     for (const entry of config.Env ?? []) env.set(...splitEnv(entry))
-    return new StageState({
+    const state = new StageState({
       env,
       args: [...stage.args],
       config,
@@ -137,6 +143,8 @@ export class StageState {
       tip: stage.tip,
       base: stage.base,
     })
+    state.hasWorkdir = stage.hasWorkdir
+    return state
   }
 
   /** Where relative paths start: WORKDIR, else the root. */
@@ -157,6 +165,22 @@ export class StageState {
     if (index === undefined) this.#envPositions.set(key, this.#imageEnv.push(`${key}=${value}`) - 1)
     else this.#imageEnv[index] = `${key}=${value}`
     this.config.Env = this.#imageEnv
+  }
+
+  /** Adds an ARG of this stage. */
+  addArgument(argument: StageArgument): void {
+    this.args.push(argument)
+    this.#argumentNames.add(argument.key)
+  }
+
+  /** Names of all variables that have a value. */
+  get variableNames(): Iterable<string> {
+    return this.env.keys()
+  }
+
+  /** True when an ARG of this stage, or of those it is built from, has this name. */
+  declares(name: string): boolean {
+    return this.#argumentNames.has(name)
   }
 
   /** Sets labels of the image. */

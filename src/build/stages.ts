@@ -1,12 +1,14 @@
 import { CairnError } from '../errors/error.ts'
 import { DockerfileError } from '../dockerfile/dockerfile-error.ts'
 import { extensionsHint } from '../dockerfile/frontend.ts'
-import type { Dockerfile, Instruction, SourceRange } from '../dockerfile/instruction.ts'
+import type { CheckOptions, Dockerfile, Instruction, SourceRange } from '../dockerfile/instruction.ts'
 import { mountSource } from '../dockerfile/mount.ts'
 import { parseTrigger } from '../dockerfile/parser.ts'
-import { expandWord, expandWordDetailed, type WordOptions } from '../dockerfile/words.ts'
-import { parsePlatform, type Platform } from '../oci/platform.ts'
+import { expandWord } from '../dockerfile/words.ts'
+import type { Platform } from '../oci/platform.ts'
+import { expandFrom, type FromScope } from './from-scope.ts'
 import type { BaseImage, FileSource } from './graph.ts'
+import { StageOutline } from './outline.ts'
 import type { StageState } from './stage-state.ts'
 import { atRange, type ProblemList } from './step-error.ts'
 
@@ -27,6 +29,8 @@ export class StageNode {
   readonly baseName: string
   readonly platform: Platform | undefined
   readonly range: SourceRange
+  /** The `# check=` above the stage's FROM. */
+  readonly check?: CheckOptions
   readonly base: StageNode | undefined
   /** What to show in step titles. */
   title: string
@@ -42,6 +46,10 @@ export class StageNode {
   contextTitle: string | undefined
   /** True once the base is known. */
   isResolved = false
+  /** True where the base image is only a stand-in: then its variables are not known. */
+  hasUnknownBase = false
+  /** What is known of it for an outline. */
+  readonly outline = new StageOutline()
   state: StageState | undefined
   /** True when one of its instructions, or of what it is made of, could not be planned. */
   isBroken = false
@@ -57,6 +65,7 @@ export class StageNode {
     base: StageNode | undefined
     title: string
     instructions: StageInstruction[]
+    check?: CheckOptions | undefined
     replacedBy?: string | undefined
   }) {
     this.declared = init.declared
@@ -68,6 +77,7 @@ export class StageNode {
     this.title = init.title
     this.instructions = init.instructions
     this.replacedBy = init.replacedBy
+    if (init.check !== undefined) this.check = init.check
   }
 
   /** The files of the stage once it is planned; `label` is the name they were asked for by. */
@@ -102,11 +112,8 @@ function readTrigger(text: string, dockerfile: Dockerfile): Instruction {
   }
 }
 
-export interface LinkOptions {
+export interface LinkOptions extends FromScope {
   readonly dockerfile: Dockerfile
-  /** ARGs before the first FROM and the platform arguments. */
-  readonly globalArgs: ReadonlyMap<string, string>
-  readonly words: WordOptions
   /**
    * The `--build-context` there is for a name, on a platform where the stage has one: it takes the place of the whole
    * stage of that name.
@@ -167,14 +174,9 @@ export class StageGraph {
     return node.sources.size > before
   }
 
-  #lookUp = (name: string): string | undefined => this.#options.globalArgs.get(name)
-
   #addStage({ from, index, instructions }: Dockerfile['stages'][number]): void {
-    const { words, findContext } = this.#options
-    const baseName = expandWord(from.image, this.#lookUp, words)
-    if (baseName === '') throw new CairnError('DOCKERFILE_INVALID', `base name (${from.image}) should not be blank`)
-    const platform = from.platform === undefined ? undefined : this.#platform(from.platform)
-    const replacedBy = from.name === undefined ? undefined : findContext(from.name, platform)
+    const { baseName, platform, used } = expandFrom(from, this.#options)
+    const replacedBy = from.name === undefined ? undefined : this.#options.findContext(from.name, platform)
     const own = replacedBy === undefined ? instructions : []
     const node = new StageNode({
       declared: true,
@@ -182,20 +184,16 @@ export class StageGraph {
       baseName,
       platform,
       range: from.range,
+      check: from.check,
       base: replacedBy === undefined ? this.#byName.get(baseName.toLowerCase()) : undefined,
       title: from.name ?? `stage-${index}`,
       instructions: own.map((instruction) => ({ instruction, onbuild: false, range: instruction.range })),
       replacedBy,
     })
+    for (const name of used) node.outline.used.add(name)
     this.stages.push(node)
     this.#byIndex.set(index, node)
     if (from.name !== undefined) this.#byName.set(from.name, node)
-  }
-
-  #platform(text: string): Platform {
-    const { result } = expandWordDetailed(text, this.#lookUp, this.#options.words)
-    if (result === '') throw new CairnError('DOCKERFILE_INVALID', `empty platform value from expression ${text}`)
-    return parsePlatform(result)
   }
 
   #linkSources(node: StageNode, { instruction, range }: StageInstruction): void {
@@ -220,7 +218,7 @@ export class StageGraph {
 
   /** The stage or image that a `from` names. With extensions it may hold variables, which FROM would see too. */
   #sourceName(from: string): string {
-    const { dockerfile, words } = this.#options
+    const { dockerfile, words, globalArgs } = this.#options
     if (!/(^|[^\\])\$/.test(from)) return from
     if (!dockerfile.extensions)
       throw new CairnError(
@@ -228,7 +226,7 @@ export class StageGraph {
         'variable expansion is not supported for --from, define a new stage with FROM using ARG from global scope as a workaround',
         { hint: extensionsHint },
       )
-    const name = expandWord(from, this.#lookUp, words)
+    const name = expandWord(from, (variable) => globalArgs.get(variable), words)
     if (name === '')
       throw new CairnError('DOCKERFILE_INVALID', `from (${from}) should not be blank`, {
         hint: 'only ARGs before the first FROM have a value here',

@@ -13,7 +13,14 @@ export const buildFlags = {
     value: 'NAME=VALUE',
     summary: 'Additional build contexts (e.g., name=path, alpine=docker-image://debian, base=oci-layout://dir)',
   },
+  call: {
+    type: 'string',
+    default: 'build',
+    complete: ['build', 'check', 'outline', 'targets', 'subrequests.describe'],
+    summary: 'Set method for evaluating build ("check", "outline", "targets"), with ",format=json" for JSON',
+  },
   'cgroup-parent': { type: 'string', summary: 'Set the parent cgroup for the "RUN" instructions during build' },
+  check: { type: 'bool', summary: 'Shorthand for "--call=check"' },
   file: {
     type: 'string',
     short: 'f',

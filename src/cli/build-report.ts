@@ -4,7 +4,7 @@ import type { BuildResult } from '../engine/build.ts'
 import { CairnError, isCairnError } from '../errors/error.ts'
 import { formatReference, type Reference } from '../oci/reference.ts'
 import type { DisplayMode } from '../progress/display.ts'
-import { renderFailure, renderWarnings } from '../progress/failure.ts'
+import { renderFailure } from '../progress/failure.ts'
 import type { CommandContext } from './context.ts'
 
 /** Prints where a step failed; what is left for the caller is the last line. */
@@ -37,14 +37,9 @@ export function buildFailure(ctx: CommandContext, error: unknown, mode: DisplayM
   return error
 }
 
-/** Prints what a build that ended well leaves to say: the image ID when quiet, else its warnings. */
+/** Prints what a build that ended well leaves to say: the image ID when quiet. */
 export function reportBuild(ctx: CommandContext, result: BuildResult, mode: DisplayMode): void {
-  if (mode === 'quiet') {
-    ctx.stdout.write(`${result.imageId}\n`)
-    return
-  }
-  if (mode === 'rawjson') return
-  ctx.stderr.write(renderWarnings(result.warnings))
+  if (mode === 'quiet') ctx.stdout.write(`${result.imageId}\n`)
 }
 
 /** Contents of `--metadata-file`, with the keys of buildx. */

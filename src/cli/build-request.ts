@@ -20,7 +20,7 @@ export type BuildFlagValues = FlagValues<typeof buildFlags>
 /** What the command line asks for, without what has to be read for it. */
 export interface BuildRequest extends Omit<
   BuildOptions,
-  'dockerfile' | 'context' | 'contextTime' | 'run' | 'progress' | 'signal'
+  'dockerfile' | 'context' | 'contextTime' | 'definition' | 'run' | 'progress' | 'signal'
 > {
   readonly run: Omit<BuildOptions['run'], 'packLayer' | 'readOutput'>
 }

@@ -1,6 +1,7 @@
 import type { FailedCommand } from '../build/solve.ts'
 import { CairnError, isCairnError } from '../errors/error.ts'
 import type { DisplayMode } from '../progress/display.ts'
+import type { BuildProgress } from './build-progress.ts'
 import { buildFailure } from './build-report.ts'
 import type { CommandContext } from './context.ts'
 
@@ -8,12 +9,12 @@ import type { CommandContext } from './context.ts'
 export class FailureShell {
   readonly #ctx: CommandContext
   readonly #mode: DisplayMode
-  readonly #display: { finish(): void }
+  readonly #progress: BuildProgress
   /** What the build fails with, once its report was shown. */
   failure: CairnError | undefined
 
   /** Throws USAGE (status 1) where this process has no terminal to hand over. */
-  constructor(ctx: CommandContext, mode: DisplayMode, display: { finish(): void }) {
+  constructor(ctx: CommandContext, mode: DisplayMode, progress: BuildProgress) {
     if (!ctx.stdin.isTTY || !ctx.stdout.isTTY)
       throw new CairnError('USAGE', '--on-error shell: the input device is not a TTY', {
         exitCode: 1,
@@ -21,13 +22,13 @@ export class FailureShell {
       })
     this.#ctx = ctx
     this.#mode = mode
-    this.#display = display
+    this.#progress = progress
   }
 
   /** Reports the failure, opens the shell and waits for its end; the build then ends with the command's own status. */
   readonly open = async ({ error, status, openShell }: FailedCommand): Promise<void> => {
     const { stderr, signal } = this.#ctx
-    this.#display.finish()
+    this.#progress.finish()
     const reported = buildFailure(this.#ctx, error, this.#mode)
     const { code, message, hint } = reported instanceof CairnError ? reported : error
     this.failure = new CairnError(code, message, {

@@ -128,7 +128,7 @@ function sorted(fields: object): object {
 }
 
 /** As Go's encoder writes JSON, so that `<none>` is the same bytes as docker's. */
-function escapeMarkup(json: string): string {
+export function escapeMarkup(json: string): string {
   return json.replace(/[<>&\u2028\u2029]/g, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 

@@ -6,7 +6,10 @@ import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
 import { storedImage } from '../images/image.ts'
 import { findByName, platformManifest } from '../images/resolve-image.ts'
-import { formatPlatform, type Platform, selectPlatform } from '../oci/platform.ts'
+import { platformOf } from '../oci/config.ts'
+import { digestOf } from '../oci/digest.ts'
+import { isManifestType } from '../oci/media-types.ts'
+import { formatPlatform, type Platform } from '../oci/platform.ts'
 import { familiarString, formatReference, parseReference, type Reference, withDefaultTag } from '../oci/reference.ts'
 import type { ProgressListener } from '../progress/events.ts'
 import { shown } from './shown-work.ts'
@@ -23,39 +26,80 @@ export async function resolveBaseImage(
   progress: ProgressListener,
   title?: string,
 ): Promise<BaseImage> {
+  return await shownLookUp({ text, platform, title }, progress, async (reference, name) => {
+    const image = await baseImage(store, lease, reference, name, platform)
+    if (image === undefined) throw missing(reference, name)
+    return image
+  })
+}
+
+/**
+ * Likewise for a plan that is only to be looked at: an image that is not in the store may well be where BuildKit would
+ * find it, so something stands in for it.
+ */
+export async function findBaseImage(
+  store: Store,
+  lease: Lease,
+  text: string,
+  platform: Platform,
+  progress: ProgressListener,
+): Promise<BaseImage> {
+  return await shownLookUp({ text, platform, title: undefined }, progress, async (reference, name, note) => {
+    const image = await baseImage(store, lease, reference, name, platform)
+    if (image === undefined) note('not in the store: its variables are not known')
+    return image ?? standIn(name, platform)
+  })
+}
+
+function standIn(name: string, platform: Platform): BaseImage {
+  const { os, architecture } = platform
+  const config = { os, architecture, rootfs: { type: 'layers' as const, diff_ids: [] } }
+  return { name, digest: digestOf(name), config, platform, isStandIn: true }
+}
+
+async function shownLookUp(
+  { text, platform, title }: { readonly text: string; readonly platform: Platform; readonly title: string | undefined },
+  progress: ProgressListener,
+  lookUp: (reference: Reference, name: string, note: (text: string) => void) => Promise<BaseImage>,
+): Promise<BaseImage> {
   const reference = withDefaultTag(parseReference(text))
   const name = formatReference(reference)
   const id = `metadata ${name} ${formatPlatform(platform)}`
   const work = { id, name: title ?? `[internal] load metadata for ${name}`, status: 'resolving' }
-  return await shown(progress, work, () => baseImage(store, lease, reference, name, platform))
+  const note = (what: string): void => {
+    const now = Date.now()
+    progress({ type: 'status', vertex: id, id: what, current: 0, total: 0, timestamp: now, started: now })
+  }
+  return await shown(progress, work, () => lookUp(reference, name, note))
 }
 
+function missing(reference: Reference, name: string): CairnError {
+  return new CairnError(
+    'IMAGE_UNKNOWN',
+    `${familiarString(reference)}: failed to resolve source metadata for ${name}: ${name}: not found`,
+    {
+      hint: 'It is not in the store, and this version cannot pull. Bring it with cairn load, cairn import or cairn bootstrap.',
+    },
+  )
+}
+
+/**
+ * Undefined where the store has no image of the name. As in BuildKit, an image for one platform only is taken whatever
+ * that is, which the linter has a word to say about.
+ */
 async function baseImage(
   store: Store,
   lease: Lease,
   reference: Reference,
   name: string,
   platform: Platform,
-): Promise<BaseImage> {
+): Promise<BaseImage | undefined> {
   const record = findProtected(store, lease, reference)
-  if (record === undefined)
-    throw new CairnError(
-      'IMAGE_UNKNOWN',
-      `${familiarString(reference)}: failed to resolve source metadata for ${name}: ${name}: not found`,
-      {
-        hint: 'It is not in the store, and this version cannot pull. Bring it with cairn load, cairn import or cairn bootstrap.',
-      },
-    )
-  const manifest = await platformManifest(store, record, undefined, name)
+  if (record === undefined) return undefined
+  const wanted = isManifestType(record.mediaType) ? undefined : platform
+  const manifest = await platformManifest(store, record, wanted, name)
   const { value: config } = await storedImage(store, manifest.digest).config()
-  const found: Platform = {
-    os: config.os,
-    architecture: config.architecture,
-    ...(config.variant === undefined ? {} : { variant: config.variant }),
-  }
-  if (selectPlatform(platform, [found]) < 0)
-    throw new CairnError('IMAGE_PLATFORM', `${name} is for ${formatPlatform(found)}, not ${formatPlatform(platform)}`)
-  return { name, digest: manifest.digest, config, platform: found }
+  return { name, digest: manifest.digest, config, platform: platformOf(config) }
 }
 
 /** The image of this name, which then stays as long as the lease even if the name is taken from it. */

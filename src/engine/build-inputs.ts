@@ -5,8 +5,6 @@ import { acquireLease, type Lease } from '../content/leases.ts'
 import { recover } from '../content/recovery.ts'
 import type { Store } from '../content/store.ts'
 import type { ReadInclude } from '../dockerfile/include.ts'
-import type { Dockerfile } from '../dockerfile/instruction.ts'
-import { parseDockerfile } from '../dockerfile/parser.ts'
 import { CairnError } from '../errors/error.ts'
 import { redactUrl } from '../errors/redact.ts'
 import { tryStat } from '../linux/file-status.ts'
@@ -22,10 +20,11 @@ import {
   readLocalDockerfile,
 } from './dockerfile-text.ts'
 import { contextIncludeReader, includeReader } from './include-files.ts'
+import { definitionStep, type LintedDockerfile, type MakeLinter, parseLinted } from './lint.ts'
 import { emptyContext, largestTextFile, localContext, readIgnoreFile } from './local-context.ts'
 import { remoteAccess } from './remote-access.ts'
 import { fetchShown, openRemoteContext, singleFileName } from './remote-context.ts'
-import { shown } from './shown-work.ts'
+import { type BytesListener, shown, shownWithUse } from './shown-work.ts'
 
 export interface BuildInputOptions {
   /** The context argument: a directory, an archive, a URL, a git reference, or `-`. */
@@ -42,11 +41,12 @@ export interface BuildInputOptions {
   readonly secrets: ReadonlyMap<string, SecretSource>
   readonly signal: AbortSignal
   readonly progress: ProgressListener
+  /** Judges the Dockerfile; nobody does without it. */
+  readonly makeLinter?: MakeLinter
 }
 
 /** To be disposed of when the build is over. */
-export interface BuildInputs extends Disposable {
-  readonly dockerfile: Dockerfile
+export interface BuildInputs extends LintedDockerfile, Disposable {
   readonly context: BuildContext
   /** What SOURCE_DATE_EPOCH=context stands for: seconds since 1970, where the context has a time of its own. */
   readonly contextTime: () => number | undefined
@@ -119,8 +119,8 @@ class InputLoader {
         exitCode: 1,
         hint: 'For the Dockerfile alone leave -f off; a build context on stdin has to be a tar archive.',
       })
-    const dockerfile = await this.#parse(defaultDockerfile, () => this.#readStream(source))
-    return { dockerfile, context: await emptyContext(this.#store, identity), contextTime: noTime }
+    const linted = await this.#parse(defaultDockerfile, () => this.#readStream(source))
+    return { ...linted, context: await emptyContext(this.#store, identity), contextTime: noTime }
   }
 
   async #directory(root: string): Promise<LoadedInputs> {
@@ -134,12 +134,12 @@ class InputLoader {
       path = text.path
       return text
     }
-    const dockerfile = own ?? (await this.#parse(name, readLocal, includeReader(root, path ?? '-')))
+    const linted = own ?? (await this.#parse(name, readLocal, includeReader(root, path ?? '-')))
     const beside = own === undefined ? `${path}.dockerignore` : undefined
     const ignore = beside !== undefined && tryStat(beside)?.type === 'file' ? beside : `${root}/.dockerignore`
     const work = { name: `[internal] load ${baseName(ignore)}`, status: 'transferring context:' }
     const patterns = await readIgnoreFile(ignore, work, progress)
-    return { dockerfile, context: await localContext(this.#store, root, root, patterns), contextTime: noTime }
+    return { ...linted, context: await localContext(this.#store, root, root, patterns), contextTime: noTime }
   }
 
   /** A file of this machine; docker takes it on stdin only. */
@@ -166,12 +166,12 @@ class InputLoader {
     // As with docker, an absolute path is one of this machine.
     const local = file?.startsWith('/') === true ? absolutePath(file, cwd) : undefined
     if (local !== undefined) {
-      const dockerfile = await this.#parse(
+      const linted = await this.#parse(
         baseName(local),
         () => readLocalDockerfile(local, local),
         includeReader(parentPath(local), local),
       )
-      return { dockerfile, context, contextTime: time }
+      return { ...linted, context, contextTime: time }
     }
     return { ...(await this.#inside(context, isSingleFile ? singleFileName : undefined)), contextTime: time }
   }
@@ -181,18 +181,18 @@ class InputLoader {
     const { file } = this.#options
     const elsewhere = file === '-' || (file !== undefined && isHttpUrl(file)) ? file : undefined
     const name = only ?? file?.replace(/^\.\//, '') ?? defaultDockerfile
-    const dockerfile =
+    const linted =
       (await this.#dockerfileElsewhere(elsewhere, contextIncludeReader(context.tree, '/'))) ??
       (await this.#parse(
         name,
         () => readContextDockerfile(context.tree, name),
         contextIncludeReader(context.tree, parentPath(cleanPath(`/${name}`))),
       ))
-    return { dockerfile, context, contextTime: () => newestFile(context) }
+    return { ...linted, context, contextTime: () => newestFile(context) }
   }
 
   /** The Dockerfile from stdin or a server. It includes files as if it lay in the context. */
-  async #dockerfileElsewhere(file: string | undefined, include: ReadInclude): Promise<Dockerfile | undefined> {
+  async #dockerfileElsewhere(file: string | undefined, include: ReadInclude): Promise<LintedDockerfile | undefined> {
     if (file === undefined) return undefined
     if (file === '-')
       return await this.#parse(defaultDockerfile, () => this.#readStream(this.#options.stdin()), include)
@@ -209,13 +209,17 @@ class InputLoader {
     name: string,
     read: () => Promise<DockerfileText> | DockerfileText,
     readInclude?: ReadInclude,
-  ): Promise<Dockerfile> {
-    const { progress, buildArgs } = this.#options
-    const work = { name: `[internal] load build definition from ${name}`, status: 'transferring dockerfile:' }
-    return await shown(progress, work, async (bytes) => {
+  ): Promise<LintedDockerfile> {
+    const { progress, buildArgs, makeLinter } = this.#options
+    const work = { name: definitionStep(name), status: 'transferring dockerfile:' }
+    const language = { syntax: buildArgs?.get('BUILDKIT_SYNTAX'), readInclude }
+    const transfer = async (bytes: BytesListener): Promise<DockerfileText> => {
       const text = await read()
       bytes(text.bytes.length, 0)
-      return parseDockerfile(text.bytes, text.name, { syntax: buildArgs?.get('BUILDKIT_SYNTAX'), readInclude })
-    })
+      return text
+    }
+    return await shownWithUse(progress, work, transfer, (text) =>
+      parseLinted(text, language, { makeLinter, definition: work.name }),
+    )
   }
 }

@@ -2,7 +2,7 @@ import { BuildCache } from '../build/cache.ts'
 import { BuildHistory } from '../build/build-history.ts'
 import { type BuildContext, BuildContexts } from '../build/context.ts'
 import { BuildExecutor } from '../build/executor.ts'
-import type { BuildPlan, PlanWarning } from '../build/graph.ts'
+import type { BuildPlan } from '../build/graph.ts'
 import type { PackedLayer } from '../build/layer.ts'
 import { planBuild, type PlanOptions } from '../build/plan.ts'
 import { RemoteFiles } from '../build/remote-files.ts'
@@ -16,7 +16,7 @@ import { acquireLock } from '../content/lock.ts'
 import { recover } from '../content/recovery.ts'
 import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
-import type { Dockerfile, Warning } from '../dockerfile/instruction.ts'
+import type { Dockerfile } from '../dockerfile/instruction.ts'
 import { putImage } from '../images/put-image.ts'
 import { findByName } from '../images/resolve-image.ts'
 import type { ImageConfig } from '../oci/config.ts'
@@ -27,7 +27,6 @@ import { mediaTypes } from '../oci/media-types.ts'
 import { formatPlatform } from '../oci/platform.ts'
 import { type Reference, withDefaultTag, formatReference } from '../oci/reference.ts'
 import type { ProgressListener } from '../progress/events.ts'
-import type { BuildWarning } from '../progress/failure.ts'
 import { DeviceRegistry } from '../runtime/cdi.ts'
 import { reapAbandoned } from '../runtime/state.ts'
 import { Snapshots } from '../snapshots/snapshots.ts'
@@ -40,10 +39,12 @@ import { remoteAccess } from './remote-access.ts'
 
 export interface BuildOptions extends Omit<
   PlanOptions,
-  'resolveImage' | 'findDevices' | 'secretFingerprint' | 'namedContexts'
+  'resolveImage' | 'findDevices' | 'secretFingerprint' | 'namedContexts' | 'ignore'
 > {
   readonly dockerfile: Dockerfile
   readonly context: BuildContext
+  /** Id of the step that read the Dockerfile. */
+  readonly definition: string
   /** `--build-context`. */
   readonly namedContexts?: ReadonlyMap<string, NamedSource>
   /** Names the image gets. */
@@ -64,8 +65,6 @@ export interface BuildResult {
   readonly imageId: Digest
   readonly manifest: Descriptor
   readonly config: ImageConfig
-  /** What is odd in the Dockerfile, and arguments that nothing asked for. */
-  readonly warnings: readonly BuildWarning[]
   readonly steps: number
   readonly cached: number
 }
@@ -93,11 +92,14 @@ export async function build(store: Store, options: BuildOptions): Promise<BuildR
   const sources = options.namedContexts ?? new Map<string, NamedSource>()
   const plan = await planBuild({
     ...options,
+    ignore: context.ignore,
     findDevices: (wanted) => findDevices(devices, options.allow, wanted),
     secretFingerprint: secretFingerprint(store, options.run.secrets),
     namedContexts: new BuildNamedContexts({ sources, contexts, access, progress }),
     resolveImage: (reference, platform) => resolveBaseImage(store, lease, reference, platform, progress),
   })
+  for (const { message } of plan.warnings)
+    progress({ type: 'warning', vertex: options.definition, level: 1, short: message })
   const snapshots = new Snapshots(store, lease)
   const solver: Solver = new Solver({
     dockerfile,
@@ -129,19 +131,7 @@ export async function build(store: Store, options: BuildOptions): Promise<BuildR
   await contexts.save()
   const built = { config: resultConfig(plan, layers, new Date()), layers }
   const image = await exportImage(store, lease, plan, snapshots, built, options)
-  return {
-    ...image,
-    warnings: [...dockerfile.warnings.map(lintWarning), ...plan.warnings.map(planWarning)],
-    ...solver.counts,
-  }
-}
-
-function lintWarning({ rule, detail, range }: Warning): BuildWarning {
-  return { short: `${rule}: ${detail}`, line: range.start }
-}
-
-function planWarning({ message }: PlanWarning): BuildWarning {
-  return { short: message }
+  return { ...image, ...solver.counts }
 }
 
 /** Writes the image, shown as BuildKit shows its export. Does nothing where the very image has its names already. */

@@ -1,4 +1,5 @@
 import { cleanPath, joinPath } from '../build/paths.ts'
+import { instructionLint } from '../build/instruction-lint.ts'
 import { applyMetadata, InstructionError, type InstructionScope } from '../build/ops/metadata.ts'
 import { StageState } from '../build/stage-state.ts'
 import { ArgumentError } from '../dockerfile/arguments.ts'
@@ -30,8 +31,15 @@ function applyChange(state: StageState, change: string): void {
   const [problem] = problems
   if (problem !== undefined) throw refused(change, problem.message)
   if (nodes.length === 0) throw refused(change, 'it is no instruction')
-  const scope: InstructionScope = { words: { escape }, buildArgs: new Map(), globalArgs: new Map(), declare: () => {} }
+  const words = { escape }
   for (const node of nodes) {
+    const scope: InstructionScope = {
+      ...instructionLint(undefined, state, words, node),
+      words,
+      buildArgs: new Map(),
+      globalArgs: new Map(),
+      declare: () => {},
+    }
     const kind = instructionKind(node.keyword)
     if (kind === undefined || !allowed.has(kind)) throw refused(change, `${node.keyword} is not a valid change command`)
     try {

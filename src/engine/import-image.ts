@@ -105,6 +105,7 @@ async function storeRootfs(
 function looksLikeImages(tree: Tree): boolean {
   const has = (path: string): boolean => tree.lookup(path) !== undefined
   return (
-    (has('/manifest.json') && (has('/repositories') || has('/oci-layout'))) || (has('/index.json') && has('/oci-layout'))
+    (has('/manifest.json') && (has('/repositories') || has('/oci-layout'))) ||
+    (has('/index.json') && has('/oci-layout'))
   )
 }

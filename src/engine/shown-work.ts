@@ -18,9 +18,19 @@ const interval = 100
 /** Runs `work` and shows it as a vertex, with the bytes that it tells of. */
 export async function shown<Value>(
   progress: ProgressListener,
+  work: ShownWork,
+  run: (bytes: BytesListener) => Promise<Value> | Value,
+): Promise<Value> {
+  return await shownWithUse(progress, work, run, (value) => value)
+}
+
+/** As {@link shown}; what `use` makes of the result belongs to the vertex, and comes after all bytes. */
+export async function shownWithUse<Value, Result>(
+  progress: ProgressListener,
   { id: vertexId, name, status }: ShownWork,
   work: (bytes: BytesListener) => Promise<Value> | Value,
-): Promise<Value> {
+  use: (value: Value) => Result,
+): Promise<Result> {
   const started = Date.now()
   const id = vertexId ?? name
   const vertex = { type: 'vertex', id, name, started } as const
@@ -38,8 +48,9 @@ export async function shown<Value>(
     })
     const now = Date.now()
     if (last !== undefined) progress({ ...base, ...last, timestamp: now, completed: now })
-    progress({ ...vertex, completed: now })
-    return value
+    const result = use(value)
+    progress({ ...vertex, completed: Date.now() })
+    return result
   } catch (error) {
     progress({ ...vertex, completed: Date.now(), error: error instanceof Error ? error.message : String(error) })
     throw error

@@ -43,6 +43,15 @@ export function normalizePlatform(platform: Platform): Platform {
 
 const knownSystems = new Set(['linux', 'windows', 'darwin', 'freebsd', 'openbsd', 'netbsd', 'android', 'wasip1'])
 
+const component = /^[A-Za-z0-9_.-]+$/
+
+/** In containerd's words. */
+function invalid(message: string): CairnError {
+  return new CairnError('PLATFORM_INVALID', `${message}: invalid argument`, {
+    hint: 'Write it as OS/ARCH or OS/ARCH/VARIANT, for example linux/arm64.',
+  })
+}
+
 /**
  * `os[/arch[/variant]]`, `arch[/variant]` or `local` as a normalised platform. Throws PLATFORM_INVALID.
  * Follows containerd's platforms.Parse: one component alone is an OS if it is a known one, else an architecture.
@@ -50,10 +59,12 @@ const knownSystems = new Set(['linux', 'windows', 'darwin', 'freebsd', 'openbsd'
 export function parsePlatform(text: string): Platform {
   if (text === 'local') return hostPlatform()
   const parts = text.split('/')
-  if (parts.length > 3 || parts.some((part) => !/^[A-Za-z0-9_.-]+$/.test(part)))
-    throw new CairnError('PLATFORM_INVALID', `invalid platform ${JSON.stringify(text)}`, {
-      hint: 'Write it as OS/ARCH or OS/ARCH/VARIANT, for example linux/arm64.',
-    })
+  const wrong = parts.find((part) => !component.test(part))
+  if (wrong !== undefined)
+    throw invalid(
+      `${JSON.stringify(wrong)} is an invalid component of ${JSON.stringify(text)}: platform specifier component must match "${component.source}"`,
+    )
+  if (parts.length > 3) throw invalid(`${JSON.stringify(text)}: cannot parse platform specifier`)
   const [first = '', second, third] = parts
   if (second === undefined) {
     if (knownSystems.has(first.toLowerCase()))

@@ -58,6 +58,19 @@ export interface WarningEvent {
   readonly detail?: readonly string[]
   readonly url?: string
   readonly level?: number
+  /** The file it is about, and which of its lines. */
+  readonly source?: WarningSource
+}
+
+/** Lines of a file. */
+export interface WarningSource {
+  readonly filename: string
+  readonly data: Uint8Array | string
+  /** From 1, both included. */
+  readonly start: number
+  readonly end: number
+  /** The lines with those around them, as errors show them. */
+  readonly excerpt: string
 }
 
 /** Takes events as they happen. Must not throw and must not keep `data` of a log without copying it. */

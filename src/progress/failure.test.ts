@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { renderFailure, renderWarnings } from './failure.ts'
+import { renderFailure } from './failure.ts'
 
 const excerpt = `Dockerfile:2
 --------------------
@@ -29,16 +29,5 @@ ERROR: failed to build: failed to solve: process "/bin/sh -c false" did not comp
     expect(renderFailure({ message: 'no such stage' })).toBe('ERROR: failed to build: failed to solve: no such stage\n')
     expect(renderFailure({ vertexName: 'RUN x' })).toBe('------\n > RUN x:\n------\n')
     expect(renderFailure({})).toBe('')
-  })
-})
-
-describe('renderWarnings()', () => {
-  test('lists findings with their lines', () => {
-    const short = "FromAsCasing: 'as' and 'FROM' keywords' casing do not match"
-    expect(renderWarnings([{ short, line: 1 }])).toBe(`\n 1 warning found:\n - ${short} (line 1)\n`)
-    expect(renderWarnings([{ short: 'a' }, { short: 'b', line: 2 }])).toBe(
-      '\n 2 warnings found:\n - a\n - b (line 2)\n',
-    )
-    expect(renderWarnings([])).toBe('')
   })
 })

@@ -21,18 +21,3 @@ export function renderFailure({ vertexName, logTail = [], excerpt, message }: Bu
   if (message !== undefined) lines.push(`ERROR: failed to build: failed to solve: ${message}`)
   return lines.map((line) => `${line}\n`).join('')
 }
-
-/** A finding about the Dockerfile, shown after a build. */
-export interface BuildWarning {
-  /** `FromAsCasing: 'as' and 'FROM' keywords' casing do not match`. */
-  readonly short: string
-  readonly line?: number
-}
-
-/** buildx's list of findings below a build, or nothing where there is none. */
-export function renderWarnings(warnings: readonly BuildWarning[]): string {
-  if (warnings.length === 0) return ''
-  const found = warnings.length === 1 ? '1 warning found' : `${warnings.length} warnings found`
-  const lines = warnings.map(({ short, line }) => ` - ${short}${line === undefined ? '' : ` (line ${line})`}`)
-  return `\n ${found}:\n${lines.join('\n')}\n`
-}

@@ -14,7 +14,9 @@ const statusStep = 0.05
 const statusInterval = 5_000
 
 /** Something to print for a vertex: a whole line, or a piece of its log. */
-type Item = { readonly line: string } | { readonly log: Uint8Array; readonly time: string; readonly ends: boolean }
+type Item =
+  | { readonly line: string; readonly isWarning?: true }
+  | { readonly log: Uint8Array; readonly time: string; readonly ends: boolean }
 
 /** What the plain display remembers of one vertex. */
 interface Shown {
@@ -53,6 +55,8 @@ export class PlainDisplay implements Display {
   /** Steps with something new to show, be it only that they began. */
   readonly #touched = new Set<Shown>()
   #current: Shown | undefined
+  /** The step whose block is the last one printed. */
+  #last: Shown | undefined
   #lastIndex = 0
   #out: Uint8Array[] = []
   #timer: ReturnType<typeof setTimeout> | undefined
@@ -78,7 +82,7 @@ export class PlainDisplay implements Display {
         this.#takeLog(shown, event)
         break
       case 'warning':
-        this.#touch(shown, { line: `WARN: ${event.short}` })
+        this.#touch(shown, { line: `WARN: ${event.short}`, isWarning: true })
         break
       default:
         event satisfies never
@@ -223,6 +227,12 @@ export class PlainDisplay implements Display {
   }
 
   #switchTo(shown: Shown): void {
+    // A warning about a step that has ended goes on in its block where nothing was printed since.
+    const goesOn = this.#last === shown && shown.waiting.every((item) => 'line' in item && item.isWarning)
+    if (this.#current === undefined && shown.waiting.length > 0 && goesOn) {
+      this.#current = shown
+      return
+    }
     if (this.#current !== undefined) {
       this.#breakLine(this.#current)
       this.#current.count = 0
@@ -232,6 +242,7 @@ export class PlainDisplay implements Display {
     if (shown.index === 0) shown.index = ++this.#lastIndex
     this.#line(`#${shown.index} ${shown.vertex.name.replace(/[\r\n]+/g, ' ')}`)
     this.#current = shown
+    this.#last = shown
   }
 
   #log(shown: Shown, item: Extract<Item, { log: Uint8Array }>): void {

@@ -1,5 +1,5 @@
 import type { Display, DisplaySink } from './display.ts'
-import type { ProgressEvent, VertexId } from './events.ts'
+import type { ProgressEvent, VertexId, WarningSource } from './events.ts'
 import { Trace } from './trace.ts'
 
 /** One JSON object a line in the form of BuildKit's SolveStatus; `reason` of a vertex is Cairn's own. */
@@ -52,19 +52,31 @@ export function solveStatus(event: ProgressEvent): Readonly<Record<string, unkno
       return { logs: [{ vertex, stream, data: data.toBase64(), ...times({ timestamp }) }] }
     }
     case 'warning': {
-      const { vertex, level, short, detail, url } = event
+      const { vertex, level, short, detail, url, source } = event
       const warning = {
         vertex,
         ...(level === undefined ? {} : { level }),
         short: base64(short),
         ...(detail === undefined ? {} : { detail: detail.map(base64) }),
         ...(url === undefined ? {} : { url }),
+        ...(source === undefined ? {} : warningSource(source)),
       }
       return { warnings: [warning] }
     }
     default:
       return event satisfies never
   }
+}
+
+function warningSource({ filename, data, start, end }: WarningSource): Readonly<Record<string, unknown>> {
+  return {
+    sourceInfo: { filename, data: bytesOf(data).toBase64(), language: 'Dockerfile' },
+    range: [{ start: { line: start }, end: { line: end } }],
+  }
+}
+
+function bytesOf(data: Uint8Array | string): Uint8Array {
+  return typeof data === 'string' ? new TextEncoder().encode(data) : data
 }
 
 function times(moments: Readonly<Record<string, number | undefined>>): Readonly<Record<string, string>> {
@@ -75,5 +87,5 @@ function times(moments: Readonly<Record<string, number | undefined>>): Readonly<
 }
 
 function base64(text: string): string {
-  return new TextEncoder().encode(text).toBase64()
+  return bytesOf(text).toBase64()
 }

@@ -2,7 +2,6 @@ import { CairnError } from '../../errors/error.ts'
 import { redactUrl } from '../../errors/redact.ts'
 import { parseChmod } from '../../dockerfile/chmod.ts'
 import type { AddInstruction, CopyInstruction, SourceRange } from '../../dockerfile/instruction.ts'
-import { expandHeredoc } from '../../dockerfile/words.ts'
 import type { CopySource, FileSource } from '../graph.ts'
 import { cleanPath, joinPath } from '../paths.ts'
 import type { StagePlanner } from '../plan.ts'
@@ -16,25 +15,27 @@ export function planCopy(
   onbuild: boolean,
   range: SourceRange,
 ): void {
-  const { state, words } = planner
-  const expand = (word: string): string => state.expand(word, words)
-  const patterns = instruction.sources.map(expand)
-  const destination = expand(instruction.destination)
+  const { state, expand } = planner
+  // In BuildKit's order, so that warnings come in that order.
   const chown = instruction.chown === undefined ? undefined : expand(instruction.chown)
   const chmod = instruction.chmod === undefined ? undefined : expand(instruction.chmod)
+  const checksum =
+    instruction.kind === 'ADD' && instruction.checksum !== undefined ? expand(instruction.checksum) : undefined
+  const patterns = instruction.sources.map(expand)
+  const destination = expand(instruction.destination)
   const parents = instruction.kind === 'COPY' && instruction.parents
   const optional = instruction.kind === 'COPY' && instruction.optional
   const unpack = instruction.kind === 'ADD' && (instruction.unpack ?? true)
   const files = copyFiles(planner, instruction)
-  const checksum =
-    instruction.kind === 'ADD' && instruction.checksum !== undefined ? expand(instruction.checksum) : undefined
   const remotes = remoteSourcesOf(patterns, instruction, checksum)
 
   const heredocs = instruction.heredocs.map((heredoc) => ({
     kind: 'inline' as const,
     name: heredoc.name,
-    content: heredoc.expand ? expandHeredoc(heredoc.content, (name) => state.env.get(name)) : heredoc.content,
+    content: heredoc.expand ? planner.expandHeredoc(heredoc.content) : heredoc.content,
   }))
+  const local = patterns.filter((_, index) => remotes[index] === undefined)
+  tellContextSources(planner, instruction, local)
   const sources: CopySource[] = [
     ...patterns.map((pattern, index): CopySource => {
       const remote = remotes[index]
@@ -84,6 +85,17 @@ function copyFiles(planner: StagePlanner, instruction: CopyInstruction | AddInst
       `cannot copy from stage "${instruction.from}", it needs to be defined before current stage "${planner.node.title}"`,
     )
   return files
+}
+
+/** Sources in the main context, which the ignore file is about. */
+function tellContextSources(
+  { options, tell }: StagePlanner,
+  instruction: CopyInstruction | AddInstruction,
+  paths: readonly string[],
+): void {
+  const { ignore } = options
+  if (ignore === undefined || (instruction.kind === 'COPY' && instruction.from !== undefined)) return
+  for (const path of paths) tell('contextSource', { kind: instruction.kind, path, ignore })
 }
 
 /** The text of an instruction as it may be shown: what a URL in it holds for its server alone is taken out. */

@@ -1,7 +1,9 @@
 import { parsePorts } from '../../dockerfile/ports.ts'
 import type {
   ArgInstruction,
+  CmdInstruction,
   CommandLine,
+  EntrypointInstruction,
   EnvInstruction,
   HealthcheckInstruction,
   Instruction,
@@ -12,17 +14,27 @@ import { checkSignal } from '../../dockerfile/signal.ts'
 import { type WordOptions, expandWords } from '../../dockerfile/words.ts'
 import { builderOnlyArguments } from '../platform-args.ts'
 import { formatHealthcheck, goList, goStringList } from './history-text.ts'
+import type { InstructionLint } from '../instruction-lint.ts'
 import type { StageState } from '../stage-state.ts'
 
-/** What the instructions of one file share while they are planned. */
-export interface InstructionScope {
+/** An ARG of a stage. */
+export interface DeclaredArgument {
+  readonly name: string
+  readonly value: string | undefined
+  /** It only makes a global ARG known to the stage. */
+  readonly isInherited: boolean
+  readonly comments: readonly string[] | undefined
+}
+
+/** What planning an instruction needs besides its stage. */
+export interface InstructionScope extends InstructionLint {
   readonly words: WordOptions
   /** `--build-arg`s with a value. */
   readonly buildArgs: ReadonlyMap<string, string>
   /** ARGs before the first FROM and the platform arguments, with their values. */
   readonly globalArgs: ReadonlyMap<string, string>
-  /** Called with the name of each declared ARG. */
-  readonly declare: (name: string) => void
+  /** Called with each ARG of a stage. */
+  readonly declare: (argument: DeclaredArgument) => void
 }
 
 /** Instructions that change only the image's configuration; the others have an op of their own. */
@@ -38,32 +50,33 @@ export function withShell(state: StageState, command: CommandLine): string[] {
 /** Applies one instruction to the stage's configuration and history. */
 export function applyMetadata(state: StageState, instruction: MetadataInstruction, scope: InstructionScope): void {
   const { config } = state
-  const expand = (word: string): string => state.expand(word, scope.words)
+  const { expand } = scope
   switch (instruction.kind) {
     case 'ENV':
-      return applyEnv(state, instruction, expand)
+      return applyEnv(state, instruction, scope)
     case 'LABEL':
-      return applyLabel(state, instruction, expand)
+      return applyLabel(state, instruction, scope)
     case 'ARG':
       return applyArg(state, instruction, scope)
     case 'CMD': {
+      tellCommand(state, instruction, scope)
       const args = withShell(state, instruction.command)
       config.Cmd = args
       config.ArgsEscaped = true
-      state.cmdSet = true
       return state.commit(`CMD ${goStringList(args)}`, false)
     }
     case 'ENTRYPOINT': {
+      tellCommand(state, instruction, scope)
       const args = withShell(state, instruction.command)
       if (args.length > 0) config.Entrypoint = args
       else delete config.Entrypoint
       // A command inherited from the base image belongs to the entrypoint that is replaced here.
-      if (!state.cmdSet) delete config.Cmd
+      if (!state.latest.has('CMD')) delete config.Cmd
       return state.commit(`ENTRYPOINT ${goStringList(args)}`, false)
     }
     case 'EXPOSE': {
       const words = instruction.ports.flatMap((port) => expandWords(port, (name) => state.env.get(name), scope.words))
-      const ports = parsePorts(words)
+      const ports = parsePorts(words, (port) => scope.tell('port', port))
       config.ExposedPorts = { ...config.ExposedPorts, ...Object.fromEntries(ports.map((port) => [port, {}])) }
       return state.commit(`EXPOSE ${goList(ports)}`, false)
     }
@@ -89,6 +102,7 @@ export function applyMetadata(state: StageState, instruction: MetadataInstructio
       state.author = instruction.name
       return state.commit(`MAINTAINER ${instruction.name}`, false)
     case 'HEALTHCHECK':
+      tellCommand(state, instruction, scope)
       return applyHealthcheck(state, instruction)
     case 'ONBUILD':
       config.OnBuild = [...(config.OnBuild ?? []), instruction.expression]
@@ -105,29 +119,54 @@ function pairsText(pairs: readonly KeyValue[]): string {
   return pairs.map(({ key, value }) => ` ${key}=${value}`).join('')
 }
 
-function applyEnv(state: StageState, instruction: EnvInstruction, expand: (word: string) => string): void {
-  // Every value sees the environment from before the line.
-  const pairs = instruction.pairs.map(({ key, value }) => ({ key: expand(key), value: expand(value) }))
-  for (const { key, value } of pairs) state.setEnv(key, value)
+/** Before it takes the place of the last one of its kind. */
+function tellCommand(
+  state: StageState,
+  instruction: CmdInstruction | EntrypointInstruction | HealthcheckInstruction,
+  { place, tell }: InstructionLint,
+): void {
+  const { kind, keyword } = instruction
+  const isShell = kind !== 'HEALTHCHECK' && instruction.command.form === 'shell'
+  const defaultShell = isShell && (state.config.Shell ?? []).length === 0
+  tell('command', { keyword, defaultShell, previous: state.latest.get(kind) })
+  state.latest.set(kind, place)
+}
+
+/** Every key and value sees the environment from before the line. */
+function expandPairs({ pairs }: EnvInstruction | LabelInstruction, { expand }: InstructionLint): KeyValue[] {
+  return pairs.map(({ key, value }) => ({ key: expand(key), value: expand(value) }))
+}
+
+function applyEnv(state: StageState, instruction: EnvInstruction, scope: InstructionLint): void {
+  const { kind, keyword, legacy } = instruction
+  const pairs = expandPairs(instruction, scope)
+  for (const { key, value } of pairs) {
+    scope.tell('key', { kind, keyword, key, legacy })
+    state.setEnv(key, value)
+  }
   state.commit(`ENV${pairsText(pairs)}`, false)
 }
 
-function applyLabel(state: StageState, instruction: LabelInstruction, expand: (word: string) => string): void {
-  const pairs = instruction.pairs.map(({ key, value }) => ({ key: expand(key), value: expand(value) }))
+function applyLabel(state: StageState, instruction: LabelInstruction, scope: InstructionLint): void {
+  const { kind, keyword, legacy } = instruction
+  const pairs = expandPairs(instruction, scope)
+  for (const { key } of pairs) scope.tell('key', { kind, keyword, key, legacy })
   state.setLabels(pairs.map(({ key, value }) => [key, value]))
   state.commit(`LABEL${pairsText(pairs)}`, false)
 }
 
 function applyArg(state: StageState, instruction: ArgInstruction, scope: InstructionScope): void {
   const texts: string[] = []
+  const { kind, keyword } = instruction
   for (const { key, value: fallback } of instruction.args) {
-    scope.declare(key)
+    scope.tell('key', { kind, keyword, key, legacy: false })
     // --build-arg, else this line's default, else the global value.
     let value = scope.buildArgs.get(key)
-    if (value === undefined)
-      value = fallback === undefined ? scope.globalArgs.get(key) : state.expand(fallback, scope.words)
+    if (value === undefined) value = fallback === undefined ? scope.globalArgs.get(key) : scope.expand(fallback)
     if (value !== undefined && !builderOnlyArguments.has(key)) state.setBuildEnv(key, value)
-    state.args.push({ key, value })
+    const isInherited = fallback === undefined && !scope.buildArgs.has(key) && value !== undefined
+    scope.declare({ name: key, value, isInherited, comments: instruction.comments })
+    state.addArgument({ key, value })
     texts.push(value === undefined ? key : `${key}=${value}`)
   }
   state.commit(`ARG ${texts.join(' ')}`, false)

@@ -127,10 +127,12 @@ function checkAllowed(entitlement: string, { options }: StagePlanner): void {
 }
 
 function planMounts(planner: StagePlanner, { mounts }: RunInstruction): OpMount[] {
-  const { state, words } = planner
+  const { node, place, expand } = planner
   let agents = 0
   return mounts.map((csv) => {
-    const mount = parseMount(csv, (word, key) => (key === 'from' ? word : state.expand(word, words)))
+    const mount = parseMount(csv, (word, key) => (key === 'from' ? word : expand(word)))
+    if (mount.type === 'secret' || mount.type === 'ssh')
+      node.outline.addGrant(mount.type, { name: mount.id, required: mount.required, range: place.range })
     return mount.type === 'ssh' ? planAgent(planner, mount, agents++) : planMount(planner, mount)
   })
 }

@@ -12,7 +12,9 @@ export function planWorkdir(
   range: SourceRange,
 ): void {
   const { state } = planner
-  const written = state.expand(instruction.path, planner.words)
+  const written = planner.expand(instruction.path)
+  planner.tell('workdir', { path: written, isFirst: !state.hasWorkdir })
+  state.hasWorkdir = true
   if (written === '') throw new CairnError('STEP_INVALID', 'cannot normalize nothing')
   const path = cleanPath(joinPath(state.workdir, written))
   // Docker keeps an absolute one as it is written.

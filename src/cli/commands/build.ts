@@ -1,11 +1,13 @@
 import { LayerThread } from '../../engine/layer-thread.ts'
 import { type BuildResult, build } from '../../engine/build.ts'
-import { loadBuildInputs } from '../../engine/build-inputs.ts'
+import { type BuildInputOptions, loadBuildInputs } from '../../engine/build-inputs.ts'
+import { progressLinter } from '../../engine/lint.ts'
 import { OutputThread } from '../../engine/output-thread.ts'
-import { createDisplay } from '../../progress/create-display.ts'
+import type { DisplayMode } from '../../progress/display.ts'
 import { buildFlags } from '../build-flags.ts'
+import { BuildProgress } from '../build-progress.ts'
 import { buildFailure, buildMetadata, reportBuild } from '../build-report.ts'
-import { displayMode, parseBuildRequest } from '../build-request.ts'
+import { type BuildFlagValues, type BuildRequest, displayMode, parseBuildRequest } from '../build-request.ts'
 import { defineCommand } from '../command.ts'
 import type { CommandContext } from '../context.ts'
 import { FailureShell } from '../failure-shell.ts'
@@ -30,38 +32,53 @@ export default defineCommand({
   async run(ctx, flags, [path = '']) {
     const mode = displayMode(ctx, flags)
     const request = await parseBuildRequest(ctx, flags)
-    const store = await ctx.use(openStoreOf)
-    const layers = ctx.startWorker === undefined ? undefined : await ctx.use(openLayerThread)
-    const outputs = ctx.startWorker === undefined ? undefined : await ctx.use(openOutputThread)
-    const display = createDisplay(mode, ctx.stderr, ctx.env)
-    const shell = flags['on-error'] === undefined ? undefined : new FailureShell(ctx, mode, display)
-    let result: BuildResult
-    try {
-      const progress = display.handle.bind(display)
-      using inputs = await loadBuildInputs(store, {
-        context: path,
-        file: flags.file,
-        cwd: ctx.cwd,
-        buildArgs: request.buildArgs,
-        stdin: () => ctx.stdin.bytes(),
-        env: ctx.env,
-        secrets: request.run.secrets,
-        signal: ctx.signal,
-        progress,
-      })
-      const run = { ...request.run, packLayer: layers?.packLayer, readOutput: outputs?.readOutput }
-      result = await build(store, { ...request, ...inputs, run, progress, signal: ctx.signal, onFailure: shell?.open })
-      display.finish()
-    } catch (error) {
-      display.finish()
-      throw shell?.failure ?? buildFailure(ctx, error, mode)
+    const input = {
+      context: path,
+      file: flags.file,
+      cwd: ctx.cwd,
+      stdin: () => ctx.stdin.bytes(),
+      env: ctx.env,
+      secrets: request.run.secrets,
+      signal: ctx.signal,
     }
-    reportBuild(ctx, result, mode)
-    if (flags.iidfile !== undefined) await writeFileAtomic(flags.iidfile, result.imageId)
-    if (flags['metadata-file'] !== undefined)
-      await writeFileAtomic(flags['metadata-file'], buildMetadata(result, request.tags))
+    if (!flags.check && flags.call === 'build') return await runBuild(ctx, flags, { ...request, ...input }, mode)
+    const { parseCall, runCall } = await import('../build-call.ts')
+    const call = parseCall(flags.check ? 'check' : flags.call)
+    if (call === undefined) return await runBuild(ctx, flags, { ...request, ...input }, mode)
+    const callOptions = { mode, metadataFile: flags['metadata-file'], store: () => ctx.use(openStoreOf) }
+    return await runCall(ctx, { ...callOptions, call, request: { ...request, ...input } })
   },
 })
+
+async function runBuild(
+  ctx: CommandContext,
+  flags: BuildFlagValues,
+  request: BuildRequest & Omit<BuildInputOptions, 'progress'>,
+  mode: DisplayMode,
+): Promise<number> {
+  const store = await ctx.use(openStoreOf)
+  const layers = ctx.startWorker === undefined ? undefined : await ctx.use(openLayerThread)
+  const outputs = ctx.startWorker === undefined ? undefined : await ctx.use(openOutputThread)
+  const shown = new BuildProgress(ctx, mode)
+  const progress = shown.listener
+  const shell = flags['on-error'] === undefined ? undefined : new FailureShell(ctx, mode, shown)
+  let result: BuildResult
+  try {
+    const makeLinter = progressLinter(request.buildArgs, progress)
+    using inputs = await loadBuildInputs(store, { ...request, progress, makeLinter })
+    const run = { ...request.run, packLayer: layers?.packLayer, readOutput: outputs?.readOutput }
+    result = await build(store, { ...request, ...inputs, run, progress, onFailure: shell?.open })
+  } catch (error) {
+    shown.finish()
+    throw shell?.failure ?? buildFailure(ctx, error, mode)
+  }
+  shown.finish()
+  reportBuild(ctx, result, mode)
+  if (flags.iidfile !== undefined) await writeFileAtomic(flags.iidfile, result.imageId)
+  if (flags['metadata-file'] !== undefined)
+    await writeFileAtomic(flags['metadata-file'], buildMetadata(result, request.tags))
+  return 0
+}
 
 function openLayerThread({ startWorker }: CommandContext): LayerThread {
   if (startWorker === undefined) throw new Error('there is no layer thread')

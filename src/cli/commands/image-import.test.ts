@@ -119,7 +119,7 @@ describe('cairn import', () => {
       [['text', 'UPPER'], 'must be lowercase'],
       [['text', `a@sha256:${'0'.repeat(64)}`], 'cannot import digest reference'],
       [['-c', 'RUN x', 'text'], 'RUN is not a valid change command'],
-      [['--platform', 'a/b/c/d', 'text'], 'invalid platform "a/b/c/d"'],
+      [['--platform', 'a/b/c/d', 'text'], '"a/b/c/d": cannot parse platform specifier: invalid argument'],
     ] as const) {
       const { status, err } = await cairn.run(['import', ...args])
       expect(status).toBe(1)

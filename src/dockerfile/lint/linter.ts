@@ -1,5 +1,6 @@
 import type { CheckOptions, Dockerfile, ReadText, SourceRange } from '../instruction.ts'
-import type { LintFacts, LintRule, Place } from './rule.ts'
+import { suggest } from '../suggest.ts'
+import type { LintFacts, LintRule, Place, Suggest } from './rule.ts'
 import { lintRules } from './rules.ts'
 
 /** One warning. */
@@ -9,6 +10,9 @@ export interface Finding {
   readonly detail: string
   readonly range: SourceRange
 }
+
+/** Names compared to suggest one, in a whole file: thousands of unknown names among thousands of known ones end too. */
+const mostComparisons = 100_000
 
 const rulesOfFact = new Map<keyof LintFacts, readonly LintRule[]>()
 
@@ -27,6 +31,7 @@ export class Linter {
   readonly #file: CheckOptions
   readonly #listener: (finding: Finding) => void
   readonly #violated = new Set<string>()
+  #comparisons = mostComparisons
 
   constructor(options: CheckOptions, listener: (finding: Finding) => void) {
     this.#file = options
@@ -37,17 +42,25 @@ export class Linter {
   tell<Fact extends keyof LintFacts>(fact: Fact, value: LintFacts[Fact], at: Place): void {
     for (const rule of rulesOn(fact)) {
       if (!this.#runs(rule, at)) continue
-      rule.on[fact]?.(value, (detail, about = at) => {
+      const report = (detail: string, about = at): void => {
         if (about !== at && !this.#runs(rule, about)) return
         this.#violated.add(rule.name)
         this.#listener({ rule, detail, range: about.range })
-      })
+      }
+      rule.on[fact]?.(value, report, this.#suggest)
     }
   }
 
   /** With `# check=error=true`, the rules that were violated, in the order in which they first were; else none. */
   get errors(): readonly string[] {
     return this.#file.error ? [...this.#violated] : []
+  }
+
+  readonly #suggest: Suggest = (name, known) => {
+    if (this.#comparisons <= 0) return undefined
+    const names = [...known]
+    this.#comparisons -= names.length
+    return suggest(name, names, true)
   }
 
   #runs(rule: LintRule, { check }: Place): boolean {

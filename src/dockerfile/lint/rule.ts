@@ -66,6 +66,9 @@ export interface LintFacts {
   }
 }
 
+/** The name nearest to `name`; undefined where none is near, or where too many were compared already. */
+export type Suggest = (name: string, known: Iterable<string>) => string | undefined
+
 /** Warns. `at` is what the warning is about, where that is not what the rule was told about. */
 export type Report = (detail: string, at?: Place) => void
 
@@ -79,7 +82,9 @@ export interface LintRule {
   /** Runs only when `# check=experimental=` asks for it, and then cannot be skipped. */
   readonly experimental?: true
   /** What the rule looks at. */
-  readonly on: { readonly [Fact in keyof LintFacts]?: (fact: LintFacts[Fact], report: Report) => void }
+  readonly on: {
+    readonly [Fact in keyof LintFacts]?: (fact: LintFacts[Fact], report: Report, suggest: Suggest) => void
+  }
 }
 
 /** The page of one of BuildKit's rules. */

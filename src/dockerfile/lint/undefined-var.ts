@@ -1,4 +1,3 @@
-import { suggest } from '../suggest.ts'
 import { type LintRule, ruleUrl } from './rule.ts'
 
 /** A variable that has no value where it is used. */
@@ -7,9 +6,9 @@ export const undefinedVar: LintRule = {
   description: 'Variables should be defined before their use',
   url: ruleUrl('undefined-var'),
   on: {
-    variables({ unset, known }, report) {
+    variables({ unset, known }, report, suggest) {
       for (const name of unset) {
-        const match = suggest(name, known, true)
+        const match = suggest(name, known)
         report(`Usage of undefined variable '$${name}'${match === undefined ? '' : ` (did you mean $${match}?)`}`)
       }
     },
