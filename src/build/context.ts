@@ -32,7 +32,8 @@ const noXattrs: ReadonlyMap<string, Uint8Array> = new Map()
 
 /**
  * A directory of the host as a build sees it: what the ignore file excludes is not there, owners are 0:0, and only
- * file capabilities and `user.*` of the extended attributes count. Nothing is read before it is asked for.
+ * file capabilities and `user.*` of the extended attributes count. A socket is an empty file, as to BuildKit. Nothing is
+ * read before it is asked for.
  */
 export class ContextTree implements ContextFiles {
   readonly root: string
@@ -61,14 +62,15 @@ export class ContextTree implements ContextFiles {
 
   lookup(path: string): TreeEntry | undefined {
     const status = this.status(path)
-    if (status === undefined || status.type === 'socket' || this.isIgnored(path, status)) return undefined
-    const { type, mode, size, mtimeSeconds, mtimeNanoseconds, rdevMajor, rdevMinor } = status
+    if (status === undefined || this.isIgnored(path, status)) return undefined
+    const type = status.type === 'socket' ? 'file' : status.type
+    const { mode, size, mtimeSeconds, mtimeNanoseconds, rdevMajor, rdevMinor } = status
     return {
       type,
       mode,
       uid: 0,
       gid: 0,
-      size: type === 'file' ? size : 0,
+      size: status.type === 'file' ? size : 0,
       mtimeSeconds,
       mtimeNanoseconds,
       linkname: type === 'symlink' ? this.#link(path) : '',
@@ -93,6 +95,7 @@ export class ContextTree implements ContextFiles {
 
   /** Fails with FILE_CHANGED at the end where the bytes are not those that {@link digest} saw. */
   *read(path: string): Generator<Uint8Array> {
+    if (this.status(path)?.type === 'socket') return
     const known = this.#digests.get(path)
     if (known === undefined) return yield* readFileChunks(this.hostPath(path))
     const digester = new Digester()
@@ -109,6 +112,7 @@ export class ContextTree implements ContextFiles {
     const status = this.status(path)
     if (status === undefined)
       throw new CairnError('CONTEXT_PATH_UNKNOWN', `${path} vanished from the build context while it was read`)
+    if (status.type === 'socket') return digestChunks([])
     const hash = (): Digest => digestChunks(readFileChunks(this.hostPath(path)))
     const digest = this.#index?.digest(path, status, this.#plain.has(path), hash) ?? hash()
     this.#digests.set(path, digest)

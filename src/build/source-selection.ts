@@ -81,6 +81,8 @@ function selectWithParents(
     const root = resolvePath(tree, match, { followLast: true })
     const entry = tree.lookup(root)
     if (entry === undefined) return absent(match, optional)
+    // A pivot with wildcards may match files too, which have nothing below them.
+    if (entry.type !== 'directory' && rest !== '' && !required) return []
     const includes = rest === '' ? undefined : new IgnoreMatcher([rest])
     const paths = [...walk(tree, root, entry, { excludes, includes })]
     if (required && paths.length <= 1 && rest !== '') return absent(cleanPath(`${match}/${rest}`), optional)

@@ -1,8 +1,9 @@
 import { CairnError } from '../../errors/error.ts'
 import { resolvePath } from '../../layers/layer-tree.ts'
+import { cleanMemberPath } from '../../layers/member-path.ts'
 import type { LayerContent } from '../../layers/layer-writer.ts'
 import type { Tree, TreeEntry } from '../../layers/tree.ts'
-import { baseName, childPath, cleanPath, parentPath } from '../paths.ts'
+import { childPath, cleanPath, parentPath } from '../paths.ts'
 import type { SelectedPath, Selection } from '../source-selection.ts'
 import type { Archive } from './unpack.ts'
 
@@ -12,6 +13,12 @@ export interface LayoutEntry {
   readonly content: LayerContent | undefined
   /** Path of an earlier member that is the same file. */
   readonly hardlink: string | undefined
+}
+
+/** What a path of the layer has; paths that are names of one file share it. */
+interface Node {
+  entry: TreeEntry
+  readonly content: LayerContent | undefined
 }
 
 export interface LayoutOptions {
@@ -33,11 +40,11 @@ const noXattrs: ReadonlyMap<string, Uint8Array> = new Map()
 export class CopyLayout {
   readonly #lower: Tree
   readonly #options: LayoutOptions
-  readonly #members = new Map<string, LayoutEntry>()
+  readonly #members = new Map<string, Node>()
   /** Lower tree and members as one. */
   readonly #view: Tree
-  /** First path given to each file with several names, per source. */
-  #names = new Map<string, string>()
+  /** Files with several names that were placed already, per source. */
+  #files = new Map<string, Node>()
 
   constructor(lower: Tree, options: LayoutOptions) {
     this.#lower = lower
@@ -55,7 +62,14 @@ export class CopyLayout {
   members(): [path: string, member: LayoutEntry][] {
     for (const path of this.#members.keys().toArray()) this.#addParents(path)
     this.#members.delete('/')
-    return linkedInOrder([...this.#members].sort(([a], [b]) => comparePathElements(a, b)))
+    const first = new Map<Node, string>()
+    return [...this.#members]
+      .sort(([a], [b]) => comparePathElements(a, b))
+      .map(([path, node]) => {
+        const hardlink = first.get(node)
+        if (hardlink === undefined) first.set(node, path)
+        return [path, { ...node, hardlink }]
+      })
   }
 
   /** Copies one selection to `destination` (absolute, a trailing slash kept). */
@@ -63,7 +77,7 @@ export class CopyLayout {
     const root = selection.paths[0]
     if (root === undefined) return
     const target = this.#prepareTarget(selection, destination)
-    this.#names = new Map()
+    this.#files = new Map()
     for (const selected of selection.paths) this.#place(tree, selected, target)
   }
 
@@ -72,7 +86,7 @@ export class CopyLayout {
     const bytes = new TextEncoder().encode(content)
     const entry: TreeEntry = { ...this.#made('file', 0o644), size: bytes.length }
     const target = this.#prepareTarget({ name, directory: false, paths: [] }, destination)
-    this.#putFile(target, this.#dressed(entry, undefined), { from: 'bytes', bytes }, undefined)
+    this.#putFile(target, { entry: this.#dressed(entry, undefined), content: { from: 'bytes', bytes } })
   }
 
   /** Makes a directory with its parents, as WORKDIR does; those that exist stay as they are. */
@@ -80,35 +94,60 @@ export class CopyLayout {
     this.#makeDirectories(resolvePath(this.#view, path, { followLast: true }))
   }
 
-  /** Unpacks an archive into the directory `destination`; owners and times are the archive's unless --chown is given. */
+  /**
+   * Unpacks an archive into the directory `destination`, seen as if that were the root: symlinks lead nowhere else.
+   * Owners and times are the archive's unless --chown is given; modes always are. Throws LAYER_UNSAFE for names that
+   * climb out and for links to what is not there.
+   */
   unpack(archive: Archive, destination: string): void {
     const root = resolvePath(this.#view, cleanPath(destination), { followLast: true })
-    this.#makeDirectories(root)
-    const content: Tree = { lookup: () => undefined, list: () => [], read: (index) => archive.read(Number(index)) }
-    for (const [index, entry] of archive.entries.entries()) {
-      if (entry.path.split('/').includes('..'))
-        throw new CairnError('LAYER_UNSAFE', `the archive has a path that leaves its root: ${entry.path}`)
-      const path = cleanPath(`${root}/${entry.path}`)
-      // What the archive says of its own root is not for the directory that is there.
-      if (path === root) continue
-      const parent = resolvePath(this.#view, parentPath(path), { followLast: true })
-      this.#makeDirectories(parent)
-      const target = childPath(parent, baseName(path))
-      const { type, path: _path, ...fields } = entry
-      const hardlink = type === 'hardlink' ? cleanPath(`${root}/${entry.linkname}`) : undefined
-      const placed: TreeEntry = {
-        ...fields,
-        ...this.#options.owner,
-        type: type === 'hardlink' ? 'file' : type,
-        inode: undefined,
-      }
-      const existing = this.#view.lookup(target)
-      if (existing?.type === 'directory' && type !== 'directory') this.#hideBelow(target)
-      this.#members.delete(target)
-      const bytes =
-        type === 'file' && entry.size > 0 ? ({ from: 'tree', tree: content, path: String(index) } as const) : undefined
-      this.#members.set(target, { entry: placed, content: bytes, hardlink })
+    const { owner } = this.#options
+    this.#makeDirectories(root, { ...this.#made('directory', 0o755), ...owner })
+    const below = (path: string): string => (root === '/' ? path : path === '/' ? root : root + path)
+    const inside = { lookup: (path: string): TreeEntry | undefined => this.#view.lookup(below(path)) }
+    const place = (name: string): string | undefined => {
+      const path = cleanMemberPath(name)
+      if (path === undefined)
+        throw new CairnError('LAYER_UNSAFE', `the archive has a path that leaves its root: ${name}`)
+      return path === '' ? undefined : below(resolvePath(inside, `/${path}`, { followLast: false }))
     }
+    const content: Tree = { lookup: () => undefined, list: () => [], read: (index) => archive.read(Number(index)) }
+    for (const [index, { type, path: name, ...fields }] of archive.entries.entries()) {
+      const target = place(name)
+      // What the archive says of its own root is not for the directory that is there.
+      if (target === undefined) continue
+      this.#makeDirectories(parentPath(target), this.#made('directory', 0o755))
+      // Before 1970 is no time to docker's tar.
+      const attributes = { ...fields, ...owner, mtimeSeconds: Math.max(0, fields.mtimeSeconds), inode: undefined }
+      if (type === 'hardlink') {
+        this.#link(target, place(fields.linkname), attributes)
+        continue
+      }
+      const bytes =
+        type === 'file' && fields.size > 0 ? ({ from: 'tree', tree: content, path: String(index) } as const) : undefined
+      this.#replace(target, { entry: { ...attributes, type }, content: bytes })
+    }
+  }
+
+  /** Gives a file, of the layer or below it, another name; the attributes that come with the link count for both. */
+  #link(path: string, original: string | undefined, attributes: Omit<TreeEntry, 'type'>): void {
+    const existing = original === undefined ? undefined : this.#view.lookup(original)
+    if (original === undefined || existing === undefined || existing.type === 'directory')
+      throw new CairnError('LAYER_UNSAFE', `${path} is a hard link to ${original ?? 'the root'}, which is no file`)
+    let node = this.#members.get(original)
+    if (node === undefined) {
+      const isEmpty = existing.type !== 'file' || existing.size === 0
+      node = { entry: existing, content: isEmpty ? undefined : { from: 'tree', tree: this.#lower, path: original } }
+      this.#members.set(original, node)
+    }
+    const { mode, uid, gid, mtimeSeconds, mtimeNanoseconds } = attributes
+    if (existing.type !== 'symlink') node.entry = { ...existing, mode, uid, gid, mtimeSeconds, mtimeNanoseconds }
+    this.#replace(path, node)
+  }
+
+  #replace(path: string, node: Node): void {
+    if (this.#view.lookup(path)?.type === 'directory' && node.entry.type !== 'directory') this.#hideBelow(path)
+    this.#members.set(path, node)
   }
 
   #hideBelow(path: string): void {
@@ -124,11 +163,15 @@ export class CopyLayout {
     let target = resolvePath(this.#view, cleaned, { followLast: true })
     const existing = this.#view.lookup(target)
     if (!selection.directory && existing?.type === 'directory') target = childPath(target, selection.name)
-    this.#makeDirectories(selection.directory && existing === undefined ? target : parentPath(target), selection)
+    this.#makeDirectories(
+      selection.directory && existing === undefined ? target : parentPath(target),
+      undefined,
+      selection,
+    )
     return target
   }
 
-  #makeDirectories(path: string, selection?: Selection): void {
+  #makeDirectories(path: string, made = this.#madeOnTheWay(), selection?: Selection): void {
     let current = '/'
     for (const part of path.split('/').filter((element) => element !== '')) {
       current = childPath(current, part)
@@ -141,19 +184,26 @@ export class CopyLayout {
             ? `cannot copy to non-directory: ${current}`
             : `mkdir ${current}: not a directory`,
         )
-      const { owner, directoryMode } = this.#options
-      const entry = { ...this.#made('directory', directoryMode), ...owner }
-      this.#members.set(current, { entry, content: undefined, hardlink: undefined })
+      this.#members.set(current, { entry: made, content: undefined })
     }
+  }
+
+  /** BuildKit makes such directories with the permissions of an octal --chmod, without setuid, setgid and sticky bits. */
+  #madeOnTheWay(): TreeEntry {
+    const { owner, directoryMode } = this.#options
+    return { ...this.#made('directory', directoryMode & 0o777), ...owner }
   }
 
   #place(tree: Tree, { relative, path, entry, implied }: SelectedPath, target: string): void {
     const destination = relative === '' ? target : target === '/' ? `/${relative}` : `${target}/${relative}`
     if (entry.type === 'directory') return this.#placeDirectory(destination, entry, relative === '', implied)
-    const hardlink = entry.inode === undefined ? undefined : this.#names.get(entry.inode)
-    if (entry.inode !== undefined && hardlink === undefined) this.#names.set(entry.inode, destination)
-    const content = entry.type === 'file' && entry.size > 0 ? ({ from: 'tree', tree, path } as const) : undefined
-    this.#putFile(destination, this.#dressed(entry, entry.type), content, hardlink)
+    let node = entry.inode === undefined ? undefined : this.#files.get(entry.inode)
+    if (node === undefined) {
+      const content = entry.type === 'file' && entry.size > 0 ? ({ from: 'tree', tree, path } as const) : undefined
+      node = { entry: this.#dressed(entry, entry.type), content }
+      if (entry.inode !== undefined) this.#files.set(entry.inode, node)
+    }
+    this.#putFile(destination, node)
   }
 
   #placeDirectory(path: string, entry: TreeEntry, root: boolean, implied: boolean): void {
@@ -166,14 +216,13 @@ export class CopyLayout {
     // The destination itself keeps mode and owner, even one that was made a moment ago; only its time is the source's.
     if (existing !== undefined && root) placed = { ...existing, mtimeSeconds, mtimeNanoseconds }
     else if (existing !== undefined && implied) placed = { ...existing, mode: entry.mode }
-    this.#members.set(path, { entry: placed, content: undefined, hardlink: undefined })
+    this.#members.set(path, { entry: placed, content: undefined })
   }
 
-  #putFile(path: string, entry: TreeEntry, content: LayerContent | undefined, hardlink: string | undefined): void {
+  #putFile(path: string, node: Node): void {
     if (this.#view.lookup(path)?.type === 'directory')
       throw new CairnError('STEP_INVALID', `cannot replace to directory ${path} with file`)
-    this.#members.delete(path)
-    this.#members.set(path, { entry, content, hardlink })
+    this.#members.set(path, node)
   }
 
   /** The entry with --chown and --chmod applied. */
@@ -205,37 +254,9 @@ export class CopyLayout {
     for (let parent = parentPath(path); parent !== '/'; parent = parentPath(parent)) {
       if (this.#members.has(parent)) continue
       const entry = this.#lower.lookup(parent)
-      if (entry?.type === 'directory') this.#members.set(parent, { entry, content: undefined, hardlink: undefined })
+      if (entry?.type === 'directory') this.#members.set(parent, { entry, content: undefined })
     }
   }
-}
-
-/**
- * Members with each group of hard links led by the one that comes first, which holds the bytes: a link in an archive
- * can only name what stands before it. Throws LAYER_UNSAFE for a link to what is not in the layer.
- */
-function linkedInOrder(members: [path: string, member: LayoutEntry][]): [string, LayoutEntry][] {
-  if (members.every(([, { hardlink }]) => hardlink === undefined)) return members
-  const byPath = new Map(members)
-  const leaders = new Map<string, string>()
-  return members.map(([path, member]) => {
-    let original = path
-    let holder = member
-    for (let steps = 0; holder.hardlink !== undefined; steps++) {
-      const next = byPath.get(holder.hardlink)
-      if (next === undefined || next.entry.type === 'directory' || steps > members.length)
-        throw new CairnError(
-          'LAYER_UNSAFE',
-          `${path} is a hard link to ${holder.hardlink}, which is not among the files copied`,
-        )
-      original = holder.hardlink
-      holder = next
-    }
-    const leader = leaders.get(original)
-    if (leader !== undefined) return [path, { ...holder, hardlink: leader }]
-    leaders.set(original, path)
-    return [path, { ...holder, hardlink: undefined }]
-  })
 }
 
 /** Orders paths so that a directory comes right before what is in it. */

@@ -61,7 +61,8 @@ export function planCopy(
     chown: chown === '' ? undefined : chown,
     chmod: chmod === undefined || chmod === '' ? undefined : parseChmod(chmod),
     excludes: instruction.excludes,
-    link: instruction.link,
+    // As with BuildKit, a mode needs the directories that are there.
+    link: instruction.link && (chmod ?? '') === '',
   })
   const history = [
     instruction.kind,

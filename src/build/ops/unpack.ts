@@ -4,6 +4,7 @@ import { close, open, openFlags, write } from '../../linux/files.ts'
 import { removeFile } from '../../linux/names.ts'
 import type { Tree } from '../../layers/tree.ts'
 import type { TarEntry } from '../../tar/entry.ts'
+import { BLOCK_SIZE, headerFormat } from '../../tar/header-block.ts'
 import type { TarMember } from '../../tar/member.ts'
 import { readMember, readTarFile } from '../../tar/reader.ts'
 
@@ -17,7 +18,8 @@ export interface Archive {
 
 /**
  * The archive at `path`, decompressed into a temporary file, or undefined where the file is no tar archive after all:
- * then ADD copies it like any other.
+ * then ADD copies it like any other. What begins with a tar header is an archive: throws TAR_INVALID or
+ * COMPRESSION_INVALID where the rest is none.
  */
 export async function openArchive(
   tree: Tree,
@@ -26,13 +28,20 @@ export async function openArchive(
 ): Promise<Archive | undefined> {
   const file = temporaryPath('add')
   const fd = open(file, openFlags.O_WRONLY | openFlags.O_CREAT | openFlags.O_EXCL)
+  const start = new Uint8Array(BLOCK_SIZE)
+  let written = 0
   try {
-    for await (const chunk of decompress(pieces(tree, path))) write(fd, chunk, file)
-    const members = [...readTarFile(file)]
+    for await (const chunk of decompress(pieces(tree, path))) {
+      if (written < BLOCK_SIZE) start.set(chunk.subarray(0, BLOCK_SIZE - written), written)
+      written += chunk.length
+      write(fd, chunk, file)
+    }
+    const members = [...readTarFile(file, { name: path.slice(1) })]
     if (members.length > 0)
       return { entries: members.map(({ entry }) => entry), read: (index) => readFrom(file, members[index]) }
   } catch (error) {
-    if (!isCairnError(error, 'COMPRESSION_INVALID') && !isCairnError(error, 'TAR_INVALID')) throw error
+    const isMalformed = isCairnError(error, 'COMPRESSION_INVALID') || isCairnError(error, 'TAR_INVALID')
+    if (!isMalformed || (written >= BLOCK_SIZE && headerFormat(start) !== undefined)) throw error
   } finally {
     close(fd)
   }
