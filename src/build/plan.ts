@@ -326,7 +326,7 @@ function planInstruction(planner: StagePlanner, { instruction, onbuild, range }:
 }
 
 function resultConfig(state: StageState, options: PlanOptions, targetPlatform: Platform): ImageConfig {
-  const { config, base, author } = state
+  const { base, author } = state
   if (options.labels.size > 0) state.setLabels(options.labels)
   const platform = normalizePlatform(
     options.platform !== undefined || base === undefined
@@ -344,7 +344,7 @@ function resultConfig(state: StageState, options: PlanOptions, targetPlatform: P
     architecture: platform.architecture,
     os: platform.os,
     ...(platform.variant === undefined ? {} : { variant: platform.variant }),
-    config,
+    config: state.imageConfig,
     history: state.history,
     rootfs: { type: 'layers', diff_ids: [] },
   }

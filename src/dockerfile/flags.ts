@@ -34,13 +34,17 @@ export function parseFlags<T extends FlagTable>(flags: readonly string[], table:
       throw new FlagError(withSuggestion(`unknown flag: ${written}`, name, Object.keys(table), true))
     }
     const before = values[name]
+    if (kind === 'list' && Array.isArray(before) && value !== undefined) {
+      before.push(value)
+      continue
+    }
     if (before !== undefined && kind !== 'list') throw new FlagError(`duplicate flag specified: ${written}`)
     if (kind === 'boolean') {
       values[name] = booleanValue(written, value)
       continue
     }
     if (value === undefined) throw new FlagError(`missing a value on flag: ${written}`)
-    values[name] = kind === 'list' ? [...(Array.isArray(before) ? before : []), value] : value
+    values[name] = kind === 'list' ? [value] : value
   }
   return values as FlagValues<T>
 }

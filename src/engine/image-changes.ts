@@ -23,7 +23,7 @@ const allowed: ReadonlySet<string> = new Set(
 export function applyChanges(config: ContainerConfig, changes: readonly string[], platform: Platform): ContainerConfig {
   const state = StageState.fromConfig(config, platform)
   for (const change of changes) applyChange(state, change)
-  return state.config
+  return state.imageConfig
 }
 
 function applyChange(state: StageState, change: string): void {

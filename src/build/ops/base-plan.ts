@@ -1,7 +1,8 @@
 import type { Platform } from '../../oci/platform.ts'
 import type { CopyOp, Op } from '../graph.ts'
 import type { StageNode } from '../stages.ts'
-import { defaultPath, StageState } from '../stage-state.ts'
+import { defaultPath } from '../environment.ts'
+import { StageState } from '../stage-state.ts'
 
 /** What planning the base of a stage needs besides the stage. */
 export interface BasePlanner {

@@ -77,13 +77,13 @@ export function applyMetadata(state: StageState, instruction: MetadataInstructio
     case 'EXPOSE': {
       const words = instruction.ports.flatMap((port) => expandWords(port, (name) => state.env.get(name), scope.words))
       const ports = parsePorts(words, (port) => scope.tell('port', port))
-      config.ExposedPorts = { ...config.ExposedPorts, ...Object.fromEntries(ports.map((port) => [port, {}])) }
+      state.addNames('ExposedPorts', ports)
       return state.commit(`EXPOSE ${goList(ports)}`, false)
     }
     case 'VOLUME': {
       const paths = instruction.paths.map(expand)
       if (paths.includes('')) throw new InstructionError('VOLUME specified can not be an empty string')
-      config.Volumes = { ...config.Volumes, ...Object.fromEntries(paths.map((path) => [path, {}])) }
+      state.addNames('Volumes', paths)
       return state.commit(`VOLUME ${goList(paths)}`, false)
     }
     case 'USER':
@@ -105,7 +105,7 @@ export function applyMetadata(state: StageState, instruction: MetadataInstructio
       tellCommand(state, instruction, scope)
       return applyHealthcheck(state, instruction)
     case 'ONBUILD':
-      config.OnBuild = [...(config.OnBuild ?? []), instruction.expression]
+      state.addTrigger(instruction.expression)
       return undefined
     default:
       return instruction satisfies never
@@ -163,10 +163,9 @@ function applyArg(state: StageState, instruction: ArgInstruction, scope: Instruc
     // --build-arg, else this line's default, else the global value.
     let value = scope.buildArgs.get(key)
     if (value === undefined) value = fallback === undefined ? scope.globalArgs.get(key) : scope.expand(fallback)
-    if (value !== undefined && !builderOnlyArguments.has(key)) state.setBuildEnv(key, value)
+    state.declareArgument(key, value, builderOnlyArguments.has(key))
     const isInherited = fallback === undefined && !scope.buildArgs.has(key) && value !== undefined
     scope.declare({ name: key, value, isInherited, comments: instruction.comments })
-    state.addArgument({ key, value })
     texts.push(value === undefined ? key : `${key}=${value}`)
   }
   state.commit(`ARG ${texts.join(' ')}`, false)

@@ -23,6 +23,7 @@ export function planRun(
   const mounts = planMounts(planner, instruction)
   const text = upperCaseCommand(expandTitle(planner, `${instruction.original}${summary}`, mounts))
   const network = runNetwork(instruction.network, planner)
+  const env = state.env.snapshot()
   planner.add({
     kind: 'run',
     ...planner.nextOp(),
@@ -34,7 +35,9 @@ export function planRun(
     platform: state.platform,
     ignoreCache: planner.ignoreCache,
     args,
-    env: new Map(state.env),
+    get env() {
+      return env()
+    },
     proxyEnv: planner.proxyEnv,
     cwd: cleanPath(state.workdir),
     user: state.config.User ?? '',

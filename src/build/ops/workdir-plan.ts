@@ -4,6 +4,9 @@ import { cleanPath, joinPath } from '../paths.ts'
 import type { StagePlanner } from '../plan.ts'
 import { upperCaseCommand } from '../step-title.ts'
 
+/** Bytes of a path that Linux takes: PATH_MAX without the zero at the end. */
+const longestPath = 4095
+
 /** Adds the op of a WORKDIR instruction; `WORKDIR /` needs none. */
 export function planWorkdir(
   planner: StagePlanner,
@@ -17,6 +20,11 @@ export function planWorkdir(
   state.hasWorkdir = true
   if (written === '') throw new CairnError('STEP_INVALID', 'cannot normalize nothing')
   const path = cleanPath(joinPath(state.workdir, written))
+  if (Buffer.byteLength(path) > longestPath)
+    throw new CairnError(
+      'STEP_INVALID',
+      `cannot make a directory whose path has ${Buffer.byteLength(path)} bytes: file name too long`,
+    )
   // Docker keeps an absolute one as it is written.
   state.config.WorkingDir = written.startsWith('/') ? written : path
   if (path !== '/') {

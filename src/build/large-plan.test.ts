@@ -1,0 +1,124 @@
+import { expect, test } from 'bun:test'
+import { parseDockerfile } from '../dockerfile/parser.ts'
+import { digestOf } from '../oci/digest.ts'
+import { parsePlatform } from '../oci/platform.ts'
+import type { BaseImage, BuildPlan } from './graph.ts'
+import { planBuild } from './plan.ts'
+
+/**
+ * Files whose planning takes 10 to 500 ms as long as the work grows with their size, and many seconds once it grows with
+ * the square of it. A test that runs for five seconds has failed.
+ */
+const amd64 = parsePlatform('linux/amd64')
+
+async function plan(...parts: readonly string[]): Promise<BuildPlan> {
+  return await planBuild({
+    dockerfile: parseDockerfile(parts.join('\n'), 'Dockerfile'),
+    target: undefined,
+    allStages: true,
+    buildArgs: new Map(),
+    labels: new Map(),
+    platform: undefined,
+    buildPlatform: amd64,
+    network: 'default',
+    extraHosts: [],
+    allow: new Set(),
+    noCache: false,
+    noCacheFilter: new Set(),
+    resolveImage: (name): Promise<BaseImage> => {
+      const rootfs = { type: 'layers' as const, diff_ids: [digestOf(name)] }
+      const config = { architecture: 'amd64', os: 'linux', rootfs, config: {} }
+      return Promise.resolve({ name, digest: digestOf(name), platform: amd64, config })
+    },
+  })
+}
+
+const many = (count: number, line: (index: number) => string): string =>
+  Array.from({ length: count }, (_, index) => line(index)).join('\n')
+const from = (index: number): string => `FROM ${index === 0 ? 'scratch' : `s${index - 1}`} AS s${index}`
+
+test('1,000 stages, each from the one before with nine more ENVs, have all of them in the end', async () => {
+  const { config } = await plan(
+    many(1000, (index) => `${from(index)}\n${many(9, (more) => `ENV v${index}_${more}=x`)}`),
+  )
+  expect(config.config?.Env).toHaveLength(9001)
+  expect(config.history).toHaveLength(9000)
+})
+
+test('1,000 stages with labels, ports and volumes keep them all', async () => {
+  const lines = (index: number): string =>
+    `LABEL l${index}=x\nEXPOSE ${index + 1}\nVOLUME /v${index}\nWORKDIR /w${index}`
+  const { config } = await plan(many(1000, (index) => `${from(index)}\n${lines(index)}`))
+  for (const map of [config.config?.Labels, config.config?.ExposedPorts, config.config?.Volumes])
+    expect(Object.keys(map ?? {})).toHaveLength(1000)
+})
+
+test('1,000 stages that copy from each other, and 1,000 images, are one op each', async () => {
+  const copies = (index: number): string => many(Math.min(index, 9), (back) => `COPY --from=s${index - back - 1} a b`)
+  const { ops } = await plan(many(1000, (index) => `FROM image${index} AS s${index}\n${copies(index)}\nRUN x`))
+  expect(ops.filter(({ kind }) => kind === 'base')).toHaveLength(1000)
+  expect(ops).toHaveLength(2000 + 9 * 1000 - 45)
+})
+
+test('a stage may copy from 1,000 others', async () => {
+  const { ops } = await plan(
+    many(1000, (index) => `FROM scratch AS s${index}\nRUN ${index}`),
+    'FROM scratch',
+    many(1000, (index) => `COPY --from=s${index} a b`),
+  )
+  expect(ops).toHaveLength(2000)
+})
+
+test.each([
+  ['ENV', (index: number) => `ENV v${index}=$v${index - 1}`],
+  ['ARG', (index: number) => `ARG v${index}=${index}`],
+  ['LABEL', (index: number) => `LABEL v${index}=${index}`],
+  ['EXPOSE', (index: number) => `EXPOSE ${index + 1}`],
+  ['VOLUME', (index: number) => `VOLUME /v${index}`],
+  ['ONBUILD', (index: number) => `ONBUILD RUN ${index}`],
+  ['CMD', (index: number) => `CMD ${index}`],
+])('10,000 lines of %s are planned', async (_, line) => {
+  const { config } = await plan('FROM scratch', many(10_000, line))
+  // ONBUILD alone is not in the history.
+  expect(config.history?.length ?? 0).toBe(line(0).startsWith('ONBUILD') ? 0 : 10_000)
+})
+
+test('10,000 RUNs cost nothing for the variables there are, whose values they see as they were', async () => {
+  const { ops, config } = await plan(
+    'FROM scratch',
+    many(5000, (index) => `ENV last=${index} e${index}=x\nARG a${index}=y\nRUN $last`),
+  )
+  expect(ops).toHaveLength(5000)
+  const seen = ops[1234]?.kind === 'run' ? ops[1234].env : new Map<string, string>()
+  expect([seen.get('last'), seen.get('e1234'), seen.get('a1234'), seen.has('e1235'), seen.size]).toEqual([
+    '1234',
+    'x',
+    'y',
+    false,
+    2472,
+  ])
+  expect(config.history?.[5]?.created_by).toBe('RUN |2 a0=y a1=y /bin/sh -c $last # buildkit')
+})
+
+test('10,000 triggers fire once', async () => {
+  const { ops } = await plan(
+    'FROM scratch AS base',
+    many(10_000, (index) => `ONBUILD RUN ${index}`),
+    'FROM base',
+    'FROM base',
+  )
+  expect(ops).toHaveLength(20_000)
+})
+
+test('stages with triggers in a chain of 1,000 are linked', async () => {
+  const { ops } = await plan(many(1000, (index) => `${from(index)}\nONBUILD COPY --from=s0 a b\nRUN x`))
+  expect(ops).toHaveLength(1999)
+})
+
+test('a WORKDIR that no system can make is refused at its line', async () => {
+  const lines = many(10_000, () => 'WORKDIR directory')
+  await expect(plan('FROM scratch', lines)).rejects.toMatchObject({
+    message: 'cannot make a directory whose path has 4100 bytes: file name too long',
+    range: { start: 411 },
+  })
+})
