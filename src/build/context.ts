@@ -11,8 +11,8 @@ import { type Digest, Digester } from '../oci/digest.ts'
 import type { ContextIndex } from './context-index.ts'
 import { childPath, parentPath } from './paths.ts'
 
-/** What a build reads its files from. */
-export interface BuildContext {
+/** What a build reads its files from. To be disposed of when the build is over. */
+export interface BuildContext extends Disposable {
   /** Tells one context from another across builds, for explanations: its absolute path, or its URL. */
   readonly identity: string
   readonly tree: ContextFiles
@@ -206,11 +206,11 @@ export function directoryContext(
 ): BuildContext {
   const tree = new ContextTree(root, ignore, index)
   const save = (): Promise<void> => index.save((path) => tree.status(path) !== undefined)
-  return { identity, tree, ignore: tree.ignore, save }
+  return { identity, tree, ignore: tree.ignore, save, [Symbol.dispose]: () => undefined }
 }
 
-/** A context whose files cannot change and are not looked for again, such as those of an archive. */
-export function treeContext(identity: string, tree: Tree): BuildContext {
+/** A context whose files cannot change and are not looked for again, such as those of an archive. `close` ends it. */
+export function treeContext(identity: string, tree: Tree, close = (): void => undefined): BuildContext {
   const digests = new Map<string, Digest>()
   const digest = (path: string): Digest => {
     const known = digests.get(path)
@@ -226,11 +226,14 @@ export function treeContext(identity: string, tree: Tree): BuildContext {
     digest,
     knownDigest: (path) => digests.get(path),
   }
-  return { identity, tree: files, save: () => Promise.resolve() }
+  return { identity, tree: files, save: () => Promise.resolve(), [Symbol.dispose]: close }
 }
 
-/** The contexts of one build: the main one, and those that `--build-context` gave and the build came to use. */
-export class BuildContexts {
+/**
+ * The contexts of one build: the main one, which is the caller's, and those that `--build-context` gave and the build
+ * came to use.
+ */
+export class BuildContexts implements Disposable {
   readonly main: BuildContext
   readonly #named = new Map<string, BuildContext>()
 
@@ -252,6 +255,10 @@ export class BuildContexts {
 
   async save(): Promise<void> {
     for (const context of [this.main, ...this.#named.values()]) await context.save()
+  }
+
+  [Symbol.dispose](): void {
+    for (const context of this.#named.values()) context[Symbol.dispose]()
   }
 }
 

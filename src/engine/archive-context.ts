@@ -23,7 +23,7 @@ export function looksLikeArchive(head: Uint8Array): boolean {
 /**
  * The files of a tar archive, plain or compressed, as a build context. Owners and modes are the archive's. A source is
  * decompressed into a temporary file of the session, whose members are then read in place: nothing is unpacked. A path
- * is one of a plain tar, which has to stay. Throws CONTEXT_INVALID for what is no archive, LAYER_UNSAFE for members
+ * is one of a plain tar, which has to stay as long as the context. Throws CONTEXT_INVALID for what is no archive, LAYER_UNSAFE for members
  * that lead out of it, LIMIT_EXCEEDED past what CAIRN_LIMITS allows.
  */
 export async function archiveContext(
@@ -35,7 +35,8 @@ export async function archiveContext(
   const { tar } = store.limits
   const path = typeof archive === 'string' ? archive : await spool(store, archive, name)
   try {
-    return treeContext(identity, tarTree(path, { name, limits: tar, isLayer: false }))
+    const tree = tarTree(path, { name, limits: tar, isLayer: false })
+    return treeContext(identity, tree, () => path !== archive && removeFile(path))
   } catch (error) {
     if (path !== archive) removeFile(path)
     throw notArchive(error, name)

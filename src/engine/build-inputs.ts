@@ -1,7 +1,7 @@
 import type { SecretSource } from '../build/build-secrets.ts'
 import type { BuildContext } from '../build/context.ts'
 import { baseName, cleanPath, parentPath } from '../build/paths.ts'
-import { acquireLease, type Lease } from '../content/leases.ts'
+import { acquireLease } from '../content/leases.ts'
 import { recover } from '../content/recovery.ts'
 import type { Store } from '../content/store.ts'
 import type { ReadInclude } from '../dockerfile/include.ts'
@@ -10,6 +10,7 @@ import { redactUrl } from '../errors/redact.ts'
 import { tryStat } from '../linux/file-status.ts'
 import type { ProgressListener } from '../progress/events.ts'
 import type { RemoteAccess } from '../remote/access.ts'
+import type { SshAgent } from '../ssh/agent.ts'
 import { type ByteSource, collect } from '../streams/source.ts'
 import { archiveContext, archiveFile, headOfFile, looksLikeArchive, newestFile, readHead } from './archive-context.ts'
 import { absolutePath, isHttpUrl, parseContextArgument, type RemoteSource } from './context-argument.ts'
@@ -39,6 +40,8 @@ export interface BuildInputOptions {
   readonly env: Readonly<Record<string, string | undefined>>
   /** `--secret`s, for what has to be fetched. */
   readonly secrets: ReadonlyMap<string, SecretSource>
+  /** `--ssh`, likewise. */
+  readonly agents?: ReadonlyMap<string, SshAgent> | undefined
   readonly signal: AbortSignal
   readonly progress: ProgressListener
   /** Judges the Dockerfile; nobody does without it. */
@@ -59,14 +62,11 @@ export interface BuildInputs extends LintedDockerfile, Disposable {
  */
 export async function loadBuildInputs(store: Store, options: BuildInputOptions): Promise<BuildInputs> {
   recover(store)
-  const lease = acquireLease(store)
-  try {
-    const loader = new InputLoader(store, lease, options)
-    return { ...(await loader.load()), [Symbol.dispose]: () => lease.release() }
-  } catch (error) {
-    lease.release()
-    throw error
-  }
+  using opened = new DisposableStack()
+  const loader = new InputLoader(store, opened, options)
+  const inputs = await loader.load()
+  const kept = opened.move()
+  return { ...inputs, [Symbol.dispose]: () => kept.dispose() }
 }
 
 type LoadedInputs = Omit<BuildInputs, typeof Symbol.dispose>
@@ -75,13 +75,17 @@ const noTime = (): undefined => undefined
 
 class InputLoader {
   readonly #store: Store
+  readonly #opened: DisposableStack
   readonly #access: RemoteAccess
   readonly #options: BuildInputOptions
 
-  constructor(store: Store, lease: Lease, options: BuildInputOptions) {
+  /** What has to be closed goes to `opened`. */
+  constructor(store: Store, opened: DisposableStack, options: BuildInputOptions) {
     this.#store = store
-    const { env, secrets, signal } = options
-    this.#access = remoteAccess({ store, lease, env, secrets, signal: () => signal })
+    this.#opened = opened
+    const lease = opened.use(acquireLease(store))
+    const { env, secrets, agents, signal } = options
+    this.#access = opened.use(remoteAccess({ store, lease, env, secrets, agents, signal: () => signal }))
     this.#options = options
   }
 
@@ -112,7 +116,7 @@ class InputLoader {
     if (looksLikeArchive(head)) {
       const work = { name: '[internal] load remote build context', status: 'stdin' }
       const context = await shown(progress, work, () => archiveContext(this.#store, identity, source, 'stdin'))
-      return await this.#inside(context)
+      return await this.#inside(this.#opened.use(context))
     }
     if (file !== undefined)
       throw new CairnError('USAGE', 'ambiguous Dockerfile source: both stdin and flag correspond to Dockerfiles', {
@@ -120,7 +124,8 @@ class InputLoader {
         hint: 'For the Dockerfile alone leave -f off; a build context on stdin has to be a tar archive.',
       })
     const linted = await this.#parse(defaultDockerfile, () => this.#readStream(source))
-    return { ...linted, context: await emptyContext(this.#store, identity), contextTime: noTime }
+    const context = this.#opened.use(await emptyContext(this.#store, identity))
+    return { ...linted, context, contextTime: noTime }
   }
 
   async #directory(root: string): Promise<LoadedInputs> {
@@ -153,7 +158,7 @@ class InputLoader {
       )
     const work = { name: '[internal] load remote build context', status: baseName(path) }
     const context = await shown(progress, work, () => archiveContext(this.#store, path, archiveFile(path), given))
-    return await this.#inside(context)
+    return await this.#inside(this.#opened.use(context))
   }
 
   async #remote(source: RemoteSource): Promise<LoadedInputs> {
@@ -163,6 +168,7 @@ class InputLoader {
       progress,
       keepGitDir: /^(?:1|t|true)$/i.test(buildArgs?.get('BUILDKIT_CONTEXT_KEEP_GIT_DIR') ?? ''),
     })
+    this.#opened.use(context)
     // As with docker, an absolute path is one of this machine.
     const local = file?.startsWith('/') === true ? absolutePath(file, cwd) : undefined
     if (local !== undefined) {

@@ -78,7 +78,7 @@ export async function build(store: Store, options: BuildOptions): Promise<BuildR
   reapAbandoned(store.path('builds', 'run'))
   using lease = acquireLease(store)
   const { dockerfile, context, progress, signal } = options
-  const contexts = new BuildContexts(context)
+  using contexts = new BuildContexts(context)
   const devices = options.run.devices ?? new DeviceRegistry()
   let running = (): AbortSignal => signal
   using access = remoteAccess({

@@ -2,7 +2,8 @@ import { cleanPath, parentPath } from '../build/paths.ts'
 import { CairnError } from '../errors/error.ts'
 import { resolvePath } from '../layers/layer-tree.ts'
 import type { Tree } from '../layers/tree.ts'
-import { tryStat } from '../linux/file-status.ts'
+import { SystemCallError } from '../linux/errno.ts'
+import { type FileStatus, tryStat } from '../linux/file-status.ts'
 import { largestTextFile } from './local-context.ts'
 
 /** The bytes of a Dockerfile, and what messages call it. */
@@ -16,14 +17,23 @@ export const defaultDockerfile = 'Dockerfile'
 
 /** The Dockerfile at `path`, or beside it in lower case where only that is there. `name` is for messages. */
 export async function readLocalDockerfile(path: string, name: string): Promise<DockerfileText & { path: string }> {
-  const status = tryStat(path)
+  const status = statusOf(path, name)
   const lower = lowerCase(path)
-  if (status === undefined && lower !== undefined && tryStat(lower) !== undefined)
+  if (status === undefined && lower !== undefined && statusOf(lower, name) !== undefined)
     return await readLocalDockerfile(lower, lowerCase(name) ?? name)
   if (status === undefined) throw unknown(name, 'Give its path with -f, or the directory that holds it as context.')
   if (status.type !== 'file') throw notRegular(name)
   if (status.size > largestTextFile) throw tooLarge(name, status.size)
   return { path, name, bytes: new Uint8Array(await Bun.file(path).arrayBuffer()) }
+}
+
+function statusOf(path: string, name: string): FileStatus | undefined {
+  try {
+    return tryStat(path)
+  } catch (cause) {
+    if (!(cause instanceof SystemCallError)) throw cause
+    throw new CairnError('DOCKERFILE_UNKNOWN', `failed to read dockerfile: open ${name}: ${cause.message}`, { cause })
+  }
 }
 
 /** The Dockerfile at `path` of a context that is no directory of this machine, or the one in lower case. */

@@ -5,6 +5,7 @@ import { IgnoreMatcher, parseIgnoreFile } from '../dockerfile/ignore.ts'
 import { CairnError } from '../errors/error.ts'
 import { tryStat } from '../linux/file-status.ts'
 import { makeDirectories } from '../linux/names.ts'
+import { removeTree } from '../linux/remove-tree.ts'
 import { digestHex, digestOf } from '../oci/digest.ts'
 import type { ProgressListener } from '../progress/events.ts'
 import { shown, type ShownWork } from './shown-work.ts'
@@ -46,5 +47,6 @@ export async function localContext(
 export async function emptyContext(store: Store, identity: string): Promise<BuildContext> {
   const root = store.session.temporaryPath('context')
   makeDirectories(root)
-  return await localContext(store, identity, root, [])
+  const context = await localContext(store, identity, root, [])
+  return { ...context, [Symbol.dispose]: () => removeTree(root) }
 }

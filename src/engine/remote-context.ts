@@ -65,7 +65,12 @@ async function gitContext(reference: GitReference, options: RemoteContextOptions
   // No index: a checkout is made anew each time, and its files are never the same inodes.
   const tree = new ContextTree(directory, [])
   return {
-    context: { identity: shownName, tree, save: () => Promise.resolve() },
+    context: {
+      identity: shownName,
+      tree,
+      save: () => Promise.resolve(),
+      [Symbol.dispose]: () => checkout[Symbol.dispose](),
+    },
     isSingleFile: false,
     time: () => commitTime,
   }
