@@ -7,6 +7,7 @@ export const table: CommandTable = {
     image: { summary: 'Manage images' },
     system: { summary: 'Manage Cairn' },
     builder: { summary: 'Manage builds' },
+    cache: { summary: 'Manage cache mounts' },
     buildx: { summary: 'Manage builds', hidden: true },
   },
   commands: [
@@ -140,6 +141,31 @@ export const table: CommandTable = {
       paths: ['builder prune', 'buildx prune'],
       summary: 'Remove build cache',
       load: () => import('./commands/builder-prune.ts'),
+    },
+    {
+      paths: ['cache ls', 'cache list'],
+      summary: 'List cache mounts',
+      load: () => import('./commands/cache-ls.ts'),
+    },
+    {
+      paths: ['cache rm', 'cache remove'],
+      summary: 'Remove one or more cache mounts',
+      load: () => import('./commands/cache-rm.ts'),
+    },
+    {
+      paths: ['cache prune'],
+      summary: 'Remove unused cache mounts',
+      load: () => import('./commands/cache-prune.ts'),
+    },
+    {
+      paths: ['cache export'],
+      summary: "Write a cache mount's files as a tar archive (streamed to STDOUT by default)",
+      load: () => import('./commands/cache-export.ts'),
+    },
+    {
+      paths: ['cache import'],
+      summary: 'Make a cache mount from a tar archive or STDIN',
+      load: () => import('./commands/cache-import.ts'),
     },
     {
       paths: ['system df'],

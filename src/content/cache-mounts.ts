@@ -4,7 +4,7 @@ import { makeDirectories, removeFile, rename } from '../linux/names.ts'
 import { removeTree } from '../linux/remove-tree.ts'
 import { readTextFile, writeTextFile } from '../linux/text-file.ts'
 import { digestHex, digestOf } from '../oci/digest.ts'
-import { acquireLock, type Lock, type LockOptions, tryAcquireLock, withLock } from './lock.ts'
+import { acquireLock, isLocked, type Lock, type LockOptions, tryAcquireLock, withLock } from './lock.ts'
 import type { Store } from './store.ts'
 
 /** How steps share a cache mount. */
@@ -112,10 +112,32 @@ export function listCacheMounts(store: Store): CacheMount[] {
     .sort((a, b) => b.usedAt - a.usedAt || (a.name < b.name ? -1 : 1))
 }
 
+/** True while a step uses the cache mount. */
+export function isCacheMountUsed(store: Store, name: string): boolean {
+  return isLocked(store, lockName(name))
+}
+
 /** Takes hold of a cache mount if no step uses it. */
 export function tryHoldCacheMount(store: Store, name: string): HeldCacheMount | undefined {
   const lock = tryAcquireLock(store, lockName(name))
   return lock === undefined ? undefined : held(store, name, lock)
+}
+
+/** Puts `directory`, a whole directory of files, in the place of what a cache mount held alone has had. */
+export function replaceCacheMount(
+  store: Store,
+  mount: HeldCacheMount,
+  identity: CacheMountIdentity,
+  directory: string,
+): void {
+  const now = Date.now()
+  const home = store.session.temporaryPath('cache')
+  makeDirectories(home)
+  rename(directory, `${home}/fs`)
+  writeRecord(home, { ...identity, name: mount.name, sharing: 'shared', createdAt: now, usedAt: now })
+  removeCacheMount(store, mount)
+  makeDirectories(store.path('cache', 'mounts'), 0o755)
+  rename(home, homeOf(store, mount.name))
 }
 
 /** Removes a cache mount that is held alone; it is gone at once, and what it holds by and by. */

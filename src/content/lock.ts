@@ -39,6 +39,14 @@ export function tryAcquireLock(store: Store, name: string, mode: LockMode = 'exc
   return undefined
 }
 
+/** True while somebody holds the lock `name`, in whatever mode. Keeps nobody from taking it who could take it before. */
+export function isLocked(store: Store, name: string): boolean {
+  if (tryLstat(store.path('locks', digestHex(digestOf(name)))) === undefined) return false
+  const lock = tryAcquireLock(store, name)
+  lock?.release()
+  return lock === undefined
+}
+
 /** Takes the lock `name`, waiting while another has it; the event loop goes on. Throws CANCELED when `signal` aborts. */
 export async function acquireLock(store: Store, name: string, options: LockOptions = {}): Promise<Lock> {
   const { signal, onWait } = options

@@ -9,11 +9,13 @@ import { tryLstat } from '../linux/file-status.ts'
 import { treeSize } from '../linux/tree-size.ts'
 import type { Digest } from '../oci/digest.ts'
 import { listMirrors } from '../remote/git-mirror.ts'
+import { findCacheMounts, isInUse } from './list-cache-mounts.ts'
+import { cacheMountSize } from './remove-cache-mounts.ts'
 import { cachedSteps, layerDiskSizes } from './layer-usage.ts'
 
 /** What one kind of thing takes. */
 export interface DiskUsage {
-  readonly type: 'Images' | 'Containers' | 'Local Volumes' | 'Build Cache'
+  readonly type: 'Images' | 'Containers' | 'Local Volumes' | 'Build Cache' | 'Cache Mounts'
   readonly total: number
   /** Those in use. */
   readonly active: number
@@ -41,6 +43,7 @@ export function diskUsage(store: Store): DiskUsage[] {
     containerUsage(store),
     volumeUsage(store),
     cacheUsage(store, images, sizeOf),
+    cacheMountUsage(store),
   ]
 }
 
@@ -102,4 +105,19 @@ function cacheUsage(store: Store, images: ImageLayers, sizeOf: SizeOf): DiskUsag
   const remote = mirrors.reduce((total, size) => total + size, fetchedFilesSize(store))
   const size = sizeOf([steps.filter((layer) => !ofImages.has(layer))]) + remote
   return { type: 'Build Cache', total: new Set(steps).size, active: 0, size, reclaimable: size }
+}
+
+function cacheMountUsage(store: Store): DiskUsage {
+  const mounts = findCacheMounts(store).map((mount) => ({
+    isUsed: isInUse(store, mount),
+    size: cacheMountSize(store, mount),
+  }))
+  const sum = (some: typeof mounts): number => some.reduce((total, { size }) => total + size, 0)
+  return {
+    type: 'Cache Mounts',
+    total: mounts.length,
+    active: mounts.filter(({ isUsed }) => isUsed).length,
+    size: sum(mounts),
+    reclaimable: sum(mounts.filter(({ isUsed }) => !isUsed)),
+  }
 }

@@ -4,14 +4,19 @@ import { collectGarbage } from '../content/gc.ts'
 import { listImageLayers } from '../content/manifest-records.ts'
 import type { Store } from '../content/store.ts'
 import { pruneMirrors } from '../remote/git-mirror.ts'
+import { CairnError } from '../errors/error.ts'
 import { checkFilters, type Filters } from './filters.ts'
 import { cachedSteps } from './layer-usage.ts'
 import { parseMoment } from './moment.ts'
+import { pruneCacheMounts } from './remove-cache-mounts.ts'
 
 export interface PruneBuildCacheOptions {
   /** Also results whose layer an image has: that frees nothing, but the steps run again. */
   readonly all?: boolean
-  /** `until`: only what was not used since a moment. */
+  /**
+   * `until`: only what was not used since a moment. `type`: `regular`, the default, is results and what was fetched,
+   * `exec.cachemount` the directories of cache mounts instead.
+   */
   readonly filters?: Filters
   /** Milliseconds since 1970. */
   readonly now?: number
@@ -19,7 +24,7 @@ export interface PruneBuildCacheOptions {
 }
 
 export interface PrunedBuildCache {
-  /** Keys of the steps whose results were forgotten. */
+  /** Keys of the steps whose results were forgotten, names of cache mounts that were removed. */
   readonly keys: readonly string[]
   /** Bytes freed. */
   readonly reclaimed: number
@@ -27,11 +32,15 @@ export interface PrunedBuildCache {
 
 /**
  * Forgets results of build steps and what was fetched for builds, and frees what only they kept. Directories of cache
- * mounts stay: a step that uses one may be running. Throws USAGE (status 1) for filters that are wrong, CANCELED.
+ * mounts stay unless they are asked for. Throws USAGE (status 1) for filters that are wrong, CANCELED.
  */
 export async function pruneBuildCache(store: Store, options: PruneBuildCacheOptions = {}): Promise<PrunedBuildCache> {
   const { all = false, filters = new Map<string, readonly string[]>(), now = Date.now(), signal } = options
-  checkFilters(filters, ['until'])
+  checkFilters(filters, ['until', 'type'])
+  if (wantsCacheMounts(filters)) {
+    const { mounts, reclaimed } = pruneCacheMounts(store, new Map([['until', filters.get('until') ?? []]]), now)
+    return { keys: mounts.map(({ name }) => name), reclaimed }
+  }
   const limits = (filters.get('until') ?? []).map((text) => parseMoment(text, now))
   const layers = new Set([...listImageLayers(store).values()].flatMap((own) => [...own]))
   const keys = cachedSteps(store)
@@ -44,4 +53,17 @@ export async function pruneBuildCache(store: Store, options: PruneBuildCacheOpti
   const mirrors = pruneMirrors(store, moment)
   const { reclaimed } = await collectGarbage(store, signal === undefined ? {} : { signal })
   return { keys, reclaimed: reclaimed + mirrors }
+}
+
+function wantsCacheMounts(filters: Filters): boolean {
+  const types = new Set(filters.get('type') ?? [])
+  const unknown = [...types].find((type) => type !== 'regular' && type !== 'exec.cachemount')
+  if (unknown !== undefined)
+    throw new CairnError('USAGE', `invalid filter 'type=${unknown}'`, {
+      exitCode: 1,
+      hint: 'Types here are regular and exec.cachemount.',
+    })
+  if (types.size > 1)
+    throw new CairnError('USAGE', 'only one type of build cache can be pruned at a time', { exitCode: 1 })
+  return types.has('exec.cachemount')
 }

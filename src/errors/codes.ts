@@ -57,6 +57,9 @@ const kinds = {
   STAGE_UNKNOWN: 'not-found',
   STEP_FAILED: 'step-failed',
   STEP_INVALID: 'invalid',
+  CACHE_UNKNOWN: 'not-found',
+  CACHE_AMBIGUOUS: 'invalid',
+  CACHE_IN_USE: 'conflict',
   // runtime, containers
   RUNTIME_MISSING: 'unsupported',
   RUNTIME_FAILED: 'unavailable',

@@ -4,6 +4,7 @@ import { CairnError } from '../../errors/error.ts'
 import { applyLayerFile } from '../../layers/apply.ts'
 import { LayerWriter } from '../../layers/layer-writer.ts'
 import { resolvePath } from '../../layers/layer-tree.ts'
+import { redactUrl } from '../../errors/redact.ts'
 import type { Tree } from '../../layers/tree.ts'
 import { tryLstat } from '../../linux/file-status.ts'
 import { AT_FDCWD, close, open, openFlags, write } from '../../linux/files.ts'
@@ -159,7 +160,7 @@ export class RunMounts {
       this.#locks.push(held.lock)
       this.#caches.set(name, held.files)
       const { contexts, dockerfile } = this.#environment
-      const usedBy: CacheMountUser = { context: contexts.main.identity, dockerfile, stage: this.#op.stage }
+      const usedBy: CacheMountUser = { context: redactUrl(contexts.main.identity), dockerfile, stage: this.#op.stage }
       const use = { ...(await this.#cacheIdentity(mount)), sharing: mount.sharing, usedBy }
       await fillCacheMount(store, held, use, (directory) => this.#fill(mount, directory), signal)
     }

@@ -6,6 +6,7 @@ import { openStoreOf } from '../open-store.ts'
 import { formatByteSize } from '../units.ts'
 
 const warnings = {
+  mounts: 'WARNING! This will remove all cache mounts that no build is using.',
   dangling: 'WARNING! This will remove all dangling build cache.',
   all: 'WARNING! This will remove all build cache.',
 }
@@ -13,7 +14,7 @@ const warnings = {
 export default defineCommand({
   usage: '[OPTIONS]',
   description:
-    'Forgets results of build steps that no image has, and with -a all of them. The directories of cache mounts\n(RUN --mount=type=cache) stay.',
+    'Forgets results of build steps that no image has, and with -a all of them. The directories of cache mounts\n(RUN --mount=type=cache) stay: see cairn cache prune, or filter by type=exec.cachemount.',
   examples: [{ text: 'What no build has used for a week', command: 'cairn builder prune -f --filter until=168h' }],
   args: { max: 0 },
   flags: {
@@ -23,7 +24,9 @@ export default defineCommand({
   },
   async run(ctx, flags) {
     const filters = parseFilters(flags.filter, '--filter')
-    if (!flags.force && !(await confirm(ctx, flags.all ? warnings.all : warnings.dangling))) return
+    const isMounts = filters.get('type')?.includes('exec.cachemount') === true
+    const warning = isMounts ? warnings.mounts : flags.all ? warnings.all : warnings.dangling
+    if (!flags.force && !(await confirm(ctx, warning))) return
     const store = await ctx.use(openStoreOf)
     const { keys, reclaimed } = await pruneBuildCache(store, { all: flags.all, filters, signal: ctx.signal })
     if (keys.length > 0) ctx.stdout.write(`Deleted build cache objects:\n${keys.join('\n')}\n\n`)
