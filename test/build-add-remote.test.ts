@@ -1,9 +1,10 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'bun:test'
-import { mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import type { Server } from 'bun'
 import type { SecretSource } from '../src/build/build-secrets.ts'
 import { pruneBuildCache } from '../src/engine/prune-build-cache.ts'
 import { digestOf } from '../src/oci/digest.ts'
+import { socketAgent } from '../src/ssh/agent.ts'
 import { type BenchOptions, BuildBench, type Built } from './fixtures/build-bench.ts'
 import { GitServer, hasGit } from './fixtures/git-server.ts'
 import { tarArchive } from './fixtures/tar-archive.ts'
@@ -347,6 +348,23 @@ describe.skipIf(!hasGit)('ADD from git', () => {
     const { files, shown, config } = await build(`ADD ${git.url('repo')} /src`, secrets({ GIT_AUTH_TOKEN: 's3cr3t' }))
     expect(files['/src/a']).toBeDefined()
     expect(JSON.stringify([shown, config])).not.toMatch(/s3cr3t|x-access/)
+  })
+
+  test('fetches over ssh with the agent of --ssh default, and with none where that was not given', async () => {
+    git.create('repo', { a: '1' })
+    const bin = `${bench.directory}/bin`
+    mkdirSync(bin, { recursive: true })
+    const script = `#!/bin/sh\n[ -S "$SSH_AUTH_SOCK" ] || { echo 'Permission denied (publickey).' >&2; exit 255; }\nfor last; do :; done\nexec sh -c "$last"\n`
+    writeFileSync(`${bin}/ssh`, script, { mode: 0o755 })
+    const env = { PATH: `${bin}:${process.env['PATH']}`, SSH_AUTH_SOCK: '/nowhere' }
+    const line = `ADD git@host.example:${git.path('repo')} /src`
+    const failure = await bench.failure(`FROM busybox\n${line}\n`, { env })
+    expect(failure).toMatchObject({ code: 'NETWORK', hint: expect.stringContaining('--ssh default') })
+    const { run } = secrets({})
+    if (run === undefined) throw new Error('there are no settings')
+    const agents = new Map([['default', socketAgent('/nowhere')]])
+    const { files } = await build(line, { env, run: { ...run, agents } })
+    expect(files['/src/a']).toBe('file 644 0:0 "1"')
   })
 
   test('does not take a symlink of the repository for a directory', async () => {

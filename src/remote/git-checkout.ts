@@ -44,7 +44,10 @@ export async function checkOut(source: CheckoutSource, options: CheckoutOptions)
       if (!keepsGitDir) visit(tree, (path, name) => name === '.git' && removeFile(path))
     }
     // An index that says nothing of the files on this disk is the same on every machine.
-    if (keepsGitDir) await runGit(['read-tree', commit], run)
+    if (keepsGitDir) {
+      await runGit(['read-tree', commit], run)
+      await runGit(['submodule', '--quiet', 'foreach', '--recursive', 'git read-tree HEAD'], run)
+    }
     const directory = subdirectory(tree, subdir)
     if (options.mtime !== 'checkout') visit(directory, (path) => setTimesAt(AT_FDCWD, path, commitTime, 0))
     return { directory, commit, commitTime, [Symbol.dispose]: dispose }
@@ -89,7 +92,7 @@ type CheckoutRun = Pick<GitRun, 'access'> & { readonly gitDir: string; readonly 
 
 /** A repository that takes its objects from the mirror, for as long as the checkout lasts. */
 async function borrowInto(run: CheckoutRun, { mirror, remote, format }: CheckoutSource): Promise<void> {
-  await runGit(['init', '--quiet', '--template=', `--object-format=${format}`], run)
+  await runGit(['init', '--quiet', `--object-format=${format}`], run)
   makeDirectories(`${run.gitDir}/objects/info`)
   writeTextFile(`${run.gitDir}/objects/info/alternates`, `${mirror.gitDir}/objects\n`)
   const shallow = readTextFile(`${mirror.gitDir}/shallow`)
@@ -101,7 +104,7 @@ async function borrowInto(run: CheckoutRun, { mirror, remote, format }: Checkout
 /** A repository that stands on its own: the commit, and the branch or tag that named it. */
 async function cloneInto(run: CheckoutRun, { mirror, remote, format, revision }: CheckoutSource): Promise<void> {
   const { object, ref } = revision
-  await runGit(['init', '--quiet', '--template=', `--object-format=${format}`], run)
+  await runGit(['init', '--quiet', `--object-format=${format}`], run)
   await runGit(['remote', 'add', 'origin', remote.url], run)
   const name = `refs/cairn/${object}`
   await mirror.git(['update-ref', name, object])

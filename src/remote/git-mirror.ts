@@ -104,7 +104,7 @@ function mirrorLock(id: string): string {
 /** A mirror appears as a whole, so that whatever is there can be used. */
 async function makeMirror(gitDir: string, format: string, access: RemoteAccess): Promise<void> {
   const path = access.store.session.temporaryPath('git')
-  await runGit(['init', '--quiet', '--bare', '--template=', `--object-format=${format}`, path], { access })
+  await runGit(['init', '--quiet', '--bare', `--object-format=${format}`, path], { access })
   makeDirectories(access.store.path('cache', 'git'))
   rename(path, gitDir)
 }

@@ -140,6 +140,8 @@ function environment({ access, settings = [], gitDir, workTree }: GitRun): Recor
     GIT_CONFIG_NOSYSTEM: '1',
     GIT_CONFIG_GLOBAL: '/dev/null',
     GIT_ATTR_NOSYSTEM: '1',
+    // Sample hooks and the like, which differ between machines.
+    GIT_TEMPLATE_DIR: '',
     GIT_TERMINAL_PROMPT: '0',
     GIT_SSH_COMMAND: sshCommand(sshAgent),
     ...(sshAgent === undefined ? {} : { SSH_AUTH_SOCK: sshAgent }),

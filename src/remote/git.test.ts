@@ -357,6 +357,7 @@ describe.skipIf(!hasGit)('checkoutRepository()', () => {
       return readFileSync(join(made, '.git/index'))
     }
     expect(await index()).toEqual(await index())
+    expect(existsSync(join(checkouts.at(-1)?.directory ?? '', '.git/hooks'))).toBe(false)
   })
 
   test('leaves .git out with a subdirectory', async () => {
