@@ -97,6 +97,11 @@ export const table: CommandTable = {
       load: () => import('./commands/image-flatten.ts'),
     },
     {
+      paths: ['image validate'],
+      summary: 'Verify every part of images',
+      load: () => import('./commands/image-validate.ts'),
+    },
+    {
       paths: ['image history', 'history'],
       summary: 'Show the history of an image',
       load: () => import('./commands/image-history.ts'),

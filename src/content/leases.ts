@@ -9,6 +9,8 @@ import type { Store } from './store.ts'
  */
 export interface Lease extends BlobWriter, Disposable {
   readonly id: string
+  /** What is protected so far. */
+  readonly nodes: readonly StoreNode[]
   /** Protects nodes, whether or not they are there yet. What is found there afterwards will stay. */
   protect(...nodes: StoreNode[]): void
   /** Ends the protection. May be called again. */
@@ -44,5 +46,14 @@ export function acquireLease(store: Store): Lease {
     temporaryPath: (label) => store.session.temporaryPath(label),
     protect: (digest) => protect(blobNode(digest)),
   })
-  return { ...writer, id, protect, release, [Symbol.dispose]: release }
+  return {
+    ...writer,
+    id,
+    get nodes() {
+      return [...nodes]
+    },
+    protect,
+    release,
+    [Symbol.dispose]: release,
+  }
 }

@@ -1,4 +1,4 @@
-import { acquireLease } from '../content/leases.ts'
+import { withLease } from '../content/leased-work.ts'
 import { recover } from '../content/recovery.ts'
 import type { Store } from '../content/store.ts'
 import { copyImage as copy, type CopyOptions, type ImageCopy } from '../images/copy-image.ts'
@@ -13,8 +13,9 @@ import { openImageTarget } from '../images/image-target.ts'
 export async function copyImage(store: Store, from: string, to: string, options: CopyOptions = {}): Promise<ImageCopy> {
   const [source, target] = [parseImageLocation(from), parseImageLocation(to)]
   recover(store)
-  using lease = acquireLease(store)
-  using reader = await openImageSource(store, source)
-  using writer = await openImageTarget(store, lease, target)
-  return await copy(store, reader, writer, options)
+  return await withLease(store, async (lease) => {
+    using reader = await openImageSource(store, source)
+    using writer = await openImageTarget(store, lease, target)
+    return await copy(store, reader, writer, options)
+  })
 }

@@ -1,5 +1,6 @@
 import { decompress } from '../compression/decompress.ts'
-import { acquireLease, type Lease } from '../content/leases.ts'
+import { withLease } from '../content/leased-work.ts'
+import type { Lease } from '../content/leases.ts'
 import { recover } from '../content/recovery.ts'
 import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
@@ -43,38 +44,39 @@ export async function editImage(
   edits: ImageEdits,
 ): Promise<Rewritten> {
   recover(store)
-  using lease = acquireLease(store)
-  const { target, reference } = await bringImage(store, lease, location)
-  const names = namesFor(tags, reference, location)
-  const added: { readonly name: string; readonly layer: ImageLayer }[] = []
-  for (const { name, source } of edits.appendLayers)
-    added.push({ name, layer: await storeLayer(store, lease, name, source) })
-  const unused = new Set(edits.dropLayers)
-  const rewrite: Rewrite = async (image, platform, own) => {
-    const places = new Set(edits.dropLayers.flatMap((text) => placeOf(image, text, unused)))
-    let edited = dropLayers(image, places)
-    for (const { name, layer } of added) {
-      own.claim(layer.descriptor.digest)
-      const created = edits.created ?? image.config.created
-      const time = created === undefined ? {} : { created }
-      edited = appendLayer(edited, layer, { ...time, created_by: `cairn image edit --append-layer ${name}` })
+  return await withLease(store, async (lease) => {
+    const { target, reference } = await bringImage(store, lease, location)
+    const names = namesFor(tags, reference, location)
+    const added: { readonly name: string; readonly layer: ImageLayer }[] = []
+    for (const { name, source } of edits.appendLayers)
+      added.push({ name, layer: await storeLayer(store, lease, name, source) })
+    const unused = new Set(edits.dropLayers)
+    const rewrite: Rewrite = async (image, platform, own) => {
+      const places = new Set(edits.dropLayers.flatMap((text) => placeOf(image, text, unused)))
+      let edited = dropLayers(image, places)
+      for (const { name, layer } of added) {
+        own.claim(layer.descriptor.digest)
+        const created = edits.created ?? image.config.created
+        const time = created === undefined ? {} : { created }
+        edited = appendLayer(edited, layer, { ...time, created_by: `cairn image edit --append-layer ${name}` })
+      }
+      const changed =
+        edits.changes.length === 0
+          ? edited.config
+          : { ...edited.config, config: applyChanges(edited.config.config ?? {}, edits.changes, platform) }
+      return {
+        ...edited,
+        config: editConfig(changed, edits),
+        annotations: Object.fromEntries([
+          ...Object.entries(image.annotations).filter(([key]) => !edits.withoutAnnotations.includes(key)),
+          ...edits.annotations,
+        ]),
+      }
     }
-    const changed =
-      edits.changes.length === 0
-        ? edited.config
-        : { ...edited.config, config: applyChanges(edited.config.config ?? {}, edits.changes, platform) }
-    return {
-      ...edited,
-      config: editConfig(changed, edits),
-      annotations: Object.fromEntries([
-        ...Object.entries(image.annotations).filter(([key]) => !edits.withoutAnnotations.includes(key)),
-        ...edits.annotations,
-      ]),
-    }
-  }
-  return await rewriteImage(store, target, names, rewrite, () => {
-    const [unknown] = unused
-    if (unknown !== undefined) throw new CairnError('USAGE', `the image has no layer ${unknown}`, { exitCode: 1 })
+    return await rewriteImage(store, target, names, rewrite, () => {
+      const [unknown] = unused
+      if (unknown !== undefined) throw new CairnError('USAGE', `the image has no layer ${unknown}`, { exitCode: 1 })
+    })
   })
 }
 

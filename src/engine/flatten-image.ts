@@ -1,4 +1,5 @@
-import { acquireLease, type Lease } from '../content/leases.ts'
+import { withLease } from '../content/leased-work.ts'
+import type { Lease } from '../content/leases.ts'
 import { putLayerRecord } from '../content/layer-records.ts'
 import { recover } from '../content/recovery.ts'
 import type { Store } from '../content/store.ts'
@@ -21,15 +22,16 @@ import { namesFor } from './edit-image.ts'
  */
 export async function flattenImage(store: Store, location: string, tags: readonly string[]): Promise<Rewritten> {
   recover(store)
-  using lease = acquireLease(store)
-  const { target, reference } = await bringImage(store, lease, location)
-  const names = namesFor(tags, reference, location)
-  return await rewriteImage(store, target, names, async (image, _platform, own) => {
-    if (image.layers.length < 2) return image
-    const layer = await flatten(store, own, target, image.layers)
-    const { created } = image.config
-    const entry = { created_by: 'cairn image flatten', comment: `${image.layers.length} layers in one` }
-    return withLayers(image, [layer], { history: [{ ...(created === undefined ? {} : { created }), ...entry }] })
+  return await withLease(store, async (lease) => {
+    const { target, reference } = await bringImage(store, lease, location)
+    const names = namesFor(tags, reference, location)
+    return await rewriteImage(store, target, names, async (image, _platform, own) => {
+      if (image.layers.length < 2) return image
+      const layer = await flatten(store, own, target, image.layers)
+      const { created } = image.config
+      const entry = { created_by: 'cairn image flatten', comment: `${image.layers.length} layers in one` }
+      return withLayers(image, [layer], { history: [{ ...(created === undefined ? {} : { created }), ...entry }] })
+    })
   })
 }
 

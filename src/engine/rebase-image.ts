@@ -1,4 +1,4 @@
-import { acquireLease } from '../content/leases.ts'
+import { withLease } from '../content/leased-work.ts'
 import { recover } from '../content/recovery.ts'
 import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
@@ -45,15 +45,21 @@ export async function rebaseImage(
   bases: Bases,
 ): Promise<Rewritten> {
   recover(store)
-  using lease = acquireLease(store)
-  const { target, reference } = await bringImage(store, lease, location)
-  const names = namesFor(tags, reference, location)
-  const [from, onto] = [await bringImage(store, lease, bases.from), await bringImage(store, lease, bases.onto)]
-  return await rewriteImage(store, target, names, async (image, platform) => {
-    const oldBase = await baseFor(storeSource(store, from.target, bases.from), platform)
-    const newBase = await baseFor(storeSource(store, onto.target, bases.onto), platform)
-    refuseUnrelated(image, oldBase, location, bases.from, platform)
-    return rebase(image, oldBase, newBase, onto.reference === undefined ? bases.onto : formatReference(onto.reference))
+  return await withLease(store, async (lease) => {
+    const { target, reference } = await bringImage(store, lease, location)
+    const names = namesFor(tags, reference, location)
+    const [from, onto] = [await bringImage(store, lease, bases.from), await bringImage(store, lease, bases.onto)]
+    return await rewriteImage(store, target, names, async (image, platform) => {
+      const oldBase = await baseFor(storeSource(store, from.target, bases.from), platform)
+      const newBase = await baseFor(storeSource(store, onto.target, bases.onto), platform)
+      refuseUnrelated(image, oldBase, location, bases.from, platform)
+      return rebase(
+        image,
+        oldBase,
+        newBase,
+        onto.reference === undefined ? bases.onto : formatReference(onto.reference),
+      )
+    })
   })
 }
 

@@ -58,24 +58,33 @@ export class ImageFiles implements Disposable {
 
   /**
    * What is at `path`, symlinks followed inside the image, the last one only with `followLast`; undefined where there
-   * is nothing. Only as many layers are read, newest first, as it takes to tell.
+   * is nothing. Of an image that was verified when it came into the store only as many layers are read, newest first, as
+   * it takes to tell.
    */
   async find(path: string, options: { readonly followLast: boolean }): Promise<FoundFile | undefined> {
     const layers = await this.layers()
+    const isVerified = layers.every(({ descriptor }) => this.#source.examined(descriptor.digest) !== undefined)
+    const found = isVerified && this.#trees === undefined ? await this.#findFromTop(layers, path, options) : 'undecided'
+    return found === 'undecided' ? findIn(await this.tree(), path, options) : found
+  }
+
+  async #findFromTop(
+    layers: readonly ImageLayer[],
+    path: string,
+    options: { readonly followLast: boolean },
+  ): Promise<FoundFile | undefined | 'undecided'> {
     const top: LayerTree[] = []
-    for (let index = layers.length - 1; index > 0 && this.#trees === undefined; index--) {
-      const file = await this.#file(index, layers[index] as ImageLayer)
-      const tree = this.#openAlone(file, layers[index] as ImageLayer)
+    for (let index = layers.length - 1; index > 0; index--) {
+      const layer = layers[index] as ImageLayer
+      const tree = this.#openAlone(await this.#file(index, layer), layer)
       // It cannot be understood without those below.
-      if (tree === undefined) break
+      if (tree === undefined) return 'undecided'
       top.unshift(tree)
       const found = findDecided(stackTree([undecided, ...top]), path, options)
-      if (found === 'undecided') continue
-      if (found?.entry.type !== 'directory') return found
-      // Its content is that of all layers.
-      break
+      // The content of a directory is that of all layers.
+      if (found !== 'undecided') return found?.entry.type === 'directory' ? 'undecided' : found
     }
-    return findIn(await this.tree(), path, options)
+    return 'undecided'
   }
 
   [Symbol.dispose](): void {

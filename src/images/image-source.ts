@@ -82,7 +82,10 @@ export function openBlob(source: ImageSource, blob: Descriptor): ByteSource {
 export async function readDocument(source: ImageSource, descriptor: Descriptor): Promise<ImageDocument> {
   const { digest, mediaType, size } = descriptor
   if (size > largestDocument)
-    throw new CairnError('LIMIT_EXCEEDED', `${digest} has ${size} bytes, more than a manifest may have`)
+    throw new CairnError(
+      'LIMIT_EXCEEDED',
+      `${digest} has ${size} bytes, more than the ${largestDocument} that a manifest may have`,
+    )
   return parseImageDocument(await collect(openBlob(source, descriptor), largestDocument, digest), mediaType)
 }
 

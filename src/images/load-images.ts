@@ -1,4 +1,5 @@
-import { acquireLease, type Lease } from '../content/leases.ts'
+import { withLease } from '../content/leased-work.ts'
+import type { Lease } from '../content/leases.ts'
 import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
@@ -43,11 +44,12 @@ export async function loadImages(
   options: LoadOptions = {},
 ): Promise<readonly LoadedImage[]> {
   const name = options.name ?? (typeof source === 'string' ? source : 'archive')
-  using lease = acquireLease(store)
-  using archive =
-    typeof source === 'string' ? await openArchive(store, source) : await spoolArchive(store, source, name)
-  const images = await readImages(store, lease, archive, name, options.platform)
-  return store.database.transaction(() => images.map((image) => record(store, image)))
+  return await withLease(store, async (lease) => {
+    using archive =
+      typeof source === 'string' ? await openArchive(store, source) : await spoolArchive(store, source, name)
+    const images = await readImages(store, lease, archive, name, options.platform)
+    return store.database.transaction(() => images.map((image) => record(store, image)))
+  })
 }
 
 async function readImages(
