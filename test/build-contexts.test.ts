@@ -220,13 +220,17 @@ describe('a directory as build context', () => {
     expect((await failure({})).message).toContain('"/Dockerfile": not found')
   })
 
-  test('takes names of any bytes, leaves sockets out and never waits for a FIFO', async () => {
+  test('takes names of any bytes, sockets as empty files, and never waits for a FIFO', async () => {
     writeFileSync(Buffer.concat([Buffer.from(`${bench.context}/n`), Buffer.from([0xff, 0xfe])]), 'bytes')
     using _server = Bun.listen({ unix: `${bench.context}/socket`, socket: { data: () => undefined } })
     Bun.spawnSync(['mkfifo', '-m', '644', `${bench.context}/fifo`])
     symlinkSync('loop', `${bench.context}/loop`)
     const built = await files({ file: '-', stdin: Buffer.from(copyAll) })
-    expect(Object.values(built).sort()).toEqual(['fifo 644 0:0', 'file 644 0:0 "bytes"', 'symlink -> loop'])
+    expect(
+      Object.values(built)
+        .map((text) => text.replace(/\d+ 0:0/, ''))
+        .sort(),
+    ).toEqual(['fifo ', 'file  ""', 'file  "bytes"', 'symlink -> loop'])
 
     Bun.spawnSync(['mkfifo', `${bench.context}/Dockerfile`, `${bench.context}/.dockerignore`])
     expect((await failure({})).message).toContain('Dockerfile is not a regular file')

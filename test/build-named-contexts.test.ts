@@ -240,7 +240,10 @@ describe('parseNamedContexts()', () => {
     ['n', 'invalid context value: n, expected key=value'],
     ['=x', 'invalid context name : invalid reference format'],
     ['N N=/', 'invalid context name N N: invalid reference format: repository name (library/N N) must be lowercase'],
-    ['n::x y=/', 'invalid context name n::x y: invalid platform "x y"'],
+    [
+      'n::x%y=/',
+      'invalid context name n::x%y: "x%y" is an invalid component of "x%y": platform specifier component must match "^[A-Za-z0-9_.-]+$": invalid argument',
+    ],
     ['n=', 'failed to get build context n: stat : no such file or directory'],
     ['n=./nope', 'failed to get build context n: stat ./nope: no such file or directory'],
     ['n=Dockerfile', 'failed to get build context path Dockerfile: not a directory'],

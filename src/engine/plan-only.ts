@@ -28,10 +28,11 @@ export async function planOnly(
   makeLinter: MakeLinter,
 ): Promise<LintedDockerfile & { readonly plan: PlannedBuild }> {
   using lease = acquireLease(store)
-  const { env, secrets, signal, progress } = options
+  const { env, secrets, agents, signal, progress } = options
   using inputs = await loadBuildInputs(store, { ...options, makeLinter })
   const { dockerfile, linter, definition, context, contextTime } = inputs
-  const access = remoteAccess({ store, lease, env, secrets, signal: () => signal })
+  using contexts = new BuildContexts(context)
+  using access = remoteAccess({ store, lease, env, secrets, agents, signal: () => signal })
   const sources = options.namedContexts ?? new Map<string, NamedSource>()
   const plan = await planBuild({
     ...options,
@@ -40,7 +41,7 @@ export async function planOnly(
     contextTime,
     ignore: context.ignore,
     allow: new Set(['network.host', 'security.insecure', 'device']),
-    namedContexts: new BuildNamedContexts({ sources, contexts: new BuildContexts(context), access, progress }),
+    namedContexts: new BuildNamedContexts({ sources, contexts, access, progress }),
     resolveImage: (reference, platform) => findBaseImage(store, lease, reference, platform, progress),
   })
   return { dockerfile, linter, definition, plan }

@@ -39,6 +39,7 @@ export default defineCommand({
       stdin: () => ctx.stdin.bytes(),
       env: ctx.env,
       secrets: request.run.secrets,
+      agents: request.run.agents,
       signal: ctx.signal,
     }
     if (!flags.check && flags.call === 'build') return await runBuild(ctx, flags, { ...request, ...input }, mode)
