@@ -91,12 +91,18 @@ function tree(path: string, prefix = ''): string[] {
     .sort()
 }
 
-/** Processes that this one started and that are left. */
-function children(): string[] {
-  return Bun.spawnSync(['ps', '-eo', 'ppid=,args='])
-    .stdout.toString()
-    .split('\n')
-    .filter((line) => /[g]it-remote|[g]it fetch|[g]it ls-remote/.test(line) && line.includes(server.host))
+/** Command lines of the processes that talk to the server. */
+function talking(): string[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+      } catch {
+        return ''
+      }
+    })
+    .filter((line) => line.includes(server.host))
 }
 
 describe.skipIf(!hasGit)('resolveRepository()', () => {
@@ -501,13 +507,13 @@ describe.skipIf(!hasGit)('checkoutRepository()', () => {
     const reason = new Error('enough')
     const running = checkout(server.url('repo'), {}, { signal: abort.signal }).catch((error: unknown) => error)
     await Bun.sleep(300)
-    expect(children().length).toBeGreaterThan(0)
+    expect(talking().length).toBeGreaterThan(0)
     const started = Date.now()
     abort.abort(reason)
     expect(await running).toBe(reason)
     expect(Date.now() - started).toBeLessThan(2000)
-    for (let tries = 0; tries < 50 && children().length > 0; tries++) await Bun.sleep(20)
-    expect(children()).toEqual([])
+    for (let tries = 0; tries < 50 && talking().length > 0; tries++) await Bun.sleep(20)
+    expect(talking()).toEqual([])
   })
 
   test('gives up on a server that falls silent', async () => {
