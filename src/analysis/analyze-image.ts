@@ -4,6 +4,7 @@ import type { ImageConfig } from '../oci/config.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { ByteSource } from '../streams/source.ts'
 import { TarDecoder } from '../tar/decoder.ts'
+import { defaultTarLimits } from '../tar/limits.ts'
 import type { FileTotal, ImageAnalysis, LayerAnalysis } from './analysis.ts'
 import { FileTree } from './file-tree.ts'
 import { HiddenFileLog } from './hidden-files.ts'
@@ -29,22 +30,18 @@ export interface AnalysisInput {
   readonly layers: readonly LayerInput[]
 }
 
-/** Names in all layers together; each costs some hundred bytes of memory. */
-const mostNames = 4_000_000
-
 /**
  * Reads every layer once, from its first byte to its last, and tells what they hold: what each layer adds, what is
  * wasted and by which instruction, secrets (also in files that later layers delete), and files with special rights.
  * Time is linear in the bytes, memory in the number of paths. Throws TAR_INVALID, COMPRESSION_INVALID, LAYER_UNSAFE or
- * LIMIT_EXCEEDED (past `limits`, or more than `names` names in all layers) naming layer and member, and what the sources throw.
+ * LIMIT_EXCEEDED (past `limits`, of which `entries` also bounds the names of all layers) naming layer and member, and what the sources throw.
  */
 export async function analyzeImage(
   { config, layers }: AnalysisInput,
   limits: ContentLimits = defaultLimits,
-  names: number = mostNames,
 ): Promise<ImageAnalysis> {
   const log = new HiddenFileLog()
-  const tree = new FileTree(log, names)
+  const tree = new FileTree(log, limits.tar.entries ?? defaultTarLimits.entries)
   const secrets = new SecretLog(config)
   const reader = new LayerReader(tree, secrets)
   const sizes: number[] = []

@@ -1,13 +1,25 @@
 import { describe, expect, test } from 'bun:test'
+import { defaultLimits } from '../content/limits.ts'
 import { digestOf } from '../oci/digest.ts'
 import { analyzeFixture, fixtureConfig, layerTar, noise } from './analysis-fixtures.ts'
-import { analyzeImage } from './analyze-image.ts'
+import { type AnalysisInput, analyzeImage } from './analyze-image.ts'
 import { instructionOf } from './instructions.ts'
 
 const one = (layer: Uint8Array | Parameters<typeof layerTar>[0]) => [
   { createdBy: 'x', layer: [{ path: 'a', content: 'a' }] },
   { createdBy: 'y', layer },
 ]
+
+function inputOf(tars: readonly Uint8Array[]): AnalysisInput {
+  const layers = tars.map((tar) => ({
+    digest: digestOf(tar),
+    diffId: digestOf(tar),
+    open: async function* () {
+      yield tar
+    },
+  }))
+  return { config: fixtureConfig(tars.map((layer) => ({ createdBy: 'x', layer }))), layers }
+}
 
 describe('analyzeImage() of hostile images', () => {
   test('names the layer that is cut off', async () => {
@@ -48,21 +60,13 @@ describe('analyzeImage() of hostile images', () => {
     expect(String(error)).toContain(JSON.stringify(layer.at(-1)?.path))
   })
 
-  test('stops at too many names', async () => {
-    const tar = layerTar(Array.from({ length: 50 }, (_, index) => ({ path: `f${index}` })))
-    const digest = digestOf(tar)
-    const layers = [
-      {
-        digest,
-        diffId: digest,
-        open: async function* () {
-          yield tar
-        },
-      },
-    ]
-    const config = fixtureConfig([{ createdBy: 'x', layer: tar }])
-    expect((await analyzeImage({ config, layers }, undefined, 50)).visible.files).toBe(50)
-    await expect(analyzeImage({ config, layers }, undefined, 49)).rejects.toMatchObject({ code: 'LIMIT_EXCEEDED' })
+  test('stops at too many names in all layers together', async () => {
+    const tars = ['f', 'g'].map((name) =>
+      layerTar(Array.from({ length: 30 }, (_, index) => ({ path: `${name}${index}` }))),
+    )
+    const analyze = (entries: number) => analyzeImage(inputOf(tars), { ...defaultLimits, tar: { entries } })
+    expect((await analyze(60)).visible.files).toBe(60)
+    await expect(analyze(59)).rejects.toMatchObject({ code: 'LIMIT_EXCEEDED' })
   })
 
   test('counts what a sparse file stores and does not go through its holes', async () => {
@@ -88,31 +92,9 @@ describe('analyzeImage() of hostile images', () => {
     const sum = block.subarray(0, 512).reduce((total, byte) => total + byte, 0)
     block.set(new TextEncoder().encode(`${sum.toString(8).padStart(6, '0')}\0 `), 148)
     const tar = new Uint8Array(Buffer.concat([block, header]))
-    const digest = digestOf(tar)
     const start = performance.now()
-    const tarLimits = { holeBytes: 2 ** 41, contentBytes: 2 ** 42 }
-    const limits = {
-      layerBytes: 2 ** 40,
-      imageBytes: 2 ** 40,
-      ratio: 250,
-      tar: tarLimits,
-      absolutePaths: 'refuse' as const,
-    }
-    const analysis = await analyzeImage(
-      {
-        config: fixtureConfig([{ createdBy: 'x', layer: tar }]),
-        layers: [
-          {
-            digest,
-            diffId: digest,
-            open: async function* () {
-              yield tar
-            },
-          },
-        ],
-      },
-      limits,
-    )
+    const limits = { ...defaultLimits, tar: { holeBytes: 2 ** 41, contentBytes: 2 ** 42 } }
+    const analysis = await analyzeImage(inputOf([tar]), limits)
     expect(analysis.visible).toEqual({ files: 1, bytes: 5 })
     expect(performance.now() - start).toBeLessThan(2000)
   })
@@ -133,8 +115,8 @@ describe('analyzeImage() of hostile images', () => {
     ])
     expect(analysis.visible.files).toBe(20_003)
     expect(analysis.waste.map(({ path, files }) => [path, files])).toEqual([['/many', 20_000]])
-    expect(performance.now() - start).toBeLessThan(10_000)
-  })
+    expect(performance.now() - start).toBeLessThan(20_000)
+  }, 30_000)
 })
 
 describe('instructionOf()', () => {

@@ -27,6 +27,12 @@ export function instructionOf(createdBy: string): string {
   const text = createdBy.replace(/\s*# buildkit\s*$/, '').trim()
   const nop = /^\/bin\/sh -c #\(nop\)\s+/.exec(text)
   if (nop !== null) return text.slice(nop[0].length)
-  const run = /^(RUN )?(?:\|\d+ [^]*?)?(?:\/\S*\/)?(?:ba|da|a|z)?sh (?:-\S+ (?:pipefail )?)*-\w*c /.exec(text)
-  return run === null ? text : `RUN ${text.slice(run[0].length)}`
+  const command = text.replace(/^RUN (?=\||\/|\w{0,4}sh )/, '')
+  // Arguments may hold anything; the first shell after them is taken for that of RUN.
+  const run = (/^\|\d/.test(command) ? shell : firstShell).exec(command)
+  return run === null ? text : `RUN ${command.slice(run.index + run[0].length)}`
 }
+
+/** `/bin/sh -c`, `/bin/bash -o pipefail -c`. All repetitions are bounded, so the search is linear. */
+const shell = /(?<!\S)(?:\/[\w./-]{0,64}\/)?(?:ba|da|a|z)?sh (?:-[a-z]{1,8} (?:pipefail )?){0,4}-[a-z]{0,8}c /
+const firstShell = new RegExp(`^${shell.source}`)

@@ -1,3 +1,4 @@
+import { encodePath } from '../linux/path-bytes.ts'
 import type { AnalyzedImage, PermissionFinding, SecretFinding, WasteItem } from './analysis.ts'
 import { secretRules } from './secrets/catalog.ts'
 
@@ -148,14 +149,17 @@ function configLocation({ id, name: image }: AnalyzedImage, field: string, name:
   }
 }
 
-/** A path as a relative URI reference (RFC 3986). */
+/** Bytes that stand for themselves in a URI (RFC 3986, section 2.3), and the slash between names. */
+const plain = /[A-Za-z0-9._~/-]/
+
+/** A path's bytes as a relative URI reference (RFC 3986, section 4.2). */
 function uriOf(path: string): string {
-  return path === ''
-    ? '.'
-    : path
-        .split('/')
-        .map((part) => encodeURIComponent(part.toWellFormed()))
-        .join('/')
+  let uri = ''
+  for (const byte of encodePath(path)) {
+    const character = String.fromCharCode(byte)
+    uri += plain.test(character) ? character : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`
+  }
+  return uri === '' ? '.' : uri
 }
 
 function fingerprint(...parts: readonly string[]): string {

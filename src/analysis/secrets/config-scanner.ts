@@ -15,7 +15,7 @@ export interface ConfigSecret {
   readonly name: string | undefined
 }
 
-const named: SecretRule = { id: 'config-secret', title: 'Secret in the image config', level: 'error' }
+const named: SecretRule = { id: 'config-secret', title: 'Secret value', level: 'error' }
 const authorization: SecretRule = { id: 'authorization-header', title: 'Authorization header', level: 'error' }
 const credentialUrl: SecretRule = { id: 'url-credentials', title: 'Credentials in a URL', level: 'error' }
 

@@ -115,8 +115,11 @@ export const credentialFileRules: readonly SecretRule[] = credentialFiles
 
 /** True for a path whose file {@link secretsInFile} must see whole. `path` has no leading slash. */
 export function isCredentialFile(path: string): boolean {
-  return credentialFiles.some((rule) => rule.path.test(path))
+  return anyCredentialFile.test(path)
 }
+
+/** One expression for all: it is asked of every file. */
+const anyCredentialFile = new RegExp(credentialFiles.map(({ path }) => path.source).join('|'))
 
 /** The secrets of a file that is there to hold them. `path` has no leading slash. */
 export function secretsInFile(path: string, text: string): FoundSecret[] {
