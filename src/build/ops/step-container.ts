@@ -217,7 +217,7 @@ export class StepContainer implements Disposable {
       ...(settings.rlimits === undefined ? {} : { rlimits: settings.rlimits.map(runtimeLimit) }),
       ...(settings.cgroupParent === undefined
         ? {}
-        : { cgroup: { path: `${cleanPath(settings.cgroupParent)}/cairn/${snapshot.id}` } }),
+        : { cgroup: { path: `${cleanPath(settings.cgroupParent).replace(/\/$/, '')}/cairn-${snapshot.id}` } }),
     })
   }
 }
