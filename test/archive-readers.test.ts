@@ -47,3 +47,75 @@ describe('archives of built images', () => {
     expect(await cairn.ok(['run', '--rm', id])).toBe('made\ntext\n')
   })
 })
+
+/** Runs umoci (Debian package `umoci`), which knows OCI layouts only. */
+function umoci(...args: string[]): string {
+  const ended = Bun.spawnSync(['umoci', ...args], { stdout: 'pipe', stderr: 'pipe' })
+  if (ended.exitCode !== 0) throw new Error(`umoci ${args.join(' ')}: ${ended.stderr.toString()}`)
+  return ended.stdout.toString()
+}
+
+describe('image copy', () => {
+  const cairn = new Cairn()
+  const at = (place: string): string => place.replace(':', `:${cairn.directory}/`)
+  const places = ['oci:layout:1', 'oci-archive:app.oci.tar', 'docker-archive:app.docker.tar', 'dir:flat'] as const
+  const dockerfile = 'FROM base\nRUN echo made > /made && ln /made /again\nRUN rm /made\nCMD ["cat", "/again"]\n'
+
+  beforeAll(async () => {
+    await cairn.ok(['import', '-', 'base'], { stdin: busyboxArchive() })
+    await cairn.ok(['build', '-q', '-t', 'app:1', '-'], { stdin: dockerfile })
+    for (const place of places) await cairn.ok(['image', 'copy', 'app:1', at(place)])
+  })
+  afterAll(() => cairn[Symbol.dispose]())
+
+  test.skipIf(Bun.which('skopeo') === null).each(places)('writes %s as skopeo reads it', (place) => {
+    const { config, rootfs } = JSON.parse(skopeo('inspect', '--config', at(place))) as Inspected
+    expect(config.Cmd).toEqual(['cat', '/again'])
+    expect(rootfs.diff_ids).toHaveLength(3)
+    skopeo('copy', '-q', '--insecure-policy', at(place), `dir:${cairn.directory}/checked-${places.indexOf(place)}`)
+  })
+
+  test.skipIf(Bun.which('skopeo') === null).each([
+    ['oci:from:gzip', []],
+    ['oci:from:zstd', ['--dest-compress-format', 'zstd']],
+    ['oci-archive:from.oci.tar:x', []],
+    ['docker-archive:from.docker.tar:x:1', []],
+    ['dir:from-flat', ['--dest-compress']],
+    ['dir:from-v2', ['--format', 'v2s2', '--dest-compress']],
+  ] as const)('reads %s as skopeo writes it', async (place, options) => {
+    skopeo('copy', '-q', '--insecure-policy', ...options, at('oci:layout:1'), at(place))
+    await cairn.ok(['image', 'validate', at(place)])
+    await cairn.ok(['image', 'copy', at(place), 'back:1'])
+    expect(await cairn.ok(['image', 'diff', '--exit-code', '--times', 'app:1', at(place)])).toContain(
+      'Files: no difference',
+    )
+    expect(await cairn.ok(['run', '--rm', 'back:1'])).toBe('made\n')
+    if (place.startsWith('docker-archive:')) return
+    const digest = skopeo('inspect', '--format', '{{.Digest}}', at(place)).trim()
+    expect(await cairn.ok(['image', 'copy', at(place), at(`oci:kept:${place.replaceAll(/[^a-z0-9]/g, '')}`)])).toBe(
+      `${digest}\n`,
+    )
+  })
+
+  test.skipIf(Bun.which('umoci') === null)(
+    'writes layouts that umoci reads, and reads what it makes of them',
+    async () => {
+      const layout = `${cairn.directory}/umoci`
+      await cairn.ok(['image', 'copy', 'app:1', `oci:${layout}:1`])
+      umoci('unpack', '--image', `${layout}:1`, `${cairn.directory}/bundle`)
+      expect(await Bun.file(`${cairn.directory}/bundle/rootfs/again`).text()).toBe('made\n')
+      expect(await Bun.file(`${cairn.directory}/bundle/rootfs/made`).exists()).toBe(false)
+      await Bun.write(`${cairn.directory}/bundle/rootfs/new`, 'umoci')
+      umoci('repack', '--image', `${layout}:2`, `${cairn.directory}/bundle`)
+      umoci('config', '--image', `${layout}:2`, '--tag', '3', '--config.user', '7')
+      await cairn.ok(['image', 'validate', `oci:${layout}:3`])
+      expect(await cairn.ok(['image', 'cat', `oci:${layout}:3`, '/new'])).toBe('umoci')
+      // Beside umoci's images a further one of ours.
+      await cairn.ok(['image', 'edit', '-t', 'app:2', '--user', '8', 'app:1'])
+      await cairn.ok(['image', 'copy', 'app:2', `oci:${layout}:4`])
+      expect(umoci('ls', '--layout', layout).split('\n').filter(Boolean).sort()).toEqual(['1', '2', '3', '4'])
+      umoci('gc', '--layout', layout)
+      for (const tag of ['1', '3', '4']) await cairn.ok(['image', 'validate', `oci:${layout}:${tag}`])
+    },
+  )
+})

@@ -13,7 +13,7 @@ export interface ConfigDifference {
 
 /**
  * What differs between two image configs: variables, labels, ports and volumes one by one, other fields as a whole. Layers
- * and the history are not told; times only where `times` counts.
+ * and the history are not told, nor what old builders left in it that no container sees; times only where `times` counts.
  */
 export function compareConfigs(
   from: ImageConfig,
@@ -28,13 +28,15 @@ export function compareConfigs(
 }
 
 const listed = new Set(['config', 'rootfs', 'history', 'created'])
+/** What docker's old builder left behind, which no container sees. */
+const leftovers = new Set(['id', 'parent', 'container', 'container_config', 'docker_version', 'Size', 'throwaway'])
 
 function fieldsOf(image: ImageConfig, times: boolean): Map<string, unknown> {
   const fields = new Map<string, unknown>()
   const set = (field: string, value: unknown): void => {
     if (!isNothing(value)) fields.set(field, value)
   }
-  for (const [field, value] of Object.entries(image)) if (!listed.has(field)) set(field, value)
+  for (const [field, value] of Object.entries(image)) if (!listed.has(field) && !leftovers.has(field)) set(field, value)
   if (times) set('created', image.created)
   const { Env: env, Labels: labels, ExposedPorts: ports, Volumes: volumes, ...rest } = image.config ?? {}
   for (const [field, value] of Object.entries(rest)) set(field, value)
