@@ -1,8 +1,5 @@
 import { ForkedMap } from './forked-map.ts'
 
-/** PATH of an image that sets none. */
-export const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
-
 /**
  * The variables of one stage: ENV and ARG in one list for RUN and expansion, where the later line wins as in BuildKit,
  * and apart from that the ENV of the image. Nothing is copied when a stage begins or a RUN is planned.

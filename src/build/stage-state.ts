@@ -1,8 +1,8 @@
 import type { Place } from '../dockerfile/lint/rule.ts'
 import { expandWord, type WordOptions } from '../dockerfile/words.ts'
-import type { History, ImageConfig, ContainerConfig } from '../oci/config.ts'
+import { type ContainerConfig, defaultPath, type History, type ImageConfig } from '../oci/config.ts'
 import type { Platform } from '../oci/platform.ts'
-import { defaultPath, Environment } from './environment.ts'
+import { Environment } from './environment.ts'
 import type { Op } from './graph.ts'
 import { StageArguments } from './stage-arguments.ts'
 

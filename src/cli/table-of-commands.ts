@@ -35,6 +35,16 @@ export const table: CommandTable = {
       load: () => import('./commands/container-rm.ts'),
     },
     {
+      paths: ['container commit', 'commit'],
+      summary: "Create a new image from a container's changes",
+      load: () => import('./commands/container-commit.ts'),
+    },
+    {
+      paths: ['container export', 'export'],
+      summary: "Export a container's filesystem as a tar archive",
+      load: () => import('./commands/container-export.ts'),
+    },
+    {
       paths: ['container prune'],
       summary: 'Remove all stopped containers',
       load: () => import('./commands/container-prune.ts'),

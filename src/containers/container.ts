@@ -1,3 +1,4 @@
+import type { ContainerConfig } from '../oci/config.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { RuntimeLimit } from '../oci/runtime-spec.ts'
 import type { ContainerMount } from '../runtime/spec.ts'
@@ -11,19 +12,11 @@ export interface ContainerSettings {
   readonly image: string
   /** Manifest of the image's platform that its root file system is made of. */
   readonly manifest: Digest
-  /** Program and arguments: entrypoint and command together. */
-  readonly args: readonly string[]
-  /** `KEY=value`, all of them. */
-  readonly env: readonly string[]
-  readonly workingDirectory: string
-  /** `user[:group]`, names or numbers; empty for root. */
-  readonly user: string
+  /** The image's configuration with what was asked for in its place: what `inspect` shows and `commit` makes an image of. */
+  readonly config: ContainerConfig
   /** Groups besides the user's own, names or numbers. */
   readonly groups: readonly string[]
   readonly hostname: string
-  readonly labels: Readonly<Record<string, string>>
-  /** Signal that asks the program to end, as in the image or given. */
-  readonly stopSignal: string
   readonly tty: boolean
   readonly openStdin: boolean
   readonly mounts: readonly MountSetting[]

@@ -2,6 +2,7 @@ import { CairnError, isCairnError } from '../errors/error.ts'
 import { resolvePath } from '../layers/layer-tree.ts'
 import type { Tree, TreeEntry } from '../layers/tree.ts'
 import type { ContainerSettings } from './container.ts'
+import { commandLine, processEnvironment } from './settings.ts'
 
 /**
  * Throws COMMAND_NOT_FOUND (status 127) or COMMAND_NOT_EXECUTABLE (126), in docker's words, for a command that the
@@ -12,10 +13,11 @@ import type { ContainerSettings } from './container.ts'
  * @param mountTargets - paths of the container that show something else
  */
 export function checkExecutable(tree: Tree, settings: ContainerSettings, mountTargets: readonly string[]): void {
-  const [command = ''] = settings.args
+  const [command = ''] = commandLine(settings.config)
+  const workingDirectory = settings.config.WorkingDir ?? '/'
   const look = (path: string): TreeEntry | 'unknown' | undefined => lookup(tree, path, mountTargets)
   if (command.includes('/')) {
-    const path = command.startsWith('/') ? command : `${settings.workingDirectory}/${command}`
+    const path = command.startsWith('/') ? command : `${workingDirectory}/${command}`
     const entry = look(path)
     if (entry === undefined)
       throw failure('COMMAND_NOT_FOUND', command, `stat ${command}: no such file or directory`, 127)
@@ -24,12 +26,12 @@ export function checkExecutable(tree: Tree, settings: ContainerSettings, mountTa
     if ((entry.mode & 0o111) === 0) throw failure('COMMAND_NOT_EXECUTABLE', command, 'permission denied', 126)
     return
   }
-  const path = settings.env.find((variable) => variable.startsWith('PATH='))?.slice('PATH='.length)
+  const path = processEnvironment(settings)
+    .find((variable) => variable.startsWith('PATH='))
+    ?.slice('PATH='.length)
   if (path === undefined) return
   for (const directory of command === '' ? [] : path.split(':')) {
-    const entry = look(
-      `${directory.startsWith('/') ? directory : `${settings.workingDirectory}/${directory}`}/${command}`,
-    )
+    const entry = look(`${directory.startsWith('/') ? directory : `${workingDirectory}/${directory}`}/${command}`)
     if (entry === 'unknown' || (entry !== undefined && entry.type !== 'directory' && (entry.mode & 0o111) !== 0)) return
   }
   throw failure('COMMAND_NOT_FOUND', command, 'executable file not found in $PATH', 127)

@@ -1,6 +1,6 @@
 import { CairnError } from '../errors/error.ts'
 import { readTextFile } from '../linux/text-file.ts'
-import type { ContainerConfig } from '../oci/config.ts'
+import { type ContainerConfig, defaultPath } from '../oci/config.ts'
 import type { Digest } from '../oci/digest.ts'
 import { containerCapabilities } from '../runtime/capabilities.ts'
 import type { ContainerSettings } from './container.ts'
@@ -9,7 +9,7 @@ import { type MountRequest, planMounts } from './mounts.ts'
 /** What is asked for in words of `docker run`, beside the image. Everything left out is as the image has it. */
 export interface ContainerRequest extends Omit<
   ContainerSettings,
-  'image' | 'manifest' | 'args' | 'env' | 'workingDirectory' | 'user' | 'hostname' | 'stopSignal' | 'mounts'
+  'image' | 'manifest' | 'config' | 'hostname' | 'mounts'
 > {
   /** Unique; one is made up where it is absent. */
   readonly name?: string
@@ -21,6 +21,7 @@ export interface ContainerRequest extends Omit<
   readonly env: readonly string[]
   readonly workingDirectory?: string
   readonly user?: string
+  readonly labels: Readonly<Record<string, string>>
   readonly hostname?: string
   readonly stopSignal?: string
   readonly mounts: readonly MountRequest[]
@@ -41,41 +42,32 @@ export interface ContainerImage {
   readonly diffIds: readonly Digest[]
 }
 
-const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
-
 /**
  * What a container of `image` is made with. As docker has it: the command line wins over the image, variables are
  * merged, a given entrypoint drops the image's CMD. Throws CONFIG_INVALID, USAGE for an unknown capability.
  */
 export function containerSettings(id: string, image: ContainerImage, request: ContainerRequest): ContainerSettings {
-  const { config } = image
-  const args = commandLine(config, request)
-  if (args.length === 0)
+  const config = containerConfig(image.config, request)
+  if (commandLine(config).length === 0)
     throw new CairnError('CONFIG_INVALID', 'no command specified', {
       hint: 'The image has neither CMD nor ENTRYPOINT: give a command.',
     })
-  const workingDirectory = request.workingDirectory ?? absolute(config.WorkingDir ?? '')
+  const workingDirectory = config.WorkingDir ?? ''
   if (!workingDirectory.startsWith('/'))
     throw new CairnError(
       'CONFIG_INVALID',
       `the working directory '${workingDirectory}' is invalid, it needs to be an absolute path`,
     )
   checkCapabilities(request)
-  const hostname = request.hostname ?? (request.network === 'host' ? hostName() : id.slice(0, 12))
   return {
     image: image.name,
     manifest: image.manifest,
-    args,
-    env: environment(config.Env ?? [], request, hostname),
-    workingDirectory,
-    user: request.user ?? config.User ?? '',
+    config,
     groups: request.groups,
-    hostname,
-    labels: { ...config.Labels, ...request.labels },
-    stopSignal: request.stopSignal ?? (config.StopSignal || 'SIGTERM'),
+    hostname: request.hostname ?? (request.network === 'host' ? hostName() : id.slice(0, 12)),
     tty: request.tty,
     openStdin: request.openStdin,
-    mounts: planMounts(request.mounts, Object.keys(config.Volumes ?? {}), newVolumeName),
+    mounts: planMounts(request.mounts, Object.keys(image.config.Volumes ?? {}), newVolumeName),
     network: request.network,
     extraHosts: request.extraHosts,
     dns: request.dns,
@@ -97,9 +89,29 @@ export function newId(): string {
 
 const newVolumeName = newId
 
-function commandLine(config: ContainerConfig, { command, entrypoint }: ContainerRequest): readonly string[] {
-  if (entrypoint !== undefined) return [...entrypoint, ...command]
-  return [...(config.Entrypoint ?? []), ...(command.length > 0 ? command : (config.Cmd ?? []))]
+/** As docker merges the two: what is given replaces, variables and labels are added, an entrypoint drops CMD. */
+function containerConfig(image: ContainerConfig, request: ContainerRequest): ContainerConfig {
+  const { command, entrypoint } = request
+  const { OnBuild: _triggers, Cmd: _command, Entrypoint: _entrypoint, ...rest } = image
+  const given = new Set(request.env.map(variableName))
+  const cmd = command.length > 0 ? command : entrypoint === undefined ? image.Cmd : undefined
+  const program = entrypoint ?? image.Entrypoint
+  const labels = { ...image.Labels, ...request.labels }
+  return {
+    ...rest,
+    Env: [...request.env, ...(image.Env ?? []).filter((variable) => !given.has(variableName(variable)))],
+    ...(cmd === undefined || cmd === null ? {} : { Cmd: cmd }),
+    ...(program === undefined || program === null ? {} : { Entrypoint: program }),
+    WorkingDir: request.workingDirectory ?? absolute(image.WorkingDir ?? ''),
+    ...(request.user === undefined ? {} : { User: request.user }),
+    ...(request.stopSignal === undefined ? {} : { StopSignal: request.stopSignal }),
+    ...(Object.keys(labels).length === 0 ? {} : { Labels: labels }),
+  }
+}
+
+/** Program and arguments: entrypoint and command together. */
+export function commandLine({ Entrypoint: entrypoint, Cmd: command }: ContainerConfig): readonly string[] {
+  return [...(entrypoint ?? []), ...(command ?? [])]
 }
 
 function absolute(path: string): string {
@@ -111,27 +123,27 @@ function hostName(): string {
 }
 
 /**
- * Docker's own variables first, then those given, then those of the image that were not given. HOME comes later, from
- * the account.
+ * The variables of the container's process: docker's own, unless the configuration has them or takes them away, then
+ * the configuration's. HOME comes later, from the account.
  */
-function environment(image: readonly string[], { env, tty }: ContainerRequest, hostname: string): string[] {
-  const variables = new Map<string, string>([
+export function processEnvironment({ config, hostname, tty }: ContainerSettings): string[] {
+  const variables = new Map([
     ['PATH', defaultPath],
     ['HOSTNAME', hostname],
   ])
   if (tty) variables.set('TERM', 'xterm')
-  const given = new Map(env.map(splitVariable))
-  for (const [key, value] of image.map(splitVariable)) if (!given.has(key)) given.set(key, value)
-  for (const [key, value] of given) {
-    if (value === undefined) variables.delete(key)
-    else variables.set(key, value)
+  for (const variable of config.Env ?? []) {
+    const name = variableName(variable)
+    if (name === variable) variables.delete(name)
+    else variables.set(name, variable.slice(name.length + 1))
   }
   return [...variables].map(([key, value]) => `${key}=${value}`)
 }
 
-function splitVariable(text: string): [key: string, value: string | undefined] {
-  const equals = text.indexOf('=')
-  return equals < 0 ? [text, undefined] : [text.slice(0, equals), text.slice(equals + 1)]
+/** The part before `=`; all of a variable that is to be taken away. */
+function variableName(variable: string): string {
+  const equals = variable.indexOf('=')
+  return equals < 0 ? variable : variable.slice(0, equals)
 }
 
 function checkCapabilities({ capAdd, capDrop }: ContainerRequest): void {

@@ -24,6 +24,7 @@ import type { NewContainer } from './create-container.ts'
 import { checkExecutable } from './executable.ts'
 import { hostDevices } from './host-devices.ts'
 import { containerDirectory, runtimeStateDirectory } from './places.ts'
+import { commandLine, processEnvironment } from './settings.ts'
 import { openVolume } from './volumes.ts'
 
 /** Where a container's input and output go; see runtime/run.ts. */
@@ -166,15 +167,16 @@ function hostsOfHost(extraHosts: ContainerSettings['extraHosts']): string {
 
 function specOf({ settings }: Container, rootfs: string, tree: Tree, mounts: readonly ContainerMount[]): RuntimeSpec {
   const accounts = accountFiles(tree)
-  const user = resolveUser(settings.user, accounts)
+  const { config } = settings
+  const user = resolveUser(config.User ?? '', accounts)
   const groups = settings.groups.map((group) => resolveUser(`0:${group}`, accounts).gid)
   const { privileged, capAdd, capDrop, shmSize } = settings
   return containerSpec({
     rootfs,
     readonlyRootfs: settings.readonlyRootfs,
-    args: settings.args,
-    env: settings.env,
-    cwd: settings.workingDirectory,
+    args: commandLine(config),
+    env: processEnvironment(settings),
+    cwd: config.WorkingDir ?? '/',
     user: { uid: user.uid, gid: user.gid, additionalGids: [...user.additionalGids, ...groups] },
     home: user.home,
     hostname: settings.hostname,

@@ -163,4 +163,14 @@ export const migrations: readonly string[] = [
   CREATE INDEX lease_nodes_by_node ON lease_nodes (node);
   CREATE INDEX fetched_files_by_digest ON fetched_files (digest);
   `,
+  `
+  -- Containers keep their whole configuration under docker's names.
+  UPDATE containers SET settings = json_remove(
+    json_set(settings, '$.config', json_object(
+      'Cmd', json_extract(settings, '$.args'), 'Env', json_extract(settings, '$.env'),
+      'WorkingDir', json_extract(settings, '$.workingDirectory'), 'User', json_extract(settings, '$.user'),
+      'StopSignal', json_extract(settings, '$.stopSignal'), 'Labels', json_extract(settings, '$.labels'))),
+    '$.args', '$.env', '$.workingDirectory', '$.user', '$.stopSignal', '$.labels')
+  WHERE json_type(settings, '$.args') IS NOT NULL;
+  `,
 ]

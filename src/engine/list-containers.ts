@@ -35,7 +35,7 @@ export function findContainers(store: Store, { all = false, limit, filters = new
 type Test = (container: Container) => boolean
 
 function filterTests(store: Store, filters: Filters): Test[] {
-  const tests: Test[] = [({ settings }) => suitsLabels(filters, settings.labels)]
+  const tests: Test[] = [({ settings }) => suitsLabels(filters, settings.config.Labels ?? {})]
   const add = (name: string, suits: (value: string) => Test): void => {
     const options = filters.get(name)?.map(suits)
     if (options !== undefined) tests.push((container) => options.some((test) => test(container)))

@@ -60,7 +60,7 @@ export async function pruneContainers(
   const containers: string[] = []
   let reclaimed = 0
   for (const container of listContainerRecords(store)) {
-    if (container.state === 'running' || !suitsLabels(filters, container.settings.labels)) continue
+    if (container.state === 'running' || !suitsLabels(filters, container.settings.config.Labels ?? {})) continue
     if (!limits.every((limit) => BigInt(container.createdAt) * 1_000_000n < limit)) continue
     const size = writtenSize(store, container)
     await removeContainer(store, container)

@@ -226,3 +226,6 @@ export function platformOf(config: ImageConfig): Platform {
     ...(osFeatures === undefined ? {} : { 'os.features': osFeatures }),
   }
 }
+
+/** PATH where neither an image nor anybody else sets one. */
+export const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'

@@ -1,3 +1,4 @@
+import { defaultPath } from '../oci/config.ts'
 import { CairnError } from '../errors/error.ts'
 import {
   type RuntimeDevice,
@@ -98,8 +99,6 @@ export interface ContainerOptions {
   readonly cgroup?: CgroupOptions
   readonly annotations?: Readonly<Record<string, string>>
 }
-
-const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 /** Files that tell of the host or reach into it; a container finds them empty. */
 const maskedPaths = [

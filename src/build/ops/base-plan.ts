@@ -1,7 +1,7 @@
+import { defaultPath } from '../../oci/config.ts'
 import type { Platform } from '../../oci/platform.ts'
 import type { CopyOp, Op } from '../graph.ts'
 import type { StageNode } from '../stages.ts'
-import { defaultPath } from '../environment.ts'
 import { StageState } from '../stage-state.ts'
 
 /** What planning the base of a stage needs besides the stage. */

@@ -1,4 +1,5 @@
 import type { Container } from '../../containers/container.ts'
+import { commandLine } from '../../containers/settings.ts'
 import { writtenSize } from '../../containers/written-size.ts'
 import type { Store } from '../../content/store.ts'
 import { findContainers } from '../../engine/list-containers.ts'
@@ -60,7 +61,7 @@ function listing(store: Store, trunc: boolean, withSize: boolean, now: number): 
       Image: { heading: 'IMAGE', value: (container) => imageName(store, container, trunc) },
       Command: {
         heading: 'COMMAND',
-        value: ({ settings }) => quote(shorten(commandLine(settings.args), shownCommand)),
+        value: ({ settings }) => quote(shorten(commandText(commandLine(settings.config)), shownCommand)),
       },
       CreatedAt: { heading: 'CREATED AT', value: ({ createdAt }) => formatGoTime(Math.trunc(createdAt / 1000) * 1000) },
       RunningFor: { heading: 'CREATED', value: ({ createdAt }) => formatAge(createdAt, now) },
@@ -72,7 +73,7 @@ function listing(store: Store, trunc: boolean, withSize: boolean, now: number): 
       Labels: {
         heading: 'LABELS',
         value: ({ settings }) =>
-          Object.entries(settings.labels)
+          Object.entries(settings.config.Labels ?? {})
             .map(([key, value]) => `${key}=${value}`)
             .join(','),
       },
@@ -87,7 +88,7 @@ function listing(store: Store, trunc: boolean, withSize: boolean, now: number): 
       Networks: { heading: 'NETWORKS', value: ({ settings }) => (settings.network === 'none' ? 'none' : 'host') },
     },
     shown: ['ID', 'Image', 'Command', 'RunningFor', 'Status', 'Ports', 'Names', ...(withSize ? ['Size'] : [])],
-    labels: ({ settings }) => settings.labels,
+    labels: ({ settings }) => settings.config.Labels ?? {},
   }
 }
 
@@ -101,7 +102,7 @@ function imageName(store: Store, { settings, imageId }: Container, trunc: boolea
   return shownId(imageId, trunc)
 }
 
-function commandLine(args: readonly string[]): string {
+function commandText(args: readonly string[]): string {
   const [program = '', ...rest] = args
   return [program, ...rest.map((arg) => (arg.includes(' ') ? `'${arg}'` : arg))].join(' ')
 }

@@ -148,8 +148,8 @@ describe('`cairn run` makes the process', () => {
     expect(await cairn.ok(['run', '--rm', 'app'])).toBe(
       'uid=1000(app) gid=1000(app) groups=1000(app),2000(extra)\n/home/app\n/home/app\n',
     )
-    expect(await cairn.ok(['run', '--rm', '-u', '4242:7', '-w', '/made/here', 'app'])).toBe(
-      'uid=4242 gid=7 groups=7\n/made/here\n/\n',
+    expect(await cairn.ok(['run', '--rm', '-u', '4242:77', '-w', '/made/here', 'app'])).toBe(
+      'uid=4242 gid=77 groups=77\n/made/here\n/\n',
     )
     expect(await shell('id -G', '-u', 'app', '--group-add', '55', '--group-add', 'extra')).toBe('1000 55 2000\n')
   })
@@ -398,7 +398,7 @@ describe('`cairn run -v`', () => {
   })
 
   test('brings the network’s files back where a volume is mounted on their directory', async () => {
-    expect(await shell('cat /etc/hostname; ls /etc', '-v', '/etc', '-h', 'box')).toBe(
+    expect(await shell('cat /etc/hostname; ls /etc | grep -v -e nsswitch -e release', '-v', '/etc', '-h', 'box')).toBe(
       'box\ngroup\nhostname\nhosts\npasswd\nresolv.conf\n',
     )
   })

@@ -1,0 +1,61 @@
+import { parseEpoch } from '../../build/plan.ts'
+import { formatSeconds } from '../../build/result-image.ts'
+import { commitContainer } from '../../engine/commit-container.ts'
+import { packUpper } from '../../layers/pack-upper.ts'
+import { CairnError } from '../../errors/error.ts'
+import { parseReference, type Reference } from '../../oci/reference.ts'
+import { defineCommand } from '../command.ts'
+import { containerNames } from '../container-names.ts'
+import { openStoreOf } from '../open-store.ts'
+
+export default defineCommand({
+  usage: '[OPTIONS] CONTAINER [REPOSITORY[:TAG]]',
+  description:
+    'What the container wrote becomes a layer on top of its image; what is mounted into it does not. An image from a\nDockerfile can be made again, one from a container cannot.',
+  examples: [
+    { text: 'Keep what was tried out', command: 'cairn commit -m "with curl" shell debian:curl' },
+    { text: 'With another command', command: `cairn commit -c 'CMD ["nginx"]' web app:1` },
+  ],
+  args: { min: 1, max: 2 },
+  flags: {
+    author: {
+      type: 'string',
+      short: 'a',
+      default: '',
+      summary: 'Author (e.g., "John Hannibal Smith <hannibal@a-team.com>")',
+    },
+    change: {
+      type: 'stringArray',
+      short: 'c',
+      value: 'list',
+      summary: 'Apply Dockerfile instruction to the created image',
+      complete: ['CMD ', 'ENTRYPOINT ', 'ENV ', 'EXPOSE ', 'LABEL ', 'USER ', 'VOLUME ', 'WORKDIR '],
+    },
+    message: { type: 'string', short: 'm', default: '', summary: 'Commit message' },
+    pause: { type: 'bool', short: 'p', default: true, summary: 'Pause container during commit' },
+  },
+  complete: (ctx, _text, args) => (args.length === 0 ? containerNames(ctx) : []),
+  async run(ctx, flags, [container = '', name]) {
+    const reference = name === undefined ? undefined : target(name)
+    const epoch = parseEpoch(ctx.env['SOURCE_DATE_EPOCH'])
+    const image = await commitContainer(await ctx.use(openStoreOf), container, {
+      reference,
+      author: flags.author,
+      message: flags.message,
+      changes: flags.change,
+      pause: flags.pause,
+      created: epoch === undefined ? new Date().toISOString() : formatSeconds(epoch),
+      epoch,
+      packLayer: (job) => Promise.resolve(packUpper(job)),
+      signal: ctx.signal,
+    })
+    ctx.stdout.write(`${image.imageId}\n`)
+  },
+})
+
+function target(text: string): Reference {
+  const reference = parseReference(text)
+  if (reference.digest !== undefined)
+    throw new CairnError('REFERENCE_INVALID', 'cannot commit to digest reference', { hint: 'Name it with a tag.' })
+  return reference
+}
