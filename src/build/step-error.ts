@@ -8,6 +8,8 @@ import type { ErrorCode } from '../errors/codes.ts'
 /** A failure of one instruction: the cause's code and message, with the lines it comes from. */
 export class StepError extends CairnError {
   readonly range: SourceRange
+  /** All that is wrong, this first, where several things were found at once. */
+  readonly problems: readonly { readonly message: string; readonly range: SourceRange }[]
   /** `Dockerfile:12` and the lines around, as BuildKit prints them. */
   readonly excerpt: string
   /** Title of the step while it ran; undefined for what is found before anything runs. */
@@ -33,6 +35,7 @@ export class StepError extends CairnError {
       ...(known?.exitCode === undefined ? {} : { exitCode: known.exitCode }),
     })
     this.range = range
+    this.problems = [{ message, range }, ...others]
     const excerpt = renderExcerpt(dockerfile, range)
     this.excerpt = others.length === 0 ? excerpt : severalExcerpts([{ message, excerpt }, ...others])
     this.title = step?.title

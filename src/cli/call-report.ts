@@ -167,7 +167,12 @@ interface Location {
 }
 
 function location({ start, end }: SourceRange, sourceIndex = 0): Location {
-  return { ...(sourceIndex > 0 ? { sourceIndex } : {}), ranges: [{ start: { line: start }, end: { line: end } }] }
+  // BuildKit gives every line a range of its own.
+  const ranges = Array.from({ length: end - start + 1 }, (_, index) => {
+    const line = start + index
+    return { start: { line }, end: { line } }
+  })
+  return { ...(sourceIndex > 0 ? { sourceIndex } : {}), ranges }
 }
 
 /** Every range under the first one's file; BuildKit stops at the first problem. */

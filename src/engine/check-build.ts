@@ -29,8 +29,9 @@ export async function checkBuild(store: Store, options: PlanOnlyOptions): Promis
   let error: CairnError | undefined
   try {
     await planOnly(store, { ...options, allStages: options.target === undefined }, (read) => {
+      const asked = checkOptions(read, options.buildArgs)
       text = read
-      return new Linter(checkOptions(read, options.buildArgs), (finding) => findings.push(finding))
+      return new Linter(asked, (finding) => findings.push(finding))
     })
   } catch (caught) {
     if (!isCairnError(caught) || text === undefined || caught.kind === 'canceled') throw caught
@@ -45,5 +46,5 @@ function problemsOf(error: CairnError): CheckReport['problems'] {
       message: `dockerfile parse error on line ${range.start}: ${message}`,
       range,
     }))
-  return [{ message: error.message, ...(error instanceof StepError ? { range: error.range } : {}) }]
+  return error instanceof StepError ? error.problems : [{ message: error.message }]
 }

@@ -71,7 +71,10 @@ export function solveStatus(event: ProgressEvent): Readonly<Record<string, unkno
 function warningSource({ filename, data, start, end }: WarningSource): Readonly<Record<string, unknown>> {
   return {
     sourceInfo: { filename, data: bytesOf(data).toBase64(), language: 'Dockerfile' },
-    range: [{ start: { line: start }, end: { line: end } }],
+    range: Array.from({ length: end - start + 1 }, (_, index) => {
+      const line = start + index
+      return { start: { line }, end: { line } }
+    }),
   }
 }
 
