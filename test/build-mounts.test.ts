@@ -63,7 +63,7 @@ describe('RUN --mount', () => {
   test('tmpfs has a size, can be read-only, and the mode of the directory it covers', async () => {
     const lines = [
       'RUN mkdir -m 0750 /there',
-      "RUN --mount=type=tmpfs,target=/new,size=8m --mount=type=tmpfs,target=/there --mount=type=tmpfs,target=/ro,ro stat -c '%n %a' /new /there; df -k /new | tail -1 | awk '{print $2}'; touch /ro/f 2>&1; cp /bin/busybox /new/b && /new/b echo runs",
+      "RUN --mount=type=tmpfs,target=/new,size=8m --mount=type=tmpfs,target=/there --mount=type=tmpfs,target=/ro,ro stat -c '%n %a' /new /there; df -k /new | tail -1 | awk '{print $2}'; touch /ro/f 2>&1; cp /bin/busybox /new/echo && /new/echo runs",
     ]
     const text = await output(...lines)
     expect(text).toMatch(/^\/new 1777\n\/there 750\n8192\ntouch: \/ro\/f: Read-only file system\nruns\n$/)
