@@ -25,6 +25,11 @@ export default defineCommand({
       text: 'A Dockerfile from stdin, without a context',
       command: "printf 'FROM busybox\\nRUN true\\n' | cairn build -",
     },
+    {
+      text: 'A secret and an SSH agent for the steps that mount them',
+      command: 'cairn build --secret id=token,src=token.txt --ssh default .',
+    },
+    { text: 'Look around where a step failed', command: 'cairn build --on-error shell .' },
     { text: 'The same digest on every machine', command: 'SOURCE_DATE_EPOCH=0 cairn build -t app .' },
   ],
   args: { min: 1, max: 1 },
