@@ -71,7 +71,10 @@ export class RemoteFiles {
   async #resolveHttp(source: HttpSource, id: string, title: string): Promise<SelectionDigest> {
     const { shown, name, checksum, url } = source
     // Pinned content is known without a look at it.
-    if (checksum !== undefined) return known(shown, ['http', name, checksum])
+    if (checksum !== undefined) {
+      this.#access.lock?.sawFile(url, checksum)
+      return known(shown, ['http', name, checksum])
+    }
     const { digest, lastModified } = await this.#shown(id, title, async (log) => {
       const file = await fetchFile(url, this.#access, { onProgress: downloading(log) })
       this.#files.set(id, file)

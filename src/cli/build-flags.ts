@@ -31,6 +31,12 @@ export const buildFlags = {
   iidfile: { type: 'string', complete: 'file', summary: 'Write the image ID to a file' },
   label: { type: 'stringArray', summary: 'Set metadata for an image' },
   load: { type: 'bool', summary: 'Keep the image in the store; always done' },
+  lock: {
+    type: 'string',
+    complete: 'file',
+    value: 'FILE',
+    summary: 'Take base images, remote files and repositories as this lock file says; write it where there is none',
+  },
   'metadata-file': { type: 'string', complete: 'file', summary: 'Write build result metadata to a file' },
   network: {
     type: 'string',
@@ -70,4 +76,5 @@ export const buildFlags = {
   tag: { type: 'stringArray', short: 't', summary: 'Image identifier (format: "[registry/]repository[:tag]")' },
   target: { type: 'string', summary: 'Set the target build stage to build' },
   ulimit: { type: 'stringArray', summary: 'Ulimit options' },
+  'update-lock': { type: 'bool', summary: 'Write what sources are now to the lock file' },
 } as const satisfies FlagDefinitions

@@ -6,6 +6,7 @@ import { parseNamedContexts } from '../engine/named-context-flags.ts'
 import { CairnError, isCairnError } from '../errors/error.ts'
 import { hostPlatform, parsePlatform } from '../oci/platform.ts'
 import { parseReference, type Reference, withDefaultTag } from '../oci/reference.ts'
+import { SourceLock } from '../remote/source-lock.ts'
 import type { DisplayMode } from '../progress/display.ts'
 import { type buildFlags, progressModes } from './build-flags.ts'
 import type { CommandContext } from './context.ts'
@@ -44,9 +45,18 @@ export async function parseBuildRequest(ctx: CommandContext, flags: BuildFlagVal
     noCache: flags['no-cache'],
     noCacheFilter: new Set(flags['no-cache-filter'].map((name) => name.toLowerCase())),
     extraHosts: flags['add-host'].flatMap(parseExtraHost),
+    lock: await openLock(flags),
     namedContexts: parseNamedContexts(flags['build-context'], ctx.cwd),
     run,
   }
+}
+
+async function openLock(flags: BuildFlagValues): Promise<SourceLock | undefined> {
+  const { lock, 'update-lock': update } = flags
+  if (lock !== undefined) return await SourceLock.open(lock, { update })
+  if (update)
+    throw new CairnError('USAGE', '--update-lock needs a lock file', { exitCode: 1, hint: 'Name it with --lock FILE.' })
+  return undefined
 }
 
 /** How progress is shown: `--quiet`, `--progress`, else BUILDKIT_PROGRESS. Throws USAGE. */

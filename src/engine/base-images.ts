@@ -7,28 +7,32 @@ import { CairnError } from '../errors/error.ts'
 import { storedImage } from '../images/image.ts'
 import { findByName, platformManifest } from '../images/resolve-image.ts'
 import { platformOf } from '../oci/config.ts'
-import { digestOf } from '../oci/digest.ts'
+import { type Digest, digestOf } from '../oci/digest.ts'
 import { isManifestType } from '../oci/media-types.ts'
 import { formatPlatform, type Platform } from '../oci/platform.ts'
 import { familiarString, formatReference, parseReference, type Reference, withDefaultTag } from '../oci/reference.ts'
 import type { ProgressListener } from '../progress/events.ts'
+import type { RemoteAccess } from '../remote/access.ts'
 import { shown } from './shown-work.ts'
 
 /**
- * The image a FROM names, from the store, protected by `lease`. Its look-up is shown as BuildKit shows it, or as
- * `title`. Throws REFERENCE_INVALID, IMAGE_UNKNOWN, IMAGE_PLATFORM.
+ * The image a FROM names, from the store, protected by the lease: the locked one where there is a lock. Its look-up is
+ * shown as BuildKit shows it, or as `title`. Throws REFERENCE_INVALID, IMAGE_UNKNOWN, IMAGE_PLATFORM, LOCKFILE_MISMATCH.
  */
 export async function resolveBaseImage(
-  store: Store,
-  lease: Lease,
+  { store, lease, lock }: Pick<RemoteAccess, 'store' | 'lease' | 'lock'>,
   text: string,
   platform: Platform,
   progress: ProgressListener,
   title?: string,
 ): Promise<BaseImage> {
   return await shownLookUp({ text, platform, title }, progress, async (reference, name) => {
-    const image = await baseImage(store, lease, reference, name, platform)
+    const locked = lock?.image(name, platform)
+    const image =
+      (locked === undefined ? undefined : await imageByDigest(store, lease, locked, name)) ??
+      (await baseImage(store, lease, reference, name, platform))
     if (image === undefined) throw missing(reference, name)
+    lock?.sawImage(name, platform, image.digest)
     return image
   })
 }
@@ -100,6 +104,13 @@ async function baseImage(
   const manifest = await platformManifest(store, record, wanted, name)
   const { value: config } = await storedImage(store, manifest.digest).config()
   return { name, digest: manifest.digest, config, platform: platformOf(config) }
+}
+
+/** The image of a manifest's digest, which the store may have though no name leads to it any more. */
+async function imageByDigest(store: Store, lease: Lease, digest: Digest, name: string): Promise<BaseImage | undefined> {
+  if (!lease.claim(digest)) return undefined
+  const { value: config } = await storedImage(store, digest).config()
+  return { name, digest, config, platform: platformOf(config) }
 }
 
 /** The image of this name, which then stays as long as the lease even if the name is taken from it. */

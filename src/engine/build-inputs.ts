@@ -10,6 +10,7 @@ import { redactUrl } from '../errors/redact.ts'
 import { tryStat } from '../linux/file-status.ts'
 import type { ProgressListener } from '../progress/events.ts'
 import type { RemoteAccess } from '../remote/access.ts'
+import type { SourceLock } from '../remote/source-lock.ts'
 import type { SshAgent } from '../ssh/agent.ts'
 import { type ByteSource, collect } from '../streams/source.ts'
 import { archiveContext, archiveFile, headOfFile, looksLikeArchive, newestFile, readHead } from './archive-context.ts'
@@ -42,6 +43,8 @@ export interface BuildInputOptions {
   readonly secrets: ReadonlyMap<string, SecretSource>
   /** `--ssh`, likewise. */
   readonly agents?: ReadonlyMap<string, SshAgent> | undefined
+  /** `--lock`. */
+  readonly lock?: SourceLock | undefined
   readonly signal: AbortSignal
   readonly progress: ProgressListener
   /** Judges the Dockerfile; nobody does without it. */
@@ -84,8 +87,8 @@ class InputLoader {
     this.#store = store
     this.#opened = opened
     const lease = opened.use(acquireLease(store))
-    const { env, secrets, agents, signal } = options
-    this.#access = opened.use(remoteAccess({ store, lease, env, secrets, agents, signal: () => signal }))
+    const { env, secrets, agents, lock, signal } = options
+    this.#access = opened.use(remoteAccess({ store, lease, env, secrets, agents, lock, signal: () => signal }))
     this.#options = options
   }
 

@@ -28,6 +28,7 @@ import { formatPlatform } from '../oci/platform.ts'
 import { type Reference, withDefaultTag, formatReference } from '../oci/reference.ts'
 import type { ProgressListener } from '../progress/events.ts'
 import { DeviceRegistry } from '../runtime/cdi.ts'
+import type { SourceLock } from '../remote/source-lock.ts'
 import { reapAbandoned } from '../runtime/state.ts'
 import { Snapshots } from '../snapshots/snapshots.ts'
 import { findDevices } from './build-devices.ts'
@@ -45,6 +46,8 @@ export interface BuildOptions extends Omit<
   readonly context: BuildContext
   /** Id of the step that read the Dockerfile. */
   readonly definition: string
+  /** `--lock`: what sources have to be. It is the caller who keeps what it has learnt. */
+  readonly lock?: SourceLock | undefined
   /** `--build-context`. */
   readonly namedContexts?: ReadonlyMap<string, NamedSource>
   /** Names the image gets. */
@@ -87,6 +90,7 @@ export async function build(store: Store, options: BuildOptions): Promise<BuildR
     env: options.env,
     secrets: options.run.secrets,
     agents: options.run.agents,
+    lock: options.lock,
     signal: () => running(),
   })
   const sources = options.namedContexts ?? new Map<string, NamedSource>()
@@ -96,7 +100,7 @@ export async function build(store: Store, options: BuildOptions): Promise<BuildR
     findDevices: (wanted) => findDevices(devices, options.allow, wanted),
     secretFingerprint: secretFingerprint(store, options.run.secrets),
     namedContexts: new BuildNamedContexts({ sources, contexts, access, progress }),
-    resolveImage: (reference, platform) => resolveBaseImage(store, lease, reference, platform, progress),
+    resolveImage: (reference, platform) => resolveBaseImage(access, reference, platform, progress),
   })
   for (const { message } of plan.warnings)
     progress({ type: 'warning', vertex: options.definition, level: 1, short: message })

@@ -61,7 +61,7 @@ export class BuildNamedContexts implements NamedContexts {
     const { reference } = source
     if (reference === 'scratch') return { kind: 'empty' }
     const title = `[context ${name}] load metadata for ${reference}`
-    const image = await resolveBaseImage(store, lease, reference, platform, progress, title)
+    const image = await resolveBaseImage(access, reference, platform, progress, title)
     return { kind: 'image', image, title: `[context ${name}] ${reference}` }
   }
 

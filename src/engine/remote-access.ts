@@ -5,6 +5,7 @@ import { CairnError } from '../errors/error.ts'
 import { makeDirectories } from '../linux/names.ts'
 import { readTextFile } from '../linux/text-file.ts'
 import { defaultLimits, type RemoteAccess } from '../remote/access.ts'
+import type { SourceLock } from '../remote/source-lock.ts'
 import type { SshAgent } from '../ssh/agent.ts'
 import { serveAgent, type ServedAgent } from '../ssh/serve-agent.ts'
 
@@ -17,6 +18,8 @@ export interface RemoteAccessOptions {
   readonly secrets: ReadonlyMap<string, SecretSource>
   /** `--ssh` by id; repositories are fetched with the one called `default`. */
   readonly agents?: ReadonlyMap<string, SshAgent> | undefined
+  /** `--lock`. */
+  readonly lock?: SourceLock | undefined
   readonly signal: () => AbortSignal
 }
 
@@ -25,11 +28,12 @@ export interface RemoteAccessOptions {
  * Its socket for SSH is there until it is disposed of. Throws USAGE for a limit that is no number.
  */
 export function remoteAccess(options: RemoteAccessOptions): RemoteAccess & Disposable {
-  const { store, lease, env, secrets, agents, signal } = options
+  const { store, lease, env, secrets, agents, lock, signal } = options
   let served: { readonly agent: ServedAgent; readonly path: string } | undefined
   return {
     store,
     lease,
+    lock,
     env,
     get signal() {
       return signal()

@@ -74,6 +74,8 @@ const kinds = {
   USER_UNKNOWN: 'not-found',
   // remote
   REVISION_UNKNOWN: 'not-found',
+  LOCKFILE_INVALID: 'invalid',
+  LOCKFILE_MISMATCH: 'conflict',
   // bootstrap
   TOOL_MISSING: 'unsupported',
   TOOL_FAILED: 'unavailable',

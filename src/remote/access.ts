@@ -1,5 +1,6 @@
 import type { Lease } from '../content/leases.ts'
 import type { Store } from '../content/store.ts'
+import type { SourceLock } from './source-lock.ts'
 
 /** What reaching a remote source needs of the command that asks for it. */
 export interface RemoteAccess {
@@ -15,6 +16,8 @@ export interface RemoteAccess {
   /** Socket of the SSH agent whose keys repositories may be fetched with; undefined for none. */
   readonly sshAgent?: string | undefined
   readonly limits: RemoteLimits
+  /** What sources were resolved to before, where the build holds to it. */
+  readonly lock?: SourceLock | undefined
 }
 
 /** How much and how long a server may take. */

@@ -1,7 +1,7 @@
 import { CairnError } from '../errors/error.ts'
 import type { RemoteAccess } from './access.ts'
 import { checkOut } from './git-checkout.ts'
-import { withMirror } from './git-mirror.ts'
+import { type GitMirror, withMirror } from './git-mirror.ts'
 import { GitFailure, runGit } from './git-process.ts'
 import { formatGitReference, type GitReference, isCommitHash } from './git-reference.ts'
 import { gitRemote } from './git-remote.ts'
@@ -43,7 +43,8 @@ export interface GitCheckout extends Disposable {
 const lookUpTime = 120_000
 
 /**
- * Asks the remote which commit a reference means; one that gives the commit's full hash is not asked. Branches are
+ * Asks the remote which commit a reference means; for one that gives the commit's full hash, or is locked, it is not
+ * asked. Branches are
  * preferred to tags, as git-checkout does. Throws REVISION_UNKNOWN for a ref that is not there, BLOB_CORRUPT where the
  * reference's checksum is another commit's, REFERENCE_INVALID, NETWORK with what git said, TOOL_MISSING, and the reason
  * of the signal.
@@ -55,14 +56,17 @@ export async function resolveRepository(reference: GitReference, access: RemoteA
   // oxlint-disable-next-line no-control-regex -- no name of a ref has these
   if (/^-|[\u0000-\u0020\u007f~^:?*[\\]|\.\./.test(ref))
     throw new CairnError('REFERENCE_INVALID', `invalid git ref ${JSON.stringify(ref)}`)
-  if (isCommitHash(ref)) {
-    checkHash(checksum, [ref])
-    return { commit: ref, object: ref, ref: undefined }
-  }
-  if (reference.fetchByCommit) return pinned(reference)
-  const revision = ref === '' ? await defaultRevision(reference, access) : await namedRevision(reference, ref, access)
+  const locked = access.lock?.revision(reference)
+  const revision = locked ?? (await currentRevision(reference, ref, access))
   checkHash(checksum, [...new Set([revision.object, revision.commit])])
+  access.lock?.sawRevision(reference, revision)
   return revision
+}
+
+async function currentRevision(reference: GitReference, ref: string, access: RemoteAccess): Promise<GitRevision> {
+  if (isCommitHash(ref)) return { commit: ref, object: ref, ref: undefined }
+  if (reference.fetchByCommit) return pinned(reference)
+  return ref === '' ? await defaultRevision(reference, access) : await namedRevision(reference, ref, access)
 }
 
 /**
@@ -80,10 +84,29 @@ export async function checkoutRepository(
   const format = revision.object.length === 64 ? 'sha256' : 'sha1'
   return await told(`failed to fetch remote ${remote.url}`, () =>
     withMirror(remote, format, access, options.log, async (mirror) => {
-      await mirror.fetch(revision.object, revision.ref)
+      await fetchRevision(mirror, reference, revision, access)
       return await checkOut({ mirror, remote, format, revision, subdir: reference.subdir, access }, options)
     }),
   )
+}
+
+/** Brings the commit into the mirror. A locked one that the remote no longer has is told with what took its place. */
+async function fetchRevision(
+  mirror: GitMirror,
+  reference: GitReference,
+  revision: GitRevision,
+  access: RemoteAccess,
+): Promise<void> {
+  try {
+    await mirror.fetch(revision.object, revision.ref)
+  } catch (error) {
+    const { ref = '' } = reference
+    const isLocked = access.lock?.revision(reference) !== undefined && !isCommitHash(ref)
+    if (!(error instanceof GitFailure) || !isLocked) throw error
+    const now = await currentRevision(reference, ref, access)
+    if (now.commit === revision.commit || access.lock === undefined) throw error
+    throw access.lock.lostRevision(reference, revision.commit, now.commit)
+  }
 }
 
 /** `fetch-by-commit`: the checksum is the commit, and the ref only what it is called. */

@@ -35,8 +35,10 @@ const strongAge = 60
  * condition that it changed (RFC 9110 §13.1). `Authorization` is the secret HTTP_AUTH_HEADER_<host>, else the secret
  * HTTP_AUTH_TOKEN_<host> as a bearer token, else what the URL holds; redirections to other origins do not get it.
  *
+ * With a lock, the file has to be the locked one.
+ *
  * Throws NETWORK for a server that cannot be reached or does not give the file, BLOB_CORRUPT where the bytes are not
- * those of the checksum, LIMIT_EXCEEDED, DISK_FULL, and the reason of the signal.
+ * those of the checksum, LOCKFILE_MISMATCH, LIMIT_EXCEEDED, DISK_FULL, and the reason of the signal.
  */
 export async function fetchFile(
   text: string,
@@ -44,11 +46,15 @@ export async function fetchFile(
   options: FetchFileOptions = {},
 ): Promise<RemoteFile> {
   const url = parseHttpUrl(text)
-  const { checksum } = options
+  const { checksum = access.lock?.file(text) } = options
   const known = protectedRecord(text, access)
-  if (known !== undefined && known.digest === checksum) return remoteFile(url, known, access, true)
+  if (known !== undefined && known.digest === checksum) {
+    access.lock?.sawFile(text, known.digest)
+    return remoteFile(url, known, access, true)
+  }
   const response = await get(url, known === undefined ? {} : conditions(known), authorization(url, access), access)
   const file = await received(text, response, known, access, options)
+  access.lock?.sawFile(text, file.digest)
   if (checksum !== undefined && file.digest !== checksum)
     throw new CairnError(
       'BLOB_CORRUPT',

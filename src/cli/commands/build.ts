@@ -79,6 +79,8 @@ async function runBuild(
     throw shell?.failure ?? buildFailure(ctx, error, mode)
   }
   shown.finish()
+  const lock = request.lock?.changed()
+  if (lock !== undefined && flags.lock !== undefined) await writeFileAtomic(flags.lock, lock)
   reportBuild(ctx, result, mode)
   if (flags.iidfile !== undefined) await writeFileAtomic(flags.iidfile, result.imageId)
   if (flags['metadata-file'] !== undefined)
