@@ -267,6 +267,13 @@ describe('rebaseImage()', () => {
       code: 'IMAGE_UNRELATED',
       message: expect.stringContaining('not built on base:2'),
     })
+    await put('base:merged', [[symlink('app', '/nowhere')]])
+    await put('app:below', [[file('1')], [file('app/x')]])
+    await expect(
+      rebaseImage(store, 'app:below', ['no'], { from: 'base:1', onto: 'base:merged' }),
+    ).rejects.toMatchObject({
+      code: 'LAYER_UNSAFE',
+    })
     await expect(rebase('base:1', 'base:arm')).rejects.toMatchObject({ code: 'IMAGE_PLATFORM' })
     await expect(rebase('app', 'base:2')).resolves.toMatchObject({ platforms: ['linux/amd64'] })
   })

@@ -5,6 +5,7 @@ import { acquireLease, type Lease } from '../content/leases.ts'
 import { recover } from '../content/recovery.ts'
 import type { Store } from '../content/store.ts'
 import { CairnError, isCairnError } from '../errors/error.ts'
+import { withLimitsHint } from '../images/layer-stack.ts'
 import { type PutImage, putImage } from '../images/put-image.ts'
 import { checkDemands, LayerScan, stackTree } from '../layers/layer-tree.ts'
 import type { Tree } from '../layers/tree.ts'
@@ -91,6 +92,7 @@ async function storeRootfs(
     putLayerRecord(store, { diffId: digest, digest, compression: 'none', size, unpackedSize: size })
     return { layer: { mediaType: mediaTypes.ociLayerTar, digest, size }, looksLikeImages: looksLikeImages(scan.tree) }
   } catch (error) {
+    if (isCairnError(error, 'LIMIT_EXCEEDED')) throw withLimitsHint(error)
     if (!isCairnError(error, 'TAR_INVALID') || scan.entries > 0 || ingest.size === 0) throw error
     throw new CairnError('TAR_INVALID', `${name} is not a tar archive`, {
       cause: error,

@@ -1,4 +1,5 @@
 import { withLease } from '../content/leased-work.ts'
+import { getLayerRecord } from '../content/layer-records.ts'
 import { recover } from '../content/recovery.ts'
 import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
@@ -6,6 +7,7 @@ import { chooseManifest } from '../images/copy-image.ts'
 import { hasFullHistory, splitHistory, withLayers } from '../images/edit-layers.ts'
 import type { ImageLayer } from '../images/image.ts'
 import { imageOf, type ImageSource, storeSource } from '../images/image-source.ts'
+import { LayerStack } from '../images/layer-stack.ts'
 import { bringImage, rewriteImage, type Rewritten, type RewrittenImage } from '../images/rewrite-image.ts'
 import type { ImageConfig } from '../oci/config.ts'
 import type { Digest } from '../oci/digest.ts'
@@ -53,6 +55,7 @@ export async function rebaseImage(
       const oldBase = await baseFor(storeSource(store, from.target, bases.from), platform)
       const newBase = await baseFor(storeSource(store, onto.target, bases.onto), platform)
       refuseUnrelated(image, oldBase, location, bases.from, platform)
+      await checkFit(store, newBase, image.layers.slice(oldBase.layers.length))
       return rebase(
         image,
         oldBase,
@@ -79,6 +82,19 @@ function refuseUnrelated(image: RewrittenImage, base: BaseImage, name: string, f
       `${image.layers[place]?.diffId ?? 'missing'}, not ${base.layers[place]?.diffId}`,
     claimed === undefined ? {} : { hint: `It says of itself that it is built on ${claimed}.` },
   )
+}
+
+/** Checks what the image's own layers demand of those below them anew: of the old base it was known. */
+async function checkFit(store: Store, { layers }: BaseImage, own: readonly ImageLayer[]): Promise<void> {
+  const stack = new LayerStack({ ...store.limits, absolutePaths: 'allow' })
+  const open = ({ descriptor }: ImageLayer) => store.blobs.open(descriptor.digest)
+  for (const layer of layers) {
+    const record = getLayerRecord(store, layer.descriptor.digest)
+    if (record === undefined) await stack.examine(layer, () => open(layer))
+    else stack.addKnown(layer, record, () => open(layer))
+  }
+  for (const layer of own) await stack.examine(layer, () => open(layer))
+  await stack.finish()
 }
 
 function rebase(image: RewrittenImage, oldBase: BaseImage, newBase: BaseImage, newName: string): RewrittenImage {

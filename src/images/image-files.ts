@@ -1,3 +1,4 @@
+import type { ContentLimits } from '../content/limits.ts'
 import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
 import { checkDemands, type LayerDemand, resolvePath, stackTree, tarTree } from '../layers/layer-tree.ts'
@@ -134,7 +135,10 @@ export class ImageFiles implements Disposable {
     this.#temporary.push(path)
     try {
       const read = () => openBlob(this.#source, layer.descriptor)
-      const { scan } = await scanLayer(layer, read, this.#store.limits, (bytes) => write(fd, bytes, path))
+      // What came into the store was judged then, by the limits of then.
+      const isKnown = this.#source.examined(layer.descriptor.digest) !== undefined
+      const limits: ContentLimits = isKnown ? { ...this.#store.limits, absolutePaths: 'allow' } : this.#store.limits
+      const { scan } = await scanLayer(layer, read, limits, (bytes) => write(fd, bytes, path))
       return { path, demands: scan.demands }
     } finally {
       close(fd)

@@ -1,7 +1,7 @@
 import { decompress } from '../compression/decompress.ts'
 import type { LayerRecord } from '../content/layer-records.ts'
 import type { ContentLimits } from '../content/limits.ts'
-import { CairnError } from '../errors/error.ts'
+import { CairnError, isCairnError } from '../errors/error.ts'
 import { checkDemands, type LayerDemand, LayerScan, stackTree } from '../layers/layer-tree.ts'
 import type { LayerTree } from '../layers/tree.ts'
 import { Digester, digestAlgorithm } from '../oci/digest.ts'
@@ -94,18 +94,30 @@ export async function scanLayer(
   const digester = new Digester(digestAlgorithm(layer.diffId))
   const scan = new LayerScan({ name, absolutePaths })
   const decoder = new TarDecoder(scan, tar, name)
-  for await (const bytes of decompress(open(), { name, maxBytes: layerBytes, maxRatio: ratio })) {
-    digester.update(bytes)
-    decoder.push(bytes)
-    observe(bytes)
+  try {
+    for await (const bytes of decompress(open(), { name, maxBytes: layerBytes, maxRatio: ratio })) {
+      digester.update(bytes)
+      decoder.push(bytes)
+      observe(bytes)
+    }
+    decoder.finish()
+  } catch (error) {
+    throw withLimitsHint(error)
   }
-  decoder.finish()
   const unpackedSize = digester.size
   const diffId = digester.digest()
   if (diffId !== layer.diffId)
     throw new CairnError('BLOB_CORRUPT', `${name} unpacks to ${diffId}, but its image config says ${layer.diffId}`)
   const { digest, size } = layer.descriptor
   return { record: { diffId, digest, compression, size, unpackedSize }, scan }
+}
+
+/** The error of passing a limit says how to raise it; any other is given back as it is. */
+export function withLimitsHint(error: unknown): unknown {
+  if (!isCairnError(error, 'LIMIT_EXCEEDED') || error.hint !== undefined) return error
+  const hint =
+    'Where it is to be trusted, raise the limit by CAIRN_LIMITS: ratio, layer-bytes, image-bytes, entries, depth …'
+  return new CairnError(error.code, error.message, { cause: error, hint })
 }
 
 /** How the bytes of a source are compressed, by what they begin with. */

@@ -146,6 +146,7 @@ export class Snapshots {
         mode: 'overlay',
         diffId,
         name: `layer ${diffId}`,
+        limits: this.#store.limits.tar,
         lower,
       })
       finishSnapshot(this.#store, id, { state: 'committed', diffId, size: applied.size })
@@ -172,7 +173,8 @@ export class Snapshots {
     this.#lease.protect(layerNode(diffId))
     const form = listLayerForms(this.#store, diffId)[0]
     if (form === undefined) throw missingLayer(diffId)
-    if (form.compression === 'none') return tarTree(this.#store.blobs.path(form.digest))
+    const options = { name: `layer ${diffId}`, limits: this.#store.limits.tar }
+    if (form.compression === 'none') return tarTree(this.#store.blobs.path(form.digest), options)
     const file = this.#store.session.temporaryPath('layer')
     const fd = open(file, openFlags.O_WRONLY | openFlags.O_CREAT | openFlags.O_EXCL)
     try {
@@ -180,7 +182,7 @@ export class Snapshots {
     } finally {
       close(fd)
     }
-    return tarTree(file)
+    return tarTree(file, options)
   }
 }
 
