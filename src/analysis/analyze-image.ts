@@ -1,7 +1,8 @@
 import { decompress } from '../compression/decompress.ts'
 import { type ContentLimits, defaultLimits } from '../content/limits.ts'
 import type { ImageConfig } from '../oci/config.ts'
-import type { Digest } from '../oci/digest.ts'
+import { CairnError } from '../errors/error.ts'
+import { type Digest, Digester, digestAlgorithm } from '../oci/digest.ts'
 import type { ByteSource } from '../streams/source.ts'
 import { TarDecoder } from '../tar/decoder.ts'
 import { defaultTarLimits } from '../tar/limits.ts'
@@ -20,6 +21,8 @@ export interface LayerInput {
   /** Of the blob, where the source knows one. */
   readonly digest: Digest | undefined
   readonly diffId: Digest
+  /** Whether somebody made sure that the layer unpacks to its diff ID. */
+  readonly isVerified: boolean
   /** The layer's tar, compressed or not. Called once. */
   open(): ByteSource
 }
@@ -33,7 +36,7 @@ export interface AnalysisInput {
 /**
  * Reads every layer once, from its first byte to its last, and tells what they hold: what each layer adds, what is
  * wasted and by which instruction, secrets (also in files that later layers delete), and files with special rights.
- * Time is linear in the bytes, memory in the number of paths. Throws TAR_INVALID, COMPRESSION_INVALID, LAYER_UNSAFE or
+ * Time is linear in the bytes, memory in the number of paths. Throws TAR_INVALID, COMPRESSION_INVALID, LAYER_UNSAFE, BLOB_CORRUPT or
  * LIMIT_EXCEEDED (past `limits`, of which `entries` also bounds the names of all layers) naming layer and member, and what the sources throw.
  */
 export async function analyzeImage(
@@ -41,7 +44,10 @@ export async function analyzeImage(
   limits: ContentLimits = defaultLimits,
 ): Promise<ImageAnalysis> {
   const log = new HiddenFileLog()
-  const tree = new FileTree(log, limits.tar.entries ?? defaultTarLimits.entries)
+  const tree = new FileTree(log, {
+    names: limits.tar.entries ?? defaultTarLimits.entries,
+    absolutePaths: limits.absolutePaths,
+  })
   const secrets = new SecretLog(config)
   const reader = new LayerReader(tree, secrets)
   const sizes: number[] = []
@@ -97,13 +103,20 @@ async function readLayer(
   name: string,
   { layerBytes, ratio, tar }: ContentLimits,
 ): Promise<number> {
+  const { digest, diffId, isVerified } = layer
   const decoder = new TarDecoder(reader, tar, name)
+  const digester = isVerified || digest === diffId ? undefined : new Digester(digestAlgorithm(diffId))
   let size = 0
   for await (const bytes of decompress(layer.open(), { name, maxBytes: layerBytes, maxRatio: ratio })) {
+    digester?.update(bytes)
     decoder.push(bytes)
     size += bytes.length
   }
   decoder.finish()
+  reader.endLayer()
+  const unpacked = digester?.digest() ?? diffId
+  if (unpacked !== diffId)
+    throw new CairnError('BLOB_CORRUPT', `${name} unpacks to ${unpacked}, but its image config says ${diffId}`)
   return size
 }
 

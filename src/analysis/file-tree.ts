@@ -62,6 +62,12 @@ export interface TreeObserver {
   removed(top: FileNode, files: readonly StoredFile[]): void
 }
 
+export interface TreeLimits {
+  /** Names in all layers together: more fail with LIMIT_EXCEEDED. */
+  readonly names: number
+  readonly absolutePaths: 'refuse' | 'allow'
+}
+
 /** Symlinks followed on the way to one member. */
 const mostLinks = 40
 
@@ -73,16 +79,17 @@ const mostLinks = 40
 export class FileTree {
   readonly root = new FileNode(undefined, '', -1, true)
   readonly #observer: TreeObserver
-  readonly #mostNames: number
+  readonly #limits: TreeLimits
+  /** Directories of this layer without an entry of their own, in the place of a symlink that leads nowhere. */
+  #doubtful: { readonly node: FileNode; readonly linkname: string }[] = []
   #names = 0
   #layer = -1
   /** Members of one directory follow each other. */
   #latest: { readonly path: string; readonly node: FileNode } | undefined
 
-  /** More than `mostNames` names, in all layers together, fail with LIMIT_EXCEEDED. */
-  constructor(observer: TreeObserver, mostNames: number) {
+  constructor(observer: TreeObserver, limits: TreeLimits) {
     this.#observer = observer
-    this.#mostNames = mostNames
+    this.#limits = limits
   }
 
   /** The next layer begins. */
@@ -92,12 +99,27 @@ export class FileTree {
   }
 
   /**
+   * The layer has ended. Throws LAYER_UNSAFE where it put members below a symlink of a lower layer that leads to no
+   * directory of the image: readers of images differ in what they make of such members.
+   */
+  endLayer(): void {
+    const found = this.#doubtful.find(({ node }) => node.file === undefined)
+    this.#doubtful = []
+    if (found !== undefined)
+      throw unsafe(
+        `members stand below the symlink ${found.node.path}, which leads to ${found.linkname}, no directory of the image`,
+      )
+  }
+
+  /**
    * Where a member stands: its cleaned path. Undefined for the root and for whiteouts and other markers, which take
    * effect here. Throws LAYER_UNSAFE for a path that leads out of the layer, or a marker that means nothing.
    */
   place(entry: TarEntry): string | undefined {
     const path = cleanMemberPath(entry.path)
     if (path === undefined) throw unsafe('its path leads out of the layer')
+    if (path !== '' && entry.path.startsWith('/') && this.#limits.absolutePaths === 'refuse')
+      throw unsafe('its path is absolute')
     if (path === '') {
       if (entry.type !== 'directory') throw unsafe(`the root of a layer cannot be a ${entry.type}`)
       return undefined
@@ -178,7 +200,11 @@ export class FileTree {
     const names = path === '' ? [] : path.split('/').reverse()
     let node: FileNode | undefined = this.root
     let links = 0
+    /** How many of the names are of the member itself: those before them are of a link's target, which must be there. */
+    let own = names.length
     for (let name = names.pop(); name !== undefined && node !== undefined; name = names.pop()) {
+      const isTarget = names.length >= own
+      if (!isTarget) own = names.length
       if (name === '..') {
         node = node.parent ?? node
         continue
@@ -186,6 +212,8 @@ export class FileTree {
       const child: FileNode | undefined = node.children?.get(name)
       const isLink = child?.file?.type === 'symlink' && child.layer === this.#layer
       if (!isLink) {
+        if (isTarget && child?.children === undefined)
+          throw unsafe(`${path} leads to no directory, yet members stand below it`)
         node = step(node, name)
         continue
       }
@@ -208,15 +236,40 @@ export class FileTree {
     if (found?.children !== undefined) return found
     if (found !== undefined && found.layer === this.#layer && !mayReplace)
       throw unsafe(`${found.path} is no directory, yet members stand below it`)
+    const linkname = found?.file?.type === 'symlink' && !mayReplace ? found.file.linkname : undefined
+    const isDoubtful = linkname !== undefined && !this.#leadsToDirectory(parent, linkname)
     if (found !== undefined) this.#hideWhole(found)
     const node = this.#newNode(parent, name, true)
     parent.children?.set(name, node)
+    if (isDoubtful) this.#doubtful.push({ node, linkname })
     return node
   }
 
+  /** Whether a symlink in `parent` leads to a directory, within the image as in a chroot. */
+  #leadsToDirectory(parent: FileNode, linkname: string): boolean {
+    let node: FileNode = parent
+    let links = 0
+    const names: string[] = []
+    const follow = (target: string): void => {
+      if (target.startsWith('/')) node = this.root
+      for (const name of target.split('/').reverse()) if (name !== '' && name !== '.') names.push(name)
+    }
+    follow(linkname)
+    for (let name = names.pop(); name !== undefined; name = names.pop()) {
+      const child: FileNode | undefined = name === '..' ? (node.parent ?? node) : node.children?.get(name)
+      if (child === undefined || links > mostLinks) return false
+      if (child.file?.type !== 'symlink') node = child
+      else {
+        links++
+        follow(child.file.linkname)
+      }
+    }
+    return node.children !== undefined
+  }
+
   #newNode(parent: FileNode, name: string, isDirectory: boolean): FileNode {
-    if (++this.#names > this.#mostNames)
-      throw new CairnError('LIMIT_EXCEEDED', `the image has more than ${this.#mostNames} files`)
+    const { names } = this.#limits
+    if (++this.#names > names) throw new CairnError('LIMIT_EXCEEDED', `the image has more than ${names} files`)
     return new FileNode(parent, name, this.#layer, isDirectory)
   }
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { defaultLimits } from '../content/limits.ts'
 import { digestOf } from '../oci/digest.ts'
-import { analyzeFixture, fixtureConfig, layerTar, noise } from './analysis-fixtures.ts'
+import { analyzeFixture, fixtureConfig, type FixtureMember, layerTar, noise } from './analysis-fixtures.ts'
 import { type AnalysisInput, analyzeImage } from './analyze-image.ts'
 import { instructionOf } from './instructions.ts'
 
@@ -14,6 +14,7 @@ function inputOf(tars: readonly Uint8Array[]): AnalysisInput {
   const layers = tars.map((tar) => ({
     digest: digestOf(tar),
     diffId: digestOf(tar),
+    isVerified: true,
     open: async function* () {
       yield tar
     },
@@ -39,6 +40,12 @@ describe('analyzeImage() of hostile images', () => {
 
   test.each([
     ['a path that leads out', [{ path: '../etc/passwd' }], 'LAYER_UNSAFE'],
+    ['an absolute path', [{ path: '/etc/passwd' }], 'LAYER_UNSAFE'],
+    [
+      'a member below a symlink to nothing',
+      [{ path: 'e', entry: { type: 'symlink', linkname: '/host' } }, { path: 'e/x' }],
+      'LAYER_UNSAFE',
+    ],
     ['a hard link that leads out', [{ path: 'x', entry: { type: 'hardlink', linkname: '../../x' } }], 'LAYER_UNSAFE'],
     ['a hard link to nothing', [{ path: 'x', entry: { type: 'hardlink', linkname: 'none' } }], 'TAR_INVALID'],
     ['a member below a file', [{ path: 'x' }, { path: 'x/y' }], 'LAYER_UNSAFE'],
@@ -58,6 +65,33 @@ describe('analyzeImage() of hostile images', () => {
     expect(error).toMatchObject({ code })
     expect(String(error)).toContain('layer 2 of 2')
     expect(String(error)).toContain(JSON.stringify(layer.at(-1)?.path))
+  })
+
+  test('refuses members below a symlink of a lower layer that leads nowhere, and takes them below one that leads to a directory', async () => {
+    const link = (linkname: string) => ({ path: 'e', entry: { type: 'symlink' as const, linkname } })
+    for (const target of ['/host', 'none', 'e', '../../x', 'file']) {
+      for (const member of ['e/x', 'e/.wh.x'])
+        await expect(
+          analyzeFixture([
+            { createdBy: 'x', layer: [{ path: 'file' }, link(target)] },
+            { createdBy: 'y', layer: [{ path: member }] },
+          ]),
+        ).rejects.toMatchObject({ code: 'LAYER_UNSAFE', message: expect.stringContaining('layer 2 of 2') })
+    }
+    const steps = (layer: readonly FixtureMember[]) => [
+      { createdBy: 'x', layer: [{ path: 'usr/lib/a' }, link('/usr/../usr/./lib')] },
+      { createdBy: 'y', layer },
+    ]
+    expect((await analyzeFixture(steps([{ path: 'e/x' }]))).visible.files).toBe(2)
+    const replaced = [{ path: 'e', entry: { type: 'directory' as const } }, { path: 'e/x' }]
+    expect(
+      (
+        await analyzeFixture([
+          { createdBy: 'x', layer: [link('/host')] },
+          { createdBy: 'y', layer: replaced },
+        ])
+      ).visible.files,
+    ).toBe(1)
   })
 
   test('stops at too many names in all layers together', async () => {

@@ -48,6 +48,15 @@ export class LayerReader implements TarHandler {
     this.#tree.beginLayer()
   }
 
+  /** The layer's members have all gone by. Throws LAYER_UNSAFE. */
+  endLayer(): void {
+    try {
+      this.#tree.endLayer()
+    } catch (error) {
+      throw this.#named(error, '')
+    }
+  }
+
   entry(member: TarMember): boolean {
     const { entry } = member
     return this.#located(entry, () => this.#begin(member))
@@ -117,11 +126,16 @@ export class LayerReader implements TarHandler {
     try {
       return run()
     } catch (error) {
-      if (!(error instanceof CairnError) || error.code === 'LIMIT_EXCEEDED') throw error
-      throw new CairnError(error.code, `${this.#layerName}, ${JSON.stringify(entry.path)}: ${error.message}`, {
-        cause: error,
-      })
+      throw this.#named(error, `, ${JSON.stringify(entry.path)}`)
     }
+  }
+
+  #named(error: unknown, where: string): unknown {
+    if (!(error instanceof CairnError) || error.code === 'LIMIT_EXCEEDED') return error
+    return new CairnError(error.code, `${this.#layerName}${where}: ${error.message}`, {
+      cause: error,
+      ...(error.hint !== undefined && { hint: error.hint }),
+    })
   }
 }
 

@@ -52,6 +52,7 @@ async function analyzeManifest(
         digest: layer.digest,
         diffId,
         // What is in the store was verified when it came.
+        isVerified: isStored,
         open: () => (isStored ? source.open(layer) : openBlob(source, layer)),
       })),
     },

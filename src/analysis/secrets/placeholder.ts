@@ -10,7 +10,7 @@ const words: ReadonlySet<string> = new Set(
   (
     'admin administrator bar baz default empty foo foobar guest hidden none null nil optional pass passphrase passwd ' +
     'password postgres pw pwd root secret string test testing tiger token true false undefined unset user username value ' +
-    'yes no key apikey hunter2 letmein mypass mypassword mysecret mytoken mysecretpassword secretpassword p4ssw0rd'
+    'yes no key apikey mypass mypassword mysecret mytoken mysecretpassword secretpassword'
   ).split(' '),
 )
 

@@ -19,7 +19,8 @@ const serviceAccount: SecretRule = { id: 'gcp-service-account', title: 'Google s
 export const privateKeyRules: readonly SecretRule[] = [privateKey, encryptedKey, pgpKey, serviceAccount]
 
 const header = /^-----BEGIN ([A-Z0-9]{2,12} )?PRIVATE KEY( BLOCK)?-----/
-const shortestBody = 40
+/** Characters of base64, between header and footer or where the footer is missing: programs have headers alone. */
+const shortestBody = { whole: 24, cut: 40 } as const
 
 /** The key that begins at `at` of `text`: its rule and its base64, or undefined for certificates, public keys and programs' own words. */
 export function privateKeyAt(
@@ -35,7 +36,7 @@ export function privateKeyAt(
   const lines = (end < 0 ? rest : rest.slice(0, end)).replace(/\\r|\\n|\\\n/g, '\n').split(/\r?\n/)
   const isEncrypted = match[1] === 'ENCRYPTED ' || lines.some((line) => /^Proc-Type: ?4,ENCRYPTED/.test(line))
   const body = base64Of(lines)
-  if (body.length < shortestBody || entropy(body) < 3.5) return undefined
+  if (body.length < (end < 0 ? shortestBody.cut : shortestBody.whole) || entropy(body) < 3) return undefined
   const before = text.slice(Math.max(0, at - armourContext.before), at)
   if (/"private_key"\s{0,8}:\s{0,8}"$/.test(before) && /"service_account"/.test(before + after))
     return { rule: serviceAccount, value: body }
