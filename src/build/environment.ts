@@ -38,6 +38,11 @@ export class Environment {
     return this.#values.get(name)
   }
 
+  /** True where a stage built from this one begins with other values: ARGs hide ENVs of the image here. */
+  get hidesImage(): boolean {
+    return this.#hidden.size > 0
+  }
+
   /** Names of all variables that are set. */
   get names(): Iterable<string> {
     return [...this.#values.entries()].map(([name]) => name)

@@ -540,7 +540,6 @@ describe('planBuild() and configuration', () => {
       ['RUN --network=host x', 'network.host is not allowed'],
       ['RUN --security=insecure x', 'security.insecure is not allowed'],
       ['RUN --mount=type=bind,target=/ x', 'invalid mount target "/"'],
-      ['WORKDIR ""', 'cannot normalize nothing'],
       ['VOLUME ""', 'VOLUME specified can not be an empty string'],
       ['COPY https://example.com/a /a', "source can't be a URL for COPY"],
       ['COPY git@example.com:a.git /a', "source can't be a git ref for COPY"],

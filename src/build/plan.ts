@@ -93,7 +93,7 @@ export async function planBuild(options: PlanOptions): Promise<PlannedBuild> {
   const targetPlatform = options.platform ?? buildPlatform
   const words: WordOptions = { escape: dockerfile.escape }
   const lastStage = dockerfile.stages.at(-1)
-  const targetName = (options.target ?? lastStage?.from.name ?? '').toLowerCase()
+  const targetName = options.target ?? lastStage?.from.name ?? ''
   const problems = new ProblemList(dockerfile)
   const platformArgs = platformArguments(buildPlatform, targetPlatform, targetName === '' ? 'default' : targetName)
   for (const key of platformArgs.keys()) platformArgs.set(key, buildArgs.get(key) ?? platformArgs.get(key) ?? '')

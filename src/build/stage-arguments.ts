@@ -8,9 +8,9 @@ export class StageArguments {
   #text: string | undefined
   #count: number
 
-  private constructor(below?: StageArguments) {
+  private constructor(below?: StageArguments, isSame = true) {
     this.#defaults = below === undefined ? new ForkedMap() : below.#defaults.fork()
-    this.#text = below === undefined ? '' : below.#text
+    this.#text = below === undefined ? '' : isSame ? below.#text : undefined
     this.#count = below === undefined ? 0 : below.#count
   }
 
@@ -18,9 +18,12 @@ export class StageArguments {
     return new StageArguments()
   }
 
-  /** Those of a stage which is built from the stage of these; these must not change any more. */
-  inherit(): StageArguments {
-    return new StageArguments(this)
+  /**
+   * Those of a stage which is built from the stage of these; these must not change any more. `isSame` says that its
+   * variables begin with the values they have here.
+   */
+  inherit(isSame: boolean): StageArguments {
+    return new StageArguments(this, isSame)
   }
 
   /** True when one has this name. */

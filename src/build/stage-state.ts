@@ -98,7 +98,7 @@ export class StageState {
     }
     const state = new StageState({
       env: stage.env.inherit(),
-      args: stage.#args.inherit(),
+      args: stage.#args.inherit(!stage.env.hidesImage),
       config,
       history: [...stage.history],
       inheritedHistory: stage.inheritedHistory,

@@ -96,12 +96,3 @@ export function atRange(
   if (error instanceof StepError || error instanceof DockerfileError || isCairnError(error, 'CANCELED')) return error
   return new StepError(error, dockerfile, range, step)
 }
-
-/** Runs `action`; what it throws gets its place in the Dockerfile. */
-export function locate<Result>(dockerfile: Dockerfile, range: SourceRange, action: () => Result): Result {
-  try {
-    return action()
-  } catch (error) {
-    throw atRange(error, dockerfile, range)
-  }
-}

@@ -18,8 +18,7 @@ export function planWorkdir(
   const written = planner.expand(instruction.path)
   planner.tell('workdir', { path: written, isFirst: !state.hasWorkdir })
   state.hasWorkdir = true
-  if (written === '') throw new CairnError('STEP_INVALID', 'cannot normalize nothing')
-  const path = cleanPath(joinPath(state.workdir, written))
+  const path = cleanPath(joinPath(state.workdir, written === '' ? '.' : written))
   if (Buffer.byteLength(path) > longestPath)
     throw new CairnError(
       'STEP_INVALID',
