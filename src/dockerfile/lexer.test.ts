@@ -76,6 +76,10 @@ describe('here-documents', () => {
     },
   )
 
+  test('57 rows are looked at', () => {
+    const { valid_EOF: valid, error, not_heredoc: none } = table.words
+    expect([expected.length, table.from_line.length, valid.length + error.length + none.length]).toEqual([27, 10, 20])
+  })
   test.each(table.from_line.map(({ line, names }) => [line, names] as const))('%s opens %j', (line, names) => {
     expect(heredocOpenings(line).map((opening) => opening.name)).toEqual([...names])
   })
