@@ -23,12 +23,7 @@ function parseTarget(text: string): Reference {
     return parseReference(text)
   } catch (cause) {
     if (!isCairnError(cause)) throw cause
-    throw new CairnError(
-      'REFERENCE_INVALID',
-      `${JSON.stringify(text)} is not a valid repository/tag: ${cause.message}`,
-      {
-        cause,
-      },
-    )
+    const message = `Error parsing reference: ${JSON.stringify(text)} is not a valid repository/tag: ${cause.message}`
+    throw new CairnError('REFERENCE_INVALID', message, { cause })
   }
 }
