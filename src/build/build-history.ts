@@ -2,8 +2,9 @@ import { lastStepRecord, putStepRecord } from '../content/cache-records.ts'
 import type { Store } from '../content/store.ts'
 import { digestOf } from '../oci/digest.ts'
 import { type CacheKey, canonicalJson, type StepInputs } from './cache-key.ts'
-import { explainMiss, type FileDigests, type SourceComparison, type StepTrace } from './explain.ts'
+import { explainBase, explainMiss, type FileDigests, type SourceComparison, type StepTrace } from './explain.ts'
 import type { Op } from './graph.ts'
+import type { Miss, StepMention } from './miss.ts'
 import type { SelectionDigest } from './selection-digest.ts'
 
 /** What is known of a step that is about to run. */
@@ -12,11 +13,12 @@ export interface MissedStep {
   readonly inputs: StepInputs
   /** What each file source selected; undefined where that is not known. */
   readonly files: readonly (SelectionDigest | undefined)[]
-  readonly forced: 'no-cache' | 'pruned' | undefined
-  /** Reason of the step below, where that was run again too. */
-  readonly belowReason: string | undefined
+  /** Whether what it gave is recorded but not in the store any more. */
+  readonly isPruned: boolean
+  /** Of the step below, where that was run again too. */
+  readonly below: Miss | undefined
   /** A step that files come from and that was run again. */
-  readonly source: { readonly op: Op; readonly reason: string } | undefined
+  readonly source: { readonly op: Op; readonly miss: Miss } | undefined
 }
 
 /** By label and digest of the source. */
@@ -42,24 +44,23 @@ export class BuildHistory {
     this.#steps = new Set(ops.map(stepName))
   }
 
+  /** What is different about the image of a FROM since the last build. */
+  explainBase(op: Extract<Op, { kind: 'base' }>, key: CacheKey, inputs: StepInputs): Miss | undefined {
+    return explainBase({ before: this.#counterpart(op), now: { text: op.text, key, inputs, image: imageOf(op) } })
+  }
+
   /** Why `op` has to run. */
-  explain(op: Op, missed: MissedStep): string {
+  explain(op: Op, missed: MissedStep): Miss {
     this.#contents.set(op, missed.files)
     const before = this.#counterpart(op)
     return explainMiss({
       now: { text: op.text, key: missed.key, inputs: missed.inputs },
       before,
       known: this.#traces().length > 0,
-      forced: missed.forced,
+      forced: op.ignoreCache === undefined ? (missed.isPruned ? 'pruned' : undefined) : { flag: op.ignoreCache },
       sources: () => (before === undefined ? [] : this.#compareSources(before, missed)),
-      below:
-        op.parent === undefined
-          ? undefined
-          : { text: op.parent.text, line: op.parent.range.start, reason: missed.belowReason },
-      source:
-        missed.source === undefined
-          ? undefined
-          : { text: missed.source.op.text, line: missed.source.op.range.start, reason: missed.source.reason },
+      below: op.parent === undefined ? undefined : { ...mentionOf(op.parent), miss: missed.below },
+      source: missed.source === undefined ? undefined : { ...mentionOf(missed.source.op), miss: missed.source.miss },
     })
   }
 
@@ -78,7 +79,8 @@ export class BuildHistory {
       const contents = (inputs.sources ?? []).map(
         (_, index) => known[index]?.digest ?? (before?.key === key ? (before.contents[index] ?? null) : null),
       )
-      return { stage: op.stage, ordinal: op.ordinal, text: op.text, key, inputs, contents }
+      const image = op.kind === 'base' ? { image: imageOf(op) } : {}
+      return { stage: op.stage, ordinal: op.ordinal, text: op.text, key, inputs, contents, ...image }
     })
     const stages = new Set(traces.map(({ stage }) => stage))
     const all = [...this.#traces().filter(({ stage }) => !stages.has(stage)), ...traces]
@@ -152,6 +154,14 @@ export class BuildHistory {
     return (this.#filesBefore ??=
       (lastStepRecord(this.#store, `${this.#scope} files`)?.inputs as StoredFiles | undefined) ?? {})
   }
+}
+
+function imageOf({ image }: Extract<Op, { kind: 'base' }>): string {
+  return `${image.name}@${image.digest}`
+}
+
+function mentionOf({ text, range }: Op): StepMention {
+  return { text, line: range.start }
 }
 
 function stepName({ stage, text }: Pick<StepTrace, 'stage' | 'text'>): string {

@@ -1,4 +1,5 @@
 import type { StepInputs } from './cache-key.ts'
+import type { Cause, FileChange, Miss, Origin, StepMention } from './miss.ts'
 
 /** A step as one build saw it; kept so that the next build of the same Dockerfile can say what changed. */
 export interface StepTrace {
@@ -11,9 +12,11 @@ export interface StepTrace {
   readonly inputs: StepInputs
   /** Content digest of each file source; null where it was not needed to know it. */
   readonly contents: readonly (string | null)[]
+  /** Of FROM: the image that was found, `name@digest`. */
+  readonly image?: string
 }
 
-/** Files of one source: path → `<attributes>:<content>`, both as short digests. */
+/** Files of one source: path → `<type> <mode> <uid>:<gid>` and a fingerprint of the content, with a colon between. */
 export type FileDigests = ReadonlyMap<string, string>
 
 /** One file source of a step in this build and the last. */
@@ -25,126 +28,152 @@ export interface SourceComparison {
   readonly now: FileDigests | undefined
 }
 
-/** Another step, as an explanation names it. */
-export interface StepMention {
-  readonly text: string
-  readonly line: number
+/** A step that this one needs, with its miss where it could not be taken from the cache either. */
+export interface NeededStep extends StepMention {
+  readonly miss: Miss | undefined
 }
 
 export interface Comparison {
-  readonly now: Pick<StepTrace, 'text' | 'key' | 'inputs'>
+  readonly now: Pick<StepTrace, 'text' | 'key' | 'inputs' | 'image'>
   /** The step in the last build of this Dockerfile, undefined where there was none like it. */
   readonly before: StepTrace | undefined
   /** True when this Dockerfile was built before with this context. */
   readonly known: boolean
-  /** Why the result cannot be used although nothing changed. */
-  readonly forced: 'no-cache' | 'pruned' | undefined
+  /** Why the result cannot be used although nothing changed: a flag, or its layer was pruned. */
+  readonly forced: { readonly flag: string } | 'pruned' | undefined
   readonly sources: () => readonly SourceComparison[]
-  /** The step below, with its reason where it was run again too. */
-  readonly below: (StepMention & { readonly reason: string | undefined }) | undefined
-  /** A step that files come from and that was run again, with its reason. */
-  readonly source: (StepMention & { readonly reason: string }) | undefined
+  readonly below: NeededStep | undefined
+  /** A step that files come from and that was run again. */
+  readonly source: NeededStep | undefined
 }
 
-/** The reason of every step when a Dockerfile is built for the first time: nothing there to be explained. */
-export const firstBuild = 'first build'
+/** Why a step was run and not taken from the cache. */
+export function explainMiss(comparison: Comparison): Miss {
+  const { before, now, forced, known, below, source } = comparison
+  if (typeof forced === 'object') return { own: [{ kind: 'flag', flag: forced.flag }] }
+  if (before === undefined) {
+    if (!known) return { own: [{ kind: 'first' }] }
+    return { own: [{ kind: 'new', ...(below?.miss === undefined ? {} : { after: mention(below) }) }] }
+  }
+  if (before.key === now.key) return { own: [{ kind: 'pruned', what: forced === 'pruned' ? 'layer' : 'result' }] }
+  const own = ownCauses(comparison, before)
+  const inherited = originOf(below) ?? originOf(source)
+  if (own.length > 0 || inherited !== undefined) return { own, inherited }
+  return { own: [{ kind: 'moved', ...(below === undefined ? {} : { after: mention(below) }) }] }
+}
 
 /**
- * Why a step was run and not taken from the cache, in a few words that name the cause: the file, the variable, the
- * field of the instruction, or the step below with its own cause. Never empty.
+ * What is different about a base image, whose steps need no running; undefined where it is the one of the last build,
+ * or there was none.
  */
-export function explainMiss(comparison: Comparison): string {
-  const { before, now, forced, known, below, source } = comparison
-  if (forced === 'no-cache') return '--no-cache was given'
-  if (before === undefined) {
-    if (!known) return firstBuild
-    return below?.reason === undefined ? 'new step' : `new step after ${place(below)}`
-  }
-  if (before.key === now.key)
-    return forced === 'pruned' ? 'its cached layer was removed' : 'its cached result was removed'
-  const own = ownCauses(comparison, before)
-  if (own.length > 0) return own.join(', ')
-  if (below?.reason !== undefined) return inherited(below.reason, below)
-  if (source !== undefined) return inherited(source.reason, source)
-  if (below !== undefined) return `it now follows ${place(below)}`
-  return 'it now starts from an empty filesystem'
+export function explainBase({ before, now }: Pick<Comparison, 'before' | 'now'>): Miss | undefined {
+  if (before === undefined || before.key === now.key) return undefined
+  const { image: old = before.text, inputs } = before
+  if (inputs.kind !== 'base' || now.image === undefined) return undefined
+  return { own: [{ kind: 'base', ...shortened(old, now.image) }] }
 }
 
-function place({ text, line }: StepMention): string {
-  const shown = text.length > 60 ? `${text.slice(0, 59)}…` : text
-  return `${shown} (line ${line})`
+/** Two images as short as they can be told apart. */
+function shortened(before: string, now: string): { before: string; now: string } {
+  const [oldName = '', oldDigest = ''] = before.split('@')
+  const [name = '', digest = ''] = now.split('@')
+  if (oldName !== name) return { before: oldName, now: name }
+  return { before: `${name}@${oldDigest.slice(0, 19)}`, now: `${name}@${digest.slice(0, 19)}` }
 }
 
-/** The cause of the step below, with the place of the step where it began. */
-function inherited(reason: string, below: StepMention): string {
-  return / \(.+, line \d+\)$/.test(reason)
-    ? reason
-    : `${reason} (${below.text.length > 60 ? `${below.text.slice(0, 59)}…` : below.text}, line ${below.line})`
+/** Where the causes of a step lie that others inherit. */
+function originOf(step: NeededStep | undefined): Origin | undefined {
+  if (step?.miss === undefined) return undefined
+  return step.miss.own.length > 0 ? { step: mention(step), causes: step.miss.own } : step.miss.inherited
 }
 
-function ownCauses(comparison: Comparison, trace: StepTrace): string[] {
+function mention({ text, line }: StepMention): StepMention {
+  return { text, line }
+}
+
+function ownCauses(comparison: Comparison, trace: StepTrace): Cause[] {
   const before = trace.inputs
   const { inputs: now, text } = comparison.now
-  if (before.kind !== now.kind) return [`the instruction changed (was ${trace.text})`]
-  const causes: string[] = []
-  if (before.platform !== now.platform) causes.push(`platform changed from ${before.platform} to ${now.platform}`)
+  if (before.kind !== now.kind) return [{ kind: 'instruction', before: trace.text }]
+  const causes: Cause[] = []
+  if (before.platform !== now.platform)
+    causes.push({ kind: 'setting', name: 'platform', before: before.platform, now: now.platform })
   if (before.epoch !== now.epoch)
-    causes.push(`SOURCE_DATE_EPOCH changed from ${before.epoch ?? 'unset'} to ${now.epoch ?? 'unset'}`)
+    causes.push({
+      kind: 'setting',
+      name: 'SOURCE_DATE_EPOCH',
+      before: String(before.epoch ?? 'unset'),
+      now: String(now.epoch ?? 'unset'),
+    })
   causes.push(...definitionCauses(before, now, trace.text, text))
   causes.push(...environmentCauses(before.env ?? {}, now.env ?? {}))
   causes.push(...comparison.sources().flatMap(sourceCauses))
   return causes
 }
 
-function definitionCauses(before: StepInputs, now: StepInputs, oldText: string, text: string): string[] {
+function definitionCauses(before: StepInputs, now: StepInputs, oldText: string, text: string): Cause[] {
   const names = changedNames(before.definition, now.definition)
   if (names.length === 0) return []
-  if (oldText !== text) return [`the instruction changed (was ${oldText})`]
-  return names.map((name) => {
-    if (name === 'script' || name === 'sources' || name === 'command') return 'the text of the instruction changed'
+  if (oldText !== text) return [{ kind: 'instruction', before: oldText }]
+  return names.map((name): Cause => {
+    if (name === 'script' || name === 'sources' || name === 'command') return { kind: 'text' }
     const [old, current] = [before.definition[name], now.definition[name]]
     // What stands for the value of a secret tells nobody anything.
-    if (name.startsWith('secret ') && old !== undefined && current !== undefined) return `${name} changed`
-    if (old === undefined) return `${name} was added`
-    return current === undefined ? `${name} was removed` : `${name} changed from ${old} to ${current}`
+    if (name.startsWith('secret ') && old !== undefined && current !== undefined)
+      return { kind: 'secret', name: name.slice('secret '.length) }
+    return {
+      kind: 'setting',
+      name,
+      ...(old === undefined ? {} : { before: old }),
+      ...(current === undefined ? {} : { now: current }),
+    }
   })
 }
 
-function environmentCauses(before: Readonly<Record<string, string>>, now: Readonly<Record<string, string>>): string[] {
-  return changedNames(before, now).map((name) => {
-    if (!(name in before)) return `variable ${name} was added`
-    return name in now ? `variable ${name} changed` : `variable ${name} was removed`
-  })
+function environmentCauses(before: Readonly<Record<string, string>>, now: Readonly<Record<string, string>>): Cause[] {
+  return changedNames(before, now).map((name) => ({
+    kind: 'variable',
+    name,
+    change: !(name in before) ? 'added' : name in now ? 'changed' : 'removed',
+  }))
 }
 
-const shownFiles = 3
-
-function sourceCauses({ label, same, before, now }: SourceComparison): string[] {
+function sourceCauses({ label, same, before, now }: SourceComparison): Cause[] {
   if (same !== false) return []
   const changes = before === undefined || now === undefined ? [] : fileChanges(before, now)
-  if (changes.length === 0) return [`${label} changed`]
-  if (changes.length <= shownFiles) return changes
-  return [...changes.slice(0, shownFiles), `${changes.length - shownFiles} more files`]
+  return changes.length === 0 ? [{ kind: 'files', label }] : changes
 }
 
-/** `src/server.ts changed`, `a added`, `b removed`, in the order of the paths. */
-export function fileChanges(before: FileDigests, now: FileDigests): string[] {
-  const changes: string[] = []
+/** What is different about files, in the order of the paths. */
+export function fileChanges(before: FileDigests, now: FileDigests): Cause[] {
+  const changes: Cause[] = []
   for (const path of [...new Set([...before.keys(), ...now.keys()])].sort()) {
     const old = before.get(path)
     const current = now.get(path)
     if (old === current) continue
-    if (old === undefined) changes.push(`${path} added`)
-    else if (current === undefined) changes.push(`${path} removed`)
-    else changes.push(`${path} ${changeOf(old, current)}`)
+    if (old === undefined) changes.push({ kind: 'file', path, change: 'added' })
+    else if (current === undefined) changes.push({ kind: 'file', path, change: 'removed' })
+    else for (const change of changesOf(old, current)) changes.push({ kind: 'file', path, ...change })
   }
   return changes
 }
 
-function changeOf(before: string, now: string): string {
-  const [oldAttributes, oldContent] = before.split(':')
-  const [attributes, content] = now.split(':')
-  return oldContent === content && oldAttributes !== attributes ? 'has another mode or owner' : 'changed'
+function changesOf(before: string, now: string): { change: FileChange; before?: string; now?: string }[] {
+  const [old, current] = [fileFacts(before), fileFacts(now)]
+  if (old === undefined || current === undefined) return [{ change: 'content' }]
+  if (old.type !== current.type) return [{ change: 'type', before: old.type, now: current.type }]
+  const attributes = (['mode', 'owner'] as const)
+    .filter((change) => old[change] !== current[change])
+    .map((change) => ({ change, before: old[change], now: current[change] }))
+  return old.content === current.content && attributes.length > 0 ? attributes : [{ change: 'content' }, ...attributes]
+}
+
+/** A value of {@link FileDigests} in its parts. */
+function fileFacts(text: string): { type: string; mode: string; owner: string; content: string } | undefined {
+  const match = /^([a-z-]+) (?:([0-7]+) (\d+:\d+)|root)(?: implied)?:(.*)$/.exec(text)
+  if (match === null) return undefined
+  const [, type = '', mode = '', owner = '', content = ''] = match
+  return { type, mode, owner, content }
 }
 
 function changedNames(before: Readonly<Record<string, string>>, now: Readonly<Record<string, string>>): string[] {

@@ -33,8 +33,8 @@ interface OpBase {
   /** The filesystem this op starts from; undefined is the empty one. */
   readonly parent: Op | undefined
   readonly platform: Platform
-  /** True when `--no-cache` or `--no-cache-filter` forbids taking this op's result from the cache. */
-  readonly ignoreCache: boolean
+  /** The flag that forbids taking this op's result from the cache: `--no-cache` or `--no-cache-filter`. */
+  readonly ignoreCache: string | undefined
 }
 
 /** FROM image. */

@@ -72,7 +72,7 @@ export interface StagePlanner extends InstructionScope {
   readonly node: StageNode
   readonly state: StageState
   readonly proxyEnv: ReadonlyMap<string, string>
-  readonly ignoreCache: boolean
+  readonly ignoreCache: string | undefined
   /** The title of the stage's next step. */
   readonly title: (text: string, onbuild: boolean) => string
   /** Number and position for the next op. */
@@ -270,7 +270,8 @@ function planStage(node: StageNode, scope: StageScope): void {
     return renderStepTitle({ stage: node.title, step, total, onbuild, text })
   }
   const nextOp = (): { id: number; ordinal: number } => ({ id: ops.length, ordinal: ordinal++ })
-  const ignoreCache = options.noCache || (node.name !== undefined && options.noCacheFilter.has(node.name))
+  const isFiltered = node.name !== undefined && options.noCacheFilter.has(node.name)
+  const ignoreCache = options.noCache ? '--no-cache' : isFiltered ? '--no-cache-filter' : undefined
 
   const isStoodOn = scope.stoodOn.has(node)
   const state = startStage(node, { ops, platform, ignoreCache, isStoodOn, title, nextOp })

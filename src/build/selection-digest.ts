@@ -4,7 +4,7 @@ import type { Selection } from './source-selection.ts'
 
 export interface SelectionDigest {
   readonly digest: Digest
-  /** For explanations: path as the user knows it → `<attributes>:<content>`. */
+  /** For explanations. */
   readonly files: FileDigests
 }
 
@@ -68,7 +68,7 @@ function fileDigests(parts: readonly string[]): FileDigests {
   const files = new Map<string, string>()
   for (let index = 0; index < parts.length; index += 3) {
     const [path = '', attributes = '', content = ''] = parts.slice(index, index + 3)
-    files.set(path, `${fingerprint(attributes)}:${fingerprint(content)}`)
+    files.set(path, `${attributes}:${fingerprint(content)}`)
   }
   return files
 }

@@ -17,8 +17,8 @@ import {
   type StepInputs,
 } from './cache-key.ts'
 import type { BuildHistory } from './build-history.ts'
-import { firstBuild } from './explain.ts'
 import type { Op } from './graph.ts'
+import { isFirst, type Miss, missText } from './miss.ts'
 import type { RemoteSource } from './ops/remote-source.ts'
 import { statusOf } from './remote-files.ts'
 import { baseLayer, type Filesystem, type Layer, type PackedLayer, storedLayer } from './layer.ts'
@@ -75,8 +75,8 @@ interface StepResult {
   readonly filesystem: Filesystem
   /** Content identity of the filesystem; known when its layers are packed. */
   readonly contentId: () => Promise<string>
-  /** Undefined for a step that was taken from the cache. */
-  readonly reason: string | undefined
+  /** Why it was run, or what is new about a base image; undefined for what is as it was. */
+  readonly miss: Miss | undefined
 }
 
 interface StepKey {
@@ -200,14 +200,14 @@ export class Solver {
       if (twin !== undefined) return await this.#sameAs(twin, op)
       this.#twins.set(name, op)
     }
-    const hit = op.ignoreCache ? undefined : this.#options.cache.get(key)
+    const hit = op.ignoreCache !== undefined ? undefined : this.#options.cache.get(key)
     if (hit !== undefined) {
       const result = await this.#hit(op, hit)
       if (result !== undefined) return result
     }
     const [parent, sources] = await this.#dependencies(op)
     const byContent = await this.#contentKey(op, inputs, parent, sources)
-    if (!op.ignoreCache && byContent !== undefined) {
+    if (op.ignoreCache === undefined && byContent !== undefined) {
       const found = this.#options.cache.get(byContent.key)
       const result = found === undefined ? undefined : await this.#hit(op, found)
       if (found !== undefined && result !== undefined) {
@@ -245,8 +245,9 @@ export class Solver {
     progress({ type: 'vertex', id: vertexId(op), name: op.title, started: now, completed: now, cached: false })
     this.#started.add(op)
     const filesystem = op.image.config.rootfs.diff_ids.map((diffId) => baseLayer(diffId, executor.layerSize(diffId)))
-    const { key } = await this.#key(op)
-    return { filesystem, contentId: () => Promise.resolve(key), reason: undefined }
+    const { key, inputs } = await this.#key(op)
+    const miss = this.#options.history.explainBase(op, key, inputs)
+    return { filesystem, contentId: () => Promise.resolve(key), miss }
   }
 
   /**
@@ -255,7 +256,7 @@ export class Solver {
    */
   async #hit(op: Op, hit: CachedResult): Promise<StepResult | undefined> {
     const parent = op.parent === undefined ? undefined : await this.#result(op.parent)
-    if (parent?.reason !== undefined && !onItsOwn(op) && (await parent.contentId()) !== hit.parentContentId)
+    if (parent?.miss !== undefined && !onItsOwn(op) && (await parent.contentId()) !== hit.parentContentId)
       return undefined
     this.counts.cached += 1
     this.#started.add(op)
@@ -263,7 +264,7 @@ export class Solver {
     return {
       filesystem: [...(parent?.filesystem ?? []), storedLayer(hit.layer)],
       contentId: () => Promise.resolve(hit.contentId),
-      reason: undefined,
+      miss: undefined,
     }
   }
 
@@ -325,7 +326,9 @@ export class Solver {
 
   /** Content identity of the step below; a layer still being packed is only waited for when that may spare the step. */
   async #contentIdIfUseful(op: Op, inputs: StepInputs, parent: StepResult): Promise<string> {
-    return op.ignoreCache || !this.#options.cache.hasDefinition(inputs) ? 'not needed' : await parent.contentId()
+    return op.ignoreCache !== undefined || !this.#options.cache.hasDefinition(inputs)
+      ? 'not needed'
+      : await parent.contentId()
   }
 
   async #run(
@@ -336,19 +339,19 @@ export class Solver {
   ): Promise<StepResult> {
     const { cache, executor, history, claim, progress } = this.#options
     const { key, inputs, files } = await this.#key(op)
-    const reason = history.explain(op, {
+    const miss = history.explain(op, {
       key,
       inputs: byContent === undefined ? inputs : { ...inputs, sources: byContent.inputs.sources ?? [] },
       files: files.map((known, index) => known ?? byContent?.files[index]),
-      forced: op.ignoreCache ? 'no-cache' : cache.wasPruned(key) ? 'pruned' : undefined,
-      belowReason: parent?.reason,
-      source: [...sources].flatMap(([source, { reason: why }]) =>
-        why === undefined ? [] : [{ op: source, reason: why }],
+      isPruned: cache.wasPruned(key),
+      below: parent?.miss,
+      source: [...sources].flatMap(([source, { miss: why }]) =>
+        why === undefined ? [] : [{ op: source, miss: why }],
       )[0],
     })
     const id = vertexId(op)
     const started = Date.now()
-    const shown = reason === firstBuild ? {} : { reason }
+    const shown = isFirst(miss) ? {} : { reason: missText(miss) }
     progress({ type: 'vertex', id, name: op.title, started, ...shown })
     this.#started.add(op)
     const tail = new LogTail()
@@ -388,14 +391,14 @@ export class Solver {
       try {
         const filesystem = parent?.filesystem ?? []
         // The process that was waited for may have done the work.
-        const done = op.ignoreCache ? undefined : cache.get(key)
+        const done = op.ignoreCache !== undefined ? undefined : cache.get(key)
         if (done !== undefined) {
           claimed.release()
           progress({ type: 'vertex', id, name: op.title, started, completed: Date.now(), cached: true })
           return {
             filesystem: [...filesystem, storedLayer(done.layer)],
             contentId: () => Promise.resolve(done.contentId),
-            reason,
+            miss,
           }
         }
         const sourceFiles = new Map([...sources].map(([source, result]) => [source, result.filesystem]))
@@ -403,7 +406,7 @@ export class Solver {
         const contentId = this.#record(op, layer, parent, byContent).finally(claimed.release)
         contentId.catch(() => undefined)
         progress({ type: 'vertex', id, name: op.title, started, completed: Date.now(), ...shown })
-        return { filesystem: [...filesystem, layer], contentId: () => contentId, reason }
+        return { filesystem: [...filesystem, layer], contentId: () => contentId, miss }
       } catch (error) {
         claimed.release()
         throw error

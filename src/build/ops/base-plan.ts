@@ -8,7 +8,7 @@ import { StageState } from '../stage-state.ts'
 export interface BasePlanner {
   readonly ops: Op[]
   readonly platform: Platform
-  readonly ignoreCache: boolean
+  readonly ignoreCache: string | undefined
   /** True when steps start from the stage's files, not only read them. */
   readonly isStoodOn: boolean
   readonly title: (text: string, onbuild: boolean) => string
@@ -49,7 +49,7 @@ function imageOp(node: StageNode, { ops, platform, title, nextOp }: BasePlanner)
     range: node.range,
     parent: undefined,
     platform,
-    ignoreCache: false,
+    ignoreCache: undefined,
     image,
   }
   ops.push(base)

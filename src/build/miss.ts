@@ -1,0 +1,146 @@
+/**
+ * Why a step could not be taken from the cache, as data: what `--explain` prints, what a build's record keeps and what
+ * the one line under a step says. Values of variables and secrets are in none of it.
+ */
+export interface Miss {
+  /** What is different about the step itself. */
+  readonly own: readonly Cause[]
+  /** The step it stands on or copies from where the rest began. One of the two is always there. */
+  readonly inherited?: Origin | undefined
+}
+
+/** A step that others had to run again for, and its own causes. */
+export interface Origin {
+  readonly step: StepMention
+  readonly causes: readonly Cause[]
+}
+
+/** Another step, as an explanation names it. */
+export interface StepMention {
+  readonly text: string
+  readonly line: number
+}
+
+/** One thing that is not what it was when the step ran the last time. */
+export type Cause =
+  /** This Dockerfile was not built before with this context. */
+  | { readonly kind: 'first' }
+  /** No such step was there; `after` is a step below that is new too or ran again. */
+  | { readonly kind: 'new'; readonly after?: StepMention }
+  /** Only its place is another one. Without `after` it stands on the empty filesystem. */
+  | { readonly kind: 'moved'; readonly after?: StepMention }
+  /** A flag forbids to use the cache. */
+  | { readonly kind: 'flag'; readonly flag: string }
+  /** Nothing changed, but what it gave is not in the store any more. */
+  | { readonly kind: 'pruned'; readonly what: 'layer' | 'result' }
+  /** The instruction reads otherwise; `before` is what it was. */
+  | { readonly kind: 'instruction'; readonly before: string }
+  /** What the instruction runs or writes is another text, in a heredoc or by SHELL. */
+  | { readonly kind: 'text' }
+  /** A setting that comes from elsewhere: USER, WORKDIR, --platform, SOURCE_DATE_EPOCH, a mount. */
+  | { readonly kind: 'setting'; readonly name: string; readonly before?: string; readonly now?: string }
+  | { readonly kind: 'secret'; readonly name: string }
+  | { readonly kind: 'variable'; readonly name: string; readonly change: 'added' | 'removed' | 'changed' }
+  /** The base image: names, with digests where the name is the same. */
+  | { readonly kind: 'base'; readonly before: string; readonly now: string }
+  /** A file or directory that is copied or mounted; `before` and `now` are its mode, owner or type. */
+  | {
+      readonly kind: 'file'
+      readonly path: string
+      readonly change: FileChange
+      readonly before?: string
+      readonly now?: string
+    }
+  /** Files of which no list was kept. */
+  | { readonly kind: 'files'; readonly label: string }
+
+export type FileChange = 'added' | 'removed' | 'content' | 'mode' | 'owner' | 'type'
+
+/** True for the misses of a first build, which nobody wants explained. */
+export function isFirst({ own }: Miss): boolean {
+  return own[0]?.kind === 'first'
+}
+
+const shownFiles = 3
+
+/** A miss in one line: the causes of the step, else those it inherits with the place where they lie. Never empty. */
+export function missText({ own, inherited }: Miss): string {
+  if (own.length > 0 || inherited === undefined) return causesText(own)
+  return `${causesText(inherited.causes)} (${shortText(inherited.step)}, line ${inherited.step.line})`
+}
+
+/** Causes in one line; of many files only the first are named. */
+export function causesText(causes: readonly Cause[]): string {
+  const files = causes.filter(({ kind }) => kind === 'file')
+  const shown =
+    files.length <= shownFiles ? causes : causes.filter((cause) => files.indexOf(cause as FileCause) < shownFiles)
+  const texts = shown.map(causeText)
+  if (shown.length < causes.length) texts.push(`${causes.length - shown.length} more files`)
+  return texts.join(', ')
+}
+
+type FileCause = Extract<Cause, { kind: 'file' }>
+
+/** One cause in a few words. */
+export function causeText(cause: Cause): string {
+  switch (cause.kind) {
+    case 'first':
+      return 'first build'
+    case 'new':
+      return cause.after === undefined ? 'new step' : `new step after ${placeText(cause.after)}`
+    case 'moved':
+      return cause.after === undefined
+        ? 'it now starts from an empty filesystem'
+        : `it now follows ${placeText(cause.after)}`
+    case 'flag':
+      return `${cause.flag} was given`
+    case 'pruned':
+      return `its cached ${cause.what} was removed`
+    case 'instruction':
+      return `the instruction changed (was ${cause.before})`
+    case 'text':
+      return 'the text of the instruction changed'
+    case 'setting':
+      return settingText(cause)
+    case 'secret':
+      return `secret ${cause.name} changed`
+    case 'variable':
+      return `variable ${cause.name} ${cause.change === 'changed' ? 'changed' : `was ${cause.change}`}`
+    case 'base':
+      return `base image changed from ${cause.before} to ${cause.now}`
+    case 'file':
+      return fileText(cause)
+    case 'files':
+      return `${cause.label} changed`
+    default:
+      return cause satisfies never
+  }
+}
+
+function settingText({ name, before, now }: Extract<Cause, { kind: 'setting' }>): string {
+  if (before === undefined) return `${name} was added`
+  return now === undefined ? `${name} was removed` : `${name} changed from ${before} to ${now}`
+}
+
+function fileText({ path, change, before, now }: FileCause): string {
+  switch (change) {
+    case 'content':
+      return `${path} changed`
+    case 'mode':
+    case 'owner':
+      return `${path} has ${change} ${now} (was ${before})`
+    case 'type':
+      return `${path} is a ${now} (was a ${before})`
+    default:
+      return `${path} ${change}`
+  }
+}
+
+/** `RUN npm ci (line 7)`. */
+export function placeText(step: StepMention): string {
+  return `${shortText(step)} (line ${step.line})`
+}
+
+function shortText({ text }: StepMention): string {
+  return text.length > 60 ? `${text.slice(0, 59)}…` : text
+}
