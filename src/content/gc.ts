@@ -27,8 +27,8 @@ export interface GarbageReport {
 const batchSize = 64
 
 /**
- * Removes every blob and snapshot that nothing leads to: no image, tag, pin, cache record, fetched file or lease of a
- * living process. One such collection runs at a time; others wait for it. See {@link collectFrom}.
+ * Removes every blob and snapshot that nothing leads to: no image, tag, pin, cache record, fetched file, repository of the
+ * registry or lease of a living process. One such collection runs at a time; others wait for it. See {@link collectFrom}.
  */
 export async function collectGarbage(store: Store, options: GarbageOptions = {}): Promise<GarbageReport> {
   using _lock = await acquireLock(store, 'garbage-collection', options)
@@ -61,6 +61,8 @@ const isNeeded = `SELECT
   EXISTS (SELECT 1 FROM links WHERE child = ?1) OR EXISTS (SELECT 1 FROM images WHERE digest = ?1)
   OR EXISTS (SELECT 1 FROM tags WHERE digest = ?1) OR EXISTS (SELECT 1 FROM pins WHERE node = ?1)
   OR EXISTS (SELECT 1 FROM lease_nodes WHERE node = ?1) OR EXISTS (SELECT 1 FROM fetched_files WHERE digest = ?1)
+  OR EXISTS (SELECT 1 FROM registry_blobs WHERE digest = ?1)
+  OR EXISTS (SELECT 1 FROM registry_manifests WHERE digest = ?1)
   OR (?1 LIKE 'cache/%' AND EXISTS (SELECT 1 FROM cache_records WHERE key = substr(?1, 7))) AS needed`
 
 interface SnapshotRow {

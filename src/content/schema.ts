@@ -173,4 +173,77 @@ export const migrations: readonly string[] = [
     '$.args', '$.env', '$.workingDirectory', '$.user', '$.stopSignal', '$.labels')
   WHERE json_type(settings, '$.args') IS NOT NULL;
   `,
+  `
+  -- What happened, oldest first: what 'events' tells. time is in microseconds since 1970, attributes is JSON.
+  CREATE TABLE events (
+    id INTEGER PRIMARY KEY,
+    time INTEGER NOT NULL,
+    type TEXT NOT NULL,
+    action TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    attributes TEXT NOT NULL
+  );
+  `,
+  `
+  -- What the registry server keeps, by the name of the repository as it is in URLs. A row of registry_blobs makes a
+  -- blob visible in its repository, and keeps it; used_at is when a client last asked for it or pushed it.
+  CREATE TABLE registry_repositories (
+    name TEXT PRIMARY KEY,
+    created_at INTEGER NOT NULL
+  ) WITHOUT ROWID;
+  CREATE TABLE registry_blobs (
+    repository TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    used_at INTEGER NOT NULL,
+    PRIMARY KEY (repository, digest)
+  ) WITHOUT ROWID;
+  CREATE INDEX registry_blobs_by_digest ON registry_blobs (digest);
+  CREATE TABLE registry_manifests (
+    repository TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    media_type TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    pushed_at INTEGER NOT NULL,
+    PRIMARY KEY (repository, digest)
+  ) WITHOUT ROWID;
+  CREATE INDEX registry_manifests_by_digest ON registry_manifests (digest);
+
+  -- The blobs and manifests that a manifest names, whether or not they are there. Its subject is not among them.
+  CREATE TABLE registry_references (
+    repository TEXT NOT NULL,
+    manifest TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    PRIMARY KEY (repository, manifest, digest)
+  ) WITHOUT ROWID;
+  CREATE INDEX registry_references_by_digest ON registry_references (repository, digest);
+
+  -- The manifests that have a subject; descriptor is JSON, as the referrers API gives it.
+  CREATE TABLE registry_referrers (
+    repository TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    artifact_type TEXT,
+    descriptor TEXT NOT NULL,
+    PRIMARY KEY (repository, subject, digest)
+  );
+  CREATE INDEX registry_referrers_by_digest ON registry_referrers (repository, digest);
+  CREATE TABLE registry_tags (
+    repository TEXT NOT NULL,
+    tag TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    tagged_at INTEGER NOT NULL,
+    PRIMARY KEY (repository, tag)
+  ) WITHOUT ROWID;
+  CREATE INDEX registry_tags_by_digest ON registry_tags (repository, digest);
+
+  -- Uploads that have not ended; their bytes so far are in registry/uploads/<id>. owner is who began it, if known.
+  CREATE TABLE registry_uploads (
+    id TEXT PRIMARY KEY,
+    repository TEXT NOT NULL,
+    algorithm TEXT NOT NULL,
+    owner TEXT,
+    used_at INTEGER NOT NULL
+  ) WITHOUT ROWID;
+  `,
 ]

@@ -22,7 +22,7 @@ export interface Store extends Disposable {
   readonly database: MetadataDatabase
   /** This opening's own lock and temporary directory. */
   readonly session: Session
-  /** Where `content` (the OCI layout of blobs), `snapshots`, `containers`, `cache`, `builds`, `locks` and `tmp` are. */
+  /** Where `content` (the OCI layout of blobs), `snapshots`, `containers`, `cache`, `builds`, `registry`, `locks` and `tmp` are. */
   path(area: StoreArea, ...names: string[]): string
   /** Ends the session, with what it left unfinished, and closes the database. */
   close(): void
@@ -33,12 +33,12 @@ export interface Store extends Disposable {
   leave(): void
 }
 
-export type StoreArea = 'content' | 'snapshots' | 'containers' | 'volumes' | 'cache' | 'builds' | 'locks' | 'tmp'
+export type StoreArea = 'content' | 'snapshots' | 'containers' | 'volumes' | 'cache' | 'builds' | 'registry' | 'locks' | 'tmp'
 
 const version = '1'
 const versionFile = 'version'
 /** What may be in a directory that is being made a store by another process just now. */
-const ownNames = /^(?:content|snapshots|containers|volumes|cache|builds|locks|tmp|version|cairn\.db.*|lost\+found)$/
+const ownNames = /^(?:content|snapshots|containers|volumes|cache|builds|registry|locks|tmp|version|cairn\.db.*|lost\+found)$/
 
 /** The store's directory: $CAIRN_ROOT, else /var/lib/cairn for root, else cairn in the user's data directory. */
 export function defaultRoot(env: Readonly<Record<string, string | undefined>>, uid: number): string {
