@@ -43,9 +43,9 @@ export class Environment {
     return this.#hidden.size > 0
   }
 
-  /** Names of all variables that are set. */
+  /** Names of all variables that are set, put together when they are asked for. */
   get names(): Iterable<string> {
-    return [...this.#values.entries()].map(([name]) => name)
+    return { [Symbol.iterator]: () => this.#values.entries().keys() }
   }
 
   /** As ENV does: for RUN and expansion, and in the image. */

@@ -1,13 +1,18 @@
-/** With this many maps on top of each other everything is copied once, so that no look-up goes through more. */
-const maxMaps = 16
+type Layer<Value> = ReadonlyMap<string, Value>
 
-/** A map that is forked without copying it, as a stage begins with all that the stage below it has. */
+/**
+ * A map that is forked without copying it, as a stage begins with all that the stage below it has. Maps that came after
+ * each other are joined once they are of a size, so that there are never more than a few to look through, and each entry
+ * is copied a few times only.
+ */
 export class ForkedMap<Value> {
   /** The lowest first; the last is this map's own. */
-  readonly #maps: readonly ReadonlyMap<string, Value>[]
+  readonly #maps: readonly Layer<Value>[]
   readonly #own: Map<string, Value>
+  /** What forks stand on. */
+  #joined: readonly Layer<Value>[] | undefined
 
-  constructor(below: readonly ReadonlyMap<string, Value>[] = []) {
+  constructor(below: readonly Layer<Value>[] = []) {
     this.#own = new Map()
     this.#maps = [...below, this.#own]
   }
@@ -27,8 +32,7 @@ export class ForkedMap<Value> {
 
   /** A map that begins with what this one has. This one must not change any more. */
   fork(): ForkedMap<Value> {
-    const filled = this.#maps.filter(({ size }) => size > 0)
-    return new ForkedMap(filled.length < maxMaps ? filled : [this.entries()])
+    return new ForkedMap((this.#joined ??= joined(this.#maps)))
   }
 
   /** Everything, in the order in which the names came. */
@@ -37,4 +41,18 @@ export class ForkedMap<Value> {
     for (const map of this.#maps) for (const [name, value] of map) all.set(name, value)
     return all
   }
+}
+
+/** The same entries in maps each of which is more than twice as large as the next. */
+function joined<Value>(maps: readonly Layer<Value>[]): Layer<Value>[] {
+  const kept: Layer<Value>[] = []
+  for (let map of maps) {
+    if (map.size === 0) continue
+    for (let below = kept.at(-1); below !== undefined && below.size <= 2 * map.size; below = kept.at(-1)) {
+      map = new Map([...below, ...map])
+      kept.pop()
+    }
+    kept.push(map)
+  }
+  return kept
 }

@@ -126,7 +126,18 @@ export async function planBuild(options: PlanOptions): Promise<PlannedBuild> {
   const proxyEnv = proxyEnvironment(buildArgs)
   const warnings: PlanWarning[] = []
   const stoodOn = new Set([...wanted, ...[...reachable].map(({ base }) => base)])
-  const scope: StageScope = { stoodOn, options, ops, words, globalArgs, declared, proxyEnv, targetPlatform, problems }
+  const scope: StageScope = {
+    stoodOn,
+    options,
+    ops,
+    bases: new Map(),
+    words,
+    globalArgs,
+    declared,
+    proxyEnv,
+    targetPlatform,
+    problems,
+  }
   for (const node of graph.nodes) if (reachable.has(node)) planStage(node, scope)
   problems.throwIfAny()
 
@@ -245,6 +256,8 @@ interface StageScope {
   readonly stoodOn: ReadonlySet<StageNode | undefined>
   readonly options: PlanOptions
   readonly ops: Op[]
+  /** The ops of images and contexts, see `BasePlanner`. */
+  readonly bases: Map<string, Op>
   readonly words: WordOptions
   readonly globalArgs: ReadonlyMap<string, string>
   readonly declared: Set<string>
@@ -274,7 +287,7 @@ function planStage(node: StageNode, scope: StageScope): void {
   const ignoreCache = options.noCache ? '--no-cache' : isFiltered ? '--no-cache-filter' : undefined
 
   const isStoodOn = scope.stoodOn.has(node)
-  const state = startStage(node, { ops, platform, ignoreCache, isStoodOn, title, nextOp })
+  const state = startStage(node, { ops, bases: scope.bases, platform, ignoreCache, isStoodOn, title, nextOp })
   node.state = state
 
   const planner: Omit<StagePlanner, keyof InstructionLint | 'declare'> = {

@@ -20,7 +20,8 @@ export class StageState {
   readonly #args: StageArguments
   /** All of it but ENV, which {@link imageConfig} adds. */
   readonly config: Mutable<Omit<ContainerConfig, 'Env'>>
-  readonly history: History[]
+  readonly #history: History[]
+  readonly #below: StageState | undefined
   readonly inheritedHistory: number
   author: string | undefined
   platform: Platform
@@ -38,6 +39,7 @@ export class StageState {
     args?: StageArguments
     config: ContainerConfig
     history?: History[]
+    below?: StageState
     inheritedHistory?: number
     author?: string | undefined
     platform: Platform
@@ -49,7 +51,8 @@ export class StageState {
     this.#args = init.args ?? StageArguments.none()
     this.config = config
     this.#triggers = [...(config.OnBuild ?? [])]
-    this.history = init.history ?? []
+    this.#history = init.history ?? []
+    this.#below = init.below
     this.inheritedHistory = init.inheritedHistory ?? 0
     this.author = init.author
     this.platform = init.platform
@@ -88,7 +91,7 @@ export class StageState {
     })
   }
 
-  /** FROM a stage of the same file, which is planned: its ARGs come along too. */
+  /** FROM a stage of the same file, which is planned and does not change any more: its ARGs come along too. */
   static fromStage(stage: StageState): StageState {
     const { OnBuild: _triggers, ...config } = stage.config
     // Only these three are changed in place.
@@ -100,7 +103,7 @@ export class StageState {
       env: stage.env.inherit(),
       args: stage.#args.inherit(!stage.env.hidesImage),
       config,
-      history: [...stage.history],
+      below: stage,
       inheritedHistory: stage.inheritedHistory,
       author: stage.author,
       platform: stage.platform,
@@ -115,6 +118,13 @@ export class StageState {
   get imageConfig(): ContainerConfig {
     const entries = this.env.imageEntries
     return entries.length === 0 ? { ...this.config } : { ...this.config, Env: entries }
+  }
+
+  /** The history of the image: that of the base image first. */
+  get history(): History[] {
+    const parts = [this.#history]
+    for (let below = this.#below; below !== undefined; below = below.#below) parts.push(below.#history)
+    return parts.toReversed().flat()
   }
 
   /** Where relative paths start: WORKDIR, else the root. */
@@ -171,7 +181,7 @@ export class StageState {
 
   /** Adds a history entry; its time is filled in when the image is written. */
   commit(createdBy: string, layer: boolean): void {
-    this.history.push({ created_by: createdBy, comment: historyComment, ...(layer ? {} : { empty_layer: true }) })
+    this.#history.push({ created_by: createdBy, comment: historyComment, ...(layer ? {} : { empty_layer: true }) })
   }
 
   /** `args` as Docker writes a RUN in history: the stage's ARGs with their current values in front. */

@@ -7,6 +7,8 @@ import { StageState } from '../stage-state.ts'
 /** What planning the base of a stage needs besides the stage. */
 export interface BasePlanner {
   readonly ops: Op[]
+  /** The ops there are for images and contexts, by what they are: each is one op however many stages stand on it. */
+  readonly bases: Map<string, Op>
   readonly platform: Platform
   readonly ignoreCache: string | undefined
   /** True when steps start from the stage's files, not only read them. */
@@ -32,13 +34,14 @@ export function startStage(node: StageNode, planner: BasePlanner): StageState {
   return state
 }
 
-function imageOp(node: StageNode, { ops, platform, title, nextOp }: BasePlanner): Op | undefined {
+function imageOp(node: StageNode, { ops, bases, platform, title, nextOp }: BasePlanner): Op | undefined {
   const { image } = node
   if (image === undefined || (image.config.rootfs?.diff_ids ?? []).length === 0) return undefined
   // The step counts in every stage, but an image is only one op.
   const position = nextOp()
   const shown = node.contextTitle ?? title(`FROM ${image.name}`, false)
-  const same = ops.find((op) => op.kind === 'base' && op.image.digest === image.digest && op.image.name === image.name)
+  const identity = `image ${image.digest} ${image.name}`
+  const same = bases.get(identity)
   if (same !== undefined) return same
   const base: Op = {
     kind: 'base',
@@ -53,16 +56,21 @@ function imageOp(node: StageNode, { ops, platform, title, nextOp }: BasePlanner)
     image,
   }
   ops.push(base)
+  bases.set(identity, base)
   return base
 }
 
 /** All files of a context as the first layer. */
 function contextOp(node: StageNode, context: string, planner: BasePlanner): Op {
-  const { ops, platform, ignoreCache, nextOp } = planner
+  const { ops, bases, platform, ignoreCache, nextOp } = planner
   const title = node.contextTitle ?? context
+  const position = nextOp()
+  const identity = `context ${title}`
+  const same = bases.get(identity)
+  if (same !== undefined) return same
   const op: CopyOp = {
     kind: 'copy',
-    ...nextOp(),
+    ...position,
     title,
     text: title,
     stage: node.title,
@@ -86,8 +94,7 @@ function contextOp(node: StageNode, context: string, planner: BasePlanner): Op {
     excludes: [],
     link: false,
   }
-  const same = ops.find((other) => other.kind === 'copy' && other.title === title && other.parent === undefined)
-  if (same !== undefined) return same
   ops.push(op)
+  bases.set(identity, op)
   return op
 }
