@@ -1,4 +1,4 @@
-/** Times as docker's formats print them. All take milliseconds since 1970 and show local time. */
+/** Times as docker's formats print them. All show local time and take milliseconds since 1970, unless they say otherwise. */
 
 function pad(value: number, width = 2): string {
   return String(value).padStart(width, '0')
@@ -27,6 +27,13 @@ export function formatRfc3339(milliseconds: number): string {
   const { date, time, offset } = localParts(milliseconds)
   const zone = offset === '+0000' ? 'Z' : `${offset.slice(0, 3)}:${offset.slice(3)}`
   return `${date}T${time}${zone}`
+}
+
+/** RFC 3339 with nine decimals of `microseconds` since 1970: `2026-01-02T15:04:05.123456000Z`. */
+export function formatEventTime(microseconds: number): string {
+  const whole = Math.trunc(microseconds / 1_000_000)
+  const fraction = String(microseconds - whole * 1_000_000).padStart(6, '0')
+  return formatRfc3339(whole * 1000).replace(/^.{19}/, (time) => `${time}.${fraction}000`)
 }
 
 function zoneName(milliseconds: number): string {

@@ -188,6 +188,11 @@ export const table: CommandTable = {
       load: () => import('./commands/system-df.ts'),
     },
     {
+      paths: ['events', 'system events'],
+      summary: 'Show what happens in the store as it happens',
+      load: () => import('./commands/events.ts'),
+    },
+    {
       paths: ['inspect'],
       summary: 'Return low-level information on Cairn objects',
       load: () => import('./commands/inspect.ts'),

@@ -2,6 +2,7 @@ import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Container } from './container.ts'
+import { recordContainerEvent, recordVolumesUnmounted } from './container-events.ts'
 
 interface Row extends Omit<Container, 'autoRemove' | 'settings'> {
   readonly autoRemove: number
@@ -49,14 +50,27 @@ export interface ContainerEnd {
 
 /** Records that a container is not running any more. */
 export function recordEnd(store: Store, id: string, { state, exitCode, error }: ContainerEnd): void {
-  store.database.run(
-    'UPDATE containers SET state = ?, session = NULL, finished_at = ?, exit_code = ?, error = ? WHERE id = ?',
-    state,
-    Date.now(),
-    exitCode,
-    error ?? null,
-    id,
-  )
+  store.database.transaction(() => {
+    const container = getContainer(store, id)
+    if (container === undefined) return
+    const now = Date.now()
+    store.database.run(
+      'UPDATE containers SET state = ?, session = NULL, finished_at = ?, exit_code = ?, error = ? WHERE id = ?',
+      state,
+      now,
+      exitCode,
+      error ?? null,
+      id,
+    )
+    if (state === 'exited') recordDeath(store, container, exitCode, now)
+  })
+}
+
+/** Records that a container that ran has ended, at `now`, in milliseconds since 1970. */
+function recordDeath(store: Store, container: Container, exitCode: number, now: number): void {
+  const seconds = Math.max(0, Math.trunc((now - (container.startedAt ?? now)) / 1000))
+  recordVolumesUnmounted(store, container)
+  recordContainerEvent(store, 'die', container, { execDuration: String(seconds), exitCode: String(exitCode) })
 }
 
 export function deleteContainerRecord(store: Store, id: string): void {

@@ -8,6 +8,7 @@ import { CairnError } from '../errors/error.ts'
 import { unknownImage } from '../images/resolve-image.ts'
 import type { Snapshots, WritableSnapshot } from '../snapshots/snapshots.ts'
 import type { Container } from './container.ts'
+import { recordContainerEvent } from './container-events.ts'
 import { generateName, parseContainerName } from './container-name.ts'
 import { getContainerByName, insertContainer } from './container-records.ts'
 import { containerOwner } from './places.ts'
@@ -67,6 +68,7 @@ export function createContainer(
       id,
       settings.mounts.filter((mount) => mount.type === 'volume'),
     )
+    recordContainerEvent(store, 'create', container)
     if (!request.autoRemove) {
       finishSnapshot(store, snapshot.id, { state: 'active' })
       pin(store, containerOwner(id), [blobNode(image.manifest), snapshotNode(snapshot.id)])

@@ -4,6 +4,7 @@ import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
 import { removeTree } from '../linux/remove-tree.ts'
 import type { Container } from './container.ts'
+import { recordContainerEvent } from './container-events.ts'
 import { deleteContainerRecord, getContainer } from './container-records.ts'
 import { containerDirectory, containerOwner } from './places.ts'
 import { moveAway, releaseAnonymousVolumes } from './volumes.ts'
@@ -26,6 +27,7 @@ export function forgetContainer(store: Store, id: string, volumes: boolean): str
   unpin(store, containerOwner(id))
   deleteSnapshot(store, container.snapshot)
   deleteContainerRecord(store, id)
+  recordContainerEvent(store, 'destroy', container)
   return [
     ...moved,
     ...moveAway(store, store.path('snapshots', container.snapshot)),

@@ -2,6 +2,7 @@ import type { Store } from '../content/store.ts'
 import { signalNumbers } from '../linux/signals.ts'
 import { signalProcess } from '../linux/processes.ts'
 import type { Container } from './container.ts'
+import { recordContainerEvent } from './container-events.ts'
 import { getContainer } from './container-records.ts'
 import { discardContainer, stillRunning } from './discard-container.ts'
 import { findInit } from './init-process.ts'
@@ -38,6 +39,7 @@ export async function removeContainer(
 /** Kills a container of any process and waits until that process has recorded its end. */
 async function killContainer(store: Store, container: Container, signal: AbortSignal | undefined): Promise<void> {
   const deadline = Date.now() + killPatience
+  recordContainerEvent(store, 'kill', container, { signal: String(signalNumbers.SIGKILL) })
   for (;;) {
     const current = getContainer(store, container.id)
     if (current === undefined || current.state !== 'running') return

@@ -1,3 +1,4 @@
+import { recordEvent } from '../content/events.ts'
 import { withLock } from '../content/lock.ts'
 import type { Store } from '../content/store.ts'
 import { resolvePath } from '../layers/layer-tree.ts'
@@ -19,7 +20,9 @@ export type VolumeMount = Extract<MountSetting, { type: 'volume' }>
 /** Records the volumes of a new container; those that are there already are only used. To be called in a transaction. */
 export function recordVolumes(store: Store, containerId: string, mounts: readonly VolumeMount[]): void {
   for (const { name, anonymous } of mounts) {
-    store.database.run('INSERT OR IGNORE INTO volumes VALUES (?, ?, ?, ?)', name, anonymous ? 1 : 0, '{}', Date.now())
+    const values = [name, anonymous ? 1 : 0, '{}', Date.now()]
+    if (store.database.run('INSERT OR IGNORE INTO volumes VALUES (?, ?, ?, ?)', ...values) > 0)
+      recordEvent(store, 'volume', 'create', name, { driver: 'local' })
     store.database.run('INSERT OR IGNORE INTO container_volumes VALUES (?, ?)', containerId, name)
   }
 }
@@ -99,6 +102,7 @@ export function releaseAnonymousVolumes(store: Store, containerId: string): stri
   return names.flatMap(({ volume }) => {
     store.database.run('DELETE FROM container_volumes WHERE volume = ?', volume)
     store.database.run('DELETE FROM volumes WHERE name = ?', volume)
+    recordEvent(store, 'volume', 'destroy', volume, { driver: 'local' })
     return moveAway(store, store.path('volumes', volume))
   })
 }

@@ -60,6 +60,19 @@ export function getManifestRecord(store: Store, digest: Digest): ManifestRecord 
   return row === undefined ? undefined : recordOf(row)
 }
 
+/** Labels of an image, recorded as a manifest or as an index that has it; none where nothing is recorded of it. */
+export function getImageLabels(store: Store, target: Digest, imageId: Digest): Readonly<Record<string, string>> {
+  const row = store.database.one<{ labels: string }>(
+    `SELECT labels FROM manifests WHERE digest = ?1
+     UNION ALL
+     SELECT labels FROM links CROSS JOIN manifests ON manifests.digest = links.child
+     WHERE links.parent = ?1 AND manifests.image_id = ?2 LIMIT 1`,
+    target,
+    imageId,
+  )
+  return row === undefined ? {} : (JSON.parse(row.labels) as Record<string, string>)
+}
+
 /** All manifests that are recorded, by digest. */
 export function listManifestRecords(store: Store): ReadonlyMap<Digest, ManifestRecord> {
   const rows = store.database.all<Row>(`SELECT ${columns} FROM manifests`)

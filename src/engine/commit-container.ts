@@ -1,6 +1,7 @@
 import { adoptLayer } from '../build/adopt-layer.ts'
 import { containerFiles } from '../containers/container-files.ts'
 import type { Container } from '../containers/container.ts'
+import { recordContainerEvent } from '../containers/container-events.ts'
 import { resolveContainer } from '../containers/container-records.ts'
 import { pauseContainer } from '../containers/pause-container.ts'
 import { recoverContainers } from '../containers/recovery.ts'
@@ -12,7 +13,7 @@ import type { PackLayer } from '../layers/pack-upper.ts'
 import { type ContainerConfig, type History, type ImageConfig, platformOf } from '../oci/config.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { mediaTypes } from '../oci/media-types.ts'
-import type { Reference } from '../oci/reference.ts'
+import { familiarString, type Reference, withDefaultTag } from '../oci/reference.ts'
 import { applyChanges } from './image-changes.ts'
 
 export interface CommitOptions {
@@ -50,7 +51,7 @@ export async function commitContainer(store: Store, name: string, options: Commi
   const { layers } = (await storedImage(store, container.settings.manifest).manifest()).value
   const added = await packChanges()
   const { author: _author, ...base } = image
-  return await putImage(store, {
+  const put = await putImage(store, {
     config: {
       ...base,
       ...(author === '' ? {} : { author }),
@@ -72,6 +73,12 @@ export async function commitContainer(store: Store, name: string, options: Commi
     tags: options.reference === undefined ? [] : [options.reference],
     lease,
   })
+  recordContainerEvent(store, 'commit', container, {
+    comment: message,
+    imageID: put.imageId,
+    imageRef: options.reference === undefined ? '' : familiarString(withDefaultTag(options.reference)),
+  })
+  return put
 
   async function packChanges(): Promise<Descriptor[]> {
     const target = store.session.temporaryPath('layer')

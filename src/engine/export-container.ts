@@ -1,4 +1,5 @@
 import { containerFiles } from '../containers/container-files.ts'
+import { recordContainerEvent } from '../containers/container-events.ts'
 import { resolveContainer } from '../containers/container-records.ts'
 import { recoverContainers } from '../containers/recovery.ts'
 import { acquireLease } from '../content/leases.ts'
@@ -17,4 +18,5 @@ export async function exportContainer(store: Store, name: string, sink: TarSink)
   using lease = acquireLease(store)
   const files = await containerFiles(store, lease, container)
   packTree(await files.tree(), '/', sink)
+  recordContainerEvent(store, 'export', container)
 }

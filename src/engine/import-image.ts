@@ -59,6 +59,7 @@ export async function importImage(store: Store, source: ByteSource, options: Imp
     },
     layers: [layer],
     tags: reference === undefined ? [] : [reference],
+    arrival: 'import',
     lease,
   })
   return { ...image, looksLikeImages }

@@ -1,4 +1,5 @@
 import { deleteCacheRecords } from '../content/cache-records.ts'
+import { recordEvent } from '../content/events.ts'
 import { forgetFetchedFiles } from '../content/fetched-files.ts'
 import { collectGarbage } from '../content/gc.ts'
 import { listImageLayers } from '../content/manifest-records.ts'
@@ -52,6 +53,7 @@ export async function pruneBuildCache(store: Store, options: PruneBuildCacheOpti
   forgetFetchedFiles(store, moment)
   const mirrors = pruneMirrors(store, moment)
   const { reclaimed } = await collectGarbage(store, signal === undefined ? {} : { signal })
+  recordEvent(store, 'builder', 'prune', '', { reclaimed: String(reclaimed + mirrors) })
   return { keys, reclaimed: reclaimed + mirrors }
 }
 

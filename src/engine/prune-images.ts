@@ -1,5 +1,6 @@
 import { containersOfImage } from '../containers/container-records.ts'
 import { recoverContainers } from '../containers/recovery.ts'
+import { recordEvent } from '../content/events.ts'
 import { collectGarbage } from '../content/gc.ts'
 import { listTags } from '../content/image-records.ts'
 import type { Store } from '../content/store.ts'
@@ -34,6 +35,7 @@ export async function pruneImages(store: Store, options: PruneImagesOptions = {}
   recoverContainers(store)
   const removals = findImages(store, selection).flatMap((image) => pruneImage(store, image, onlyDangling))
   const { reclaimed } = await collectGarbage(store, signal === undefined ? {} : { signal })
+  recordEvent(store, 'image', 'prune', '', { reclaimed: String(reclaimed) })
   return { removals, reclaimed }
 }
 

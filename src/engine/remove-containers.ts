@@ -2,6 +2,7 @@ import { listContainerRecords, resolveContainer } from '../containers/container-
 import { writtenSize } from '../containers/written-size.ts'
 import { recoverContainers } from '../containers/recovery.ts'
 import { removeContainer, type RemoveOptions } from '../containers/remove-container.ts'
+import { recordEvent } from '../content/events.ts'
 import type { Store } from '../content/store.ts'
 import { type CairnError, isCairnError } from '../errors/error.ts'
 import { checkFilters, type Filters, suitsLabels } from './filters.ts'
@@ -67,5 +68,6 @@ export async function pruneContainers(
     containers.push(container.id)
     reclaimed += size
   }
+  recordEvent(store, 'container', 'prune', '', { reclaimed: String(reclaimed) })
   return { containers, reclaimed }
 }

@@ -1,6 +1,7 @@
 import { acquireLease } from '../content/leases.ts'
 import type { Store } from '../content/store.ts'
 import type { Container } from '../containers/container.ts'
+import { recordContainerEvent, recordVolumesMounted } from '../containers/container-events.ts'
 import { type ContainerEnd, recordEnd } from '../containers/container-records.ts'
 import { createContainer, type NewContainer } from '../containers/create-container.ts'
 import { forgetContainer, removeTrees } from '../containers/discard-container.ts'
@@ -68,9 +69,8 @@ export async function runContainer(store: Store, options: RunContainerOptions): 
   } finally {
     const away = store.database.transaction(() => {
       lease.release()
-      if (autoRemove) return forgetContainer(store, id, true)
       recordEnd(store, id, end)
-      return []
+      return autoRemove ? forgetContainer(store, id, true) : []
     })
     removeTrees(away)
   }
@@ -87,6 +87,7 @@ async function runToEnd(
   const options = { ...streams.open(), ...(runtime === undefined ? {} : { runtime }) }
   const started = await startContainer(store, snapshots, created, image.diffIds, options)
   try {
+    recordStart(store, created.container)
     onStarted?.(started)
     const attached = streams.attach(started).catch(async (error: unknown) => {
       // Nobody reads it any more, so nobody is waiting for it.
@@ -101,6 +102,14 @@ async function runToEnd(
   } finally {
     started.release()
   }
+}
+
+function recordStart(store: Store, container: Container): void {
+  store.database.transaction(() => {
+    recordContainerEvent(store, 'attach', container)
+    recordVolumesMounted(store, container)
+    recordContainerEvent(store, 'start', container)
+  })
 }
 
 const killedStatus = 137

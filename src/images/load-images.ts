@@ -78,7 +78,8 @@ function record(store: Store, image: VerifiedImage): LoadedImage {
           target,
           manifests.map(({ descriptor }) => descriptor),
           references,
+          'load',
         )
-      : recordManifest(store, target, only.manifest, references)
+      : recordManifest(store, target, only.manifest, references, 'load')
   return { imageId, target, references, moved }
 }

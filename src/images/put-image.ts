@@ -11,8 +11,9 @@ import { largestDocument } from '../oci/json-document.ts'
 import { type Manifest, parseManifest, serializeManifest } from '../oci/manifest.ts'
 import { isManifestType, mediaTypes } from '../oci/media-types.ts'
 import { hostPlatform, type Platform, selectPlatform } from '../oci/platform.ts'
-import { formatReference, type Reference, withDefaultTag } from '../oci/reference.ts'
+import { familiarString, formatReference, type Reference, withDefaultTag } from '../oci/reference.ts'
 import { isImageConfigType, pairLayers } from './image.ts'
+import { type EventImage, type ImageArrival, recordImageEvent } from './image-events.ts'
 import { recordManifestFacts } from './manifest-facts.ts'
 import { verifyLayers } from './layer-verification.ts'
 
@@ -27,6 +28,8 @@ export interface NewImage {
   readonly tags?: readonly Reference[]
   /** Only written, not listed: it becomes part of an index that is put under the same lease. */
   readonly isPart?: boolean
+  /** What events say of it; `create` by default. */
+  readonly arrival?: ImageArrival
   /** Protects what is written until the caller releases it; without one the record alone protects it. */
   readonly lease?: Lease
 }
@@ -62,7 +65,7 @@ export async function putImage(store: Store, image: NewImage): Promise<PutImage>
   await lease.put(bytes)
   const target = { mediaType: mediaTypes.ociManifest, ...identity(bytes), platform: platformOf(config) }
   linkManifest(store, target.digest, manifest)
-  const moved = image.isPart === true ? [] : recordManifest(store, target, manifest, image.tags ?? [])
+  const moved = image.isPart === true ? [] : recordManifest(store, target, manifest, image.tags ?? [], image.arrival)
   return { imageId, target, moved }
 }
 
@@ -85,12 +88,13 @@ export function recordManifest(
   target: Descriptor,
   manifest: Manifest,
   tags: readonly Reference[],
+  arrival: ImageArrival = 'create',
 ): PutImage['moved'] {
   const record = { ...target, imageId: imageIdOf(target.digest, manifest) }
   return store.database.transaction(() => {
     linkManifest(store, target.digest, manifest)
     putImageRecord(store, record)
-    return tagAll(store, target.digest, tags)
+    return announce(store, record, tags, arrival)
   })
 }
 
@@ -129,6 +133,7 @@ export function recordIndex(
   target: Descriptor,
   children: readonly Descriptor[],
   tags: readonly Reference[],
+  arrival: ImageArrival = 'create',
 ): PutImage['moved'] {
   const imageId = preferredImageId(store, target.digest, children)
   return store.database.transaction(() => {
@@ -138,7 +143,7 @@ export function recordIndex(
       children.map(({ digest }) => blobNode(digest)),
     )
     putImageRecord(store, { ...target, imageId })
-    return tagAll(store, target.digest, tags)
+    return announce(store, { digest: target.digest, imageId }, tags, arrival)
   })
 }
 
@@ -152,12 +157,21 @@ export function preferredEntry(entries: readonly Descriptor[], platform?: Platfo
   return images[found] ?? (platform === undefined ? images[0] : undefined)
 }
 
-function tagAll(store: Store, digest: Digest, tags: readonly Reference[]): PutImage['moved'] {
-  return tags.flatMap((tag) => {
-    const name = formatReference(withDefaultTag(tag))
-    const before = putTag(store, name, digest)
-    return before === undefined || before === digest ? [] : [{ name, digest: before }]
+/** Names an image that was just recorded. The names that an archive gives its images are no events of their own. */
+function announce(
+  store: Store,
+  image: EventImage,
+  tags: readonly Reference[],
+  arrival: ImageArrival,
+): PutImage['moved'] {
+  const moved = tags.map(withDefaultTag).flatMap((tag) => {
+    const name = formatReference(tag)
+    const before = putTag(store, name, image.digest)
+    if (arrival !== 'load') recordImageEvent(store, 'tag', image, familiarString(tag))
+    return before === undefined || before === image.digest ? [] : [{ name, digest: before }]
   })
+  recordImageEvent(store, arrival, image)
+  return moved
 }
 
 function imageIdOf(digest: Digest, manifest: Manifest): Digest {

@@ -3,6 +3,7 @@ import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
 import type { Digest } from '../oci/digest.ts'
 import { familiarString, formatReference, pinned, type Reference, repositoryName } from '../oci/reference.ts'
+import { recordImageEvent } from './image-events.ts'
 import { referencesOf, resolveImage } from './resolve-image.ts'
 
 /** One line of what a removal did: a name taken away (as docker prints it), or an image deleted. */
@@ -48,10 +49,12 @@ class ImageNames {
   readonly imageId: Digest
   readonly removals: Removal[] = []
   readonly #store: Store
+  readonly #record: ImageRecord
   readonly #records: readonly ImageRecord[]
 
   constructor(store: Store, record: ImageRecord) {
     this.#store = store
+    this.#record = record
     this.imageId = record.imageId
     this.#records = findImageRecords(store, record.imageId).filter(({ imageId }) => imageId === record.imageId)
   }
@@ -61,13 +64,16 @@ class ImageNames {
   }
 
   untag(reference: Reference): void {
-    if (deleteTag(this.#store, formatReference(reference))) this.removals.push({ untagged: familiarString(reference) })
+    if (!deleteTag(this.#store, formatReference(reference))) return
+    recordImageEvent(this.#store, 'untag', this.#record)
+    this.removals.push({ untagged: familiarString(reference) })
   }
 
   delete(): Removal[] {
     for (const reference of this.references) this.untag(reference)
     const targets = this.#records.map(({ digest }) => digest)
     for (const digest of targets) deleteImageRecord(this.#store, digest)
+    recordImageEvent(this.#store, 'delete', this.#record)
     this.removals.push({ deleted: this.imageId, targets })
     return this.removals
   }

@@ -19,6 +19,7 @@ import { TarWriter } from '../tar/writer.ts'
 import { ArchiveContent } from './archive-content.ts'
 import { archiveMember } from './archive-member.ts'
 import { dockerManifestPath, serializeDockerManifest } from './docker-archive.ts'
+import { recordImageEvent } from './image-events.ts'
 import { platformManifest, resolveImage } from './resolve-image.ts'
 
 /** Takes the archive's bytes in order; the next piece comes when the promise is fulfilled. */
@@ -50,14 +51,19 @@ export async function saveImages(
   options: SaveOptions = {},
 ): Promise<SavedImages> {
   using lease = acquireLease(store)
-  const content = new ArchiveContent(store, await selectImages(store, names, options.platform))
+  const selections = await selectImages(store, names, options.platform)
+  const content = new ArchiveContent(store, selections)
   for (const digest of content.blobs)
     if (!lease.claim(digest)) throw new CairnError('BLOB_UNKNOWN', `blob ${digest} is not in the store`)
   await writeArchive(store, content, write)
+  store.database.transaction(() => {
+    for (const { image } of selections) recordImageEvent(store, 'save', image)
+  })
   return { targets: content.targets, missing: content.missing }
 }
 
 interface Selection {
+  readonly image: ImageRecord
   readonly descriptor: Descriptor
   readonly references: Reference[]
 }
@@ -74,6 +80,7 @@ async function selectImages(
       const { digest, mediaType, size } = record
       const chosen = platform === undefined ? record : await platformManifest(store, record, platform, name)
       const selection: Selection = selections.get(chosen.digest) ?? {
+        image: record,
         descriptor: chosen === record ? { mediaType, digest, size } : chosen,
         references: [],
       }

@@ -2,7 +2,8 @@ import { putTag } from '../content/image-records.ts'
 import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
 import type { Digest } from '../oci/digest.ts'
-import { formatReference, type Reference, withDefaultTag } from '../oci/reference.ts'
+import { familiarString, formatReference, type Reference, withDefaultTag } from '../oci/reference.ts'
+import { recordImageEvent } from './image-events.ts'
 import { resolveImage } from './resolve-image.ts'
 
 /**
@@ -14,7 +15,9 @@ export function tagImage(store: Store, source: string, target: Reference): Diges
     throw new CairnError('REFERENCE_INVALID', 'refusing to create a tag with a digest reference')
   return store.database.transaction(() => {
     const { record } = resolveImage(store, source)
-    const before = putTag(store, formatReference(withDefaultTag(target)), record.digest)
+    const name = withDefaultTag(target)
+    const before = putTag(store, formatReference(name), record.digest)
+    recordImageEvent(store, 'tag', record, familiarString(name))
     return before === record.digest ? undefined : before
   })
 }

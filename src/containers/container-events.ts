@@ -1,0 +1,38 @@
+import { recordEvent } from '../content/events.ts'
+import type { Store } from '../content/store.ts'
+import type { Container } from './container.ts'
+
+/** What can happen to a container, by docker's names. */
+type ContainerAction = 'create' | 'attach' | 'start' | 'kill' | 'die' | 'destroy' | 'commit' | 'export'
+
+/**
+ * Records what happened to a container as docker tells it: with its labels, name and image. To be called in the
+ * transaction of the change.
+ */
+export function recordContainerEvent(
+  store: Store,
+  action: ContainerAction,
+  { id, name, settings }: Pick<Container, 'id' | 'name' | 'settings'>,
+  more: Readonly<Record<string, string>> = {},
+): void {
+  recordEvent(store, 'container', action, id, { ...settings.config.Labels, ...more, image: settings.image, name })
+}
+
+/** Records that a container uses its volumes from now on. To be called in the transaction of its start. */
+export function recordVolumesMounted(store: Store, { id, settings }: Container): void {
+  for (const mount of settings.mounts)
+    if (mount.type === 'volume')
+      recordEvent(store, 'volume', 'mount', mount.name, {
+        container: id,
+        destination: mount.target,
+        driver: 'local',
+        propagation: '',
+        'read/write': String(!mount.readonly),
+      })
+}
+
+/** Records that a container does not use its volumes any more. To be called in the transaction of its end. */
+export function recordVolumesUnmounted(store: Store, { id, settings }: Container): void {
+  for (const mount of settings.mounts)
+    if (mount.type === 'volume') recordEvent(store, 'volume', 'unmount', mount.name, { container: id, driver: 'local' })
+}
