@@ -402,7 +402,7 @@ describe('early cut-off', () => {
       known.set(source, fresh)
       expect(JSON.stringify(files)).toBe(fresh)
     }
-  })
+  }, 30_000)
 })
 
 describe('what a build remembers', () => {

@@ -49,6 +49,11 @@ export class BuildHistory {
     return explainBase({ before: this.#counterpart(op), now: { text: op.text, key, inputs, image: imageOf(op) } })
   }
 
+  /** Key that the step had in the last build. */
+  formerKey(op: Op): CacheKey | undefined {
+    return this.#counterpart(op)?.key
+  }
+
   /** Why `op` has to run. */
   explain(op: Op, missed: MissedStep): Miss {
     this.#contents.set(op, missed.files)

@@ -43,6 +43,12 @@ export class BuildCache {
     return this.#isPresent(result) ? result : undefined
   }
 
+  /** True when there is a result under `key` and its layer is in the store. */
+  has(key: CacheKey): boolean {
+    const record = getCacheRecord(this.#store, key)
+    return record !== undefined && this.#isPresent(record.result as CachedResult)
+  }
+
   /** True when there is a record but its layer was removed. */
   wasPruned(key: CacheKey): boolean {
     const record = getCacheRecord(this.#store, key)

@@ -15,7 +15,8 @@ import type { RemoteSource } from './ops/remote-source.ts'
 import { runStep, type RunSettings } from './ops/run.ts'
 import type { RemoteFiles, RemoteSelection } from './remote-files.ts'
 import { digestSelections, type SelectionDigest } from './selection-digest.ts'
-import type { StepExecutor, StepLog } from './solve.ts'
+import type { StepLog } from './running-step.ts'
+import type { StepExecutor } from './solve.ts'
 import { selectSources } from './source-selection.ts'
 
 /**

@@ -1,7 +1,6 @@
 import { CairnError } from '../errors/error.ts'
 import type { Dockerfile } from '../dockerfile/instruction.ts'
-import { canceled, type ProgressListener } from '../progress/events.ts'
-import { LogTail } from '../progress/trace.ts'
+import type { ProgressListener } from '../progress/events.ts'
 import { digestOf } from '../oci/digest.ts'
 import type { BuildCache, CachedResult } from './cache.ts'
 import {
@@ -20,10 +19,11 @@ import type { BuildHistory } from './build-history.ts'
 import type { Op } from './graph.ts'
 import { isFirst, type Miss, missText } from './miss.ts'
 import type { RemoteSource } from './ops/remote-source.ts'
-import { statusOf } from './remote-files.ts'
+import { type FailedCommand, RunningStep, type StepLog } from './running-step.ts'
 import { baseLayer, type Filesystem, type Layer, type PackedLayer, storedLayer } from './layer.ts'
 import { type SelectionDigest } from './selection-digest.ts'
 import { atRange } from './step-error.ts'
+import { neededOps, stepId, type StepReport, StepReports } from './step-reports.ts'
 
 /** What the solver needs done; the ops' own modules do it. */
 export interface StepExecutor {
@@ -37,26 +37,6 @@ export interface StepExecutor {
   layerSize(diffId: Layer['diffId']): number
 }
 
-/** Where a step's output goes. */
-export interface StepLog {
-  readonly write: (stream: 1 | 2, data: Uint8Array) => void
-  /** Told once the step waits for another process that runs the same step. */
-  readonly waiting: () => void
-  /** Tells how far something is: bytes, `total` being 0 where that is not known. */
-  readonly status: (id: string, current: number, total: number) => void
-  /** Told of a command that ended badly while its container is still there. */
-  readonly failed?: (command: FailedCommand) => Promise<void>
-}
-
-/** A command that ended badly. */
-export interface FailedCommand {
-  readonly error: CairnError
-  /** Its exit status. */
-  readonly status: number
-  /** Runs a shell in its container, on the terminal of this process, until that ends. */
-  readonly openShell: (signal: AbortSignal) => Promise<void>
-}
-
 export interface SolveOptions {
   readonly dockerfile: Dockerfile
   readonly cache: BuildCache
@@ -67,6 +47,8 @@ export interface SolveOptions {
   readonly epoch: number | undefined
   /** Called for the first command that ends badly, its error with its place, when all else has been told to stop. */
   readonly onFailure?: ((command: FailedCommand) => Promise<void>) | undefined
+  /** Fails with CACHE_MISS instead of running a step. */
+  readonly failOnMiss?: boolean | undefined
   /** Waits until no other process runs the step with this key, and keeps others from it until released. */
   readonly claim: (key: CacheKey, onWait: () => void) => Promise<{ readonly release: () => void }>
 }
@@ -96,7 +78,7 @@ export class Solver {
   readonly #options: SolveOptions
   readonly #keys = new Map<Op, Promise<StepKey>>()
   readonly #results = new Map<Op, Promise<StepResult>>()
-  readonly #started = new Set<Op>()
+  readonly #reports = new StepReports()
   /** First op with a key, whether or not it may come from the cache. */
   readonly #twins = new Map<string, Op>()
   readonly #packing: Promise<unknown>[] = []
@@ -122,7 +104,8 @@ export class Solver {
    * Throws StepError for a step that failed.
    */
   async solve(ops: readonly Op[], target: Op | undefined, wanted: readonly Op[] = []): Promise<readonly PackedLayer[]> {
-    for (const op of ops) this.#options.progress({ type: 'vertex', id: vertexId(op), name: op.title })
+    for (const op of ops)
+      this.#options.progress({ type: 'vertex', id: stepId(op), name: op.title, inputs: neededOps(op).map(stepId) })
     try {
       // Servers are slow and independent of each other: all of them are asked at once.
       for (const op of ops)
@@ -144,6 +127,11 @@ export class Solver {
       await Promise.allSettled([...this.#asked, ...this.#keys.values(), ...this.#results.values(), ...this.#packing])
       throw error
     }
+  }
+
+  /** What became of each of `ops`, also where the build failed. */
+  reports(ops: readonly Op[]): readonly StepReport[] {
+    return this.#reports.of(ops)
   }
 
   /** Keeps what the steps were made of, so that the next build can say what changed. */
@@ -221,17 +209,17 @@ export class Solver {
   /** A step that another stage has word for word on the same filesystem: done once for both. */
   async #sameAs(twin: Op, op: Op): Promise<StepResult> {
     const result = await this.#result(twin)
-    this.counts.cached += 1
-    this.#started.add(op)
     this.#showCached(op)
     return result
   }
 
   #showCached(op: Op): void {
+    this.counts.cached += 1
+    this.#reports.note(op, { outcome: 'cached' })
     const now = Date.now()
     this.#options.progress({
       type: 'vertex',
-      id: vertexId(op),
+      id: stepId(op),
       name: op.title,
       started: now,
       completed: now,
@@ -242,11 +230,11 @@ export class Solver {
   async #base(op: Extract<Op, { kind: 'base' }>): Promise<StepResult> {
     const { executor, progress } = this.#options
     const now = Date.now()
-    progress({ type: 'vertex', id: vertexId(op), name: op.title, started: now, completed: now, cached: false })
-    this.#started.add(op)
+    progress({ type: 'vertex', id: stepId(op), name: op.title, started: now, completed: now, cached: false })
     const filesystem = op.image.config.rootfs.diff_ids.map((diffId) => baseLayer(diffId, executor.layerSize(diffId)))
     const { key, inputs } = await this.#key(op)
     const miss = this.#options.history.explainBase(op, key, inputs)
+    this.#reports.note(op, { outcome: 'base', ...(miss === undefined ? {} : { miss }) })
     return { filesystem, contentId: () => Promise.resolve(key), miss }
   }
 
@@ -258,8 +246,6 @@ export class Solver {
     const parent = op.parent === undefined ? undefined : await this.#result(op.parent)
     if (parent?.miss !== undefined && !onItsOwn(op) && (await parent.contentId()) !== hit.parentContentId)
       return undefined
-    this.counts.cached += 1
-    this.#started.add(op)
     this.#showCached(op)
     return {
       filesystem: [...(parent?.filesystem ?? []), storedLayer(hit.layer)],
@@ -337,7 +323,55 @@ export class Solver {
     sources: ReadonlyMap<Op, StepResult>,
     byContent: StepKey | undefined,
   ): Promise<StepResult> {
-    const { cache, executor, history, claim, progress } = this.#options
+    const { cache, executor, claim } = this.#options
+    const { key } = await this.#key(op)
+    const miss = await this.#explain(op, parent, sources, byContent)
+    const step = new RunningStep(op, {
+      ...this.#options,
+      reason: isFirst(miss) ? undefined : missText(miss),
+      stop: this.#stop,
+    })
+    try {
+      this.#stop.signal.throwIfAborted()
+      if (this.#options.failOnMiss === true) throw new CairnError('CACHE_MISS', `not in the cache: ${missText(miss)}`)
+      const claimed = await claim(key, step.log.waiting)
+      try {
+        const filesystem = parent?.filesystem ?? []
+        // The process that was waited for may have done the work.
+        const done = op.ignoreCache !== undefined ? undefined : cache.get(key)
+        if (done !== undefined) {
+          claimed.release()
+          step.done(true)
+          this.#reports.note(op, { outcome: 'ran' })
+          const contentId = Promise.resolve(done.contentId)
+          return { filesystem: [...filesystem, storedLayer(done.layer)], contentId: () => contentId, miss }
+        }
+        const sourceFiles = new Map([...sources].map(([source, result]) => [source, result.filesystem]))
+        const layer = await executor.execute(op, filesystem, sourceFiles, step.log)
+        const contentId = this.#record(op, layer, parent, byContent).finally(claimed.release)
+        contentId.catch(() => undefined)
+        step.done(false)
+        this.#reports.note(op, { outcome: 'ran' })
+        return { filesystem: [...filesystem, layer], contentId: () => contentId, miss }
+      } catch (error) {
+        claimed.release()
+        throw error
+      }
+    } catch (error) {
+      const failure = step.failed(error)
+      this.#reports.note(op, { outcome: failure.isCanceled ? 'canceled' : 'failed' })
+      throw failure.error
+    }
+  }
+
+  /** Why `op` has to run, which its report says too. */
+  async #explain(
+    op: Op,
+    parent: StepResult | undefined,
+    sources: ReadonlyMap<Op, StepResult>,
+    byContent: StepKey | undefined,
+  ): Promise<Miss> {
+    const { cache, history } = this.#options
     const { key, inputs, files } = await this.#key(op)
     const miss = history.explain(op, {
       key,
@@ -349,80 +383,10 @@ export class Solver {
         why === undefined ? [] : [{ op: source, miss: why }],
       )[0],
     })
-    const id = vertexId(op)
-    const started = Date.now()
-    const shown = isFirst(miss) ? {} : { reason: missText(miss) }
-    progress({ type: 'vertex', id, name: op.title, started, ...shown })
-    this.#started.add(op)
-    const tail = new LogTail()
-    const located = (error: unknown): CairnError =>
-      atRange(error, this.#options.dockerfile, op.range, { title: op.title, logTail: tail.lines() })
-    const fail = (error: CairnError): void => {
-      progress({ type: 'vertex', id, name: op.title, started, completed: Date.now(), error: error.message })
-      this.#stop.abort(error)
-    }
-    let told: CairnError | undefined
-    const failed = async (command: FailedCommand): Promise<void> => {
-      const { onFailure } = this.#options
-      if (onFailure === undefined || this.#stop.signal.aborted) return
-      told = located(command.error)
-      fail(told)
-      await onFailure({ ...command, error: told })
-    }
-    const log: StepLog = {
-      failed,
-      status: statusOf(progress, id),
-      write: (stream, data) => {
-        tail.push(data)
-        progress({ type: 'log', vertex: id, stream, data, timestamp: Date.now() })
-      },
-      waiting: () =>
-        progress({
-          type: 'log',
-          vertex: id,
-          stream: 2,
-          data: new TextEncoder().encode('waiting for another cairn process that runs this step\n'),
-          timestamp: Date.now(),
-        }),
-    }
-    try {
-      this.#stop.signal.throwIfAborted()
-      const claimed = await claim(key, log.waiting)
-      try {
-        const filesystem = parent?.filesystem ?? []
-        // The process that was waited for may have done the work.
-        const done = op.ignoreCache !== undefined ? undefined : cache.get(key)
-        if (done !== undefined) {
-          claimed.release()
-          progress({ type: 'vertex', id, name: op.title, started, completed: Date.now(), cached: true })
-          return {
-            filesystem: [...filesystem, storedLayer(done.layer)],
-            contentId: () => Promise.resolve(done.contentId),
-            miss,
-          }
-        }
-        const sourceFiles = new Map([...sources].map(([source, result]) => [source, result.filesystem]))
-        const layer = await executor.execute(op, filesystem, sourceFiles, log)
-        const contentId = this.#record(op, layer, parent, byContent).finally(claimed.release)
-        contentId.catch(() => undefined)
-        progress({ type: 'vertex', id, name: op.title, started, completed: Date.now(), ...shown })
-        return { filesystem: [...filesystem, layer], contentId: () => contentId, miss }
-      } catch (error) {
-        claimed.release()
-        throw error
-      }
-    } catch (error) {
-      if (told !== undefined) throw told
-      if (!this.#stop.signal.aborted) {
-        const reason = located(error)
-        fail(reason)
-        throw reason
-      }
-      progress({ type: 'vertex', id, name: op.title, started, completed: Date.now(), error: canceled })
-      throw this.#stop.signal.reason instanceof Error
-        ? this.#stop.signal.reason
-        : new CairnError('CANCELED', 'canceled')
-    }
+    const former = history.formerKey(op)
+    const isFormerKept = former !== undefined && cache.has(former)
+    this.#reports.note(op, { outcome: 'unreached', miss, isFormerKept })
+    return miss
   }
 
   /** Keeps the result once the layer is packed; gives the content identity then. */
@@ -452,9 +416,8 @@ export class Solver {
 
   /** Steps that nobody had to look at, since a later step was a hit: shown as cached like that one. */
   #showUntouched(op: Op): void {
-    if (this.#started.has(op)) return
+    if (this.#reports.has(op)) return
     this.counts.steps += 1
-    this.counts.cached += 1
     this.#showCached(op)
   }
 
@@ -478,7 +441,7 @@ export class Solver {
       if (!this.#stop.signal.aborted)
         this.#options.progress({
           type: 'vertex',
-          id: vertexId(op),
+          id: stepId(op),
           name: op.title,
           started: now,
           completed: now,
@@ -493,11 +456,6 @@ export class Solver {
 /** True for a step whose layer is the same whatever is below it, so that its key says nothing of that. */
 function onItsOwn(op: Op): boolean {
   return op.kind === 'copy' && !dependsOnParent(op)
-}
-
-/** Name of an op among the events of one build. */
-function vertexId(op: Op): string {
-  return `op-${op.id}`
 }
 
 function sourceLabel({ source, pattern }: FileInput): string {

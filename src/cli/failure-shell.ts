@@ -1,4 +1,4 @@
-import type { FailedCommand } from '../build/solve.ts'
+import type { FailedCommand } from '../build/running-step.ts'
 import { CairnError, isCairnError } from '../errors/error.ts'
 import type { DisplayMode } from '../progress/display.ts'
 import type { BuildProgress } from './build-progress.ts'

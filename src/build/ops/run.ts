@@ -14,7 +14,7 @@ import type { SecretSource } from '../build-secrets.ts'
 import type { BuildContexts } from '../context.ts'
 import type { Op, RunOp } from '../graph.ts'
 import { directoryLayer, type Filesystem, type Layer, type PackedLayer } from '../layer.ts'
-import type { StepLog } from '../solve.ts'
+import type { StepLog } from '../running-step.ts'
 import { StepContainer, StepFailure } from './step-container.ts'
 
 /** What the user asked for about every RUN step of a build. */
