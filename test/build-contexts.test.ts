@@ -165,7 +165,9 @@ describe('an archive as build context', () => {
     expect(await failure({ from: '-', stdin: gzip.subarray(0, 40) })).toMatchObject({ code: 'CONTEXT_INVALID' })
     expect(await failure({ from: '-', stdin: Bun.gzipSync('no tar') })).toMatchObject({ code: 'CONTEXT_INVALID' })
 
-    using store = openStore(bench.root, { ...defaultLimits, layerBytes: 4096, ratio: 10, tar: { entries: 2 } })
+    using store = openStore(bench.root, {
+      limits: { ...defaultLimits, layerBytes: 4096, ratio: 10, tar: { entries: 2 } },
+    })
     const open = (bytes: Uint8Array) => archiveContext(store, 'x', once(bytes), 'stdin')
     expect(open(Bun.gzipSync(new Uint8Array(100_000)))).rejects.toMatchObject({ code: 'LIMIT_EXCEEDED' })
     const many = tarArchive([{ name: 'a' }, { name: 'b' }, { name: 'c' }])

@@ -15,6 +15,7 @@ const killedStatus = 137
  * when they end, and then all that recover() removes. Costs two directory listings and a query when there is nothing.
  */
 export function recoverContainers(store: Store): void {
+  if (store.isReadOnly) return
   try {
     reapAbandoned(runtimeStateDirectory(store))
   } catch (error) {

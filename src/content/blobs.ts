@@ -40,7 +40,7 @@ export interface Ingest {
   /** Adds bytes. Fails with BLOB_CORRUPT beyond the expected size and with DISK_FULL; the ingest is then gone. */
   write(bytes: Uint8Array): void
   /**
-   * Verifies what was expected and makes the blob visible. A blob that is there already stays. Fails with
+   * Verifies what was expected and makes the blob visible, in place of one that is there already. Fails with
    * BLOB_CORRUPT. Whatever happens, no temporary file remains.
    */
   commit(): Promise<BlobIdentity>
@@ -77,6 +77,8 @@ export interface BlobPlaces {
   temporaryPath(label: string): string
   /** Called before a blob becomes visible or is relied upon. */
   protect(digest: Digest): void
+  /** Told of the directory in which a blob got its name, which is not brought to the disk here. */
+  named?(directory: string): void
 }
 
 const pieceSize = 1024 * 1024
@@ -224,21 +226,22 @@ function syncFailure(error: NodeJS.ErrnoException, path: string): Error {
   return error.errno === undefined ? error : new SystemCallError('fdatasync', Math.abs(error.errno), path)
 }
 
-/** Gives the verified file its place. */
+/**
+ * Gives the verified file its place, also where a file is: whoever brings a blob in again heals one that was damaged
+ * on the disk.
+ */
 function publish(places: BlobPlaces, path: string, blob: BlobIdentity): void {
   places.protect(blob.digest)
   const target = blobPath(places.content, blob.digest)
-  if (tryLstat(target)?.size === blob.size) {
-    removeFile(path)
-    return
-  }
+  const directory = target.slice(0, target.lastIndexOf('/'))
   try {
     rename(path, target)
   } catch (error) {
     if (!(error instanceof SystemCallError) || error.errno !== errno.ENOENT) throw error
-    makeDirectories(target.slice(0, target.lastIndexOf('/')), 0o755)
+    makeDirectories(directory, 0o755)
     rename(path, target)
   }
+  places.named?.(directory)
 }
 
 function blobPath(content: string, digest: Digest): string {

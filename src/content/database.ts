@@ -1,10 +1,25 @@
-import { Database, type Statement } from 'bun:sqlite'
+import { constants, Database, type Statement } from 'bun:sqlite'
 import { CairnError } from '../errors/error.ts'
-import { close, open, openFlags, tryLock } from '../linux/files.ts'
+import { SystemCallError } from '../linux/errno.ts'
+import { tryLstat } from '../linux/file-status.ts'
+import { freeSpace } from '../linux/free-space.ts'
+import { close, fdatasync, open, openFlags, tryLock } from '../linux/files.ts'
+import { recordLockHolder } from '../linux/record-locks.ts'
 import { migrations } from './schema.ts'
 
-/** How long a writer waits for another process's transaction, in milliseconds. Transactions take well under 100. */
-const busyTimeout = 10_000
+/**
+ * Milliseconds that a writer waits for other processes' transactions, which take well under 100: until the user is told
+ * for whom, and in all.
+ */
+const patience = 1000
+const longestWait = 60_000
+/** Byte of the shared memory file that SQLite locks for writing, https://sqlite.org/walformat.html §2.3.2. */
+const writeLockByte = 120
+/** Pages after which the log is brought into the database, where it has to be kept short. */
+const shortLog = 64
+
+/** Tells the user what is being waited for. */
+type Tell = (message: string) => void
 
 export type SqlValue = string | number | null
 
@@ -16,28 +31,32 @@ export class MetadataDatabase {
   readonly path: string
   readonly #database: Database
   readonly #statements = new Map<string, Statement<unknown, SqlValue[]>>()
+  readonly #tell: Tell
+  /** Transactions of this process. */
+  #commits = 0
+  /** What had been committed when the log was last brought to the disk. */
+  #synced = ''
 
-  private constructor(path: string, database: Database) {
+  private constructor(path: string, database: Database, tell: Tell) {
     this.path = path
     this.#database = database
+    this.#tell = tell
   }
 
   /**
    * Opens the database at `path`, making and migrating it as needed. Any number of processes may do so at once.
-   * Throws STORE_VERSION for one that a newer Cairn has written.
+   * `tell` is told whom a writer waits for, once that takes a second. Throws STORE_VERSION for one that a newer Cairn has
+   * written.
    */
-  static open(path: string): MetadataDatabase {
-    return translated(path, () => {
+  static open(path: string, tell: Tell = () => {}): MetadataDatabase {
+    return translated(path, tell, () => {
       const sqlite = new Database(path, { create: true, readwrite: true })
       try {
-        sqlite.run(`PRAGMA busy_timeout = ${busyTimeout}; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON`)
+        sqlite.run(`PRAGMA busy_timeout = ${patience}; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON`)
         const version = userVersion(sqlite)
-        if (version > migrations.length)
-          throw new CairnError('STORE_VERSION', `${path} has schema version ${version}, written by a newer Cairn`, {
-            hint: `This Cairn knows versions up to ${migrations.length}. Upgrade it, or choose another CAIRN_ROOT.`,
-          })
+        if (version > migrations.length) throw newerSchema(path, version)
         if (version < migrations.length) migrate(sqlite, path)
-        return new MetadataDatabase(path, sqlite)
+        return new MetadataDatabase(path, sqlite, tell)
       } catch (error) {
         sqlite.close()
         throw error
@@ -45,20 +64,50 @@ export class MetadataDatabase {
     })
   }
 
+  /**
+   * Opens the database at `path` on a file system where nothing can be written. Throws STORE_VERSION also for a schema
+   * that is older, STORE_UNUSABLE where its log was never brought in.
+   */
+  static openReadOnly(path: string): MetadataDatabase {
+    return translated(
+      path,
+      () => {},
+      () => {
+        // Nothing can change, so nothing needs locks or shared memory; but the log would not be looked at.
+        const hasLog = (tryLstat(`${path}-wal`)?.size ?? 0) > 0
+        const flags = constants.SQLITE_OPEN_READONLY | constants.SQLITE_OPEN_URI
+        const name = encodeURI(path).replaceAll('?', '%3f').replaceAll('#', '%23')
+        const sqlite = new Database(`file:${name}${hasLog ? '' : '?immutable=1'}`, flags)
+        const version = userVersion(sqlite)
+        if (version > migrations.length) throw newerSchema(path, version)
+        if (version < migrations.length)
+          throw new CairnError('STORE_VERSION', `${path} has schema version ${version}, of an older Cairn`, {
+            hint: 'Its file system is mounted read-only. Once a command has run on it writable it can be read.',
+          })
+        return new MetadataDatabase(path, sqlite, () => {})
+      },
+    )
+  }
+
   /** The first row, or undefined. The caller names the row's type and answers for it. */
   // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- a cast at every call would say less
   one<Row>(sql: string, ...values: SqlValue[]): Row | undefined {
-    return translated(this.path, () => (this.#statement(sql).get(...values) ?? undefined) as Row | undefined)
+    return translated(
+      this.path,
+      this.#tell,
+      () => (this.#statement(sql).get(...values) ?? undefined) as Row | undefined,
+    )
   }
 
   /** All rows. */
   all<Row>(sql: string, ...values: SqlValue[]): Row[] {
-    return translated(this.path, () => this.#statement(sql).all(...values) as Row[])
+    return translated(this.path, this.#tell, () => this.#statement(sql).all(...values) as Row[])
   }
 
   /** Runs a statement and gives the number of rows it changed. */
   run(sql: string, ...values: SqlValue[]): number {
-    return translated(this.path, () => this.#statement(sql).run(...values).changes)
+    if (!this.#database.inTransaction) this.#commits++
+    return translated(this.path, this.#tell, () => this.#statement(sql).run(...values).changes)
   }
 
   /**
@@ -72,6 +121,7 @@ export class MetadataDatabase {
     try {
       const result = work()
       this.run('COMMIT')
+      this.#commits++
       return result
     } catch (error) {
       if (this.#database.inTransaction) this.run('ROLLBACK')
@@ -84,6 +134,30 @@ export class MetadataDatabase {
     const others = this.one<{ data_version: number }>('PRAGMA data_version')?.data_version
     const own = this.one<{ changes: number }>('SELECT total_changes() AS changes')?.changes
     return `${others}:${own}`
+  }
+
+  /**
+   * Brings to the disk what any process has committed. Without it the last transactions may be undone by a power
+   * failure: to be called before what they gave up is removed.
+   */
+  sync(): void {
+    const others = this.one<{ data_version: number }>('PRAGMA data_version')?.data_version
+    const mark = `${others}:${this.#commits}`
+    if (mark === this.#synced) return
+    const path = `${this.path}-wal`
+    if (tryLstat(path) === undefined) return
+    const fd = open(path, openFlags.O_RDWR)
+    try {
+      fdatasync(fd, path)
+    } finally {
+      close(fd)
+    }
+    this.#synced = mark
+  }
+
+  /** Has the log brought into the database soon, so that it does not grow: for a disk with little space left. */
+  keepLogShort(): void {
+    this.one(`PRAGMA wal_autocheckpoint = ${shortLog}`)
   }
 
   close(): void {
@@ -128,28 +202,50 @@ function migrate(sqlite: Database, path: string): void {
 }
 
 function waitForLock(lock: number, path: string): void {
-  const deadline = Date.now() + busyTimeout
+  const deadline = Date.now() + longestWait
   while (!tryLock(lock, 'exclusive', path)) {
     if (Date.now() > deadline) throw busy(path)
     Bun.sleepSync(2)
   }
 }
 
-function busy(path: string, cause?: unknown): CairnError {
-  return new CairnError('STORE_BUSY', `${path} is locked by another process for more than ${busyTimeout / 1000} s`, {
-    cause,
+function newerSchema(path: string, version: number): CairnError {
+  return new CairnError('STORE_VERSION', `${path} has schema version ${version}, written by a newer Cairn`, {
+    hint: `This Cairn knows versions up to ${migrations.length}. Upgrade it, or choose another CAIRN_ROOT.`,
   })
 }
 
-/** Runs `work`, with SQLite's errors told in Cairn's words. */
-function translated<T>(path: string, work: () => T): T {
-  try {
-    return work()
-  } catch (error) {
-    const code = sqliteCode(error)
-    if (code === undefined) throw error
-    throw translate(path, code, error)
+function busy(path: string, cause?: unknown): CairnError {
+  const message = `${path} is locked by ${holderOf(path)} for more than ${longestWait / 1000} s`
+  return new CairnError('STORE_BUSY', message, {
+    cause,
+    hint: 'Such a lock is held for milliseconds: that process is stopped, or the disk does not answer.',
+  })
+}
+
+function holderOf(path: string): string {
+  const pid = recordLockHolder(`${path}-shm`, writeLockByte)
+  return pid === undefined ? 'another cairn process' : `another cairn process (${pid})`
+}
+
+/** Runs `work` until no other process keeps it from the database, with SQLite's errors told in Cairn's words. */
+function translated<T>(path: string, tell: Tell, work: () => T): T {
+  const began = performance.now()
+  for (let isTold = false; ; isTold = true) {
+    try {
+      return work()
+    } catch (error) {
+      const code = sqliteCode(error)
+      if (code === undefined) throw error
+      if (!isBusy(code)) throw translate(path, code, error)
+      if (performance.now() - began > longestWait) throw busy(path, error)
+      if (!isTold) tell(`waiting for ${holderOf(path)} to release the database ${path}`)
+    }
   }
+}
+
+function isBusy(code: string): boolean {
+  return code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED')
 }
 
 function sqliteCode(error: unknown): string | undefined {
@@ -158,13 +254,14 @@ function sqliteCode(error: unknown): string | undefined {
 }
 
 function translate(path: string, code: string, error: unknown): unknown {
-  if (code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED')) return busy(path, error)
-  if (code === 'SQLITE_FULL')
+  // SQLite tells of a full disk only where it writes, not where it makes files and shared memory.
+  const isAboutSpace = code.startsWith('SQLITE_IOERR') || code.startsWith('SQLITE_CANTOPEN')
+  if (code === 'SQLITE_FULL' || (isAboutSpace && isFull(path)))
     return new CairnError('DISK_FULL', `no space left on device for the metadata database ${path}`, { cause: error })
   if (code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB')
     return new CairnError('STORE_UNUSABLE', `the metadata database ${path} is damaged`, {
       cause: error,
-      hint: 'Move it away to begin with an empty image list; the blobs beside it are not affected.',
+      hint: '`cairn system check` tells what is wrong with it, and with --repair saves what can be read of it.',
     })
   if (code.startsWith('SQLITE_READONLY') || code.startsWith('SQLITE_CANTOPEN') || code === 'SQLITE_PERM')
     return new CairnError('STORE_UNUSABLE', `the metadata database ${path} cannot be opened for writing`, {
@@ -177,4 +274,14 @@ function translate(path: string, code: string, error: unknown): unknown {
       hint: 'The store must be on a local file system that supports locks and shared memory maps.',
     })
   return error
+}
+
+function isFull(path: string): boolean {
+  try {
+    const { bytes, files } = freeSpace(path.slice(0, path.lastIndexOf('/')))
+    return bytes === 0 || files === 0
+  } catch (error) {
+    if (error instanceof SystemCallError) return false
+    throw error
+  }
 }

@@ -1,5 +1,4 @@
-import { listDirectory } from '../linux/directories.ts'
-import { SystemCallError, errno } from '../linux/errno.ts'
+import { tryListDirectory } from '../linux/directories.ts'
 import { tryLstat } from '../linux/file-status.ts'
 import { removeFile, rename } from '../linux/names.ts'
 import { removeTree } from '../linux/remove-tree.ts'
@@ -31,7 +30,7 @@ const batchSize = 64
  * registry or lease of a living process. One such collection runs at a time; others wait for it. See {@link collectFrom}.
  */
 export async function collectGarbage(store: Store, options: GarbageOptions = {}): Promise<GarbageReport> {
-  using _lock = await acquireLock(store, 'garbage-collection', options)
+  using _lock = await acquireLock(store, 'garbage-collection', { purpose: 'to free space', ...options })
   recoverThoroughly(store, options.remove ?? removeTree)
   return await collectFrom(store, everyNode(store), options)
 }
@@ -136,6 +135,8 @@ class Sweep {
       const size = blobs.size(node)
       // Within the transaction: once others may write again, the blob may have come back.
       if (size !== undefined) {
+        // What made it unneeded must not be undone by a power failure.
+        database.sync()
         removeFile(blobs.path(node))
         this.#blobs.push({ digest: node, size })
       }
@@ -163,6 +164,7 @@ class Sweep {
     const hasDirectory = tryLstat(path) !== undefined
     if (record === undefined && !hasDirectory) return
     if (hasDirectory) {
+      database.sync()
       const target = this.#store.session.temporaryPath('snapshot')
       rename(path, target)
       away.push(target)
@@ -193,10 +195,5 @@ function blobsOnDisk(store: Store): Digest[] {
 }
 
 function namesIn(directory: string): string[] {
-  try {
-    return listDirectory(directory).map(({ name }) => name)
-  } catch (error) {
-    if (error instanceof SystemCallError && error.errno === errno.ENOENT) return []
-    throw error
-  }
+  return tryListDirectory(directory).map(({ name }) => name)
 }

@@ -27,8 +27,12 @@ const imageColumns =
   'digest, media_type AS mediaType, size, image_id AS imageId, created_at AS createdAt, updated_at AS updatedAt'
 const tagColumns = 'name, digest, tagged_at AS taggedAt'
 
-/** Records an image, which keeps what it is linked to (graph.ts). One that is there is updated. */
+/**
+ * Records an image, which keeps what it is linked to (graph.ts). One that is there is updated. Its blobs are on the disk
+ * with their names before it is.
+ */
 export function putImageRecord(store: Store, image: Omit<ImageRecord, 'createdAt' | 'updatedAt'>): void {
+  store.settle()
   const now = Date.now()
   store.database.run(
     `INSERT INTO images VALUES (?, ?, ?, ?, ?, ?)

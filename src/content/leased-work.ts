@@ -12,7 +12,7 @@ export async function withLease<Result>(store: Store, work: (lease: Lease) => Pr
     return await work(lease)
   } finally {
     const nodes = lease.nodes
-    lease.release()
+    lease[Symbol.dispose]()
     // What cannot be removed now goes with the next collection; the work's own outcome is what counts.
     await collectFrom(store, nodes).catch(() => {})
   }

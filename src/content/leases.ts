@@ -1,3 +1,4 @@
+import { isCairnError } from '../errors/error.ts'
 import { type BlobWriter, blobWriter } from './blobs.ts'
 import { blobNode, type StoreNode } from './graph.ts'
 import type { Store } from './store.ts'
@@ -13,7 +14,7 @@ export interface Lease extends BlobWriter, Disposable {
   readonly nodes: readonly StoreNode[]
   /** Protects nodes, whether or not they are there yet. What is found there afterwards will stay. */
   protect(...nodes: StoreNode[]): void
-  /** Ends the protection. May be called again. */
+  /** Ends the protection. May be called again. Throws as the database does; disposal does not. */
   release(): void
 }
 
@@ -25,6 +26,8 @@ export function acquireLease(store: Store): Lease {
 
   function protect(...wanted: StoreNode[]): void {
     if (isReleased) throw new Error('this lease was released')
+    // Nobody can remove anything there.
+    if (store.isReadOnly) return
     const fresh = wanted.filter((node) => !nodes.has(node))
     if (fresh.length === 0) return
     const session = store.session.id
@@ -45,6 +48,7 @@ export function acquireLease(store: Store): Lease {
     content: store.path('content'),
     temporaryPath: (label) => store.session.temporaryPath(label),
     protect: (digest) => protect(blobNode(digest)),
+    named: (directory) => store.named(directory),
   })
   return {
     ...writer,
@@ -54,6 +58,13 @@ export function acquireLease(store: Store): Lease {
     },
     protect,
     release,
-    [Symbol.dispose]: release,
+    [Symbol.dispose]: () => {
+      try {
+        release()
+      } catch (error) {
+        // It ends with the session then; what the work came to is what counts.
+        if (!isCairnError(error)) throw error
+      }
+    },
   }
 }

@@ -1,7 +1,7 @@
 import { CairnError } from '../errors/error.ts'
-import { listDirectory } from '../linux/directories.ts'
-import { SystemCallError, errno } from '../linux/errno.ts'
+import { tryListDirectory } from '../linux/directories.ts'
 import { removeTree } from '../linux/remove-tree.ts'
+import { removeFreeLocks } from './lock.ts'
 import { type DeadSession, seizeSession } from './session.ts'
 import type { Store } from './store.ts'
 
@@ -25,9 +25,12 @@ export type RemoveTree = (path: string) => void
  * directory listing when there is nothing. May run in any number of processes at once.
  */
 export function recover(store: Store, remove: RemoveTree = removeTree): Recovery {
+  if (store.isReadOnly) return nothing
   const tmp = store.path('tmp')
   return recoverSessions(store, sessionsIn(tmp), remove)
 }
+
+const nothing: Recovery = { sessions: [], snapshots: [], failures: [] }
 
 /** As {@link recover}, also for sessions that only the database remembers. */
 export function recoverThoroughly(store: Store, remove: RemoveTree = removeTree): Recovery {
@@ -54,19 +57,15 @@ function recoverSessions(store: Store, ids: ReadonlySet<string>, remove: RemoveT
       failures.push(error)
     }
   }
+  if (sessions.length > 0) removeFreeLocks(store)
   return { sessions, snapshots, failures }
 }
 
 /** Sessions that have a lock file or a directory. */
 function sessionsIn(tmp: string): ReadonlySet<string> {
-  try {
-    return new Set(
-      listDirectory(tmp).map(({ name }) => (name.endsWith(lockSuffix) ? name.slice(0, -lockSuffix.length) : name)),
-    )
-  } catch (error) {
-    if (error instanceof SystemCallError && error.errno === errno.ENOENT) return new Set()
-    throw error
-  }
+  return new Set(
+    tryListDirectory(tmp).map(({ name }) => (name.endsWith(lockSuffix) ? name.slice(0, -lockSuffix.length) : name)),
+  )
 }
 
 /** Ends a dead session's leases and removes the snapshots it was preparing, each with its directory first. */

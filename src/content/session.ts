@@ -15,6 +15,8 @@ export interface Session {
   readonly directory: string
   /** A path in `directory` that nothing has. `label` is for people who look. */
   temporaryPath(label: string): string
+  /** Removes what is in the directory, and the directory. Throws SystemCallError for files of other users, of a user namespace's. */
+  clear(): void
   /** Removes the directory and gives the lock up. */
   end(): void
   /** Gives the lock up and leaves the rest for recovery, as if the process had died. */
@@ -31,6 +33,7 @@ export function beginSession(tmp: string): Session {
     id,
     directory,
     temporaryPath: (label) => `${directory}/${++count}-${label}`,
+    clear: () => removeTree(directory),
     end: () => removeSession(tmp, id, lock, removeTree),
     abandon: () => close(lock),
   }

@@ -1,12 +1,14 @@
-import { CairnError } from '../errors/error.ts'
+import { CairnError, isCairnError } from '../errors/error.ts'
 import { SystemCallError, errno } from '../linux/errno.ts'
 import { listDirectory } from '../linux/directories.ts'
+import { freeSpace } from '../linux/free-space.ts'
 import { close, fsync, open, openFlags, read, write } from '../linux/files.ts'
 import { makeDirectories, rename } from '../linux/names.ts'
 import { layoutMarker, layoutPaths } from '../oci/layout.ts'
 import { type BlobReader, blobReader } from './blobs.ts'
 import { MetadataDatabase } from './database.ts'
 import { type ContentLimits, defaultLimits } from './limits.ts'
+import { keepReserve, releaseReserve } from './reserve.ts'
 import { beginSession, type Session } from './session.ts'
 
 /**
@@ -22,8 +24,21 @@ export interface Store extends Disposable {
   readonly database: MetadataDatabase
   /** This opening's own lock and temporary directory. */
   readonly session: Session
+  /** What runs here, for those who wait for it: `cairn build`. */
+  readonly command: string
+  /** On a file system that is mounted read-only: nothing is recovered, protected or recorded, as nobody else can either. */
+  readonly isReadOnly: boolean
+  /** Tells the user, in one line without its end, what is being waited for. May be replaced. */
+  tell: (message: string) => void
   /** Where `content` (the OCI layout of blobs), `snapshots`, `containers`, `cache`, `builds`, `registry`, `locks` and `tmp` are. */
   path(area: StoreArea, ...names: string[]): string
+  /**
+   * To be called before something is recorded that is broken without its blobs: brings the names of the blobs that came
+   * in since the last call to the disk. Their bytes are there already.
+   */
+  settle(): void
+  /** Notes that a file got a name in `directory`, for {@link settle}. */
+  named(directory: string): void
   /** Ends the session, with what it left unfinished, and closes the database. */
   close(): void
   /**
@@ -33,12 +48,30 @@ export interface Store extends Disposable {
   leave(): void
 }
 
-export type StoreArea = 'content' | 'snapshots' | 'containers' | 'volumes' | 'cache' | 'builds' | 'registry' | 'locks' | 'tmp'
+export type StoreArea =
+  | 'content'
+  | 'snapshots'
+  | 'containers'
+  | 'volumes'
+  | 'cache'
+  | 'builds'
+  | 'registry'
+  | 'locks'
+  | 'tmp'
+
+export interface StoreOptions {
+  readonly limits?: ContentLimits
+  readonly command?: string
+  readonly tell?: (message: string) => void
+  /** For a command that frees space: it may use what is reserved for that, so that it works on a full disk. */
+  readonly isFreeing?: boolean
+}
 
 const version = '1'
 const versionFile = 'version'
 /** What may be in a directory that is being made a store by another process just now. */
-const ownNames = /^(?:content|snapshots|containers|volumes|cache|builds|registry|locks|tmp|version|cairn\.db.*|lost\+found)$/
+const ownNames =
+  /^(?:content|snapshots|containers|volumes|cache|builds|registry|locks|tmp|version|reserve|cairn\.db.*|lost\+found)$/
 
 /** The store's directory: $CAIRN_ROOT, else /var/lib/cairn for root, else cairn in the user's data directory. */
 export function defaultRoot(env: Readonly<Record<string, string | undefined>>, uid: number): string {
@@ -57,7 +90,7 @@ export function defaultRoot(env: Readonly<Record<string, string | undefined>>, u
  * Opens the store at `root`, making it where there is none. Throws STORE_UNUSABLE where it cannot be read and
  * written and STORE_VERSION where a newer Cairn made it.
  */
-export function openStore(root: string, limits: ContentLimits = defaultLimits): Store {
+export function openStore(root: string, options: StoreOptions = {}): Store {
   const absolute = absolutePath(root)
   try {
     const found = readVersion(absolute)
@@ -70,32 +103,47 @@ export function openStore(root: string, limits: ContentLimits = defaultLimits): 
     if (error instanceof SystemCallError) throw unusable(absolute, error)
     throw error
   }
-  return new DiskStore(absolute, limits)
+  return new DiskStore(absolute, options)
 }
+
+/** Bytes below which a command that frees space keeps the database's log short. */
+const scarce = 64 * 1024 * 1024
 
 class DiskStore implements Store {
   readonly root: string
   readonly blobs: BlobReader
   readonly limits: ContentLimits
+  readonly command: string
+  readonly isReadOnly: boolean
+  tell: (message: string) => void
+  readonly #isFreeing: boolean
+  /** Directories of blobs that got new names. */
+  readonly #unsettled = new Set<string>()
+  #isReserveFree = false
   #database: MetadataDatabase | undefined
   #session: Session | undefined
   #isClosed = false
 
-  constructor(root: string, limits: ContentLimits) {
+  constructor(root: string, { limits = defaultLimits, command = 'cairn', tell, isFreeing = false }: StoreOptions) {
     this.root = root
     this.limits = limits
+    this.command = command
+    this.tell = tell ?? (() => {})
+    this.#isFreeing = isFreeing
+    this.isReadOnly = freeSpace(root).isReadOnly
     this.blobs = blobReader(`${root}/content`)
   }
 
   get database(): MetadataDatabase {
     this.#checkOpen()
-    this.#database ??= MetadataDatabase.open(`${this.root}/cairn.db`)
+    this.#database ??= this.#openDatabase()
     return this.#database
   }
 
   get session(): Session {
     this.#checkOpen()
     try {
+      this.#useReserve()
       this.#session ??= beginSession(`${this.root}/tmp`)
     } catch (error) {
       if (error instanceof SystemCallError) throw unusable(this.root, error)
@@ -108,30 +156,63 @@ class DiskStore implements Store {
     return [this.root, area, ...names].join('/')
   }
 
+  named(directory: string): void {
+    this.#unsettled.add(directory)
+  }
+
+  settle(): void {
+    for (const directory of this.#unsettled) {
+      const fd = open(directory, openFlags.O_RDONLY | openFlags.O_DIRECTORY)
+      try {
+        fsync(fd, directory)
+      } finally {
+        close(fd)
+      }
+    }
+    this.#unsettled.clear()
+  }
+
   close(): void {
     this.leave()
     this.#database?.close()
     this.#database = undefined
+    // The database has let go of its log by now, which may have been what filled the disk.
+    if (this.#isReserveFree) keepReserve(this.root)
   }
 
   leave(): void {
     if (this.#isClosed) return
     this.#isClosed = true
     if (this.#session !== undefined) this.#endSession(this.#session)
+    if (this.#isReserveFree) keepReserve(this.root)
   }
 
+  #openDatabase(): MetadataDatabase {
+    const path = `${this.root}/cairn.db`
+    const tell = (message: string): void => this.tell(message)
+    if (this.isReadOnly) return MetadataDatabase.openReadOnly(path)
+    this.#useReserve()
+    const database = MetadataDatabase.open(path, tell)
+    if (this.#isFreeing && freeSpace(this.root).bytes < scarce) database.keepLogShort()
+    return database
+  }
+
+  #useReserve(): void {
+    if (!this.#isFreeing || this.#isReserveFree || this.isReadOnly) return
+    this.#isReserveFree = true
+    releaseReserve(this.root)
+  }
+
+  /** What cannot be put away now, on a full disk for example, is left to recovery: it finds the session by its lock file. */
   #endSession(session: Session): void {
     const { id } = session
-    this.#database?.run('DELETE FROM leases WHERE session = ?', id)
-    const unfinished = this.#database?.one('SELECT id FROM snapshots WHERE session = ?', id)
     try {
-      if (unfinished === undefined) {
-        session.end()
-        return
-      }
+      // Before anything is written: what is removed here may be what fills the disk.
+      session.clear()
+      this.#database?.run('DELETE FROM leases WHERE session = ?', id)
+      if (this.#database?.one('SELECT id FROM snapshots WHERE session = ?', id) === undefined) return session.end()
     } catch (error) {
-      // Files of other users (a user namespace's) need another way to be removed, which recovery is given.
-      if (!(error instanceof SystemCallError)) throw error
+      if (!isCairnError(error)) throw error
     }
     session.abandon()
   }
@@ -179,6 +260,7 @@ function initialize(root: string): void {
   const session = beginSession(`${root}/tmp`)
   try {
     writeFile(session, `${root}/content/${layoutPaths.marker}`, layoutMarker)
+    keepReserve(root)
     writeFile(session, `${root}/${versionFile}`, `${version}\n`)
   } finally {
     session.end()

@@ -1,5 +1,5 @@
 import { FFIType } from 'bun:ffi'
-import { SystemCallError } from './errno.ts'
+import { SystemCallError, errno } from './errno.ts'
 import type { FileType } from './file-status.ts'
 import { close, open, openFlags } from './files.ts'
 import { lastErrno, openLibc, ptr, stableBytes, types } from './libc.ts'
@@ -37,6 +37,16 @@ export function listDirectory(path: string): DirectoryName[] {
     return listOpenDirectory(fd, path)
   } finally {
     close(fd)
+  }
+}
+
+/** As {@link listDirectory}; empty where there is nothing or something else at `path`. */
+export function tryListDirectory(path: string): DirectoryName[] {
+  try {
+    return listDirectory(path)
+  } catch (error) {
+    if (error instanceof SystemCallError && (error.errno === errno.ENOENT || error.errno === errno.ENOTDIR)) return []
+    throw error
   }
 }
 

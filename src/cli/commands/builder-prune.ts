@@ -2,7 +2,7 @@ import { pruneBuildCache } from '../../engine/prune-build-cache.ts'
 import { defineCommand } from '../command.ts'
 import { confirm } from '../confirm.ts'
 import { parseFilters } from '../filters.ts'
-import { openStoreOf } from '../open-store.ts'
+import { openStoreToFree } from '../open-store.ts'
 import { formatByteSize } from '../units.ts'
 
 const warnings = {
@@ -27,7 +27,7 @@ export default defineCommand({
     const isMounts = filters.get('type')?.includes('exec.cachemount') === true
     const warning = isMounts ? warnings.mounts : flags.all ? warnings.all : warnings.dangling
     if (!flags.force && !(await confirm(ctx, warning))) return
-    const store = await ctx.use(openStoreOf)
+    const store = await ctx.use(openStoreToFree)
     const { keys, reclaimed } = await pruneBuildCache(store, { all: flags.all, filters, signal: ctx.signal })
     if (keys.length > 0) ctx.stdout.write(`Deleted build cache objects:\n${keys.join('\n')}\n\n`)
     ctx.stdout.write(`Total reclaimed space: ${formatByteSize(reclaimed)}\n`)

@@ -2,7 +2,7 @@ import { pruneCacheMounts } from '../../engine/remove-cache-mounts.ts'
 import { defineCommand } from '../command.ts'
 import { confirm } from '../confirm.ts'
 import { parseFilters } from '../filters.ts'
-import { openStoreOf } from '../open-store.ts'
+import { openStoreToFree } from '../open-store.ts'
 import { formatByteSize } from '../units.ts'
 
 export default defineCommand({
@@ -23,7 +23,7 @@ export default defineCommand({
     const which =
       filters.size === 0 ? 'all cache mounts that no build is using' : 'the cache mounts that suit the filters'
     if (!flags.force && !(await confirm(ctx, `WARNING! This will remove ${which}.`))) return
-    const { mounts, reclaimed } = pruneCacheMounts(await ctx.use(openStoreOf), filters)
+    const { mounts, reclaimed } = pruneCacheMounts(await ctx.use(openStoreToFree), filters)
     if (mounts.length > 0)
       ctx.stdout.write(`Deleted cache mounts:\n${mounts.map(({ name, id }) => `${name} ${id}\n`).join('')}\n`)
     ctx.stdout.write(`Total reclaimed space: ${formatByteSize(reclaimed)}\n`)

@@ -1,7 +1,7 @@
 import { removeCacheMounts } from '../../engine/remove-cache-mounts.ts'
 import { cacheMountIds } from '../cache-names.ts'
 import { defineCommand } from '../command.ts'
-import { openStoreOf } from '../open-store.ts'
+import { openStoreToFree } from '../open-store.ts'
 
 export default defineCommand({
   usage: 'CACHE [CACHE...]',
@@ -11,7 +11,7 @@ export default defineCommand({
   flags: {},
   complete: (ctx) => cacheMountIds(ctx),
   async run(ctx, _flags, texts) {
-    const failures = removeCacheMounts(await ctx.use(openStoreOf), texts, (text) => ctx.stdout.write(`${text}\n`))
+    const failures = removeCacheMounts(await ctx.use(openStoreToFree), texts, (text) => ctx.stdout.write(`${text}\n`))
     for (const { message, hint } of failures)
       ctx.stderr.write(`cairn: ${message}\n${hint === undefined ? '' : `${hint}\n`}`)
     return failures.length > 0 ? 1 : 0

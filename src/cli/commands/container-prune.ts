@@ -1,7 +1,7 @@
 import { pruneContainers } from '../../engine/remove-containers.ts'
 import { defineCommand } from '../command.ts'
 import { parseFilters } from '../filters.ts'
-import { openStoreOf } from '../open-store.ts'
+import { openStoreToFree } from '../open-store.ts'
 import { formatByteSize } from '../units.ts'
 
 export default defineCommand({
@@ -23,7 +23,7 @@ export default defineCommand({
       const answer = (await ctx.stdin.line()) ?? ''
       if (!/^y(?:es)?$/i.test(answer.trim())) return
     }
-    const { containers, reclaimed } = await pruneContainers(await ctx.use(openStoreOf), filters)
+    const { containers, reclaimed } = await pruneContainers(await ctx.use(openStoreToFree), filters)
     if (containers.length > 0) ctx.stdout.write(`Deleted Containers:\n${containers.map((id) => `${id}\n`).join('')}\n`)
     ctx.stdout.write(`Total reclaimed space: ${formatByteSize(reclaimed)}\n`)
   },

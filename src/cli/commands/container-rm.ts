@@ -1,7 +1,7 @@
 import { removeContainers } from '../../engine/remove-containers.ts'
 import { defineCommand } from '../command.ts'
 import { containerNames } from '../container-names.ts'
-import { openStoreOf } from '../open-store.ts'
+import { openStoreToFree } from '../open-store.ts'
 
 export default defineCommand({
   usage: '[OPTIONS] CONTAINER [CONTAINER...]',
@@ -16,7 +16,7 @@ export default defineCommand({
   },
   complete: (ctx) => containerNames(ctx),
   async run(ctx, flags, names) {
-    const failures = await removeContainers(await ctx.use(openStoreOf), names, {
+    const failures = await removeContainers(await ctx.use(openStoreToFree), names, {
       force: flags.force,
       volumes: flags.volumes,
       signal: ctx.signal,

@@ -2,7 +2,7 @@ import { pruneImages } from '../../engine/prune-images.ts'
 import { defineCommand } from '../command.ts'
 import { confirm } from '../confirm.ts'
 import { parseFilters } from '../filters.ts'
-import { openStoreOf } from '../open-store.ts'
+import { openStoreToFree } from '../open-store.ts'
 import { formatByteSize } from '../units.ts'
 
 const warnings = {
@@ -26,7 +26,7 @@ export default defineCommand({
   async run(ctx, flags) {
     const filters = parseFilters(flags.filter, '--filter')
     if (!flags.force && !(await confirm(ctx, flags.all ? warnings.all : warnings.dangling))) return
-    const store = await ctx.use(openStoreOf)
+    const store = await ctx.use(openStoreToFree)
     const { removals, reclaimed } = await pruneImages(store, { all: flags.all, filters, signal: ctx.signal })
     if (removals.length > 0) {
       const lines = removals.map((one) => ('untagged' in one ? `untagged: ${one.untagged}` : `deleted: ${one.deleted}`))

@@ -1,7 +1,7 @@
 import { removeImages } from '../../engine/remove-images.ts'
 import { defineCommand } from '../command.ts'
 import { imageNames } from '../image-names.ts'
-import { openStoreOf } from '../open-store.ts'
+import { openStoreToFree } from '../open-store.ts'
 
 export default defineCommand({
   usage: '[OPTIONS] IMAGE [IMAGE...]',
@@ -18,7 +18,7 @@ export default defineCommand({
   },
   complete: (ctx) => imageNames(ctx),
   async run(ctx, flags, names) {
-    const failures = await removeImages(await ctx.use(openStoreOf), names, {
+    const failures = await removeImages(await ctx.use(openStoreToFree), names, {
       force: flags.force,
       keepContent: flags['no-prune'],
       signal: ctx.signal,
