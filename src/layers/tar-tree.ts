@@ -370,8 +370,12 @@ function withoutOverlay(xattrs: ReadonlyMap<string, Uint8Array>): ReadonlyMap<st
   return xattrs.size === 0 ? xattrs : new Map([...xattrs].filter(([name]) => !isOverlayXattr(name)))
 }
 
+/** The layers of a stack are asked for the same path one after the other. */
+let latestPath: { readonly path: string; readonly names: readonly string[] } = { path: '/', names: [] }
+
 function components(path: string): readonly string[] {
-  return path === '/' ? [] : path.slice(1).split('/')
+  if (path !== latestPath.path) latestPath = { path, names: path === '/' ? [] : path.slice(1).split('/') }
+  return latestPath.names
 }
 
 function unsafe(reason: string): CairnError {

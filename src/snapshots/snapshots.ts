@@ -159,11 +159,11 @@ export class Snapshots {
   }
 
   async #layerTree({ diffId, directory }: StackedLayer): Promise<LayerTree> {
-    const path = directory ?? (diffId === undefined ? undefined : this.#existing(diffId))
-    const key = path ?? diffId
+    const key = directory ?? diffId
     if (key === undefined) throw new Error('a layer has neither a directory nor a diff ID')
     const known = this.#trees.get(key)
     if (known !== undefined) return known
+    const path = directory ?? (diffId === undefined ? undefined : this.#existing(diffId))
     const tree = path === undefined ? await this.#blobTree(diffId as Digest) : overlayTree(path)
     this.#trees.set(key, tree)
     return tree
