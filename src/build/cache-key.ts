@@ -4,7 +4,7 @@ import { type CopyOp, defaultHostname, type FileSource, type Op, type OpMount, t
 import type { RemoteSource } from './ops/remote-source.ts'
 
 /** Changes whenever the same inputs would give other bytes than before. */
-const formatVersion = 2
+const formatVersion = 3
 
 /** Hex sha256 over the canonical JSON of {@link StepInputs}. */
 export type CacheKey = string

@@ -188,10 +188,13 @@ export class CopyLayout {
     }
   }
 
-  /** BuildKit makes such directories with the permissions of an octal --chmod, without setuid, setgid and sticky bits. */
+  /**
+   * Docker makes such directories with the permissions of an octal --chmod under the umask of its daemon, which is always
+   * 022: without setuid, setgid and sticky bits, and nobody but the owner may write.
+   */
   #madeOnTheWay(): TreeEntry {
     const { owner, directoryMode } = this.#options
-    return { ...this.#made('directory', directoryMode & 0o777), ...owner }
+    return { ...this.#made('directory', directoryMode & 0o755), ...owner }
   }
 
   #place(tree: Tree, { relative, path, entry, implied }: SelectedPath, target: string): void {
