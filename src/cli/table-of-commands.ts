@@ -8,6 +8,7 @@ export const table: CommandTable = {
     system: { summary: 'Manage Cairn' },
     builder: { summary: 'Manage builds' },
     cache: { summary: 'Manage cache mounts' },
+    registry: { summary: 'Manage registries' },
     buildx: { summary: 'Manage builds', hidden: true },
   },
   commands: [
@@ -48,6 +49,11 @@ export const table: CommandTable = {
       paths: ['container prune'],
       summary: 'Remove all stopped containers',
       load: () => import('./commands/container-prune.ts'),
+    },
+    {
+      paths: ['registry serve'],
+      summary: 'Serve a registry from the store',
+      load: () => import('./commands/registry-serve.ts'),
     },
     {
       paths: ['version'],

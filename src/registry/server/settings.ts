@@ -1,0 +1,19 @@
+/** How a registry server behaves. Sizes are in bytes, times in milliseconds. */
+export interface RegistrySettings {
+  /** Whether tags, manifests and blobs may be deleted. */
+  readonly isDeleteEnabled: boolean
+  /** Whether nothing may be changed. */
+  readonly isReadOnly: boolean
+  /** Whether a manifest may name blobs and manifests that its repository does not have. */
+  readonly missingContent: 'accept' | 'refuse'
+  readonly largestManifest: number
+  readonly largestBlob: number
+}
+
+export const defaultSettings: RegistrySettings = {
+  isDeleteEnabled: true,
+  isReadOnly: false,
+  missingContent: 'accept',
+  largestManifest: 4 * 1024 * 1024,
+  largestBlob: Number.MAX_SAFE_INTEGER,
+}

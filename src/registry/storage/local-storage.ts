@@ -1,0 +1,162 @@
+import type { Store } from '../../content/store.ts'
+import type { Digest, DigestAlgorithm } from '../../oci/digest.ts'
+import { collectRegistryGarbage } from './local-garbage.ts'
+import { LocalManifests } from './local-manifests.ts'
+import { addBlob, freeBlobs, LocalUploads } from './local-uploads.ts'
+import type {
+  BlobContent,
+  BlobRange,
+  GarbagePolicy,
+  ManifestEntry,
+  Page,
+  PushedManifest,
+  PutOptions,
+  PutResult,
+  ReferrersPage,
+  ReferrersResult,
+  RegistryGarbage,
+  RegistryStorage,
+  StoredBlob,
+  UploadOptions,
+  UploadState,
+  UploadWriter,
+} from './registry-storage.ts'
+
+/** How old the time of a blob's last use may be before asking for it sets it anew, in milliseconds. */
+const useResolution = 60_000
+
+/**
+ * The registry's content in Cairn's own store: blobs are those of images, each kept once, and what repositories see of
+ * them is in the database. Any number of processes may serve one store.
+ */
+export function localStorage(store: Store): RegistryStorage {
+  return new LocalStorage(store)
+}
+
+class LocalStorage implements RegistryStorage {
+  readonly #store: Store
+  readonly #uploads: LocalUploads
+  readonly #manifests: LocalManifests
+
+  constructor(store: Store) {
+    this.#store = store
+    this.#uploads = new LocalUploads(store)
+    this.#manifests = new LocalManifests(store)
+  }
+
+  async hasRepository(repository: string): Promise<boolean> {
+    return this.#store.database.one('SELECT 1 FROM registry_repositories WHERE name = ?', repository) !== undefined
+  }
+
+  async listRepositories(page: Page): Promise<readonly string[]> {
+    return this.#names('SELECT name FROM registry_repositories WHERE name > ? ORDER BY name LIMIT ?', page)
+  }
+
+  async findBlob(repository: string, digest: Digest): Promise<StoredBlob | undefined> {
+    const row = this.#store.database.one<{ size: number; usedAt: number }>(
+      'SELECT size, used_at AS usedAt FROM registry_blobs WHERE repository = ? AND digest = ?',
+      repository,
+      digest,
+    )
+    if (row === undefined) return undefined
+    this.#renew(repository, digest, row.usedAt)
+    return { size: row.size, read: (range) => this.#content(digest, range) }
+  }
+
+  async mountBlob(repository: string, digest: Digest, from: string): Promise<boolean> {
+    const { database } = this.#store
+    return database.transaction(() => {
+      const row = database.one<{ size: number }>(
+        'SELECT size FROM registry_blobs WHERE repository = ? AND digest = ?',
+        from,
+        digest,
+      )
+      if (row === undefined) return false
+      addBlob(this.#store, repository, digest, row.size)
+      return true
+    })
+  }
+
+  async repositoriesWith(digest: Digest, page: Page): Promise<readonly string[]> {
+    return this.#names(
+      'SELECT repository AS name FROM registry_blobs WHERE digest = ? AND repository > ? ORDER BY repository LIMIT ?',
+      page,
+      digest,
+    )
+  }
+
+  async deleteBlob(repository: string, digest: Digest): Promise<boolean> {
+    const { database } = this.#store
+    if (database.run('DELETE FROM registry_blobs WHERE repository = ? AND digest = ?', repository, digest) === 0)
+      return false
+    await freeBlobs(this.#store, [digest])
+    return true
+  }
+
+  async beginUpload(repository: string, options: UploadOptions): Promise<UploadState> {
+    return this.#uploads.begin(repository, options)
+  }
+
+  async findUpload(repository: string, id: string): Promise<UploadState | undefined> {
+    return this.#uploads.find(repository, id)
+  }
+
+  openUpload(repository: string, id: string, algorithm?: DigestAlgorithm): Promise<UploadWriter | undefined> {
+    return this.#uploads.open(repository, id, algorithm)
+  }
+
+  async resolveManifest(repository: string, reference: string): Promise<ManifestEntry | undefined> {
+    return this.#manifests.resolve(repository, reference)
+  }
+
+  async readManifest(_repository: string, digest: Digest): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    return this.#manifests.read(digest)
+  }
+
+  putManifest(repository: string, manifest: PushedManifest, options: PutOptions): Promise<PutResult> {
+    return this.#manifests.put(repository, manifest, options)
+  }
+
+  deleteManifest(repository: string, digest: Digest): Promise<boolean> {
+    return this.#manifests.delete(repository, digest)
+  }
+
+  async listTags(repository: string, page: Page): Promise<readonly string[]> {
+    return this.#names(
+      'SELECT tag AS name FROM registry_tags WHERE repository = ? AND tag > ? ORDER BY tag LIMIT ?',
+      page,
+      repository,
+    )
+  }
+
+  async deleteTag(repository: string, tag: string): Promise<boolean> {
+    return this.#store.database.run('DELETE FROM registry_tags WHERE repository = ? AND tag = ?', repository, tag) > 0
+  }
+
+  async listReferrers(repository: string, subject: Digest, page: ReferrersPage): Promise<ReferrersResult> {
+    return this.#manifests.referrers(repository, subject, page)
+  }
+
+  collectGarbage(policy: GarbagePolicy): Promise<RegistryGarbage> {
+    return collectRegistryGarbage(this.#store, this.#uploads, policy)
+  }
+
+  /** The store is closed by whoever opened it. */
+  async close(): Promise<void> {}
+
+  #renew(repository: string, digest: Digest, usedAt: number): void {
+    const now = Date.now()
+    if (usedAt >= now - useResolution) return
+    const sql = 'UPDATE registry_blobs SET used_at = ? WHERE repository = ? AND digest = ?'
+    this.#store.database.run(sql, now, repository, digest)
+  }
+
+  #content(digest: Digest, range: BlobRange | undefined): BlobContent {
+    const file = Bun.file(this.#store.blobs.path(digest), { type: 'application/octet-stream' })
+    return { kind: 'body', body: range === undefined ? file : file.slice(range.start, range.end) }
+  }
+
+  #names(sql: string, { after = '', limit }: Page, ...values: string[]): string[] {
+    return this.#store.database.all<{ name: string }>(sql, ...values, after, limit).map(({ name }) => name)
+  }
+}
