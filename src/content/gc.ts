@@ -4,6 +4,7 @@ import { removeFile, rename } from '../linux/names.ts'
 import { removeTree } from '../linux/remove-tree.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import type { BlobIdentity } from './blobs.ts'
+import { removeOldDownloads } from './downloads.ts'
 import { blobNode, layerNode, snapshotNode, type StoreNode } from './graph.ts'
 import { acquireLock, type LockOptions } from './lock.ts'
 import { recoverThoroughly, type RemoveTree } from './recovery.ts'
@@ -32,6 +33,7 @@ const batchSize = 64
 export async function collectGarbage(store: Store, options: GarbageOptions = {}): Promise<GarbageReport> {
   using _lock = await acquireLock(store, 'garbage-collection', { purpose: 'to free space', ...options })
   recoverThoroughly(store, options.remove ?? removeTree)
+  removeOldDownloads(store)
   return await collectFrom(store, everyNode(store), options)
 }
 
@@ -53,6 +55,19 @@ export async function collectFrom(
     await Bun.sleep(0)
   }
   return sweep.report()
+}
+
+/**
+ * Goes on with the collections that processes have begun and not ended, because they were killed: removes what has lost
+ * what kept it and is not needed by anything else.
+ */
+export function collectPending(store: Store, remove: RemoveTree = removeTree): void {
+  const sweep = new Sweep(store, remove)
+  for (;;) {
+    const rows = store.database.all<{ node: StoreNode }>('SELECT node FROM garbage LIMIT ?', batchSize)
+    if (rows.length === 0) return
+    sweep.removeUnneeded(rows.map(({ node }) => node))
+  }
 }
 
 /** True where something keeps the node itself. */
@@ -83,7 +98,14 @@ class Sweep {
   /** Removes what is not needed of `nodes`; gives what it led to, which may not be needed any more either. */
   removeUnneeded(nodes: readonly StoreNode[]): StoreNode[] {
     const away: string[] = []
-    const orphans = this.#store.database.transaction(() => nodes.flatMap((node) => this.#removeNode(node, away)))
+    const { database } = this.#store
+    const orphans = database.transaction(() =>
+      nodes.flatMap((node) => {
+        const led = this.#removeNode(node, away)
+        database.run('DELETE FROM garbage WHERE node = ?', node)
+        return led
+      }),
+    )
     for (const path of away) this.#remove(path)
     return orphans
   }
@@ -174,9 +196,10 @@ class Sweep {
   }
 }
 
-/** Whatever may be garbage: all blobs, snapshots and their directories, and all that links go out from. */
+/** Whatever may be garbage: what lost a keeper, all blobs, snapshots and their directories, and all that links go out from. */
 function everyNode(store: Store): Set<StoreNode> {
   const nodes = new Set<StoreNode>()
+  for (const { node } of store.database.all<{ node: StoreNode }>('SELECT node FROM garbage')) nodes.add(node)
   for (const { parent } of store.database.all<{ parent: StoreNode }>('SELECT DISTINCT parent FROM links'))
     nodes.add(parent)
   for (const digest of blobsOnDisk(store)) nodes.add(blobNode(digest))

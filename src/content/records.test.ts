@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, setSystemTime, test } from 'bun:test'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Digest, digestOf } from '../oci/digest.ts'
@@ -145,6 +145,9 @@ describe('snapshot records', () => {
     expect(getSnapshot(store, 's')).toMatchObject({ state: 'preparing', diffId: null, size: 0 })
     expect(findSnapshot(store, diffId)).toBeUndefined()
     finishSnapshot(store, 's', { state: 'committed', diffId, size: 12 })
+    // Only the record is left where a process was killed while it removed the snapshot.
+    expect(findSnapshot(store, diffId)).toBeUndefined()
+    mkdirSync(store.path('snapshots', 's', 'fs'), { recursive: true })
     expect(findSnapshot(store, diffId)).toMatchObject({ id: 's', state: 'committed', size: 12 })
     beginSnapshot(store, 'c')
     finishSnapshot(store, 'c', { state: 'active' })

@@ -69,8 +69,25 @@ describe('recover()', () => {
     expect(readdirSync(join(root, 'snapshots'))).toEqual([])
     expect(store.database.all('SELECT * FROM leases')).toEqual([])
     expect(store.database.all('SELECT * FROM lease_nodes')).toEqual([])
-    expect((await collectGarbage(store)).blobs).toHaveLength(1)
+    expect(readdirSync(join(root, 'content/blobs/sha256'))).toEqual([])
+    expect((await collectGarbage(store)).reclaimed).toBe(0)
     expect(recover(store).sessions).toEqual([])
+  })
+
+  test('goes on with a collection whose process was killed', async () => {
+    const child = await startWorker(`
+      const { blobNode, link } = await import(${JSON.stringify(join(import.meta.dir, 'graph.ts'))})
+      const { deleteImageRecord, putImageRecord } = await import(${JSON.stringify(join(import.meta.dir, 'image-records.ts'))})
+      const [manifest, layer] = [await lease.put(new Uint8Array(1)), await lease.put(new Uint8Array(2))]
+      link(store, blobNode(manifest.digest), [blobNode(layer.digest)])
+      putImageRecord(store, { ...manifest, mediaType: 'm', imageId: manifest.digest })
+      lease.release()
+      deleteImageRecord(store, manifest.digest)`)
+    await kill(child)
+    expect(readdirSync(join(root, 'content/blobs/sha256'))).toHaveLength(2)
+    recover(store)
+    expect(readdirSync(join(root, 'content/blobs/sha256'))).toEqual([])
+    for (const table of ['links', 'garbage']) expect(store.database.all(`SELECT * FROM ${table}`)).toEqual([])
   })
 
   test('leaves a living process alone', async () => {

@@ -1,6 +1,7 @@
 import { CairnError } from '../errors/error.ts'
 import { tryListDirectory } from '../linux/directories.ts'
 import { removeTree } from '../linux/remove-tree.ts'
+import { collectPending } from './gc.ts'
 import { removeFreeLocks } from './lock.ts'
 import { type DeadSession, seizeSession } from './session.ts'
 import type { Store } from './store.ts'
@@ -21,8 +22,9 @@ export interface Recovery {
 export type RemoveTree = (path: string) => void
 
 /**
- * Removes what processes that died have left: temporary files, leases, snapshots they had not finished. Costs one
- * directory listing when there is nothing. May run in any number of processes at once.
+ * Removes what processes that died have left: temporary files, leases, snapshots they had not finished, blobs that they
+ * brought in and nothing needs, and what they were to remove. Costs one directory listing when there is nothing. May run
+ * in any number of processes at once.
  */
 export function recover(store: Store, remove: RemoveTree = removeTree): Recovery {
   if (store.isReadOnly) return nothing
@@ -57,7 +59,10 @@ function recoverSessions(store: Store, ids: ReadonlySet<string>, remove: RemoveT
       failures.push(error)
     }
   }
-  if (sessions.length > 0) removeFreeLocks(store)
+  if (sessions.length > 0) {
+    removeFreeLocks(store)
+    collectPending(store, remove)
+  }
   return { sessions, snapshots, failures }
 }
 
@@ -71,7 +76,14 @@ function sessionsIn(tmp: string): ReadonlySet<string> {
 /** Ends a dead session's leases and removes the snapshots it was preparing, each with its directory first. */
 function forget(store: Store, session: DeadSession, remove: RemoveTree): string[] {
   const { database } = store
-  database.run('DELETE FROM leases WHERE session = ?', session.id)
+  database.transaction(() => {
+    // What it brought in and did not come to record.
+    database.run(
+      'INSERT OR IGNORE INTO garbage SELECT node FROM leases JOIN lease_nodes ON lease = id WHERE session = ?',
+      session.id,
+    )
+    database.run('DELETE FROM leases WHERE session = ?', session.id)
+  })
   const rows = database.all<{ id: string }>('SELECT id FROM snapshots WHERE session = ?', session.id)
   for (const snapshot of rows) {
     remove(store.path('snapshots', snapshot.id))

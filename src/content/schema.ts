@@ -246,4 +246,17 @@ export const migrations: readonly string[] = [
     used_at INTEGER NOT NULL
   ) WITHOUT ROWID;
   `,
+  `
+  -- Nodes that have lost what kept them and may be garbage: what a collection looks at. They are found again however the
+  -- process ends that was to remove them.
+  CREATE TABLE garbage (node TEXT PRIMARY KEY) WITHOUT ROWID;
+  CREATE TRIGGER garbage_of_images AFTER DELETE ON images
+    BEGIN INSERT OR IGNORE INTO garbage VALUES (old.digest); END;
+  CREATE TRIGGER garbage_of_links AFTER DELETE ON links
+    BEGIN INSERT OR IGNORE INTO garbage VALUES (old.child); END;
+  CREATE TRIGGER garbage_of_pins AFTER DELETE ON pins
+    BEGIN INSERT OR IGNORE INTO garbage VALUES (old.node); END;
+  CREATE TRIGGER garbage_of_fetched_files AFTER DELETE ON fetched_files
+    BEGIN INSERT OR IGNORE INTO garbage VALUES (old.digest); END;
+  `,
 ]

@@ -1,4 +1,5 @@
 import { CairnError } from '../errors/error.ts'
+import { tryLstat } from '../linux/file-status.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Store } from './store.ts'
 
@@ -60,12 +61,17 @@ export function getSnapshot(store: Store, id: string): SnapshotRecord | undefine
   return store.database.one<SnapshotRecord>(`SELECT ${columns} FROM snapshots WHERE id = ?`, id)
 }
 
-/** The finished snapshot of a layer. Whoever relies on it protects it by a lease first. */
+/**
+ * The finished snapshot of a layer, if its directory is there: a process that was killed while it removed it may have
+ * left the record. Whoever relies on it protects it by a lease first.
+ */
 export function findSnapshot(store: Store, diffId: Digest): SnapshotRecord | undefined {
-  return store.database.one<SnapshotRecord>(
-    `SELECT ${columns} FROM snapshots WHERE diff_id = ? AND state = 'committed' ORDER BY created_at, id`,
-    diffId,
-  )
+  return store.database
+    .all<SnapshotRecord>(
+      `SELECT ${columns} FROM snapshots WHERE diff_id = ? AND state = 'committed' ORDER BY created_at, id`,
+      diffId,
+    )
+    .find(({ id }) => tryLstat(store.path('snapshots', id, 'fs')) !== undefined)
 }
 
 export function listSnapshots(store: Store): SnapshotRecord[] {
