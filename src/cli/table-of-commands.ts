@@ -5,10 +5,10 @@ export const table: CommandTable = {
   groups: {
     container: { summary: 'Manage containers' },
     image: { summary: 'Manage images' },
+    manifest: { summary: 'Manage manifests and manifest lists' },
     system: { summary: 'Manage Cairn' },
     builder: { summary: 'Manage builds' },
     cache: { summary: 'Manage cache mounts' },
-    registry: { summary: 'Manage registries' },
     buildx: { summary: 'Manage builds', hidden: true },
   },
   commands: [
@@ -49,11 +49,6 @@ export const table: CommandTable = {
       paths: ['container prune'],
       summary: 'Remove all stopped containers',
       load: () => import('./commands/container-prune.ts'),
-    },
-    {
-      paths: ['registry serve'],
-      summary: 'Serve a registry from the store',
-      load: () => import('./commands/registry-serve.ts'),
     },
     {
       paths: ['version'],
@@ -192,6 +187,31 @@ export const table: CommandTable = {
       paths: ['system df'],
       summary: 'Show disk usage',
       load: () => import('./commands/system-df.ts'),
+    },
+    {
+      paths: ['manifest create'],
+      summary: 'Create a manifest list of images of the store',
+      load: () => import('./commands/manifest-create.ts'),
+    },
+    {
+      paths: ['manifest annotate'],
+      summary: 'Change what a manifest list says of an image',
+      load: () => import('./commands/manifest-annotate.ts'),
+    },
+    {
+      paths: ['manifest inspect'],
+      summary: 'Display an image manifest, or manifest list',
+      load: () => import('./commands/manifest-inspect.ts'),
+    },
+    {
+      paths: ['manifest push'],
+      summary: 'Push a manifest list to a repository',
+      load: () => import('./commands/manifest-push.ts'),
+    },
+    {
+      paths: ['manifest rm'],
+      summary: 'Remove one or more manifest lists',
+      load: () => import('./commands/manifest-rm.ts'),
     },
     {
       paths: ['events', 'system events'],

@@ -5,7 +5,7 @@ import { collectGarbage } from '../content/gc.ts'
 import { listTags } from '../content/image-records.ts'
 import type { Store } from '../content/store.ts'
 import type { ImageSummary } from '../images/list-images.ts'
-import { type Removal, removeImage } from '../images/remove-image.ts'
+import { forgetNameless, type Removal, removeImage } from '../images/remove-image.ts'
 import { booleanFilter, checkFilters, type Filters } from './filters.ts'
 import { findImages } from './list-images.ts'
 
@@ -42,6 +42,8 @@ export async function pruneImages(store: Store, options: PruneImagesOptions = {}
 /** Decided and done at once: another process may name the image, or make a container of it, just now. */
 function pruneImage(store: Store, { imageId, targets }: ImageSummary, onlyDangling: boolean): readonly Removal[] {
   return store.database.transaction(() => {
+    // What names have left behind of an image that has others is garbage that no list shows.
+    forgetNameless(store, targets)
     const isNamed = targets.some(({ digest }) => listTags(store, digest).length > 0)
     if ((onlyDangling && isNamed) || containersOfImage(store, imageId).length > 0) return []
     return removeImage(store, imageId, { force: true })

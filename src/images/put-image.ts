@@ -101,6 +101,8 @@ export function recordManifest(
 /** An index of images that are in the store. */
 export interface NewIndex {
   readonly manifests: readonly Descriptor[]
+  /** That of an OCI index by default. */
+  readonly mediaType?: string
   readonly annotations?: Readonly<Record<string, string>>
   readonly tags?: readonly Reference[]
   readonly lease?: Lease
@@ -112,14 +114,15 @@ export async function putIndex(store: Store, index: NewIndex): Promise<PutImage>
   const lease = index.lease ?? own
   for (const { digest } of index.manifests)
     if (!lease.claim(digest)) throw new CairnError('BLOB_UNKNOWN', `manifest ${digest} is not in the store`)
+  const { mediaType = mediaTypes.ociIndex } = index
   const bytes = serializeIndex({
     schemaVersion: 2,
-    mediaType: mediaTypes.ociIndex,
+    mediaType,
     manifests: index.manifests,
     ...(index.annotations === undefined ? {} : { annotations: index.annotations }),
   })
   await lease.put(bytes)
-  const target = { mediaType: mediaTypes.ociIndex, ...identity(bytes) }
+  const target = { mediaType, ...identity(bytes) }
   const moved = recordIndex(store, target, index.manifests, index.tags ?? [])
   return { imageId: preferredImageId(store, target.digest, index.manifests), target, moved }
 }
@@ -178,7 +181,8 @@ function imageIdOf(digest: Digest, manifest: Manifest): Digest {
   return isImageConfigType(manifest.config.mediaType) ? manifest.config.digest : digest
 }
 
-function preferredImageId(store: Store, index: Digest, children: readonly Descriptor[]): Digest {
+/** The image ID of an index that has `children` in the store. */
+export function preferredImageId(store: Store, index: Digest, children: readonly Descriptor[]): Digest {
   const child = preferredEntry(children)
   if (child === undefined || !isManifestType(child.mediaType)) return index
   return imageIdOf(index, parseManifest(store.blobs.readAll(child.digest, largestDocument)).value)

@@ -1,4 +1,4 @@
-import { deleteImageRecord, deleteTag, findImageRecords, type ImageRecord } from '../content/image-records.ts'
+import { deleteImageRecord, deleteTag, findImageRecords, type ImageRecord, listTags } from '../content/image-records.ts'
 import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
 import type { Digest } from '../oci/digest.ts'
@@ -7,7 +7,13 @@ import { recordImageEvent } from './image-events.ts'
 import { referencesOf, resolveImage } from './resolve-image.ts'
 
 /** One line of what a removal did: a name taken away (as docker prints it), or an image deleted. */
-export type Removal = { readonly untagged: string } | DeletedImage
+export type Removal = RemovedName | DeletedImage
+
+export interface RemovedName {
+  readonly untagged: string
+  /** Manifests and indexes of an image that stays, which no name leads to any more. */
+  readonly released?: readonly Digest[]
+}
 
 export interface DeletedImage {
   /** The image ID. */
@@ -44,6 +50,15 @@ export function removeImage(store: Store, text: string, options: RemoveOptions =
   })
 }
 
+/** Forgets those manifests and indexes of one image that no name leads to, unless none has one. Gives their digests. */
+export function forgetNameless(store: Store, records: readonly Pick<ImageRecord, 'digest'>[]): readonly Digest[] {
+  const digests = records.map(({ digest }) => digest)
+  const nameless = digests.filter((digest) => listTags(store, digest).length === 0)
+  if (nameless.length === digests.length) return []
+  for (const digest of nameless) deleteImageRecord(store, digest)
+  return nameless
+}
+
 /** An image ID, the manifests and indexes that have it, and their names. */
 class ImageNames {
   readonly imageId: Digest
@@ -67,6 +82,17 @@ class ImageNames {
     if (!deleteTag(this.#store, formatReference(reference))) return
     recordImageEvent(this.#store, 'untag', this.#record)
     this.removals.push({ untagged: familiarString(reference) })
+  }
+
+  /**
+   * Forgets what no name leads to of an image that has names: an index, say, whose image for this machine has a name
+   * of its own. Lists go by image ID, so nobody would ever see that it is still there.
+   */
+  release(): Removal[] {
+    const last = this.removals.pop()
+    if (last === undefined || 'deleted' in last) return this.removals
+    const released = forgetNameless(this.#store, this.#records)
+    return [...this.removals, { ...last, ...(released.length === 0 ? {} : { released }) }]
   }
 
   delete(): Removal[] {
@@ -98,7 +124,7 @@ function removeByName(
   // Digests are names of the repository's tags and go with the last of these.
   if (name.digest === undefined && inRepository.every((other) => other.digest !== undefined))
     for (const other of inRepository) image.untag(other)
-  if (image.references.length > 0) return image.removals
+  if (image.references.length > 0) return image.release()
   // The name is gone in any case; only an image that something needs stays, without a name.
   if (uses.some(({ isRunning }) => isRunning) || (!force && uses.length > 0)) return image.removals
   return image.delete()

@@ -1,0 +1,21 @@
+import { removeManifestLists } from '../../engine/manifest-lists.ts'
+import { pushManifestList } from '../../engine/registry-manifests.ts'
+import { defineCommand } from '../command.ts'
+import { imageNames } from '../image-names.ts'
+import { openStoreOf } from '../open-store.ts'
+
+export default defineCommand({
+  usage: '[OPTIONS] MANIFEST_LIST',
+  args: { min: 1, max: 1 },
+  flags: {
+    insecure: { type: 'bool', summary: 'Allow push to an insecure registry' },
+    purge: { type: 'bool', short: 'p', summary: 'Remove the local manifest list after push' },
+  },
+  complete: (ctx) => imageNames(ctx),
+  async run(ctx, flags, [list = '']) {
+    const store = await ctx.use(openStoreOf)
+    await pushManifestList(store, list)
+    if (!flags.purge) return
+    for (const failure of await removeManifestLists(store, [list])) throw failure
+  },
+})
