@@ -6,13 +6,12 @@ import { CairnError } from '../errors/error.ts'
 import { type ImageConfig, parseImageConfig, platformOf } from '../oci/config.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { type Digest, digestOf, isDigest } from '../oci/digest.ts'
-import { largestDocument } from '../oci/json-document.ts'
 import { type Manifest, serializeManifest } from '../oci/manifest.ts'
 import { mediaTypes } from '../oci/media-types.ts'
-import { collect } from '../streams/source.ts'
 import type { ArchiveFile } from './archive-file.ts'
 import type { ArchiveFiles } from './archive-files.ts'
-import { type DockerArchiveEntry, dockerManifestPath, parseDockerManifest } from './docker-archive.ts'
+import { type DockerArchiveImage, memberOf } from './docker-archive.ts'
+import { checkLayerCount, dockerArchiveImages } from './docker-archive-images.ts'
 import { compressionOf } from './layer-stack.ts'
 import { verifyLayers } from './layer-verification.ts'
 import type { ImageLayer } from './image.ts'
@@ -26,36 +25,39 @@ const layerTypes = {
 } as const
 
 /**
- * Reads a docker-archive: `manifest.json`, image configs and layers, wherever it says these are (`<id>/layer.tar`,
- * `<hex>.tar`, `blobs/sha256/<hex>`, links to them). Such an archive has no manifests; each image gets one.
+ * Reads a docker-archive of any age: image configs and layers, wherever it says these are (`<id>/layer.tar`, `<hex>.tar`,
+ * `blobs/sha256/<hex>`, links to them). Such an archive has no manifests; each image gets one.
  */
 export class DockerArchiveReader {
   readonly #store: Store
   readonly #lease: Lease
   readonly #archive: ArchiveFiles
+  readonly #name: string
   readonly #layers = new Map<ArchiveFile, Promise<Descriptor>>()
 
-  constructor(store: Store, lease: Lease, archive: ArchiveFiles) {
+  /** `name` is the archive in errors. */
+  constructor(store: Store, lease: Lease, archive: ArchiveFiles, name: string) {
+    this.#name = name
     this.#store = store
     this.#lease = lease
     this.#archive = archive
   }
 
   async read(): Promise<readonly VerifiedImage[]> {
-    const bytes = await collect(this.#file(dockerManifestPath).read(), largestDocument, dockerManifestPath)
     const images: VerifiedImage[] = []
-    for (const entry of parseDockerManifest(bytes)) images.push(await this.#image(entry))
+    for (const image of await dockerArchiveImages(this.#archive, this.#store.limits, this.#name))
+      images.push(await this.#image(image))
     return images
   }
 
-  async #image(entry: DockerArchiveEntry): Promise<VerifiedImage> {
-    const raw = await collect(this.#file(entry.Config).read(), largestDocument, entry.Config)
+  async #image(image: DockerArchiveImage): Promise<VerifiedImage> {
+    const raw = await image.config()
     const imageId = digestOf(raw)
-    const promised = digestInPath(entry.Config)
+    const promised = digestInPath(image.where)
     if (promised !== undefined && promised !== imageId)
-      throw new CairnError('BLOB_CORRUPT', `image config ${entry.Config} has the digest ${imageId}`)
+      throw new CairnError('BLOB_CORRUPT', `image config ${image.where} has the digest ${imageId}`)
     const { value: config } = parseImageConfig(raw)
-    const layers = await this.#imageLayers(entry, config)
+    const layers = await this.#imageLayers(image, config)
     await this.#lease.put(raw)
     const manifest: Manifest = {
       schemaVersion: 2,
@@ -66,19 +68,15 @@ export class DockerArchiveReader {
     const bytes = serializeManifest(manifest)
     const blob = await this.#lease.put(bytes)
     const target = { mediaType: mediaTypes.ociManifest, ...blob, platform: platformOf(config) }
-    const references = (entry.RepoTags ?? []).flatMap(parseArchiveName)
+    const references = image.names.flatMap(parseArchiveName)
     return { target, imageId, manifests: [{ descriptor: target, manifest }], isIndex: false, references }
   }
 
-  async #imageLayers(entry: DockerArchiveEntry, config: ImageConfig): Promise<Descriptor[]> {
+  async #imageLayers(image: DockerArchiveImage, config: ImageConfig): Promise<Descriptor[]> {
     const { diff_ids: diffIds } = config.rootfs
-    if (diffIds.length !== entry.Layers.length)
-      throw new CairnError(
-        'ARCHIVE_INVALID',
-        `manifest.json gives ${entry.Config} ${entry.Layers.length} layers, but that has ${diffIds.length} diff IDs`,
-      )
+    checkLayerCount(image, diffIds, this.#name)
     const layers: ImageLayer[] = []
-    for (const [index, path] of entry.Layers.entries()) {
+    for (const [index, path] of image.layers.entries()) {
       const diffId = diffIds[index] as Digest
       layers.push({ descriptor: await this.#layer(path, diffId), diffId })
     }
@@ -87,7 +85,7 @@ export class DockerArchiveReader {
   }
 
   async #layer(path: string, diffId: Digest): Promise<Descriptor> {
-    const file = this.#file(path)
+    const file = memberOf(this.#archive, path, this.#name)
     const known = this.#layers.get(file)
     if (known !== undefined) return await known
     const layer = this.#storeLayer(file, path, diffId)
@@ -115,13 +113,6 @@ export class DockerArchiveReader {
     } finally {
       ingest.abort()
     }
-  }
-
-  #file(path: string): ArchiveFile {
-    const file = this.#archive.find(path)
-    if (file === undefined)
-      throw new CairnError('ARCHIVE_INVALID', `the archive lacks ${path}, which ${dockerManifestPath} names`)
-    return file
   }
 }
 

@@ -8,10 +8,10 @@ import { mediaTypes } from '../oci/media-types.ts'
 import { formatReference, parseReference, withDefaultTag } from '../oci/reference.ts'
 import type { ByteSource } from '../streams/source.ts'
 import { type ArchiveFiles, openArchive } from './archive-files.ts'
-import { type DockerArchiveEntry, dockerManifestPath, parseDockerManifest } from './docker-archive.ts'
+import { type DockerArchiveImage, memberOf } from './docker-archive.ts'
+import { checkLayerCount, dockerArchiveImages } from './docker-archive-images.ts'
 import type { FileLocation } from './image-location.ts'
 import { type ImageSource, missingBlob } from './image-source.ts'
-import { documentOf } from './layout-source.ts'
 import { parseArchiveName } from './layout-reader.ts'
 import { compressionOf } from './layer-stack.ts'
 
@@ -37,12 +37,11 @@ export async function openDockerArchiveSource(
 ): Promise<ImageSource> {
   const files = await openArchive(store, location.path)
   try {
-    const entries = parseDockerManifest(await documentOf(files, dockerManifestPath, name))
-    const entry = choose(entries, location, name)
-    const raw = await documentOf(files, entry.Config, name)
+    const image = choose(await dockerArchiveImages(files, store.limits, name), location, name)
+    const raw = await image.config()
     const blobs = new Map<Digest, Blob>()
     const config = addBytes(blobs, raw)
-    const layers = await addLayers(blobs, files, entry, parseImageConfig(raw).value.rootfs.diff_ids, name)
+    const layers = await addLayers(blobs, files, image, parseImageConfig(raw).value.rootfs.diff_ids, name)
     const manifest = serializeManifest({
       schemaVersion: 2,
       mediaType: mediaTypes.ociManifest,
@@ -52,7 +51,7 @@ export async function openDockerArchiveSource(
     return {
       name,
       target: { mediaType: mediaTypes.ociManifest, ...addBytes(blobs, manifest) },
-      references: (entry.RepoTags ?? []).flatMap(parseArchiveName),
+      references: image.names.flatMap(parseArchiveName),
       size: (digest) => blobs.get(digest)?.size,
       open: ({ digest }) => {
         const blob = blobs.get(digest)
@@ -82,19 +81,14 @@ function addBytes(blobs: Map<Digest, Blob>, bytes: Uint8Array): { readonly diges
 async function addLayers(
   blobs: Map<Digest, Blob>,
   files: ArchiveFiles,
-  entry: DockerArchiveEntry,
+  image: DockerArchiveImage,
   diffIds: readonly Digest[],
   name: string,
 ): Promise<Descriptor[]> {
-  if (diffIds.length !== entry.Layers.length)
-    throw new CairnError(
-      'ARCHIVE_INVALID',
-      `${name}: manifest.json gives ${entry.Config} ${entry.Layers.length} layers, but that has ${diffIds.length} diff IDs`,
-    )
+  checkLayerCount(image, diffIds, name)
   const layers: Descriptor[] = []
-  for (const [index, path] of entry.Layers.entries()) {
-    const file = files.find(path)
-    if (file === undefined) throw new CairnError('ARCHIVE_INVALID', `${name} lacks ${path}, which manifest.json names`)
+  for (const [index, path] of image.layers.entries()) {
+    const file = memberOf(files, path, name)
     const compression = await compressionOf(file.read())
     if (compression === 'bzip2' || compression === 'xz')
       throw new CairnError(
@@ -119,15 +113,14 @@ async function digestOfSource(source: ByteSource): Promise<Digest> {
   return digester.digest()
 }
 
-function choose(entries: readonly DockerArchiveEntry[], location: FileLocation, name: string): DockerArchiveEntry {
+function choose(images: readonly DockerArchiveImage[], location: FileLocation, name: string): DockerArchiveImage {
   const { name: wanted } = location
-  const found =
-    wanted === undefined ? entries : entries.filter(({ RepoTags: tags }) => tags?.some((tag) => isSame(tag, wanted)))
+  const found = wanted === undefined ? images : images.filter(({ names }) => names.some((tag) => isSame(tag, wanted)))
   const [only] = found
-  const listed = entries.flatMap(({ RepoTags: tags, Config: config }) => tags ?? [config]).join(', ')
+  const listed = images.flatMap(({ names, where }) => (names.length > 0 ? names : [where])).join(', ')
   if (only === undefined)
     throw new CairnError('IMAGE_UNKNOWN', `${name}: there is no such image`, { hint: `It has ${listed}.` })
-  if (new Set(found.map(({ Config: config }) => config)).size === 1) return only
+  if (new Set(found.map(({ where }) => where)).size === 1) return only
   throw new CairnError('IMAGE_AMBIGUOUS', `${name} has ${found.length} images`, {
     hint: `Name one of them after the path: ${listed}.`,
   })

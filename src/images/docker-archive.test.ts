@@ -3,7 +3,7 @@ import { linkSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { failsWith } from '../content/blobs.contract.ts'
 import { collectGarbage } from '../content/gc.ts'
-import { digestOf } from '../oci/digest.ts'
+import { type Digest, digestOf } from '../oci/digest.ts'
 import { archiveFile, expectUntouched, gnuTar, inPieces, tagsIn, writeTree } from './archive-fixtures.ts'
 import { configOf, tarOf, type TemporaryStore, temporaryStore } from './image-fixtures.ts'
 import { listImages } from './list-images.ts'
@@ -42,6 +42,67 @@ describe('loadImages() of docker-archives', () => {
     expect(tagsIn(to.store)).toEqual(['old/app:1', 'old/app:2'])
     expect(to.store.blobs.readAll(digestOf(top), 1e6)).toEqual(top)
     expect((await collectGarbage(to.store)).blobs).toEqual([])
+  })
+
+  describe('of docker before 1.10', () => {
+    const ids = ['a', 'b', 'c'].map((letter) => letter.repeat(64))
+    const [lowest, middle, newest] = ids as [string, string, string]
+    const layerJson = (index: number, fields: object = {}): string =>
+      JSON.stringify({
+        id: ids[index],
+        ...(index === 0 ? {} : { parent: ids[index - 1] }),
+        created: `2015-10-0${index + 1}T01:02:03.1234567${index}0Z`,
+        container: 'c'.repeat(64),
+        container_config: { Cmd: ['/bin/sh', '-c', `#(nop) step ${index} && <x>`] },
+        docker_version: '1.9.1',
+        config: { Hostname: 'abc', User: '', Env: ['PATH=/bin'], Cmd: ['sh', '-c', 'a && b <c>'], Labels: null },
+        architecture: 'amd64',
+        os: 'linux',
+        Size: 1,
+        ...fields,
+      })
+    const members = {
+      [`${lowest}/VERSION`]: '1.0',
+      [`${lowest}/json`]: layerJson(0),
+      [`${lowest}/layer.tar`]: base,
+      [`${middle}/json`]: layerJson(1, { author: 'me' }),
+      [`${middle}/layer.tar`]: top,
+      [`${newest}/json`]: layerJson(2, { comment: 'hi' }),
+      [`${newest}/layer.tar`]: tarOf({}),
+      repositories: JSON.stringify({ 'old/app': { 1: newest, base: lowest }, other: { latest: newest } }),
+    }
+
+    test('makes the config that docker makes, so that images have the ID they have there', async () => {
+      const images = await loadImages(to.store, gnuTar(to.directory, writeTree(to.directory, members)))
+      expect(tagsIn(to.store)).toEqual(['other:latest', 'old/app:1', 'old/app:base'])
+      const config = new TextDecoder().decode(to.store.blobs.readAll(images[0]?.imageId as Digest, 1e6))
+      // What docker 28.5 made of it, but for the diff IDs.
+      expect(config).toBe(
+        String.raw`{"architecture":"amd64","comment":"hi","config":{"Hostname":"abc","User":"","Env":["PATH=/bin"],` +
+          String.raw`"Cmd":["sh","-c","a \u0026\u0026 b \u003cc\u003e"],"Labels":null},"container":"${'c'.repeat(64)}",` +
+          String.raw`"container_config":{"Cmd":["/bin/sh","-c","#(nop) step 2 \u0026\u0026 \u003cx\u003e"]},` +
+          String.raw`"created":"2015-10-03T01:02:03.123456720Z","docker_version":"1.9.1","history":[` +
+          String.raw`{"created":"2015-10-01T01:02:03.1234567Z","created_by":"/bin/sh -c #(nop) step 0 \u0026\u0026 \u003cx\u003e"},` +
+          String.raw`{"created":"2015-10-02T01:02:03.12345671Z","created_by":"/bin/sh -c #(nop) step 1 \u0026\u0026 \u003cx\u003e","author":"me"},` +
+          String.raw`{"created":"2015-10-03T01:02:03.12345672Z","created_by":"/bin/sh -c #(nop) step 2 \u0026\u0026 \u003cx\u003e","comment":"hi"}],` +
+          `"os":"linux","rootfs":{"type":"layers","diff_ids":["${digestOf(base)}","${digestOf(top)}","${digestOf(tarOf({}))}"]}}`,
+      )
+    })
+
+    test.each([
+      ['a parent that is not there', { [`${middle}/json`]: layerJson(1, { parent: 'd'.repeat(64) }) }, 'lacks dddd'],
+      ['a parent that is its own child', { [`${lowest}/json`]: layerJson(0, { parent: newest }) }, 'more than 500'],
+      ['an ID that is a path', { repositories: '{"x":{"1":"../../etc"}}' }, 'not 64 hex digits'],
+      ['no names', { repositories: '{}' }, 'names no image'],
+      ['a key given twice', { repositories: `{"x":{"1":"${newest}","1":"${lowest}"}}` }, 'twice'],
+      ['a layer that is not there', { [`${middle}/layer.tar`]: undefined }, 'lacks bbbb'],
+    ])('refuses %s', async (_what, changes, text) => {
+      const files = Object.entries({ ...members, ...changes }).filter(([, content]) => content !== undefined)
+      const tree = writeTree(to.directory, Object.fromEntries(files) as Record<string, string>)
+      const { message } = await failsWith('ARCHIVE_INVALID', () => loadImages(to.store, gnuTar(to.directory, tree)))
+      expect(message).toContain(text)
+      expect(tagsIn(to.store)).toEqual([])
+    })
   })
 
   test.each([['--format=pax'], ['--format=gnu'], ['--format=ustar'], ['--format=v7']])(

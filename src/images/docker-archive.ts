@@ -2,6 +2,8 @@ import { CairnError } from '../errors/error.ts'
 import { isJsonObject } from '../oci/descriptor.ts'
 import { goJson, inOrder } from '../oci/go-json.ts'
 import { largestDocument } from '../oci/json-document.ts'
+import type { ArchiveFile } from './archive-file.ts'
+import type { ArchiveFiles } from './archive-files.ts'
 
 /** Name of the list of images in a docker-archive. */
 export const dockerManifestPath = 'manifest.json'
@@ -13,6 +15,25 @@ export interface DockerArchiveEntry {
   readonly RepoTags: readonly string[] | null
   /** Base first. */
   readonly Layers: readonly string[]
+}
+
+/** An image of a docker-archive of any age. */
+export interface DockerArchiveImage {
+  /** The file that describes it, for errors. */
+  readonly where: string
+  /** As docker prints them. */
+  readonly names: readonly string[]
+  /** Paths of the layers, base first. */
+  readonly layers: readonly string[]
+  /** The bytes of its config. */
+  config(): Promise<Uint8Array>
+}
+
+/** A file that the archive says it has. Throws ARCHIVE_INVALID. */
+export function memberOf(files: ArchiveFiles, path: string, name: string): ArchiveFile {
+  const file = files.find(path)
+  if (file !== undefined) return file
+  throw new CairnError('ARCHIVE_INVALID', `${name} lacks ${path}, which it names`)
 }
 
 /** Reads `manifest.json`. Throws ARCHIVE_INVALID naming the field. */

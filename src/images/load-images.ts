@@ -9,7 +9,7 @@ import type { Platform } from '../oci/platform.ts'
 import type { Reference } from '../oci/reference.ts'
 import type { ByteSource } from '../streams/source.ts'
 import { type ArchiveFiles, openArchive, spoolArchive } from './archive-files.ts'
-import { dockerManifestPath } from './docker-archive.ts'
+import { isDockerArchive } from './docker-archive-images.ts'
 import { DockerArchiveReader } from './docker-archive-reader.ts'
 import { LayoutReader } from './layout-reader.ts'
 import { linkManifest, recordIndex, recordManifest } from './put-image.ts'
@@ -61,10 +61,14 @@ async function readImages(
 ): Promise<readonly VerifiedImage[]> {
   const isLayout = archive.find(layoutPaths.index) !== undefined && archive.find(layoutPaths.marker) !== undefined
   if (isLayout) return await new LayoutReader(store, lease, archive, platform).read()
-  if (archive.find(dockerManifestPath) !== undefined) return await new DockerArchiveReader(store, lease, archive).read()
-  throw new CairnError('ARCHIVE_INVALID', `${name} has neither index.json and oci-layout nor manifest.json`, {
-    hint: 'An archive of files of one root filesystem is imported, not loaded.',
-  })
+  if (isDockerArchive(archive)) return await new DockerArchiveReader(store, lease, archive, name).read()
+  throw new CairnError(
+    'ARCHIVE_INVALID',
+    `${name} has neither index.json and oci-layout nor manifest.json nor repositories`,
+    {
+      hint: 'An archive of files of one root filesystem is imported, not loaded.',
+    },
+  )
 }
 
 function record(store: Store, image: VerifiedImage): LoadedImage {
