@@ -1,15 +1,23 @@
 import type { LayerRequest } from './engine/layer-thread.ts'
 import type { OutputRequest } from './engine/output-thread.ts'
+import type { UnpackRequest } from './engine/unpack-threads.ts'
 
 declare const self: Worker
 
-self.addEventListener('message', ({ data }: MessageEvent<LayerRequest | OutputRequest>) => void answer(data))
+type ThreadRequest = LayerRequest | OutputRequest | UnpackRequest
+
+self.addEventListener('message', ({ data }: MessageEvent<ThreadRequest>) => void answer(data))
 
 /** Each thread loads only what its own kind of work needs. */
-async function answer(request: LayerRequest | OutputRequest): Promise<void> {
+async function answer(request: ThreadRequest): Promise<void> {
   if (request.kind === 'pack-upper') {
     const { answerLayerRequest } = await import('./engine/layer-thread.ts')
     self.postMessage(answerLayerRequest(request))
+    return
+  }
+  if (request.kind === 'unpack' || request.kind === 'unpack-grown' || request.kind === 'unpack-canceled') {
+    const { takeUnpackRequest } = await import('./engine/unpack-threads.ts')
+    takeUnpackRequest(request, (reply) => self.postMessage(reply))
     return
   }
   const { takeOutputRequest } = await import('./engine/output-thread.ts')

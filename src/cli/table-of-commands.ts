@@ -128,6 +128,12 @@ export const table: CommandTable = {
       load: () => import('./commands/image-import.ts'),
     },
     {
+      paths: ['image pull', 'pull'],
+      summary: 'Download an image from a registry',
+      common: true,
+      load: () => import('./commands/image-pull.ts'),
+    },
+    {
       paths: ['image save', 'save'],
       summary: 'Save one or more images to a tar archive (streamed to STDOUT by default)',
       load: () => import('./commands/image-save.ts'),

@@ -4,7 +4,7 @@ import type { Store } from '../content/store.ts'
 import type { Digest } from '../oci/digest.ts'
 
 /** How an image came into the store. */
-export type ImageArrival = 'create' | 'import' | 'load'
+export type ImageArrival = 'create' | 'import' | 'load' | 'pull'
 
 /** What events call an image: its ID, and the manifest or index it is recorded by. */
 export interface EventImage {

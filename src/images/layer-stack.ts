@@ -6,7 +6,7 @@ import { checkDemands, type LayerDemand, LayerScan, stackTree } from '../layers/
 import type { LayerTree } from '../layers/tree.ts'
 import { Digester, digestAlgorithm } from '../oci/digest.ts'
 import type { ByteSource } from '../streams/source.ts'
-import { TarDecoder } from '../tar/decoder.ts'
+import { TarDecoder, type TarHandler } from '../tar/decoder.ts'
 import type { ImageLayer } from './image.ts'
 import { detectCompression } from '../compression/detect.ts'
 import type { LayerCompression } from '../oci/media-types.ts'
@@ -18,6 +18,7 @@ interface StackedLayer {
   readonly layer: ImageLayer
   readonly open: OpenLayer
   scan: LayerScan | undefined
+  readonly demands?: readonly LayerDemand[]
 }
 
 /**
@@ -51,10 +52,15 @@ export class LayerStack {
     this.#layers.push({ layer, open, scan: undefined })
   }
 
+  /** The next layer was read as {@link scanLayer} does, elsewhere; `demands` are what it demands of the layers below. */
+  addScanned(layer: ImageLayer, record: LayerRecord, demands: readonly LayerDemand[], open: OpenLayer): void {
+    this.#count(record.unpackedSize)
+    this.#layers.push({ layer, open, scan: undefined, demands })
+  }
+
   /** Checks what the examined layers demand of those below them. Throws LAYER_UNSAFE or TAR_INVALID. */
   async finish(): Promise<void> {
-    for (const [index, { layer, scan }] of this.#layers.entries()) {
-      const demands = scan?.demands ?? []
+    for (const [index, { layer, scan, demands = scan?.demands ?? [] }] of this.#layers.entries()) {
       if (demands.length > 0) await this.#check(nameOf(layer), demands, index)
     }
   }
@@ -78,13 +84,14 @@ export class LayerStack {
 
 /**
  * Reads one layer as {@link LayerStack.examine} does; what it demands of the layers below is left to be checked.
- * `observe` is told of the bytes it unpacks to as they pass.
+ * `observe` is told of the bytes it unpacks to as they pass, `sink` of the members, each of which was found good.
  */
 export async function scanLayer(
   layer: ImageLayer,
   open: OpenLayer,
   limits: ContentLimits,
   observe: (bytes: Uint8Array) => void = () => {},
+  sink?: TarHandler,
 ): Promise<{ readonly record: LayerRecord; readonly scan: LayerScan }> {
   const { layerBytes, ratio, tar, absolutePaths } = limits
   const name = nameOf(layer)
@@ -93,7 +100,7 @@ export async function scanLayer(
     throw new CairnError('MANIFEST_INVALID', `${name} is compressed with ${compression}, which no image may be`)
   const digester = new Digester(digestAlgorithm(layer.diffId))
   const scan = new LayerScan({ name, absolutePaths })
-  const decoder = new TarDecoder(scan, tar, name)
+  const decoder = new TarDecoder(sink === undefined ? scan : scannedFirst(scan, sink), tar, name)
   try {
     for await (const bytes of decompress(open(), { name, maxBytes: layerBytes, maxRatio: ratio })) {
       digester.update(bytes)
@@ -110,6 +117,18 @@ export async function scanLayer(
     throw new CairnError('BLOB_CORRUPT', `${name} unpacks to ${diffId}, but its image config says ${layer.diffId}`)
   const { digest, size } = layer.descriptor
   return { record: { diffId, digest, compression, size, unpackedSize }, scan }
+}
+
+/** Members go to `sink` once `scan` has taken them. */
+function scannedFirst(scan: LayerScan, sink: TarHandler): TarHandler {
+  return {
+    entry: (member) => {
+      scan.entry(member)
+      return sink.entry(member)
+    },
+    content: (bytes, offset) => sink.content(bytes, offset),
+    end: () => sink.end(),
+  }
 }
 
 /** The error of passing a limit says how to raise it; any other is given back as it is. */

@@ -170,7 +170,7 @@ function announce(
   const moved = tags.map(withDefaultTag).flatMap((tag) => {
     const name = formatReference(tag)
     const before = putTag(store, name, image.digest)
-    if (arrival !== 'load') recordImageEvent(store, 'tag', image, familiarString(tag))
+    if (arrival !== 'load' && arrival !== 'pull') recordImageEvent(store, 'tag', image, familiarString(tag))
     return before === undefined || before === image.digest ? [] : [{ name, digest: before }]
   })
   recordImageEvent(store, arrival, image)

@@ -1,6 +1,6 @@
 import { CairnError } from '../errors/error.ts'
 import { redactUrl } from '../errors/redact.ts'
-import { readTextFile } from '../linux/text-file.ts'
+import { trustedCertificates } from '../linux/trusted-certificates.ts'
 import type { RemoteAccess } from './access.ts'
 import { basicAuthorization, withoutUserInfo } from './access.ts'
 
@@ -95,22 +95,6 @@ function route(url: URL, env: RemoteAccess['env']): BunFetchRequestInit {
     // Nothing else makes Bun leave the proxy of the environment alone.
     ...(isLocal ? { proxy: false } : {}),
   }
-}
-
-/** Where distributions keep the authorities that the machine trusts; Bun itself only knows Mozilla's. */
-const bundles = [
-  '/etc/ssl/certs/ca-certificates.crt',
-  '/etc/pki/tls/certs/ca-bundle.crt',
-  '/etc/ssl/ca-bundle.pem',
-  '/etc/ssl/cert.pem',
-]
-
-function trustedCertificates({ SSL_CERT_FILE: chosen }: RemoteAccess['env']): string | undefined {
-  for (const path of chosen === undefined || chosen === '' ? bundles : [chosen]) {
-    const text = readTextFile(path)
-    if (text !== undefined && text !== '') return text
-  }
-  return undefined
 }
 
 async function* pieces(response: Response, url: URL, watch: StallWatch): AsyncGenerator<Uint8Array> {

@@ -1,0 +1,191 @@
+import { downloadLockName, downloadPath } from '../../content/downloads.ts'
+import type { Lease } from '../../content/leases.ts'
+import { withLock } from '../../content/lock.ts'
+import type { Store } from '../../content/store.ts'
+import { CairnError, isCairnError } from '../../errors/error.ts'
+import { fstat } from '../../linux/file-status.ts'
+import { close, ftruncate, open, openFlags, pread, pwrite, startWriteback } from '../../linux/files.ts'
+import { makeDirectories, removeFile } from '../../linux/names.ts'
+import type { Descriptor } from '../../oci/descriptor.ts'
+import { Digester, digestAlgorithm } from '../../oci/digest.ts'
+import { isPassing } from './http-exchange.ts'
+import type { Repository } from './repository.ts'
+
+export interface DownloadOptions {
+  readonly store: Store
+  /** Protects the blob. */
+  readonly lease: Lease
+  /** Where it may be had, best first. */
+  readonly repositories: readonly Repository[]
+  readonly signal: AbortSignal
+  /** Milliseconds before going on after the first failure; 300 by default. */
+  readonly firstPause?: number
+  /** Told of the file that the bytes go to, before there are any. */
+  readonly onFile?: (path: string) => void
+  /** Told how many bytes are in the file for good. After `onFile`; may fall to nothing once, when a beginning was bad. */
+  readonly onBytes?: (size: number) => void
+}
+
+/** What became of a download. */
+export interface Download {
+  /** False where the blob was in the store already. */
+  readonly isNew: boolean
+  /** Bytes that came over the network. */
+  readonly received: number
+}
+
+/** Attempts without a single new byte after which a download fails. */
+const fruitlessAttempts = 6
+const defaultPause = 300
+const longestPause = 10_000
+const writebackSize = 16 * 1024 * 1024
+
+/**
+ * Brings a blob into the store, its digest and size checked. What an interrupted attempt got, of this process or another,
+ * is not fetched again: it is kept below `downloads/`, and the rest is asked for by its range. Of several processes one
+ * fetches. Throws BLOB_CORRUPT (then nothing is kept), what {@link Repository.openBlob} throws, and the reason of the
+ * signal.
+ */
+export async function downloadBlob(blob: Descriptor, options: DownloadOptions): Promise<Download> {
+  const { store, lease, signal } = options
+  const isHere = (): boolean => store.blobs.size(blob.digest) === blob.size && lease.claim(blob.digest)
+  if (isHere()) return { isNew: false, received: 0 }
+  const lock = { signal, purpose: 'to download a layer' }
+  return await withLock(store, downloadLockName(blob.digest), lock, async () => {
+    // The process that was waited for has probably done it.
+    if (isHere()) return { isNew: false, received: 0 }
+    makeDirectories(store.path('downloads'), 0o700)
+    const path = downloadPath(store, blob.digest)
+    const received = await new BlobDownload(blob, path, options).run()
+    await lease.adopt(path, blob)
+    return { isNew: true, received }
+  })
+}
+
+class BlobDownload {
+  readonly #blob: Descriptor
+  readonly #path: string
+  readonly #options: DownloadOptions
+  #digester: Digester
+  #received = 0
+  #flushed = 0
+
+  constructor(blob: Descriptor, path: string, options: DownloadOptions) {
+    this.#blob = blob
+    this.#path = path
+    this.#options = options
+    this.#digester = new Digester(digestAlgorithm(blob.digest))
+  }
+
+  /** Fetches what the file lacks; gives the bytes that were fetched. */
+  async run(): Promise<number> {
+    const fd = open(this.#path, openFlags.O_RDWR | openFlags.O_CREAT, 0o600)
+    try {
+      this.#options.onFile?.(this.#path)
+      const found = await this.#takeBeginning(fd)
+      await this.#fetchRest(fd)
+      if (this.#isRight()) return this.#received
+      // The beginning may have been damaged since it was written: then all is fetched anew, once.
+      if (found > 0) {
+        this.#restart(fd)
+        await this.#fetchRest(fd)
+        if (this.#isRight()) return this.#received
+      }
+      throw new CairnError('BLOB_CORRUPT', `blob ${this.#blob.digest} arrived with other bytes than its digest says`, {
+        hint: 'The registry, or what is between it and this machine, gave wrong data. Nothing of it was kept.',
+      })
+    } catch (error) {
+      if (isCairnError(error, 'BLOB_CORRUPT')) removeFile(this.#path)
+      throw error
+    } finally {
+      close(fd)
+    }
+  }
+
+  /** Hashes what an earlier attempt left; gives its size. */
+  async #takeBeginning(fd: number): Promise<number> {
+    const { size } = fstat(fd)
+    if (size > this.#blob.size) {
+      this.#restart(fd)
+      return 0
+    }
+    const buffer = new Uint8Array(new ArrayBuffer(1024 * 1024))
+    while (this.#digester.size < size) {
+      const count = pread(fd, buffer, this.#digester.size, this.#path)
+      if (count === 0) break
+      this.#digester.update(buffer.subarray(0, count))
+      this.#options.onBytes?.(this.#digester.size)
+      await Bun.sleep(0)
+      this.#options.signal.throwIfAborted()
+    }
+    return this.#digester.size
+  }
+
+  #restart(fd: number): void {
+    ftruncate(fd, 0, this.#path)
+    this.#digester = new Digester(digestAlgorithm(this.#blob.digest))
+    this.#options.onBytes?.(0)
+  }
+
+  #isRight(): boolean {
+    return this.#digester.digest() === this.#blob.digest
+  }
+
+  async #fetchRest(fd: number): Promise<void> {
+    const { repositories, signal, firstPause = defaultPause } = this.#options
+    let failures = 0
+    for (let source = 0; this.#digester.size < this.#blob.size || this.#blob.size === 0;) {
+      const repository = repositories[source] as Repository
+      const before = this.#digester.size
+      try {
+        await this.#receive(fd, repository)
+        return
+      } catch (error) {
+        signal.throwIfAborted()
+        failures = this.#digester.size > before ? 1 : failures + 1
+        const isLast = source === repositories.length - 1
+        const isWorthAnother = isPassing(error) && failures < fruitlessAttempts
+        if (!isWorthAnother && (isLast || isCairnError(error, 'DISK_FULL'))) throw error
+        if (!isWorthAnother) {
+          source++
+          failures = 0
+          continue
+        }
+        await Bun.sleep(Math.min(longestPause, firstPause * 2 ** (failures - 1)) * (0.5 + Math.random()))
+      }
+    }
+  }
+
+  async #receive(fd: number, repository: Repository): Promise<void> {
+    const { digest, size } = this.#blob
+    const part = await repository.openBlob(this.#blob, this.#digester.size)
+    // A registry without ranges sends again what is here already.
+    let skip = this.#digester.size - part.start
+    for await (const bytes of part.body) {
+      this.#options.signal.throwIfAborted()
+      this.#received += bytes.length
+      const fresh = skip === 0 ? bytes : bytes.subarray(Math.min(skip, bytes.length))
+      skip -= bytes.length - fresh.length
+      if (fresh.length === 0) continue
+      const position = this.#digester.size
+      if (position + fresh.length > size) {
+        part.cancel()
+        throw new CairnError('BLOB_CORRUPT', `blob ${digest} is longer than the ${size} bytes its descriptor gives`)
+      }
+      pwrite(fd, fresh, position, this.#path)
+      this.#digester.update(fresh)
+      this.#options.onBytes?.(this.#digester.size)
+      this.#flush(fd)
+    }
+    if (this.#digester.size < size)
+      throw new CairnError('NETWORK', `blob ${digest} ended after ${this.#digester.size} of ${size} bytes`)
+  }
+
+  /** Has the kernel write while more arrives, so that little is left to wait for at the end. */
+  #flush(fd: number): void {
+    const ready = this.#digester.size - this.#flushed
+    if (ready < writebackSize) return
+    startWriteback(fd, this.#flushed, ready)
+    this.#flushed += ready
+  }
+}

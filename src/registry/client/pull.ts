@@ -1,0 +1,536 @@
+import { blobNode, layerNode, link } from '../../content/graph.ts'
+import { getTag, putTag } from '../../content/image-records.ts'
+import { getLayerRecord, type LayerRecord, putLayerRecord } from '../../content/layer-records.ts'
+import type { Lease } from '../../content/leases.ts'
+import { type Lock, tryAcquireLock } from '../../content/lock.ts'
+import { beginSnapshot, deleteSnapshot, findSnapshot, finishSnapshot } from '../../content/snapshot-records.ts'
+import type { Store } from '../../content/store.ts'
+import { CairnError, isCairnError } from '../../errors/error.ts'
+import { type ImageLayer, isImageConfigType, pairLayers } from '../../images/image.ts'
+import { LayerStack } from '../../images/layer-stack.ts'
+import { linkManifest, preferredEntry, recordIndex, recordManifest } from '../../images/put-image.ts'
+import type { UnpackedLayer, UnpackLayer } from '../../images/unpack-layer.ts'
+import { takeRootFrom } from '../../layers/take-root.ts'
+import { makeDirectories } from '../../linux/names.ts'
+import { removeTree } from '../../linux/remove-tree.ts'
+import { parseImageConfig } from '../../oci/config.ts'
+import type { Descriptor } from '../../oci/descriptor.ts'
+import { type Digest, digestHex } from '../../oci/digest.ts'
+import { type ImageDocument, type ImageIndex, isAttestation, parseImageDocument } from '../../oci/image-index.ts'
+import { largestDocument } from '../../oci/json-document.ts'
+import type { Manifest } from '../../oci/manifest.ts'
+import { isIndexType, isManifestType, layerCompression } from '../../oci/media-types.ts'
+import { formatPlatform, hostPlatform, type Platform, selectPlatform } from '../../oci/platform.ts'
+import { familiarName, familiarString, formatReference, type Reference, withDigest } from '../../oci/reference.ts'
+import type { TransferListener } from '../../progress/transfer-events.ts'
+import { Snapshots } from '../../snapshots/snapshots.ts'
+import { GrowingFile } from '../../streams/growing-file.ts'
+import type { RegistryClient } from './connection.ts'
+import { downloadBlob } from './download.ts'
+import { Repository } from './repository.ts'
+import { TaskSlots } from './task-slots.ts'
+
+export interface PullOptions {
+  readonly store: Store
+  /** Protects what comes in. */
+  readonly lease: Lease
+  readonly client: RegistryClient
+  /** With a tag or a digest. */
+  readonly reference: Reference
+  /** Of an image for several platforms, the one to bring; this machine's if absent. */
+  readonly platform?: Platform | undefined
+  /** Brings all platforms. */
+  readonly isComplete?: boolean
+  /** Examines and unpacks layers, on threads or here. */
+  readonly unpack: UnpackLayer
+  readonly listener?: TransferListener
+  readonly signal: AbortSignal
+}
+
+/** What a pull brought. */
+export interface PulledImage {
+  /** The manifest or index that the reference leads to. */
+  readonly target: Descriptor
+  /** The manifest of the platform asked for. */
+  readonly manifest: Descriptor
+  /** False where the name led there already, with all of it in the store. */
+  readonly isNew: boolean
+}
+
+/** Layers that are fetched at once. */
+const concurrentDownloads = 4
+const deepestIndex = 4
+
+/**
+ * Brings an image from its registry (or the first mirror that has it) into the store, under its name: layers are
+ * fetched, verified, decompressed and unpacked at the same time. Attestations of what is brought come along. Documents
+ * that are here already are not asked for again: an image that did not change costs one HEAD. Nothing is recorded unless
+ * all of it is right, but what was fetched whole stays for the next attempt. Throws as {@link Repository.document} and
+ * {@link downloadBlob}, IMAGE_PLATFORM, and what examining a layer throws.
+ */
+export async function pullImage(options: PullOptions): Promise<PulledImage> {
+  return await new ImagePull(options).run()
+}
+
+interface BroughtManifest {
+  readonly descriptor: Descriptor
+  readonly manifest: Manifest
+}
+
+interface BroughtIndex {
+  readonly descriptor: Descriptor
+  readonly children: readonly Descriptor[]
+}
+
+class ImagePull {
+  readonly #options: PullOptions
+  readonly #listener: TransferListener
+  readonly #slots = new TaskSlots(concurrentDownloads)
+  /** Those that are asked for parts of the image, that which had its manifest first. */
+  #repositories: readonly Repository[] = []
+  readonly #manifests: BroughtManifest[] = []
+  readonly #indexes: BroughtIndex[] = []
+  readonly #records: LayerRecord[] = []
+  readonly #layers = new Map<Digest, Promise<PulledLayer>>()
+  #hasFetched = false
+
+  constructor(options: PullOptions) {
+    this.#options = options
+    this.#listener = options.listener ?? (() => {})
+  }
+
+  async run(): Promise<PulledImage> {
+    const { reference, store } = this.#options
+    const target = await this.#resolve()
+    const tag = reference.digest === undefined ? `${reference.tag}: ` : ''
+    this.#tell(undefined, `${tag}Pulling from ${reference.path}`)
+    const document = await this.#document(target)
+    const manifest = document.type === 'manifest' ? target : await this.#bringIndex(target, document.value, 0)
+    if (document.type === 'manifest') await this.#bringManifest(target, document.value, this.#isForHere(target))
+    const name = formatReference(reference)
+    const isNew = this.#hasFetched || getTag(store, name)?.digest !== target.digest
+    if (isNew) this.#record(target)
+    return { target, manifest: manifest ?? target, isNew }
+  }
+
+  /** Asks the mirrors and the registry, in order, for what the name leads to. */
+  async #resolve(): Promise<Descriptor> {
+    const { client, reference } = this.#options
+    const wanted = reference.digest ?? reference.tag ?? 'latest'
+    const all = client
+      .endpointsFor(reference)
+      .map((endpoint) => new Repository(client, endpoint, { name: familiarName(reference) }))
+    for (const [index, repository] of all.entries()) {
+      try {
+        // Where HEAD finds nothing, GET says why.
+        const found = (await repository.describe(wanted)) ?? (await repository.document(wanted)).descriptor
+        this.#repositories = [repository, ...all.filter((other) => other !== repository)]
+        if (reference.digest !== undefined && found.digest !== reference.digest)
+          throw new CairnError(
+            'BLOB_CORRUPT',
+            `${repository.endpoint.host} has ${found.digest} for ${reference.digest}`,
+          )
+        return found
+      } catch (error) {
+        if (index === all.length - 1 || isCairnError(error, 'CANCELED')) throw error
+      }
+    }
+    throw new Error('a registry has no endpoint')
+  }
+
+  /** A manifest or index: from the store, else fetched by its digest. */
+  async #document(descriptor: Descriptor): Promise<ImageDocument> {
+    const { store, lease } = this.#options
+    const { digest, mediaType, size } = descriptor
+    if (lease.claim(digest)) return parseImageDocument(store.blobs.readAll(digest, largestDocument), mediaType)
+    const found = await this.#firstOf((repository) => repository.document(digest))
+    if (found.descriptor.mediaType !== mediaType || found.descriptor.size !== size)
+      throw new CairnError(
+        'MANIFEST_INVALID',
+        `${digest} is ${found.descriptor.mediaType} of ${found.descriptor.size} bytes, not ${mediaType} of ${size} as it was announced`,
+      )
+    await this.#put(found.document.raw, descriptor)
+    this.#hasFetched = true
+    return found.document
+  }
+
+  async #firstOf<Result>(ask: (repository: Repository) => Promise<Result>): Promise<Result> {
+    for (const [index, repository] of this.#repositories.entries()) {
+      try {
+        return await ask(repository)
+      } catch (error) {
+        if (index === this.#repositories.length - 1 || isCairnError(error, 'CANCELED')) throw error
+      }
+    }
+    throw new Error('there is no repository to ask')
+  }
+
+  async #put(bytes: Uint8Array, { digest, size }: Descriptor): Promise<void> {
+    const ingest = this.#options.lease.ingest({ digest, size })
+    try {
+      ingest.write(bytes)
+      await ingest.commit()
+    } finally {
+      ingest.abort()
+    }
+  }
+
+  /** Brings the chosen entries of an index; gives the manifest of the platform asked for. */
+  async #bringIndex(descriptor: Descriptor, index: ImageIndex, depth: number): Promise<Descriptor | undefined> {
+    if (depth > deepestIndex)
+      throw new CairnError('MANIFEST_INVALID', `${this.#name} has indexes nested more than ${deepestIndex} deep`)
+    const chosen = this.#choose(index)
+    const children = this.#options.isComplete === true ? index.manifests : withAttestations(index, chosen)
+    let preferred: Descriptor | undefined = chosen
+    const work = children.map(async (child) => {
+      if (!isIndexType(child.mediaType) && !isManifestType(child.mediaType)) return
+      const document = await this.#document(child)
+      if (document.type === 'index') {
+        const inner = await this.#bringIndex(child, document.value, depth + 1)
+        if (child === chosen) preferred = inner
+      } else await this.#bringManifest(child, document.value, child === chosen && this.#isForHere(child))
+    })
+    await Promise.all(work)
+    this.#indexes.push({ descriptor, children })
+    return preferred
+  }
+
+  #choose(index: ImageIndex): Descriptor {
+    const { platform } = this.#options
+    const images = index.manifests.filter((entry) => !isAttestation(entry))
+    const found =
+      selectPlatform(
+        platform ?? hostPlatform(),
+        images.map((entry) => entry.platform),
+      ) >= 0
+        ? preferredEntry(images, platform)
+        : images.length === 1 && images[0]?.platform === undefined
+          ? images[0]
+          : undefined
+    if (found !== undefined) return found
+    if (this.#options.isComplete === true && images[0] !== undefined) return images[0]
+    const wanted = formatPlatform(platform ?? hostPlatform())
+    const present = images.flatMap((entry) => (entry.platform === undefined ? [] : [formatPlatform(entry.platform)]))
+    throw new CairnError('IMAGE_PLATFORM', `no matching manifest for ${wanted} in the manifest list entries`, {
+      hint: `${this.#name} has ${present.length === 0 ? 'no images' : present.join(', ')}; choose one with --platform.`,
+    })
+  }
+
+  /** Only what can run here is unpacked ahead. */
+  #isForHere({ platform }: Descriptor): boolean {
+    return platform === undefined || selectPlatform(hostPlatform(), [platform]) === 0
+  }
+
+  async #bringManifest(descriptor: Descriptor, manifest: Manifest, isForHere: boolean): Promise<void> {
+    if (!isImageConfigType(manifest.config.mediaType)) {
+      await Promise.all([manifest.config, ...manifest.layers].map((blob) => this.#bringBlob(blob)))
+      this.#manifests.push({ descriptor, manifest })
+      return
+    }
+    await this.#bringBlob(manifest.config)
+    const raw = this.#options.store.blobs.readAll(manifest.config.digest, largestDocument)
+    const { value: config } = parseImageConfig(raw)
+    const layers = pairLayers(manifest, config)
+    const [documents, files] = partition(
+      layers,
+      ({ descriptor: { mediaType } }) => layerCompression(mediaType) === undefined,
+    )
+    await Promise.all(documents.map((layer) => this.#bringBlob(layer.descriptor)))
+    if (files.length > 0) await this.#bringLayers(files, isForHere)
+    this.#manifests.push({ descriptor, manifest })
+  }
+
+  /** Brings a blob that is no layer of files. */
+  async #bringBlob(blob: Descriptor): Promise<void> {
+    const { isNew } = await this.#slots.run(() => this.#download(blob))
+    this.#hasFetched ||= isNew
+  }
+
+  async #download(
+    blob: Descriptor,
+    more: { readonly onFile?: (path: string) => void; readonly onBytes?: (size: number) => void } = {},
+  ): Promise<{ readonly isNew: boolean }> {
+    const { store, lease, signal, client } = this.#options
+    const { firstPause } = client.options
+    const pause = firstPause === undefined ? {} : { firstPause }
+    return await downloadBlob(blob, { store, lease, signal, repositories: this.#repositories, ...pause, ...more })
+  }
+
+  async #bringLayers(layers: readonly ImageLayer[], isUnpacked: boolean): Promise<void> {
+    const { store } = this.#options
+    const isHere = ({ digest, size }: Descriptor): boolean =>
+      store.blobs.size(digest) === size && getLayerRecord(store, digest) !== undefined
+    const hasNews = layers.some(({ descriptor }) => !isHere(descriptor))
+    for (const { descriptor } of hasNews ? layers : [])
+      this.#tell(descriptor, isHere(descriptor) ? 'Already exists' : 'Pulling fs layer')
+    // The largest first: so none is left to run alone at the end.
+    const order = [...layers.entries()].toSorted(([, a], [, b]) => b.descriptor.size - a.descriptor.size)
+    const started = order.map(([index, layer]) => this.#layer(layer, index === 0, isUnpacked))
+    await settled(started)
+    const pulled = await Promise.all(layers.map((layer) => this.#layer(layer, false, isUnpacked)))
+    const stack = new LayerStack(store.limits)
+    for (const [index, layer] of layers.entries()) {
+      const { record, demands } = pulled[index] as PulledLayer
+      const open = (): ReturnType<typeof store.blobs.open> => store.blobs.open(layer.descriptor.digest)
+      if (demands === undefined) stack.addKnown(layer, record, open)
+      else stack.addScanned(layer, record, demands, open)
+    }
+    await stack.finish()
+    if (isUnpacked) await this.#finishDirectories(layers, pulled)
+    for (const [index, { descriptor }] of layers.entries())
+      if (pulled[index]?.isNew === true) this.#tell(descriptor, 'Pull complete')
+  }
+
+  #layer(layer: ImageLayer, isLowest: boolean, isUnpacked: boolean): Promise<PulledLayer> {
+    const { digest } = layer.descriptor
+    let pulled = this.#layers.get(digest)
+    if (pulled === undefined) {
+      pulled = this.#slots.run(() =>
+        new LayerPull(this.#options, layer, isLowest, isUnpacked, this.#tell).run((more) =>
+          this.#download(layer.descriptor, more),
+        ),
+      )
+      this.#layers.set(
+        digest,
+        (pulled = pulled.then((result) => {
+          this.#hasFetched ||= result.isNew
+          this.#records.push(result.record)
+          return result
+        })),
+      )
+    }
+    return pulled
+  }
+
+  /** What unpacking had to leave to the layers below is done now, from the lowest up. */
+  async #finishDirectories(layers: readonly ImageLayer[], pulled: readonly PulledLayer[]): Promise<void> {
+    const { store, lease, signal } = this.#options
+    const snapshots = new Snapshots(store, lease)
+    const below: { readonly diffId: Digest; readonly directory: undefined }[] = []
+    for (const [index, { diffId }] of layers.entries()) {
+      const rest = pulled[index]?.takeSnapshot()
+      if (rest !== undefined) {
+        const [directory] = await snapshots.directories(below, signal)
+        if (directory !== undefined) takeRootFrom(directory, rest.directory)
+        finishSnapshot(store, rest.id, { state: 'committed', diffId, size: rest.size })
+      }
+      below.push({ diffId, directory: undefined })
+    }
+    await snapshots.directories(below, signal)
+  }
+
+  #record(target: Descriptor): void {
+    const { store, reference } = this.#options
+    store.database.transaction(() => {
+      for (const { descriptor, manifest } of this.#manifests) linkManifest(store, descriptor.digest, manifest)
+      for (const { descriptor, children } of this.#indexes) {
+        const present = children.filter(({ digest }) => store.blobs.has(digest))
+        if (descriptor.digest === target.digest) recordIndex(store, target, present, this.#tags(), 'pull')
+        else
+          link(
+            store,
+            blobNode(descriptor.digest),
+            present.map(({ digest }) => blobNode(digest)),
+          )
+      }
+      const own = this.#manifests.find(({ descriptor }) => descriptor.digest === target.digest)
+      if (own !== undefined) recordManifest(store, target, own.manifest, this.#tags(), 'pull')
+      putTag(store, formatReference(withDigest(reference, target.digest)), target.digest)
+    })
+  }
+
+  #tags(): readonly Reference[] {
+    const { reference } = this.#options
+    return reference.digest === undefined ? [reference] : []
+  }
+
+  get #name(): string {
+    return familiarString(this.#options.reference)
+  }
+
+  readonly #tell = (blob: Descriptor | undefined, text: string, current?: number): void => {
+    const id = blob === undefined ? undefined : digestHex(blob.digest).slice(0, 12)
+    this.#listener({ id, text, ...(current === undefined || blob === undefined ? {} : { current, total: blob.size }) })
+  }
+}
+
+type Tell = (blob: Descriptor, text: string, current?: number) => void
+
+/** A layer that is in the store. */
+class PulledLayer {
+  readonly record: LayerRecord
+  readonly demands: UnpackedLayer['demands'] | undefined
+  readonly isNew: boolean
+  #snapshot: PreparedSnapshot | undefined
+
+  constructor(
+    record: LayerRecord,
+    demands: UnpackedLayer['demands'] | undefined,
+    isNew: boolean,
+    snapshot?: PreparedSnapshot,
+  ) {
+    this.record = record
+    this.demands = demands
+    this.isNew = isNew
+    this.#snapshot = snapshot
+  }
+
+  /** The directory that still lacks its root's attributes; once. */
+  takeSnapshot(): PreparedSnapshot | undefined {
+    const taken = this.#snapshot
+    this.#snapshot = undefined
+    return taken
+  }
+}
+
+interface PreparedSnapshot {
+  readonly id: string
+  readonly directory: string
+  /** Bytes of the unpacked layer. */
+  readonly size: number
+}
+
+type Download = (more: {
+  readonly onFile: (path: string) => void
+  readonly onBytes: (size: number) => void
+}) => Promise<{ readonly isNew: boolean }>
+
+/** One layer on its way into the store. */
+class LayerPull {
+  readonly #options: PullOptions
+  readonly #layer: ImageLayer
+  readonly #isLowest: boolean
+  readonly #isUnpacked: boolean
+  readonly #tell: Tell
+
+  constructor(options: PullOptions, layer: ImageLayer, isLowest: boolean, isUnpacked: boolean, tell: Tell) {
+    this.#options = options
+    this.#layer = layer
+    this.#isLowest = isLowest
+    this.#isUnpacked = isUnpacked
+    this.#tell = tell
+  }
+
+  async run(download: Download): Promise<PulledLayer> {
+    const { store, lease } = this.#options
+    const { descriptor, diffId } = this.#layer
+    lease.protect(layerNode(diffId), blobNode(descriptor.digest))
+    const known = getLayerRecord(store, descriptor.digest)
+    if (known !== undefined && store.blobs.size(descriptor.digest) === descriptor.size) {
+      if (known.diffId !== diffId)
+        throw new CairnError(
+          'BLOB_CORRUPT',
+          `layer ${descriptor.digest} unpacks to ${known.diffId}, but its image config says ${diffId}`,
+        )
+      return new PulledLayer(known, undefined, false)
+    }
+    const unpacked = this.#isUnpacked && findSnapshot(store, diffId) === undefined
+    using lock = unpacked ? tryAcquireLock(store, `unpack ${diffId}`) : undefined
+    return await this.#fetch(download, lock)
+  }
+
+  async #fetch(download: Download, lock: Lock | undefined): Promise<PulledLayer> {
+    const { store } = this.#options
+    const { diffId } = this.#layer
+    const snapshot = lock === undefined ? undefined : this.#prepare()
+    try {
+      const { isNew, unpacked } = await this.#fetchAndUnpack(download, snapshot?.directory)
+      putLayerRecord(store, unpacked.record)
+      if (snapshot === undefined) return new PulledLayer(unpacked.record, unpacked.demands, isNew)
+      const size = unpacked.record.unpackedSize
+      if (unpacked.unpacked === 'needs-root')
+        return new PulledLayer(unpacked.record, unpacked.demands, isNew, { ...snapshot, size })
+      if (unpacked.unpacked === 'whole') finishSnapshot(store, snapshot.id, { state: 'committed', diffId, size })
+      else this.#discard(snapshot.id)
+      return new PulledLayer(unpacked.record, unpacked.demands, isNew)
+    } catch (error) {
+      if (snapshot !== undefined) this.#discard(snapshot.id)
+      throw error
+    }
+  }
+
+  /** Unpacks the layer while it arrives. */
+  async #fetchAndUnpack(
+    download: Download,
+    directory: string | undefined,
+  ): Promise<{ readonly isNew: boolean; readonly unpacked: UnpackedLayer }> {
+    const { descriptor } = this.#layer
+    let arriving: { readonly file: GrowingFile; readonly unpacking: Promise<UnpackedLayer>; size: number } | undefined
+    const fail = (error: unknown): void => arriving?.file.fail(error)
+    try {
+      const { isNew } = await download({
+        onFile: (path) => {
+          const file = new GrowingFile(path)
+          const unpacking = this.#unpack(directory, file)
+          // Whether it failed matters once all bytes are known to be right.
+          unpacking.catch(() => {})
+          arriving = { file, unpacking, size: 0 }
+        },
+        onBytes: (size) => {
+          if (arriving === undefined) return
+          if (size < arriving.size) arriving.file.fail(new StartedAnew())
+          else arriving.file.grow(size)
+          arriving.size = size
+          this.#tell(descriptor, 'Downloading', size)
+        },
+      })
+      arriving?.file.end()
+      this.#tell(descriptor, 'Download complete')
+      const unpacked = await (arriving?.unpacking ?? this.#unpackStored(directory))
+      return { isNew, unpacked }
+    } catch (error) {
+      fail(error)
+      await arriving?.unpacking.catch(() => {})
+      if (!(error instanceof StartedAnew)) throw error
+      return { isNew: true, unpacked: await this.#unpackStored(undefined) }
+    }
+  }
+
+  async #unpackStored(directory: string | undefined): Promise<UnpackedLayer> {
+    const { digest, size } = this.#layer.descriptor
+    return await this.#unpack(directory, GrowingFile.whole(this.#options.store.blobs.path(digest), size))
+  }
+
+  async #unpack(directory: string | undefined, file: GrowingFile): Promise<UnpackedLayer> {
+    const { unpack, store } = this.#options
+    return await unpack({ layer: this.#layer, directory, isLowest: this.#isLowest, limits: store.limits }, file)
+  }
+
+  #prepare(): { readonly id: string; readonly directory: string } {
+    const { store } = this.#options
+    const id = crypto.randomUUID().replaceAll('-', '')
+    beginSnapshot(store, id)
+    const directory = store.path('snapshots', id, 'fs')
+    makeDirectories(directory, 0o755)
+    return { id, directory }
+  }
+
+  #discard(id: string): void {
+    const { store } = this.#options
+    removeTree(store.path('snapshots', id))
+    deleteSnapshot(store, id)
+  }
+}
+
+/** The beginning of a download turned out to be bad, so what was unpacked of it counts for nothing. */
+class StartedAnew extends Error {}
+
+/** The chosen entry and what attests to it. */
+function withAttestations(index: ImageIndex, chosen: Descriptor): readonly Descriptor[] {
+  return index.manifests.filter(
+    (entry) =>
+      entry === chosen ||
+      (isAttestation(entry) && entry.annotations?.['vnd.docker.reference.digest'] === chosen.digest),
+  )
+}
+
+function partition<Item>(items: readonly Item[], test: (item: Item) => boolean): readonly [Item[], Item[]] {
+  return [items.filter(test), items.filter((item) => !test(item))]
+}
+
+/** Waits for all before the first failure is thrown, so that nothing goes on behind the back of who catches it. */
+async function settled(work: readonly Promise<unknown>[]): Promise<void> {
+  const results = await Promise.allSettled(work)
+  const failed = results.find((result) => result.status === 'rejected')
+  if (failed !== undefined) throw failed.reason
+}
