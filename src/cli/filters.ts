@@ -13,6 +13,7 @@ export const filterFlag = {
 export function parseFilters(values: readonly string[], flag = '-f, --filter'): Filters {
   const filters = new Map<string, string[]>()
   for (const text of values) {
+    if (text === '') continue
     const equals = text.indexOf('=')
     if (equals < 0)
       throw new CairnError(

@@ -105,7 +105,7 @@ async function runCommand(
     }
     return status
   } catch (error) {
-    throw located(error, path, open.signalStatus())
+    throw located(error, path, command, open.signalStatus())
   } finally {
     await open[Symbol.asyncDispose]()
   }
@@ -158,10 +158,16 @@ function parsed<Result>(path: string, parse: () => Result, command?: Command): R
   }
 }
 
+/** True for a value of a flag that `run` could not read, told as the reader of flags tells it. */
+function isFlagValueError({ message, exitCode }: CairnError): boolean {
+  return exitCode === undefined && /^invalid argument .* for ".*" flag: /.test(message)
+}
+
 /** A failure of a command's `run`: one about the command line says where its help is, one after a signal is CANCELED. */
-function located(error: unknown, path: string, signalStatus: number | undefined): unknown {
+function located(error: unknown, path: string, command: Command, signalStatus: number | undefined): unknown {
   if (error instanceof CairnError) {
     if (error.code !== 'USAGE' || error.hint !== undefined) return error
+    if (isFlagValueError(error)) return new WrongCommandLine(error, path, command)
     const { exitCode, cause } = error
     const hint = `Run 'cairn ${path} --help' for more information`
     return new CairnError('USAGE', error.message, { hint, cause, ...(exitCode === undefined ? {} : { exitCode }) })

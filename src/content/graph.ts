@@ -34,6 +34,13 @@ export function link(store: Store, parent: StoreNode, children: readonly StoreNo
   })
 }
 
+/** Undoes {@link link} for some of the children. */
+export function unlink(store: Store, parent: StoreNode, children: readonly StoreNode[]): void {
+  store.database.transaction(() => {
+    for (const child of children) store.database.run('DELETE FROM links WHERE parent = ? AND child = ?', parent, child)
+  })
+}
+
 /** The blobs that a blob leads to over links, itself included. */
 export function blobsBelow(store: Store, digest: Digest): Digest[] {
   const rows = store.database.all<{ node: Digest }>(

@@ -9,15 +9,17 @@ describe('checkFilters()', () => {
 })
 
 describe('booleanFilter()', () => {
-  test('reads what Go reads as true and false', () => {
+  test('reads what docker reads as true and false', () => {
     expect(booleanFilter(new Map(), 'dangling')).toBeUndefined()
-    for (const text of ['1', 'true', 'T']) expect(booleanFilter(new Map([['dangling', [text]]]), 'dangling')).toBe(true)
-    for (const text of ['0', 'false', 'F'])
-      expect(booleanFilter(new Map([['dangling', [text]]]), 'dangling')).toBe(false)
+    for (const text of ['1', 'true']) expect(booleanFilter(new Map([['dangling', [text]]]), 'dangling')).toBe(true)
+    for (const text of ['0', 'false']) expect(booleanFilter(new Map([['dangling', [text]]]), 'dangling')).toBe(false)
   })
 
   test('refuses values that are neither, or both', () => {
-    expect(() => booleanFilter(new Map([['dangling', ['zz']]]), 'dangling')).toThrow("invalid filter 'dangling=[zz]'")
+    for (const text of ['zz', 'T', ''])
+      expect(() => booleanFilter(new Map([['dangling', [text]]]), 'dangling')).toThrow(
+        `invalid filter 'dangling=[${text}]'`,
+      )
     expect(() => booleanFilter(new Map([['dangling', ['true', 'false']]]), 'dangling')).toThrow('invalid filter')
   })
 })

@@ -7,14 +7,14 @@ export type Filters = ReadonlyMap<string, readonly string[]>
 export function checkFilters(filters: Filters, accepted: readonly string[]): void {
   for (const name of filters.keys())
     if (!accepted.includes(name))
-      throw new CairnError('USAGE', `invalid filter '${name}'`, {
+      throw new CairnError('USAGE', name === '' ? 'invalid filter' : `invalid filter '${name}'`, {
         exitCode: 1,
         hint: `Filters here are ${accepted.join(', ')}.`,
       })
 }
 
-const truths: ReadonlySet<string> = new Set(['1', 't', 'T', 'true', 'TRUE', 'True'])
-const falsehoods: ReadonlySet<string> = new Set(['0', 'f', 'F', 'false', 'FALSE', 'False'])
+const truths: ReadonlySet<string> = new Set(['1', 'true'])
+const falsehoods: ReadonlySet<string> = new Set(['0', 'false'])
 
 /** The filter `name` as true or false, undefined where it is not given. Throws USAGE (status 1) for anything else. */
 export function booleanFilter(filters: Filters, name: string): boolean | undefined {
@@ -22,7 +22,7 @@ export function booleanFilter(filters: Filters, name: string): boolean | undefin
   if (values.length === 0) return undefined
   if (values.every((value) => truths.has(value))) return true
   if (values.every((value) => falsehoods.has(value))) return false
-  throw new CairnError('USAGE', `invalid filter '${name}=[${values.join(' ')}]'`, {
+  throw new CairnError('USAGE', `invalid filter '${name}=[${values.toSorted().join(' ')}]'`, {
     exitCode: 1,
     hint: `Write it as ${name}=true or ${name}=false.`,
   })

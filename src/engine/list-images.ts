@@ -57,9 +57,9 @@ function referenceFilter(filters: Filters): ((reference: Reference) => boolean) 
       return compilePathPattern(pattern)
     } catch (error) {
       if (!isCairnError(error)) throw error
-      throw new CairnError('USAGE', `invalid filter 'reference=${pattern}': ${error.message}`, {
+      throw new CairnError('USAGE', 'syntax error in pattern', {
         exitCode: 1,
-        ...(error.hint === undefined ? {} : { hint: error.hint }),
+        hint: `In the filter reference=${pattern}: ${error.hint ?? 'it cannot be read'}`,
       })
     }
   })

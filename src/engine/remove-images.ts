@@ -55,7 +55,7 @@ async function removeOne(store: Store, name: string, options: RemoveImagesOption
   const parts = platforms.length === 0 ? undefined : await removePlatforms(store, name, platforms, check)
   const removals = parts ?? removeImage(store, name, { force, uses })
   for (const removal of removals) onRemoval(removal)
-  const targets = removals.flatMap((removal) => ('deleted' in removal ? removal.targets : []))
+  const targets = removals.flatMap((removal) => ('deleted' in removal ? removal.targets : (removal.released ?? [])))
   if (keepContent || targets.length === 0) return
   const layers = new FreedLayers(store, targets)
   await collectFrom(store, targets.map(blobNode), signal === undefined ? {} : { signal })

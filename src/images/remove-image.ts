@@ -131,16 +131,26 @@ function removeByName(
 }
 
 function removeById(image: ImageNames, uses: readonly ImageUse[], force: boolean): Removal[] {
-  const { references } = image
+  const { imageId, references } = image
+  const isRunning = uses.some((use) => use.isRunning)
+  if (!isRunning && !force && !isSingleReference(references))
+    throw conflict(imageId, 'must be forced', 'image is referenced in multiple repositories')
+  checkUses(imageId, uses, force)
+  return image.delete()
+}
+
+/** Throws IMAGE_IN_USE for an image that a container needs; with `force` only a running one counts. */
+export function checkUses(imageId: Digest, uses: readonly ImageUse[], force: boolean): void {
   const running = uses.find(({ isRunning }) => isRunning)
   if (running !== undefined)
-    throw conflict(image, 'cannot be forced', `image is being used by running container ${short(running.containerId)}`)
-  if (!force && !isSingleReference(references))
-    throw conflict(image, 'must be forced', 'image is referenced in multiple repositories')
+    throw conflict(
+      imageId,
+      'cannot be forced',
+      `image is being used by running container ${short(running.containerId)}`,
+    )
   const [stopped] = uses
   if (!force && stopped !== undefined)
-    throw conflict(image, 'must be forced', `image is being used by stopped container ${short(stopped.containerId)}`)
-  return image.delete()
+    throw conflict(imageId, 'must be forced', `image is being used by stopped container ${short(stopped.containerId)}`)
 }
 
 /** One tag at most, and digests only of its repository. */
@@ -149,8 +159,8 @@ function isSingleReference(references: readonly Reference[]): boolean {
   return tags.length <= 1 && new Set(references.map(repositoryName)).size <= 1
 }
 
-function conflict(image: ImageNames, force: string, reason: string): CairnError {
-  return new CairnError('IMAGE_IN_USE', `conflict: unable to delete ${short(image.imageId)} (${force}) - ${reason}`)
+function conflict(imageId: Digest, force: string, reason: string): CairnError {
+  return new CairnError('IMAGE_IN_USE', `conflict: unable to delete ${short(imageId)} (${force}) - ${reason}`)
 }
 
 /** Twelve characters of an ID, as docker shows it. */

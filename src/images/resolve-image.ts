@@ -12,6 +12,7 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { platformOf } from '../oci/config.ts'
 import { isAttestation, parseImageDocument } from '../oci/image-index.ts'
+import { isIndexType } from '../oci/media-types.ts'
 import { largestDocument } from '../oci/json-document.ts'
 import { formatPlatform, type Platform, selectPlatform } from '../oci/platform.ts'
 import {
@@ -108,6 +109,11 @@ export async function platformManifest(
   if (found !== undefined) return found
   const wanted = platform === undefined ? 'any platform' : `the specified platform (${formatPlatform(platform)})`
   const present = entries.flatMap((entry) => (entry.platform === undefined ? [] : [formatPlatform(entry.platform)]))
+  if (platform !== undefined && entries.length === 1 && !isIndexType(record.mediaType))
+    throw new CairnError(
+      'IMAGE_PLATFORM',
+      `image with reference ${name} was found but its platform (${present[0] ?? 'unknown'}) does not match ${wanted}`,
+    )
   const hint = `The store has it for ${present.length === 0 ? 'none' : present.join(', ')}.`
   throw new CairnError('IMAGE_PLATFORM', `image with reference ${name} was found but does not provide ${wanted}`, {
     hint,

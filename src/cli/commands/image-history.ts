@@ -1,6 +1,7 @@
 import { historyOf } from '../../engine/image-history.ts'
 import type { HistoryRow } from '../../images/history.ts'
-import { parsePlatform } from '../../oci/platform.ts'
+import { CairnError, isCairnError } from '../../errors/error.ts'
+import { parsePlatform, type Platform } from '../../oci/platform.ts'
 import { defineCommand } from '../command.ts'
 import { listFormatFlag } from '../format-flag.ts'
 import { formatRfc3339 } from '../go-time.ts'
@@ -26,13 +27,27 @@ export default defineCommand({
   output: 'collected',
   complete: (ctx) => imageNames(ctx),
   async run(ctx, flags, [name = '']) {
-    const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform)
+    const platform = flags.platform === undefined ? undefined : platformOf(flags.platform)
     const rows = await historyOf(await ctx.use(openStoreOf), name, platform)
     const isTable = flags.format === '' || flags.format === 'table'
     const format = flags.quiet && isTable ? '{{.ID}}' : flags.format
     ctx.stdout.write(renderListing(listing(!flags['no-trunc'], flags.human), rows, format))
   },
 })
+
+/** As docker says it here, and only here. */
+function platformOf(text: string): Platform {
+  try {
+    return parsePlatform(text)
+  } catch (error) {
+    if (!isCairnError(error)) throw error
+    const { code, message, hint } = error
+    throw new CairnError(code, `invalid platform: ${message}`, hint === undefined ? {} : { hint })
+  }
+}
+
+/** Times up to this one stand for an unknown one, as reproducible builds write it; docker shows no age of them. */
+const firstAge = Date.UTC(2000, 0, 1)
 
 /** Width of CREATED BY in a table. */
 const createdByWidth = 45
@@ -49,8 +64,7 @@ function listing(trunc: boolean, human: boolean): Listing<HistoryRow> {
         heading: human ? 'CREATED' : 'CREATED AT',
         value: (row) => {
           if (!human) return formatRfc3339(createdAt(row))
-          // The start of 1970 stands for an unknown time, as reproducible builds write it.
-          return createdAt(row) === 0 ? 'N/A' : formatAge(createdAt(row), Date.now())
+          return createdAt(row) <= firstAge ? 'N/A' : formatAge(createdAt(row), Date.now())
         },
       },
       CreatedAt: { heading: 'CREATED AT', value: (row) => formatRfc3339(createdAt(row)) },

@@ -1,4 +1,5 @@
 import { removeImages } from '../../engine/remove-images.ts'
+import { parsePlatform } from '../../oci/platform.ts'
 import { defineCommand } from '../command.ts'
 import { imageNames } from '../image-names.ts'
 import { openStoreToFree } from '../open-store.ts'
@@ -14,6 +15,10 @@ export default defineCommand({
   args: { min: 1 },
   flags: {
     force: { type: 'bool', short: 'f', summary: 'Force removal of the image' },
+    platform: {
+      type: 'stringSlice',
+      summary: 'Remove only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")',
+    },
     'no-prune': { type: 'bool', summary: 'Keep what only this image needed on disk until the next prune' },
   },
   complete: (ctx) => imageNames(ctx),
@@ -21,6 +26,7 @@ export default defineCommand({
     const failures = await removeImages(await ctx.use(openStoreToFree), names, {
       force: flags.force,
       keepContent: flags['no-prune'],
+      platforms: flags.platform.map(parsePlatform),
       signal: ctx.signal,
       onRemoval: (removal) =>
         ctx.stdout.write('untagged' in removal ? `Untagged: ${removal.untagged}\n` : `Deleted: ${removal.deleted}\n`),
