@@ -225,6 +225,11 @@ export const table: CommandTable = {
       load: () => import('./commands/events.ts'),
     },
     {
+      paths: ['system check'],
+      summary: 'Check the store and repair it',
+      load: () => import('./commands/system-check.ts'),
+    },
+    {
       paths: ['inspect'],
       summary: 'Return low-level information on Cairn objects',
       load: () => import('./commands/inspect.ts'),

@@ -2,7 +2,9 @@ import type { Store } from '../content/store.ts'
 import { listDirectory } from '../linux/directories.ts'
 import { SystemCallError, errno } from '../linux/errno.ts'
 import { tryLstat } from '../linux/file-status.ts'
+import { treeSize } from '../linux/tree-size.ts'
 import type { Container } from './container.ts'
+import { containerDirectory } from './places.ts'
 
 /** Bytes of the files that a container has written or changed, each file once. A running one may change it meanwhile. */
 export function writtenSize(store: Store, { snapshot }: Container): number {
@@ -28,4 +30,9 @@ function namesIn(directory: string): string[] {
     if (error instanceof SystemCallError && (error.errno === errno.ENOENT || error.errno === errno.ENOTDIR)) return []
     throw error
   }
+}
+
+/** Bytes on the disk of all that a container has of its own. */
+export function containerDiskSize(store: Store, { id, snapshot }: Pick<Container, 'id' | 'snapshot'>): number {
+  return treeSize(store.path('snapshots', snapshot)) + treeSize(containerDirectory(store, id))
 }

@@ -1,3 +1,4 @@
+import { blocksOf } from '../linux/tree-size.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
 import type { Store } from './store.ts'
 
@@ -47,10 +48,10 @@ export function putFetchedFile(store: Store, url: string, file: FetchedFile): vo
   )
 }
 
-/** Bytes of all files that records keep, each once. */
+/** Bytes on the disk of all files that records keep, each once. */
 export function fetchedFilesSize(store: Store): number {
   const rows = store.database.all<{ digest: Digest }>('SELECT DISTINCT digest FROM fetched_files')
-  return rows.reduce((total, { digest }) => total + (store.blobs.size(digest) ?? 0), 0)
+  return rows.reduce((total, { digest }) => total + blocksOf(store.blobs.size(digest) ?? 0), 0)
 }
 
 /**

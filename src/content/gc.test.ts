@@ -52,7 +52,7 @@ describe('collectGarbage()', () => {
     const [kept, gone] = (await putBlobs('kept', 'garbage')) as [BlobIdentity, BlobIdentity]
     recordImage(kept)
     const report = await collectGarbage(store)
-    expect(report).toEqual({ blobs: [gone], snapshots: [], reclaimed: 7 })
+    expect(report).toEqual({ blobs: [gone], snapshots: [], reclaimed: 4096 })
     expect(store.blobs.has(kept.digest)).toBe(true)
     expect(store.blobs.has(gone.digest)).toBe(false)
     expect((await collectGarbage(store)).reclaimed).toBe(0)
@@ -87,7 +87,7 @@ describe('collectGarbage()', () => {
     const report = await collectGarbage(store)
     expect(report.blobs).toHaveLength(2)
     expect(report.snapshots).toEqual([{ id: 'snap', size: 10 }])
-    expect(report.reclaimed).toBe(19)
+    expect(report.reclaimed).toBe(2 * 4096 + 10)
     expect(readdirSync(join(root, 'snapshots'))).toEqual([])
     expect(readdirSync(store.session.directory)).toEqual([])
     expect(store.database.all('SELECT * FROM layers')).toEqual([])

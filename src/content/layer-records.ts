@@ -30,14 +30,17 @@ export function putLayerRecord(store: Store, layer: LayerRecord): void {
   )
 }
 
-/** The forms in which the store has a layer: uncompressed first, then by size. Claim one before relying on it. */
+/**
+ * The forms in which the store has a layer: uncompressed first, then by size. Blobs that are not as long as they were do
+ * not count. Claim one before relying on it.
+ */
 export function listLayerForms(store: Store, diffId: Digest): LayerRecord[] {
   return store.database
     .all<LayerRecord>(
       `SELECT ${columns} FROM layers WHERE diff_id = ? ORDER BY compression <> 'none', size, digest`,
       diffId,
     )
-    .filter(({ digest }) => store.blobs.has(digest))
+    .filter(({ digest, size }) => store.blobs.size(digest) === size)
 }
 
 /** What a blob unpacks to, where that is known. */
@@ -51,7 +54,9 @@ export function getUnpackedSize(store: Store, diffId: Digest): number | undefine
   return row?.size
 }
 
-/** Bytes of all blobs of each layer. */
+/** Bytes that all blobs of each layer take on the disk, in blocks of 4 KiB. */
 export function listLayerSizes(store: Store): { readonly diffId: Digest; readonly size: number }[] {
-  return store.database.all('SELECT diff_id AS diffId, sum(size) AS size FROM layers GROUP BY diff_id')
+  return store.database.all(
+    'SELECT diff_id AS diffId, sum((size + 4095) / 4096 * 4096) AS size FROM layers GROUP BY diff_id',
+  )
 }

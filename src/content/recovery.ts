@@ -1,10 +1,10 @@
 import { CairnError } from '../errors/error.ts'
 import { tryListDirectory } from '../linux/directories.ts'
 import { removeTree } from '../linux/remove-tree.ts'
-import { collectPending } from './gc.ts'
 import { removeFreeLocks } from './lock.ts'
 import { type DeadSession, seizeSession } from './session.ts'
 import type { Store } from './store.ts'
+import { collectPending, type RemoveTree } from './sweep.ts'
 
 const lockSuffix = '.lock'
 
@@ -17,9 +17,6 @@ export interface Recovery {
   /** Why something could not be removed; the next recovery tries again. */
   readonly failures: readonly CairnError[]
 }
-
-/** Removes a directory tree. Rootless stores pass one that works inside the user namespace. */
-export type RemoveTree = (path: string) => void
 
 /**
  * Removes what processes that died have left: temporary files, leases, snapshots they had not finished, blobs that they

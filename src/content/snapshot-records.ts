@@ -16,7 +16,7 @@ export interface SnapshotRecord {
   /** The layer it is the content of, for a committed one. */
   readonly diffId: Digest | null
   readonly state: SnapshotState
-  /** Bytes of file content, 0 while not committed. */
+  /** Bytes on the disk, 0 while not committed. */
   readonly size: number
   readonly createdAt: number
   readonly usedAt: number
@@ -35,7 +35,7 @@ export function beginSnapshot(store: Store, id: string): void {
 }
 
 /**
- * Records that a snapshot is finished: the content of layer `diffId`, with `size` bytes in files, or `active` without
+ * Records that a snapshot is finished: the content of layer `diffId`, which takes `size` bytes on the disk, or `active` without
  * a layer. From now on it stays while something leads to it.
  */
 export function finishSnapshot(
@@ -83,7 +83,7 @@ export function deleteSnapshot(store: Store, id: string): boolean {
   return store.database.run('DELETE FROM snapshots WHERE id = ?', id) > 0
 }
 
-/** Bytes of the files of each layer that is unpacked. */
+/** Bytes on the disk of the directory of each layer that is unpacked. */
 export function listSnapshotSizes(store: Store): { readonly diffId: Digest; readonly size: number }[] {
   return store.database.all(
     `SELECT diff_id AS diffId, size FROM snapshots WHERE diff_id IS NOT NULL AND state = 'committed'`,

@@ -1,17 +1,17 @@
 import { containersOfImage, listContainerRecords } from '../containers/container-records.ts'
 import { recoverContainers } from '../containers/recovery.ts'
-import { writtenSize } from '../containers/written-size.ts'
+import { containerDiskSize } from '../containers/written-size.ts'
 import { fetchedFilesSize } from '../content/fetched-files.ts'
 import { listImageLayers } from '../content/manifest-records.ts'
 import type { Store } from '../content/store.ts'
-import { listDirectory } from '../linux/directories.ts'
+import { listDirectory, tryListDirectory } from '../linux/directories.ts'
 import { tryLstat } from '../linux/file-status.ts'
 import { treeSize } from '../linux/tree-size.ts'
 import type { Digest } from '../oci/digest.ts'
 import { listMirrors } from '../remote/git-mirror.ts'
 import { findCacheMounts, isInUse } from './list-cache-mounts.ts'
 import { cacheMountSize } from './remove-cache-mounts.ts'
-import { cachedSteps, layerDiskSizes } from './layer-usage.ts'
+import { cachedSteps, documentSizes, layerDiskSizes } from './layer-usage.ts'
 
 /** What one kind of thing takes. */
 export interface DiskUsage {
@@ -26,8 +26,9 @@ export interface DiskUsage {
 }
 
 /**
- * What the store takes on disk, each byte counted once: a layer with all its forms for the images that have it, else for
- * the build cache.
+ * What the store takes on disk, in whole blocks and each counted once: a layer with all its forms for the images that have
+ * it, else for the build cache. Only the database, what is reserved and what running processes have not finished is left
+ * out.
  */
 export function diskUsage(store: Store): DiskUsage[] {
   recoverContainers(store)
@@ -59,15 +60,17 @@ function union<T>(groups: Iterable<Iterable<T>>): Set<T> {
 
 function imageUsage(store: Store, images: ImageLayers, sizeOf: SizeOf): DiskUsage {
   const used = [...images].filter(([imageId]) => containersOfImage(store, imageId).length > 0)
-  const size = sizeOf(images.values())
-  const kept = sizeOf(used.map(([, layers]) => layers))
+  const documents = documentSizes(store)
+  const sum = (digests: Iterable<Digest>): number => [...digests].reduce((total, id) => total + (documents.get(id) ?? 0), 0)
+  const size = sizeOf(images.values()) + sum(documents.keys())
+  const kept = sizeOf(used.map(([, layers]) => layers)) + sum(used.map(([imageId]) => imageId))
   return { type: 'Images', total: images.size, active: used.length, size, reclaimable: size - kept }
 }
 
 function containerUsage(store: Store): DiskUsage {
   const containers = listContainerRecords(store).map((container) => ({
     isRunning: container.state === 'running',
-    size: writtenSize(store, container),
+    size: containerDiskSize(store, container),
   }))
   const sum = (some: typeof containers): number => some.reduce((total, { size }) => total + size, 0)
   return {
@@ -103,8 +106,13 @@ function cacheUsage(store: Store, images: ImageLayers, sizeOf: SizeOf): DiskUsag
   const steps = cachedSteps(store).flatMap(({ layer }) => (layer === undefined ? [] : [layer]))
   const mirrors = listMirrors(store).map(({ path }) => treeSize(path))
   const remote = mirrors.reduce((total, size) => total + size, fetchedFilesSize(store))
-  const size = sizeOf([steps.filter((layer) => !ofImages.has(layer))]) + remote
-  return { type: 'Build Cache', total: new Set(steps).size, active: 0, size, reclaimable: size }
+  const reclaimable = sizeOf([steps.filter((layer) => !ofImages.has(layer))]) + remote
+  // These spare reading files again; they take little and stay.
+  const indexes = tryListDirectory(store.path('builds', 'contexts')).map(({ name }) =>
+    treeSize(store.path('builds', 'contexts', name)),
+  )
+  const size = indexes.reduce((total, one) => total + one, reclaimable)
+  return { type: 'Build Cache', total: new Set(steps).size, active: 0, size, reclaimable }
 }
 
 function cacheMountUsage(store: Store): DiskUsage {

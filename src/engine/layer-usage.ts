@@ -2,6 +2,7 @@ import { listCacheRecords } from '../content/cache-records.ts'
 import { listLayerSizes } from '../content/layer-records.ts'
 import { listSnapshotSizes } from '../content/snapshot-records.ts'
 import type { Store } from '../content/store.ts'
+import { blocksOf } from '../linux/tree-size.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 
 /** A result of a build step. */
@@ -20,6 +21,26 @@ export function cachedSteps(store: Store): CachedStep[] {
     const diffId = layer?.diffId
     return { key, layer: diffId !== undefined && isDigest(diffId) ? diffId : undefined, usedAt }
   })
+}
+
+/** Bytes on disk of the indexes, manifests and configs of each image ID. */
+export function documentSizes(store: Store): ReadonlyMap<Digest, number> {
+  const rows = store.database.all<{ imageId: Digest; digest: Digest }>(
+    `SELECT image_id AS imageId, digest FROM images
+     UNION SELECT image_id, child FROM images CROSS JOIN links ON links.parent = images.digest
+     WHERE child NOT IN (SELECT digest FROM layers)
+     UNION SELECT images.image_id, below.child FROM images CROSS JOIN links ON links.parent = images.digest
+     CROSS JOIN links AS below ON below.parent = links.child
+     WHERE links.child IN (SELECT digest FROM manifests) AND below.child NOT IN (SELECT digest FROM layers)`,
+  )
+  const seen = new Set<Digest>()
+  const sizes = new Map<Digest, number>()
+  for (const { imageId, digest } of rows) {
+    if (seen.has(digest)) continue
+    seen.add(digest)
+    sizes.set(imageId, (sizes.get(imageId) ?? 0) + blocksOf(store.blobs.size(digest) ?? 0))
+  }
+  return sizes
 }
 
 /** Bytes each layer takes on disk: its blobs, however compressed, and its files where it is unpacked. */

@@ -1,5 +1,5 @@
 import { listContainerRecords, resolveContainer } from '../containers/container-records.ts'
-import { writtenSize } from '../containers/written-size.ts'
+import { containerDiskSize } from '../containers/written-size.ts'
 import { recoverContainers } from '../containers/recovery.ts'
 import { removeContainer, type RemoveOptions } from '../containers/remove-container.ts'
 import { recordEvent } from '../content/events.ts'
@@ -42,7 +42,7 @@ export async function removeContainers(
 export interface PrunedContainers {
   /** Ids. */
   readonly containers: readonly string[]
-  /** Bytes of what they had written. */
+  /** Bytes on the disk of all they had. */
   readonly reclaimed: number
 }
 
@@ -63,7 +63,7 @@ export async function pruneContainers(
   for (const container of listContainerRecords(store)) {
     if (container.state === 'running' || !suitsLabels(filters, container.settings.config.Labels ?? {})) continue
     if (!limits.every((limit) => BigInt(container.createdAt) * 1_000_000n < limit)) continue
-    const size = writtenSize(store, container)
+    const size = containerDiskSize(store, container)
     await removeContainer(store, container)
     containers.push(container.id)
     reclaimed += size

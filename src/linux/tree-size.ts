@@ -1,20 +1,28 @@
-import { listDirectory } from './directories.ts'
+import { tryListDirectory } from './directories.ts'
 import { type FileStatus, tryLstat } from './file-status.ts'
 
-/** Bytes of the files below `path`: several names of one file count once, and what vanishes meanwhile does not. */
+/**
+ * Bytes on the disk of what is at `path` with all below it, as du(1) tells them: whole blocks, directories too. Several
+ * names of one file count once, and what vanishes meanwhile does not.
+ */
 export function treeSize(path: string): number {
   let size = 0
   const linked = new Set<string>()
   const waiting = [path]
-  for (let directory = waiting.pop(); directory !== undefined; directory = waiting.pop()) {
-    if (tryLstat(directory)?.type !== 'directory') continue
-    for (const { name } of listDirectory(directory)) {
-      const status = tryLstat(`${directory}/${name}`)
-      if (status?.type === 'directory') waiting.push(`${directory}/${name}`)
-      else if (status?.type === 'file' && (status.nlink === 1 || isNew(linked, status))) size += status.size
-    }
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    const status = tryLstat(next)
+    if (status === undefined) continue
+    if (status.type === 'directory') {
+      size += status.allocated
+      for (const { name } of tryListDirectory(next)) waiting.push(`${next}/${name}`)
+    } else if (status.nlink === 1 || isNew(linked, status)) size += status.allocated
   }
   return size
+}
+
+/** Bytes that a file of `size` bytes takes on the disk, in blocks of 4 KiB: close enough without looking at it. */
+export function blocksOf(size: number): number {
+  return Math.ceil(size / 4096) * 4096
 }
 
 function isNew(known: Set<string>, { device, inode }: FileStatus): boolean {

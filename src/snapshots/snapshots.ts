@@ -12,6 +12,7 @@ import type { LayerTree, Tree } from '../layers/tree.ts'
 import { AT_FDCWD, close, open, openFlags, write } from '../linux/files.ts'
 import { changeModeAt, changeOwnerAt, makeDirectories } from '../linux/names.ts'
 import { removeTree } from '../linux/remove-tree.ts'
+import { treeSize } from '../linux/tree-size.ts'
 import type { Digest } from '../oci/digest.ts'
 
 /** A layer as a filesystem is stacked from: its diff ID, or the directory of one that has none yet. */
@@ -89,11 +90,11 @@ export class Snapshots {
   }
 
   /** Makes the changes the directory of layer `diffId`. What overlayfs kept for itself is removed. */
-  finish(snapshot: WritableSnapshot, diffId: Digest, size: number): void {
+  finish(snapshot: WritableSnapshot, diffId: Digest): void {
     removeTree(snapshot.work)
     removeTree(snapshot.merged)
     this.#lease.protect(layerNode(diffId))
-    finishSnapshot(this.#store, snapshot.id, { state: 'committed', diffId, size })
+    this.#commit(snapshot.id, diffId)
   }
 
   /** Removes a place for changes with all that is in it. */
@@ -121,7 +122,8 @@ export class Snapshots {
     this.#lease.protect(layerNode(diffId))
     const found = this.#existing(diffId)
     if (found !== undefined) return found
-    return await withLock(this.#store, `unpack ${diffId}`, signal === undefined ? {} : { signal }, async () => {
+    const options = { purpose: 'to unpack a layer', ...(signal === undefined ? {} : { signal }) }
+    return await withLock(this.#store, `unpack ${diffId}`, options, async () => {
       // The process that was waited for has probably done it.
       return this.#existing(diffId) ?? (await this.#unpack(diffId, below))
     })
@@ -134,7 +136,7 @@ export class Snapshots {
 
   async #unpack(diffId: Digest, below: readonly StackedLayer[]): Promise<string> {
     const form = listLayerForms(this.#store, diffId)[0]
-    if (form === undefined) throw missingLayer(diffId)
+    if (form === undefined) throw missingLayer(this.#store, diffId)
     const id = crypto.randomUUID().replaceAll('-', '')
     beginSnapshot(this.#store, id)
     const directory = this.#store.path('snapshots', id, 'fs')
@@ -142,20 +144,25 @@ export class Snapshots {
     try {
       const blob = this.#store.blobs.open(form.digest)
       const lower = await this.tree(below)
-      const applied = await applyLayer(form.compression === 'none' ? blob : decompress(blob), directory, {
+      await applyLayer(form.compression === 'none' ? blob : decompress(blob), directory, {
         mode: 'overlay',
         diffId,
         name: `layer ${diffId}`,
         limits: this.#store.limits.tar,
         lower,
       })
-      finishSnapshot(this.#store, id, { state: 'committed', diffId, size: applied.size })
+      this.#commit(id, diffId)
     } catch (error) {
       removeTree(this.#store.path('snapshots', id))
       deleteSnapshot(this.#store, id)
       throw error
     }
     return directory
+  }
+
+  #commit(id: string, diffId: Digest): void {
+    const size = treeSize(this.#store.path('snapshots', id))
+    finishSnapshot(this.#store, id, { state: 'committed', diffId, size })
   }
 
   async #layerTree({ diffId, directory }: StackedLayer): Promise<LayerTree> {
@@ -172,7 +179,7 @@ export class Snapshots {
   async #blobTree(diffId: Digest): Promise<LayerTree> {
     this.#lease.protect(layerNode(diffId))
     const form = listLayerForms(this.#store, diffId)[0]
-    if (form === undefined) throw missingLayer(diffId)
+    if (form === undefined) throw missingLayer(this.#store, diffId)
     const options = { name: `layer ${diffId}`, limits: this.#store.limits.tar }
     if (form.compression === 'none') return tarTree(this.#store.blobs.path(form.digest), options)
     const file = this.#store.session.temporaryPath('layer')
@@ -186,8 +193,10 @@ export class Snapshots {
   }
 }
 
-function missingLayer(diffId: Digest): CairnError {
-  return new CairnError('BLOB_UNKNOWN', `layer ${diffId} is not in the store`, {
-    hint: 'Load or import the image again.',
-  })
+function missingLayer(store: Store, diffId: Digest): CairnError {
+  const hint = 'Load, pull or build the image again: that heals it.'
+  const cut = store.database.one<{ digest: Digest }>('SELECT digest FROM layers WHERE diff_id = ?', diffId)
+  if (cut !== undefined && store.blobs.has(cut.digest))
+    return new CairnError('BLOB_CORRUPT', `layer ${cut.digest} is damaged: it is not as long as it was`, { hint })
+  return new CairnError('BLOB_UNKNOWN', `layer ${diffId} is not in the store`, { hint })
 }

@@ -102,6 +102,6 @@ async function pack(
   const target = store.session.temporaryPath('layer')
   const job = { upper: snapshot.upper, lowers: lowers.toReversed(), target, epoch }
   const packed = await adoptLayer(store, lease, target, packLayer === undefined ? packUpper(job) : await packLayer(job))
-  snapshots.finish(snapshot, packed.diffId, packed.size)
+  snapshots.finish(snapshot, packed.diffId)
   return packed
 }

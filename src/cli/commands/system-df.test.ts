@@ -32,22 +32,23 @@ async function usage(): Promise<ReadonlyMap<string, Row>> {
 describe('cairn system df', () => {
   test('counts a layer for its images, and for the build cache once no image has it', async () => {
     const built = await usage()
-    // Two layers: a header, the content, and the closing blocks each.
+    // In blocks of 4 KiB: two layers of a header, the content and the closing blocks each; manifest and config.
     expect(built.get('Images')).toEqual({
       Type: 'Images',
       TotalCount: '1',
       Active: '0',
-      Size: '33.79kB',
-      Reclaimable: '33.79kB (100%)',
+      Size: '45.06kB',
+      Reclaimable: '45.06kB (100%)',
     })
-    expect(built.get('Build Cache')).toMatchObject({ TotalCount: '2', Size: '0B', Reclaimable: '0B' })
+    // What is known of the files of the context.
+    expect(built.get('Build Cache')).toMatchObject({ TotalCount: '2', Size: '4.096kB', Reclaimable: '0B (0%)' })
     await cairn.ok(['rmi', 'box'])
     const removed = await usage()
     expect(removed.get('Images')).toMatchObject({ TotalCount: '0', Size: '0B' })
     expect(removed.get('Build Cache')).toMatchObject({
       TotalCount: '2',
-      Size: '33.79kB',
-      Reclaimable: '33.79kB (100%)',
+      Size: '40.96kB',
+      Reclaimable: '36.86kB (90%)',
     })
   })
 
@@ -55,10 +56,11 @@ describe('cairn system df', () => {
     expect(await cairn.ok(['system', 'df'])).toBe(
       [
         'TYPE            TOTAL     ACTIVE    SIZE      RECLAIMABLE',
-        'Images          1         0         33.79kB   33.79kB (100%)',
+        'Images          1         0         45.06kB   45.06kB (100%)',
         'Containers      0         0         0B        0B',
         'Local Volumes   0         0         0B        0B',
-        'Build Cache     2         0         0B        0B',
+        'Build Cache     2         0         4.096kB   0B (0%)',
+        'Cache Mounts    0         0         0B        0B',
         '',
       ].join('\n'),
     )
@@ -81,7 +83,7 @@ describe('cairn builder prune', () => {
     expect(await cairn.ok(['builder', 'prune'], { stdin: 'n\n' })).toBe(
       'WARNING! This will remove all dangling build cache.\nAre you sure you want to continue? [y/N] ',
     )
-    expect(await cairn.ok(['builder', 'prune', '-f'])).toEndWith('\nTotal reclaimed space: 33.79kB\n')
+    expect(await cairn.ok(['builder', 'prune', '-f'])).toEndWith('\nTotal reclaimed space: 36.86kB\n')
     expect(readdirSync(join(cairn.root, 'content/blobs/sha256'))).toEqual([])
     expect((await cairn.run(['builder', 'prune', '-f', '--filter', 'foo=1'])).err).toContain("invalid filter 'foo'")
   })
