@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { listImageRecords, listTags } from '../src/content/image-records.ts'
 import { acquireLease } from '../src/content/leases.ts'
+import { withLease } from '../src/content/leased-work.ts'
+import { analyzeImages } from '../src/engine/analyze-image.ts'
 import { copyImage } from '../src/engine/copy-image.ts'
 import { diffImages } from '../src/engine/diff-images.ts'
 import { editImage } from '../src/engine/edit-image.ts'
@@ -9,12 +11,20 @@ import { extractFiles } from '../src/engine/extract-image.ts'
 import { flattenImage } from '../src/engine/flatten-image.ts'
 import { listImageFiles, openImageFiles, readImageFile } from '../src/engine/image-files.ts'
 import { importImage } from '../src/engine/import-image.ts'
+import { inspectManifest } from '../src/engine/inspect-manifest.ts'
+import { resolveLayoutImage } from '../src/engine/layout-image.ts'
 import { rebaseImage } from '../src/engine/rebase-image.ts'
 import { validateImages } from '../src/engine/validate-image.ts'
 import { putFixtureImage, putFixtureTars, type TemporaryStore, temporaryStore } from '../src/images/image-fixtures.ts'
 import { loadImages } from '../src/images/load-images.ts'
 import { Cairn } from './fixtures/cli/cairn.ts'
-import { type HostileLayout, hostileLayouts, inertLayers, writeHostileLayout } from './fixtures/hostile-layouts.ts'
+import {
+  type HostileLayout,
+  hostileLayouts,
+  inertLayers,
+  writeHostileDockerArchive,
+  writeHostileLayout,
+} from './fixtures/hostile-layouts.ts'
 import { sourceOf } from './fixtures/layers.ts'
 
 setDefaultTimeout(60_000)
@@ -43,6 +53,14 @@ const at = (layout: HostileLayout): string => `${place.directory}/${layout.name.
 const readers: Readonly<Record<string, (layout: HostileLayout, oci: string) => Promise<unknown>>> = {
   'load of a directory': (layout) => loadImages(place.store, at(layout)),
   'load of an archive': (layout) => loadImages(place.store, archiveOf(layout)),
+  'load of a compressed stream': (layout) =>
+    loadImages(place.store, sourceOf(Bun.gzipSync(readFileSync(archiveOf(layout))))),
+  analyze: (_, oci) => Array.fromAsync(analyzeImages(place.store, oci)),
+  'base of a build': (layout) => {
+    const source = { kind: 'layout', path: at(layout), tag: 't', digest: undefined, text: 'oci-layout://x:t' } as const
+    const platform = { os: 'linux', architecture: 'amd64' }
+    return withLease(place.store, (lease) => resolveLayoutImage(place.store, lease, source, 'base', platform))
+  },
   'copy to the store': (_, oci) => copyImage(place.store, oci, 'copied'),
   'copy to oci:': (_, oci) => copyImage(place.store, oci, `oci:${place.directory}/out:t`),
   'copy to oci-archive:': (_, oci) => copyImage(place.store, oci, `oci-archive:${place.directory}/out`),
@@ -70,6 +88,24 @@ const readers: Readonly<Record<string, (layout: HostileLayout, oci: string) => P
   'rebase onto it': (_, oci) => rebaseImage(place.store, 'sound', ['rebased'], { from: 'sound', onto: oci }),
   validate: async (_, oci) => {
     const [validation] = await validateImages(place.store, [oci])
+    const [problem] = validation?.problems ?? []
+    if (problem !== undefined) throw Object.assign(new Error(problem.message), { code: problem.code })
+  },
+}
+
+/** Commands that read archives, on the docker-archive in a directory. */
+const archiveReaders: Readonly<Record<string, (path: string) => Promise<unknown>>> = {
+  load: (path) => loadImages(place.store, path),
+  copy: (path) => copyImage(place.store, `docker-archive:${path}`, `oci:${place.directory}/out:t`),
+  analyze: (path) => Array.fromAsync(analyzeImages(place.store, `docker-archive:${path}`)),
+  diff: (path) => diffImages(place.store, 'sound', `docker-archive:${path}`, {}),
+  flatten: (path) => flattenImage(place.store, `docker-archive:${path}`, ['flat']),
+  extract: async (path) => {
+    using opened = await openImageFiles(place.store, `docker-archive:${path}`)
+    return await extractFiles(opened.files, '/', `${place.directory}/out`, 'archive')
+  },
+  validate: async (path) => {
+    const [validation] = await validateImages(place.store, [`docker-archive:${path}`])
     const [problem] = validation?.problems ?? []
     if (problem !== undefined) throw Object.assign(new Error(problem.message), { code: problem.code })
   },
@@ -110,6 +146,42 @@ describe.each(Object.keys(readers))('%s', (reader) => {
         refusal = error
       }
       expect(refusal).toMatchObject({ message: expect.stringContaining(layout.says), code: expect.any(String) })
+      expect(stateOf(place)).toEqual(before)
+      expect(existsSync(`${place.directory}/out`)).toBe(false)
+    },
+  )
+})
+
+describe('manifest inspect', () => {
+  // What is in layers is none of its business.
+  const documents = hostile.filter(({ manifest, bytes }) => manifest !== undefined || bytes !== undefined)
+  const atFault = documents.filter(({ name }) => name !== 'more diff IDs than layers')
+  test.each(atFault.map((layout) => [layout.name, layout] as const))('refuses %s', async (_, layout) => {
+    await expect(inspectManifest(place.store, `oci:${at(layout)}:t`)).rejects.toMatchObject({
+      message: expect.stringContaining(layout.says),
+      code: expect.any(String),
+    })
+  })
+})
+
+/** The same faults in the form that has no manifests, which readers have code of its own for. */
+describe.each(Object.keys(archiveReaders))('%s of a docker-archive', (reader) => {
+  const inLayers = hostile.filter(({ tar, diffId, layers }) => tar ?? diffId ?? (layers.length > 1 ? true : undefined))
+  test.each(inLayers.map((layout) => [layout.name, layout] as const))(
+    'refuses %s and leaves nothing',
+    async (_, layout) => {
+      const before = stateOf(place)
+      const path = `${at(layout)}-docker`
+      if (!existsSync(path)) writeHostileDockerArchive(path, layout)
+      let refusal: unknown
+      try {
+        await archiveReaders[reader]?.(path)
+      } catch (error) {
+        refusal = error
+      }
+      // A layer that is not compressed is known by its diff ID.
+      const says = layout.diffId === undefined ? layout.says : 'arrived as'
+      expect(refusal).toMatchObject({ message: expect.stringContaining(says), code: expect.any(String) })
       expect(stateOf(place)).toEqual(before)
       expect(existsSync(`${place.directory}/out`)).toBe(false)
     },

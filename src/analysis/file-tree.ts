@@ -81,7 +81,9 @@ export class FileTree {
   readonly #observer: TreeObserver
   readonly #limits: TreeLimits
   /** Directories of this layer without an entry of their own, in the place of a symlink that leads nowhere. */
-  #doubtful: { readonly node: FileNode; readonly linkname: string }[] = []
+  #doubtful: { readonly node: FileNode; readonly linkname: string; readonly member: string }[] = []
+  /** The member that is being placed. */
+  #member = ''
   #names = 0
   #layer = -1
   /** Members of one directory follow each other. */
@@ -107,7 +109,8 @@ export class FileTree {
     this.#doubtful = []
     if (found !== undefined)
       throw unsafe(
-        `members stand below the symlink ${found.node.path}, which leads to ${found.linkname}, no directory of the image`,
+        `${JSON.stringify(found.member)}: it stands below the symlink ${found.node.path}, ` +
+          `which leads to ${found.linkname}, no directory of the image`,
       )
   }
 
@@ -116,6 +119,7 @@ export class FileTree {
    * effect here. Throws LAYER_UNSAFE for a path that leads out of the layer, or a marker that means nothing.
    */
   place(entry: TarEntry): string | undefined {
+    this.#member = entry.path
     const path = cleanMemberPath(entry.path)
     if (path === undefined) throw unsafe('its path leads out of the layer')
     if (path !== '' && entry.path.startsWith('/') && this.#limits.absolutePaths === 'refuse')
@@ -213,7 +217,7 @@ export class FileTree {
       const isLink = child?.file?.type === 'symlink' && child.layer === this.#layer
       if (!isLink) {
         if (isTarget && child?.children === undefined)
-          throw unsafe(`${path} leads to no directory, yet members stand below it`)
+          throw unsafe(`${path} is no directory, yet members stand below it`)
         node = step(node, name)
         continue
       }
@@ -241,7 +245,7 @@ export class FileTree {
     if (found !== undefined) this.#hideWhole(found)
     const node = this.#newNode(parent, name, true)
     parent.children?.set(name, node)
-    if (isDoubtful) this.#doubtful.push({ node, linkname })
+    if (isDoubtful) this.#doubtful.push({ node, linkname, member: this.#member })
     return node
   }
 

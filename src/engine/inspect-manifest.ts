@@ -12,11 +12,17 @@ import { formatReference, parseReference, withDefaultTag } from '../oci/referenc
 import { sourceDigest } from './manifest-lists.ts'
 import { fetchManifest } from './registry-manifests.ts'
 
-/** A manifest or index and, where it is in a list, what is under it. */
+export interface InspectOptions {
+  /** Inspect the member of this list instead of an image. */
+  readonly list?: string | undefined
+  /** Tell more than what the manifest says. */
+  readonly verbose?: boolean
+}
+
 export interface InspectedManifest {
   readonly document: ImageDocument
-  /** What `docker manifest inspect --verbose` tells: of an index each manifest that is there. */
-  readonly details: () => Promise<ManifestDetails | readonly ManifestDetails[]>
+  /** With `verbose` what docker tells then: of an index, each manifest that is there. */
+  readonly details?: ManifestDetails | readonly ManifestDetails[]
 }
 
 /** docker's names. */
@@ -34,17 +40,21 @@ export interface ManifestDetails {
  * `list` the manifest of that name in this list. Throws IMAGE_UNKNOWN, NOT_SUPPORTED for what only a registry could
  * have, and as openImageSource.
  */
-export async function inspectManifest(store: Store, name: string, list?: string): Promise<InspectedManifest> {
+export async function inspectManifest(
+  store: Store,
+  name: string,
+  { list, verbose = false }: InspectOptions = {},
+): Promise<InspectedManifest> {
   const location = parseImageLocation(list ?? name)
   if (location.transport === 'store' && findImage(store, location.name) === undefined) {
     if (list !== undefined) throw new CairnError('IMAGE_UNKNOWN', `No such manifest: ${list}`)
     const { descriptor, document } = await fetchManifest(store, name)
-    return { document, details: () => Promise.resolve(detailsOf(nameOf(name), descriptor, document)) }
+    return { document, ...(verbose ? { details: detailsOf(nameOf(name), descriptor, document) } : {}) }
   }
-  const source = await openImageSource(store, location)
+  using source = await openImageSource(store, location)
   const entry = list === undefined ? source.target : await memberOf(store, source, list, name)
   const document = await readDocument(source, entry)
-  return { document, details: async () => await allDetails(source, entry, document) }
+  return { document, ...(verbose ? { details: await allDetails(source, entry, document) } : {}) }
 }
 
 async function memberOf(store: Store, source: ImageSource, list: string, name: string): Promise<Descriptor> {

@@ -20,11 +20,11 @@ export default defineCommand({
   complete: (ctx) => imageNames(ctx),
   async run(ctx, flags, args) {
     const [list, name] = args.length === 2 ? args : [undefined, args[0]]
-    const { document, details } = await inspectManifest(await ctx.use(openStoreOf), name ?? '', list)
+    const store = await ctx.use(openStoreOf)
+    const { document, details } = await inspectManifest(store, name ?? '', { list, verbose: flags.verbose })
     // docker indents lists by three spaces and everything else by a tab.
-    const shown = flags.verbose
-      ? JSON.stringify(await details(), undefined, '\t')
-      : JSON.stringify(document.value, undefined, document.type === 'index' ? 3 : '\t')
+    const indent = details === undefined && document.type === 'index' ? 3 : '\t'
+    const shown = JSON.stringify(details ?? document.value, undefined, indent)
     ctx.stdout.write(`${shown}\n`)
   },
 })
