@@ -13,6 +13,7 @@ const rows: readonly (readonly string[])[] = [
   ['images', 'snapshots'],
   ['registry', 'containers', 'analysis', 'remote'],
   ['build'],
+  ['records'],
   ['engine'],
   ['api', 'explorer'],
   ['cli'],

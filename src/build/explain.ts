@@ -141,8 +141,13 @@ function environmentCauses(before: Readonly<Record<string, string>>, now: Readon
 function sourceCauses({ label, same, before, now }: SourceComparison): Cause[] {
   if (same !== false) return []
   const changes = before === undefined || now === undefined ? [] : fileChanges(before, now)
-  return changes.length === 0 ? [{ kind: 'files', label }] : changes
+  if (changes.length === 0) return [{ kind: 'files', label }]
+  if (changes.length <= mostFiles) return changes
+  return [...changes.slice(0, mostFiles), { kind: 'more', count: changes.length - mostFiles }]
 }
+
+/** Files of one source that a miss names. */
+const mostFiles = 100
 
 /** What is different about files, in the order of the paths. */
 export function fileChanges(before: FileDigests, now: FileDigests): Cause[] {

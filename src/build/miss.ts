@@ -51,6 +51,8 @@ export type Cause =
       readonly before?: string
       readonly now?: string
     }
+  /** So many files besides those that are named. */
+  | { readonly kind: 'more'; readonly count: number }
   /** Files of which no list was kept. */
   | { readonly kind: 'files'; readonly label: string }
 
@@ -72,10 +74,10 @@ export function missText({ own, inherited }: Miss): string {
 /** Causes in one line; of many files only the first are named. */
 export function causesText(causes: readonly Cause[]): string {
   const files = causes.filter(({ kind }) => kind === 'file')
-  const shown =
-    files.length <= shownFiles ? causes : causes.filter((cause) => files.indexOf(cause as FileCause) < shownFiles)
-  const texts = shown.map(causeText)
-  if (shown.length < causes.length) texts.push(`${causes.length - shown.length} more files`)
+  const hidden = new Set<Cause>(files.slice(shownFiles))
+  const texts = causes.filter((cause) => !hidden.has(cause) && cause.kind !== 'more').map(causeText)
+  const more = causes.reduce((count, cause) => (cause.kind === 'more' ? count + cause.count : count), hidden.size)
+  if (more > 0) texts.push(causeText({ kind: 'more', count: more }))
   return texts.join(', ')
 }
 
@@ -110,6 +112,8 @@ export function causeText(cause: Cause): string {
       return `base image changed from ${cause.before} to ${cause.now}`
     case 'file':
       return fileText(cause)
+    case 'more':
+      return `${cause.count} more files`
     case 'files':
       return `${cause.label} changed`
     default:

@@ -79,6 +79,8 @@ export class Solver {
   readonly #keys = new Map<Op, Promise<StepKey>>()
   readonly #results = new Map<Op, Promise<StepResult>>()
   readonly #reports = new StepReports()
+  /** Ops that are to be run without the cache, and those that need their results. */
+  readonly #renewed = new Set<Op>()
   /** First op with a key, whether or not it may come from the cache. */
   readonly #twins = new Map<string, Op>()
   readonly #packing: Promise<unknown>[] = []
@@ -106,6 +108,10 @@ export class Solver {
   async solve(ops: readonly Op[], target: Op | undefined, wanted: readonly Op[] = []): Promise<readonly PackedLayer[]> {
     for (const op of ops)
       this.#options.progress({ type: 'vertex', id: stepId(op), name: op.title, inputs: neededOps(op).map(stepId) })
+    // Ops come after those they need.
+    for (const op of ops)
+      if (op.ignoreCache !== undefined || neededOps(op).some((needed) => this.#renewed.has(needed)))
+        this.#renewed.add(op)
     try {
       // Servers are slow and independent of each other: all of them are asked at once.
       for (const op of ops)
@@ -188,7 +194,7 @@ export class Solver {
       if (twin !== undefined) return await this.#sameAs(twin, op)
       this.#twins.set(name, op)
     }
-    const hit = op.ignoreCache !== undefined ? undefined : this.#options.cache.get(key)
+    const hit = op.ignoreCache !== undefined || this.#readsRenewed(op) ? undefined : this.#options.cache.get(key)
     if (hit !== undefined) {
       const result = await this.#hit(op, hit)
       if (result !== undefined) return result
@@ -204,6 +210,11 @@ export class Solver {
       }
     }
     return await this.#run(op, parent, sources, byContent)
+  }
+
+  /** True where files come from a step that is run without the cache: what they are is known only then. */
+  #readsRenewed(op: Op): boolean {
+    return neededOps(op).some((needed) => needed !== op.parent && this.#renewed.has(needed))
   }
 
   /** A step that another stage has word for word on the same filesystem: done once for both. */

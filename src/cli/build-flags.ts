@@ -21,6 +21,11 @@ export const buildFlags = {
   },
   'cgroup-parent': { type: 'string', summary: 'Set the parent cgroup for the "RUN" instructions during build' },
   check: { type: 'bool', summary: 'Shorthand for "--call=check"' },
+  explain: {
+    type: 'bool',
+    summary: 'Say of every step whether it came from the cache, why not, and what to do about it',
+  },
+  'fail-on-miss': { type: 'bool', summary: 'Fail where a step is not in the cache instead of running it' },
   file: {
     type: 'string',
     short: 'f',

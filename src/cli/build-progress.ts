@@ -13,13 +13,14 @@ export class BuildProgress {
   readonly #warnings: WarningEvent[] = []
   #isFinished = false
 
-  /** Throws as createDisplay. */
-  constructor(ctx: CommandContext, mode: DisplayMode) {
+  /** `also` gets every event too. Throws as createDisplay. */
+  constructor(ctx: CommandContext, mode: DisplayMode, also: ProgressListener = () => {}) {
     this.#ctx = ctx
     this.#mode = mode
     this.#display = createDisplay(mode, ctx.stderr, ctx.env)
     this.listener = (event) => {
       if (event.type === 'warning') this.#warnings.push(event)
+      also(event)
       this.#display.handle(event)
     }
   }

@@ -2,10 +2,12 @@ import { StepError } from '../build/step-error.ts'
 import { DockerfileError } from '../dockerfile/dockerfile-error.ts'
 import type { BuildResult } from '../engine/build.ts'
 import { CairnError, isCairnError } from '../errors/error.ts'
+import type { BuildRecording } from '../engine/record-build.ts'
 import { formatReference, type Reference } from '../oci/reference.ts'
 import type { DisplayMode } from '../progress/display.ts'
 import { renderFailure } from '../progress/failure.ts'
 import type { CommandContext } from './context.ts'
+import { renderExplanation } from './explanation-text.ts'
 
 /** Prints where a step failed; what is left for the caller is the last line. */
 export function buildFailure(ctx: CommandContext, error: unknown, mode: DisplayMode): unknown {
@@ -35,6 +37,12 @@ export function buildFailure(ctx: CommandContext, error: unknown, mode: DisplayM
       ...(error.hint === undefined ? {} : { hint: error.hint }),
     })
   return error
+}
+
+/** Prints what a build did step by step where that was asked for, and what kept it from being recorded. */
+export function reportRecording(ctx: CommandContext, { steps, failure }: BuildRecording, explain: boolean): void {
+  if (explain) ctx.stderr.write(`\n${renderExplanation(steps)}`)
+  if (failure !== undefined) ctx.stderr.write(`WARNING: this build could not be recorded: ${failure.message}\n`)
 }
 
 /** Prints what a build that ended well leaves to say: the image ID when quiet. */

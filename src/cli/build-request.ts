@@ -42,6 +42,7 @@ export async function parseBuildRequest(ctx: CommandContext, flags: BuildFlagVal
     buildPlatform: hostPlatform(),
     network: flags.network,
     allow: parseEntitlements(flags.allow),
+    failOnMiss: flags['fail-on-miss'],
     noCache: flags['no-cache'],
     noCacheFilter: new Set(flags['no-cache-filter'].map((name) => name.toLowerCase())),
     extraHosts: flags['add-host'].flatMap(parseExtraHost),

@@ -8,6 +8,7 @@ export const table: CommandTable = {
     manifest: { summary: 'Manage manifests and manifest lists' },
     system: { summary: 'Manage Cairn' },
     builder: { summary: 'Manage builds' },
+    builds: { summary: 'Manage build records' },
     cache: { summary: 'Manage cache mounts' },
     buildx: { summary: 'Manage builds', hidden: true },
   },
@@ -202,6 +203,51 @@ export const table: CommandTable = {
     {
       paths: ['manifest annotate'],
       summary: 'Change what a manifest list says of an image',
+    {
+      paths: ['builds ls', 'builds list'],
+      summary: 'List build records',
+      load: () => import('./commands/builds-ls.ts'),
+    },
+    {
+      paths: ['builds inspect'],
+      summary: 'Show what a build was given and what it made',
+      load: () => import('./commands/builds-inspect.ts'),
+    },
+    {
+      paths: ['builds logs'],
+      summary: 'Print the log of a build',
+      load: () => import('./commands/builds-logs.ts'),
+    },
+    {
+      paths: ['builds timeline'],
+      summary: 'Write a page that shows when each step of a build ran',
+      load: () => import('./commands/builds-timeline.ts'),
+    },
+    {
+      paths: ['builds open'],
+      summary: 'Open the timeline of a build in the browser',
+      load: () => import('./commands/builds-open.ts'),
+    },
+    {
+      paths: ['builds export'],
+      summary: 'Write the record of a build to a file',
+      load: () => import('./commands/builds-export.ts'),
+    },
+    {
+      paths: ['builds import'],
+      summary: 'Read the record of a build from a file',
+      load: () => import('./commands/builds-import.ts'),
+    },
+    {
+      paths: ['builds rm'],
+      summary: 'Remove build records',
+      load: () => import('./commands/builds-rm.ts'),
+    },
+    {
+      paths: ['explain'],
+      summary: 'Say why the steps of a build ran',
+      load: () => import('./commands/explain.ts'),
+    },
       load: () => import('./commands/manifest-annotate.ts'),
     },
     {

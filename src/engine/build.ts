@@ -1,3 +1,4 @@
+import { adviseSteps } from '../build/advice.ts'
 import { BuildCache } from '../build/cache.ts'
 import { BuildHistory } from '../build/build-history.ts'
 import { type BuildContext, BuildContexts } from '../build/context.ts'
@@ -11,6 +12,7 @@ import type { RunSettings } from '../build/ops/run.ts'
 import type { FailedCommand } from '../build/running-step.ts'
 import { Solver } from '../build/solve.ts'
 import { type BuiltImage, squashImage } from '../build/squash.ts'
+import type { StepReport } from '../build/step-reports.ts'
 import { listLayerForms } from '../content/layer-records.ts'
 import { acquireLease, type Lease } from '../content/leases.ts'
 import { acquireLock } from '../content/lock.ts'
@@ -28,6 +30,7 @@ import { mediaTypes } from '../oci/media-types.ts'
 import { formatPlatform } from '../oci/platform.ts'
 import { type Reference, withDefaultTag, formatReference } from '../oci/reference.ts'
 import type { ProgressListener } from '../progress/events.ts'
+import type { ExplainedStep } from '../records/record.ts'
 import { DeviceRegistry } from '../runtime/cdi.ts'
 import type { SourceLock } from '../remote/source-lock.ts'
 import { reapAbandoned } from '../runtime/state.ts'
@@ -62,6 +65,10 @@ export interface BuildOptions extends Omit<
   readonly signal: AbortSignal
   /** Called for the first RUN that fails, its container still there, when all else has been told to stop. */
   readonly onFailure?: ((command: FailedCommand) => Promise<void>) | undefined
+  /** `--fail-on-miss`: a step that is not in the cache fails the build. */
+  readonly failOnMiss?: boolean | undefined
+  /** Told what became of the steps, also where one failed. */
+  readonly onSteps?: (steps: readonly ExplainedStep[]) => void
 }
 
 export interface BuildResult {
@@ -124,6 +131,7 @@ export async function build(store: Store, options: BuildOptions): Promise<BuildR
     progress,
     signal,
     onFailure: options.onFailure,
+    failOnMiss: options.failOnMiss,
     epoch: plan.epoch,
     claim: async (key, onWait) => {
       const lock = await acquireLock(store, `step ${key}`, { signal: solver.signal, onWait })
@@ -131,12 +139,25 @@ export async function build(store: Store, options: BuildOptions): Promise<BuildR
     },
   })
   running = () => solver.signal
-  const layers = await solver.solve(plan.ops, plan.target, plan.wanted)
+  let layers: readonly PackedLayer[]
+  try {
+    layers = await solver.solve(plan.ops, plan.target, plan.wanted)
+  } finally {
+    options.onSteps?.(explained(dockerfile, solver.reports(plan.ops)))
+  }
   await solver.remember(plan.ops)
   await contexts.save()
   const built = { config: resultConfig(plan, layers, new Date()), layers }
   const image = await exportImage(store, lease, plan, snapshots, built, options)
   return { ...image, ...solver.counts }
+}
+
+function explained(dockerfile: Dockerfile, steps: readonly StepReport[]): ExplainedStep[] {
+  const advice = adviseSteps(dockerfile, steps)
+  return steps.map((step) => {
+    const texts = advice.get(step.id)
+    return texts === undefined ? step : { ...step, advice: texts }
+  })
 }
 
 /** Writes the image, shown as BuildKit shows its export. Does nothing where the very image has its names already. */

@@ -61,6 +61,10 @@ const kinds = {
   CACHE_UNKNOWN: 'not-found',
   CACHE_AMBIGUOUS: 'invalid',
   CACHE_IN_USE: 'conflict',
+  RECORD_UNKNOWN: 'not-found',
+  RECORD_AMBIGUOUS: 'invalid',
+  RECORD_INVALID: 'invalid',
+  RECORD_IN_USE: 'conflict',
   // runtime, containers
   RUNTIME_MISSING: 'unsupported',
   RUNTIME_FAILED: 'unavailable',

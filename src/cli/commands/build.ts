@@ -3,15 +3,18 @@ import { type BuildResult, build } from '../../engine/build.ts'
 import { type BuildInputOptions, loadBuildInputs } from '../../engine/build-inputs.ts'
 import { progressLinter } from '../../engine/lint.ts'
 import { OutputThread } from '../../engine/output-thread.ts'
+import { BuildRecording } from '../../engine/record-build.ts'
+import { formatReference } from '../../oci/reference.ts'
 import type { DisplayMode } from '../../progress/display.ts'
 import { buildFlags } from '../build-flags.ts'
 import { BuildProgress } from '../build-progress.ts'
-import { buildFailure, buildMetadata, reportBuild } from '../build-report.ts'
+import { buildFailure, buildMetadata, reportBuild, reportRecording } from '../build-report.ts'
 import { type BuildFlagValues, type BuildRequest, displayMode, parseBuildRequest } from '../build-request.ts'
 import { defineCommand } from '../command.ts'
 import type { CommandContext } from '../context.ts'
 import { FailureShell } from '../failure-shell.ts'
 import { openStoreOf } from '../open-store.ts'
+import { version } from '../version.ts'
 import { writeFileAtomic } from '../write-file.ts'
 
 export default defineCommand({
@@ -65,20 +68,38 @@ async function runBuild(
   const store = await ctx.use(openStoreOf)
   const layers = ctx.startWorker === undefined ? undefined : await ctx.use(openLayerThread)
   const outputs = ctx.startWorker === undefined ? undefined : await ctx.use(openOutputThread)
-  const shown = new BuildProgress(ctx, mode)
+  const { tags, target, buildArgs, cwd, context, file } = { ...request }
+  const recording = new BuildRecording(store, {
+    context,
+    file,
+    cwd,
+    target,
+    buildArgs,
+    tags: tags.map(formatReference),
+    platforms: flags.platform,
+    cairnVersion: version,
+  })
+  const shown = new BuildProgress(ctx, mode, recording.listener)
   const progress = shown.listener
   const shell = flags['on-error'] === undefined ? undefined : new FailureShell(ctx, mode, shown)
+  const onFailure = shell?.open
   let result: BuildResult
   try {
     const makeLinter = progressLinter(request.buildArgs, progress)
     using inputs = await loadBuildInputs(store, { ...request, progress, makeLinter })
+    recording.source(inputs.dockerfile)
     const run = { ...request.run, packLayer: layers?.packLayer, readOutput: outputs?.readOutput }
-    result = await build(store, { ...request, ...inputs, run, progress, onFailure: shell?.open })
+    const onSteps = recording.takeSteps
+    result = await build(store, { ...request, ...inputs, run, progress, onFailure, onSteps })
+    recording.completed(result)
   } catch (error) {
+    recording.failed(error)
     shown.finish()
+    reportRecording(ctx, recording, flags.explain)
     throw shell?.failure ?? buildFailure(ctx, error, mode)
   }
   shown.finish()
+  reportRecording(ctx, recording, flags.explain)
   const lock = request.lock?.changed()
   if (lock !== undefined && flags.lock !== undefined) await writeFileAtomic(flags.lock, lock)
   reportBuild(ctx, result, mode)

@@ -1,0 +1,120 @@
+import type { Store } from '../content/store.ts'
+import { CairnError } from '../errors/error.ts'
+import { tryListDirectory } from '../linux/directories.ts'
+import { tryStat } from '../linux/file-status.ts'
+import { makeDirectories, removeFile } from '../linux/names.ts'
+import type { BuildRecord, RecordHeader } from './record.ts'
+import { readRecord } from './record-reader.ts'
+import { RecordWriter } from './record-writer.ts'
+
+/** Records that are kept; older ones go when a build ends. */
+const recordsKept = 100
+/** Bytes of records that are kept, the newest in any case. */
+const bytesKept = 2 * 1024 ** 3
+
+/** A record and where it is. */
+export interface StoredRecord extends BuildRecord {
+  readonly path: string
+  /** Bytes on disk. */
+  readonly size: number
+}
+
+/** Begins the record of a build. Throws SystemCallError. */
+export function beginRecord(
+  store: Store,
+  header: Omit<RecordHeader, 'id'>,
+): { readonly id: string; readonly writer: RecordWriter } {
+  const id = newId()
+  makeDirectories(directory(store), 0o755)
+  return { id, writer: new RecordWriter(pathOf(store, header.createdAt, id), { id, ...header }) }
+}
+
+/** All records, the newest first. What cannot be read is left out. */
+export function listRecords(store: Store): StoredRecord[] {
+  return recordPaths(store).flatMap((path) => tryRead(path) ?? [])
+}
+
+/**
+ * The record that `text` means: an id or the beginning of one, `^N` for the Nth before the newest; nothing for the
+ * newest. Throws RECORD_UNKNOWN, RECORD_AMBIGUOUS, RECORD_INVALID.
+ */
+export function findRecord(store: Store, text = ''): StoredRecord {
+  const paths = recordPaths(store)
+  const offset = text === '' ? 0 : /^\^(\d{1,6})$/.exec(text)?.[1]
+  if (offset !== undefined) {
+    const path = paths[Number(offset)]
+    if (path !== undefined) return read(path)
+    throw new CairnError(
+      'RECORD_UNKNOWN',
+      text === '' ? 'no build was recorded yet' : `no build record with offset ${offset}`,
+    )
+  }
+  const found = paths.filter((path) => idOf(path).startsWith(text))
+  const [path] = found
+  if (path === undefined)
+    throw new CairnError('RECORD_UNKNOWN', `no such build record: ${text}`, { hint: 'See `cairn builds ls`.' })
+  if (found.length > 1)
+    throw new CairnError('RECORD_AMBIGUOUS', `several build records begin with ${text}`, {
+      hint: `They are ${found.map(idOf).join(', ')}.`,
+    })
+  return read(path)
+}
+
+/** Removes a record. Throws RECORD_IN_USE while its build runs. */
+export function removeRecord({ path, id, status }: StoredRecord): void {
+  if (status === 'running') throw new CairnError('RECORD_IN_USE', `build ${id} is running`)
+  removeFile(path)
+}
+
+/** Removes the oldest records where there are more than are kept. */
+export function trimRecords(store: Store): void {
+  let bytes = 0
+  for (const [index, path] of recordPaths(store).entries()) {
+    bytes += tryStat(path)?.size ?? 0
+    if (index === 0 || (index < recordsKept && bytes <= bytesKept)) continue
+    const record = tryRead(path)
+    if (record?.status !== 'running') removeFile(path)
+  }
+}
+
+/** Where a record with this id that was begun then is to lie. */
+export function pathOf(store: Store, createdAt: number, id: string): string {
+  return `${directory(store)}/${String(createdAt).padStart(15, '0')}-${id}`
+}
+
+function directory(store: Store): string {
+  return store.path('builds', 'records')
+}
+
+/** The newest first. */
+function recordPaths(store: Store): string[] {
+  return tryListDirectory(directory(store))
+    .map(({ name }) => name)
+    .filter((name) => /^\d{15}-[a-z0-9]{25}$/.test(name))
+    .sort()
+    .reverse()
+    .map((name) => `${directory(store)}/${name}`)
+}
+
+function idOf(path: string): string {
+  return path.slice(path.lastIndexOf('-') + 1)
+}
+
+function read(path: string): StoredRecord {
+  return { ...readRecord(path), path, size: tryStat(path)?.size ?? 0 }
+}
+
+/** Undefined for one that another process removes at the moment, or that is no record. */
+function tryRead(path: string): StoredRecord | undefined {
+  try {
+    return read(path)
+  } catch (error) {
+    if (error instanceof CairnError) return undefined
+    throw error
+  }
+}
+
+function newId(): string {
+  const letters = 'abcdefghijklmnopqrstuvwxyz0123456789'
+  return Array.from(crypto.getRandomValues(new Uint8Array(25)), (byte) => letters[byte % letters.length]).join('')
+}

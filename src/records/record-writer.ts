@@ -1,0 +1,110 @@
+import { SystemCallError } from '../linux/errno.ts'
+import { close, open, openFlags, tryLock, write } from '../linux/files.ts'
+import type { ProgressEvent } from '../progress/events.ts'
+import type { RecordedSource, RecordEnd, RecordHeader } from './record.ts'
+
+/** Version of the form of records. */
+export const recordVersion = 1
+/** Bytes of the last line: `@`, the offset of the end in 16 digits, a line feed. */
+export const trailerSize = 18
+/** Events other than output wait until there are so many bytes of them. */
+const waitingBytes = 16 * 1024
+
+const encoder = new TextEncoder()
+
+/**
+ * Writes the record of a build while it runs. A record is lines of JSON: the header, then what happens, then the end,
+ * and a last line that says where the end is. Output follows its line as it came, byte for byte. While the process lives
+ * it holds the file's lock, so that others can tell a build that runs from one that was killed.
+ *
+ * What goes wrong does not stop the build: {@link failure} tells it.
+ */
+export class RecordWriter {
+  readonly #path: string
+  #fd: number
+  #waiting: Uint8Array[] = []
+  #waitingSize = 0
+  #size = 0
+  readonly #statuses = new Set<string>()
+  #failure: SystemCallError | undefined
+
+  /** Makes the file, which must not be there. Throws SystemCallError. */
+  constructor(path: string, header: RecordHeader) {
+    this.#path = path
+    this.#fd = open(path, openFlags.O_WRONLY | openFlags.O_CREAT | openFlags.O_EXCL, 0o600)
+    tryLock(this.#fd, 'exclusive', path)
+    this.#line({ record: recordVersion, ...header })
+    this.#flush()
+  }
+
+  /** What kept the record from being written, if something did. */
+  get failure(): SystemCallError | undefined {
+    return this.#failure
+  }
+
+  source(source: RecordedSource): void {
+    this.#line({ source })
+  }
+
+  /** Takes an event. Output is in the file when this returns; of what moves on only beginning and end are kept. */
+  event(event: ProgressEvent): void {
+    if (event.type === 'log') {
+      const { data, vertex, stream, timestamp } = event
+      this.#line({ log: { vertex, stream, timestamp, size: data.byteLength } })
+      this.#wait(data)
+      this.#wait(lineFeed)
+      this.#flush()
+      return
+    }
+    if (event.type === 'status' && event.completed === undefined) {
+      const name = `${event.vertex}\n${event.id}`
+      if (this.#statuses.has(name)) return
+      this.#statuses.add(name)
+    }
+    // A warning's file is the Dockerfile or one that it includes: many warnings would keep it many times.
+    const isLong = event.type === 'warning' && event.source !== undefined
+    this.#line({ event: isLong ? { ...event, source: { ...event.source, data: '' } } : event })
+    if (this.#waitingSize > waitingBytes) this.#flush()
+  }
+
+  /** Writes the end and closes the file. */
+  end(end: RecordEnd): void {
+    const offset = this.#size + this.#waitingSize
+    this.#line({ end })
+    this.#wait(encoder.encode(`@${String(offset).padStart(trailerSize - 2, '0')}\n`))
+    this.#flush()
+    this.close()
+  }
+
+  /** Leaves the record as it is. Does nothing after {@link end}. */
+  close(): void {
+    if (this.#fd < 0) return
+    close(this.#fd)
+    this.#fd = -1
+  }
+
+  #line(value: object): void {
+    this.#wait(encoder.encode(`${JSON.stringify(value)}\n`))
+  }
+
+  #wait(bytes: Uint8Array): void {
+    this.#waiting.push(bytes)
+    this.#waitingSize += bytes.byteLength
+  }
+
+  #flush(): void {
+    const bytes = this.#waiting.length === 1 ? this.#waiting[0] : Buffer.concat(this.#waiting)
+    this.#waiting = []
+    this.#waitingSize = 0
+    if (bytes === undefined || this.#failure !== undefined || this.#fd < 0) return
+    try {
+      write(this.#fd, bytes, this.#path)
+      this.#size += bytes.byteLength
+    } catch (error) {
+      if (!(error instanceof SystemCallError)) throw error
+      this.#failure = error
+    }
+  }
+}
+
+const lineFeed = new Uint8Array([10])
