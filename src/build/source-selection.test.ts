@@ -99,6 +99,24 @@ describe('selectSources()', () => {
     expect(() => selected(tree, 'a.txt/x')).toThrow('"/a.txt/x": not found')
   })
 
+  test('fails for a wildcard in a directory that is missing, not for one without a match', () => {
+    const tree = memoryTree([
+      ['/a/b', 'file'],
+      ['/l', '/a'],
+      ['/to-nothing', '/gone'],
+    ])
+    for (const pattern of ['*.c', 'a/*.c', 'l/*.c', 'a/*/x', 'a/b/*']) expect(selected(tree, pattern)).toEqual([])
+    expect(selected(tree, 'l/?')).toEqual(['b: /a/b'])
+    for (const [pattern, missing] of [
+      ['none/*', '/none'],
+      ['a/none/x/?/y', '/a/none/x'],
+      ['to-nothing/*', '/to-nothing'],
+    ] as const) {
+      expect(() => selectSources(tree, pattern, noOptions)).toThrow(`"${missing}": not found`)
+      expect(selected(tree, pattern, { optional: true })).toEqual([])
+    }
+  })
+
   test('selects nothing for an optional path that is missing', () => {
     const tree = memoryTree([
       ['/a/b', 'file'],

@@ -36,14 +36,15 @@ export interface SelectionOptions {
 /**
  * Finds what a source of COPY or ADD names in `tree`: wildcards as Go's filepath.Match element by element, symlinks on
  * the way followed inside the root, the content of directories with `--exclude` applied. A wildcard that matches
- * nothing selects nothing, nor does an optional path that is missing; any other literal path that is missing is
- * CONTEXT_PATH_UNKNOWN.
+ * nothing selects nothing, nor does an optional path that is missing; any other literal path that is missing, also
+ * that of the directory a wildcard is looked for in, is CONTEXT_PATH_UNKNOWN.
  */
 export function selectSources(tree: Tree, pattern: string, options: SelectionOptions): Selection[] {
   const excludes = options.excludes.length === 0 ? undefined : new IgnoreMatcher(options.excludes)
   if (options.parents) return selectWithParents(tree, pattern, excludes, options.optional ?? false)
   const cleaned = cleanPath(pattern)
   const matches = hasOpenWildcard(cleaned) ? expandWildcard(tree, cleaned) : [cleaned]
+  if (matches === undefined) return absent(literalPrefix(cleaned), options.optional ?? false)
   return matches.flatMap((match) => {
     const root = resolvePath(tree, match, { followLast: true })
     const entry = tree.lookup(root)
@@ -75,7 +76,7 @@ function selectWithParents(
   const pivot = pattern.indexOf('/./')
   const start = cleanPath(pivot < 0 ? '/' : pattern.slice(0, pivot))
   const rest = cleanPath(pivot < 0 ? pattern : pattern.slice(pivot + 3)).slice(1)
-  const roots = hasOpenWildcard(start) ? expandWildcard(tree, start) : [start]
+  const roots = hasOpenWildcard(start) ? (expandWildcard(tree, start) ?? []) : [start]
   const required = !hasOpenWildcard(start) && !hasOpenWildcard(rest)
   return roots.flatMap((match) => {
     const root = resolvePath(tree, match, { followLast: true })
@@ -165,15 +166,25 @@ function hasOpenWildcard(path: string): boolean {
   return /^(?:[^\\*?[]|\\.)*[*?[]/s.test(path)
 }
 
-/**
- * Paths that match, in order. The part without wildcards is resolved through symlinks; below it, only real directories
- * are entered.
- */
-function expandWildcard(tree: Tree, pattern: string): string[] {
+/** The path of a pattern up to its first element with a wildcard. */
+function literalPrefix(pattern: string): string {
   const parts = pattern.split('/').slice(1)
-  const first = parts.findIndex(hasOpenWildcard)
-  let level = [resolvePath(tree, `/${parts.slice(0, first).join('/')}`, { followLast: true })]
-  const rest = parts.slice(first)
+  return `/${parts.slice(0, parts.findIndex(hasOpenWildcard)).join('/')}`
+}
+
+/**
+ * Paths that match, in order; undefined where the part without wildcards is missing. That part is resolved through
+ * symlinks; below it, only real directories are entered.
+ */
+function expandWildcard(tree: Tree, pattern: string): string[] | undefined {
+  const prefix = literalPrefix(pattern)
+  const start = resolvePath(tree, prefix, { followLast: true })
+  if (prefix !== '/' && tree.lookup(start) === undefined) return undefined
+  let level = [start]
+  const rest = pattern
+    .slice(prefix.length)
+    .split('/')
+    .filter((part) => part !== '')
   for (const [index, part] of rest.entries()) {
     const last = index === rest.length - 1
     const next: string[] = []

@@ -200,11 +200,13 @@ export class CopyLayout {
   #place(tree: Tree, { relative, path, entry, implied }: SelectedPath, target: string): void {
     const destination = relative === '' ? target : target === '/' ? `/${relative}` : `${target}/${relative}`
     if (entry.type === 'directory') return this.#placeDirectory(destination, entry, relative === '', implied)
-    let node = entry.inode === undefined ? undefined : this.#files.get(entry.inode)
+    // As with docker only files keep being one: symlinks and special files with several names become several.
+    const inode = entry.type === 'file' ? entry.inode : undefined
+    let node = inode === undefined ? undefined : this.#files.get(inode)
     if (node === undefined) {
       const content = entry.type === 'file' && entry.size > 0 ? ({ from: 'tree', tree, path } as const) : undefined
       node = { entry: this.#dressed(entry, entry.type), content }
-      if (entry.inode !== undefined) this.#files.set(entry.inode, node)
+      if (inode !== undefined) this.#files.set(inode, node)
     }
     this.#putFile(destination, node)
   }
