@@ -5,7 +5,7 @@ import type { Store } from '../../content/store.ts'
 import { CairnError } from '../../errors/error.ts'
 import { SystemCallError, errno } from '../../linux/errno.ts'
 import { fstat, tryLstat } from '../../linux/file-status.ts'
-import { close, ftruncate, open, openFlags, pread, pwrite, startWriteback, tryLock } from '../../linux/files.ts'
+import { close, ftruncate, open, openFlags, pread, pwrite, tryLock } from '../../linux/files.ts'
 import { makeDirectories, removeFile } from '../../linux/names.ts'
 import { type Digest, type DigestAlgorithm, Digester, digestAlgorithm } from '../../oci/digest.ts'
 import type { UploadOptions, UploadState, UploadWriter } from './registry-storage.ts'
@@ -16,8 +16,6 @@ const lockPause = 20
 /** Hash states kept between the requests of uploads that go on in this process. */
 const keptHashes = 1_000
 const pieceSize = 1024 * 1024
-/** Bytes after which the kernel is asked to begin writing, so that little is left to wait for at the end. */
-const writebackStep = 8 * 1024 * 1024
 
 interface UploadRow {
   readonly owner: string | null
@@ -149,7 +147,6 @@ class LocalUpload implements UploadWriter {
   readonly #start: number
   #fd: number
   #size: number
-  #flushed: number
   #hash: Digester | undefined
 
   constructor(store: Store, { id, repository, owner, fd, size, hash }: OpenUpload, uploads: LocalUploads) {
@@ -162,7 +159,6 @@ class LocalUpload implements UploadWriter {
     this.#start = size
     this.#fd = fd
     this.#size = size
-    this.#flushed = size
     this.#hash = hash
   }
 
@@ -174,9 +170,6 @@ class LocalUpload implements UploadWriter {
     pwrite(this.#fd, bytes, this.#size, this.#path)
     this.#hash?.update(bytes)
     this.#size += bytes.length
-    if (this.#size - this.#flushed < writebackStep) return
-    startWriteback(this.#fd, this.#flushed, this.#size - this.#flushed)
-    this.#flushed = this.#size
   }
 
   rollback(): Promise<void> {
@@ -261,10 +254,10 @@ export function addRepository(database: Store['database'], repository: string, n
   database.run('INSERT OR IGNORE INTO registry_repositories VALUES (?, ?)', repository, now)
 }
 
-/** Frees what nothing needs any more of blobs that were just let go of. */
+/** Frees what nothing needs any more of blobs that were just let go of; gives the bytes. */
 export async function freeBlobs(store: Store, digests: readonly Digest[], signal?: AbortSignal): Promise<number> {
-  const { reclaimed } = await collectFrom(store, digests.map(blobNode), signal === undefined ? {} : { signal })
-  return reclaimed
+  const { blobs } = await collectFrom(store, digests.map(blobNode), signal === undefined ? {} : { signal })
+  return blobs.reduce((total, { size }) => total + size, 0)
 }
 
 function createFile(path: string): number {

@@ -1,0 +1,81 @@
+import { afterEach, expect, test } from 'bun:test'
+import { mkdtempSync, readdirSync, rmSync, truncateSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { collectGarbage } from '../../content/gc.ts'
+import { openStore, type Store } from '../../content/store.ts'
+import { digestOf } from '../../oci/digest.ts'
+import { localStorage } from './local-storage.ts'
+import { registryStorageContract } from './registry-storage.contract.ts'
+
+const cleanups: (() => void)[] = []
+
+function temporaryStore(root = mkdtempSync(join(tmpdir(), 'cairn-registry-'))): Store {
+  const store = openStore(root)
+  cleanups.push(() => {
+    store.close()
+    rmSync(root, { recursive: true, force: true })
+  })
+  return store
+}
+
+afterEach(() => {
+  for (const cleanup of cleanups.splice(0).reverse()) cleanup()
+})
+
+registryStorageContract('localStorage()', async () => {
+  const store = temporaryStore()
+  const second = openStore(store.root)
+  return {
+    storage: localStorage(store),
+    other: localStorage(second),
+    isKept: async (digest) => store.blobs.has(digest),
+    close: async () => second.close(),
+  }
+})
+
+test('collectGarbage() of the store keeps what repositories hold', async () => {
+  const store = temporaryStore()
+  const storage = localStorage(store)
+  const { id } = await storage.beginUpload('r', { algorithm: 'sha256', owner: undefined })
+  const writer = await storage.openUpload('r', id)
+  await writer?.write(new TextEncoder().encode('hello'))
+  await writer?.commit(digestOf('hello'))
+  await collectGarbage(store)
+  expect(store.blobs.has(digestOf('hello'))).toBe(true)
+  await storage.deleteBlob('r', digestOf('hello'))
+  expect(store.blobs.has(digestOf('hello'))).toBe(false)
+})
+
+test('deleteBlob() keeps the bytes of a blob that an image of the store needs', async () => {
+  const store = temporaryStore()
+  const storage = localStorage(store)
+  const { id } = await storage.beginUpload('r', { algorithm: 'sha256', owner: undefined })
+  const writer = await storage.openUpload('r', id)
+  await writer?.write(new TextEncoder().encode('hello'))
+  await writer?.commit(digestOf('hello'))
+  store.database.run('INSERT INTO pins VALUES (?, ?)', 'test', digestOf('hello'))
+  expect(await storage.deleteBlob('r', digestOf('hello'))).toBe(true)
+  expect(store.blobs.has(digestOf('hello'))).toBe(true)
+})
+
+test('collectGarbage() removes files of uploads that a server left behind when it died', async () => {
+  const store = temporaryStore()
+  const storage = localStorage(store)
+  const { id } = await storage.beginUpload('r', { algorithm: 'sha256', owner: undefined })
+  store.database.run('DELETE FROM registry_uploads WHERE id = ?', id)
+  expect(readdirSync(store.path('registry', 'uploads'))).toEqual([id])
+  truncateSync(store.path('registry', 'uploads', id), 4096)
+  const policy = { isDryRun: false, blobGrace: 0, uploadGrace: -1000, untaggedGrace: undefined }
+  expect((await storage.collectGarbage(policy)).freed).toBe(4096)
+  expect(readdirSync(store.path('registry', 'uploads'))).toEqual([])
+})
+
+test('findUpload() does not know an upload whose file is gone', async () => {
+  const store = temporaryStore()
+  const storage = localStorage(store)
+  const { id } = await storage.beginUpload('r', { algorithm: 'sha256', owner: undefined })
+  rmSync(store.path('registry', 'uploads', id))
+  expect(await storage.findUpload('r', id)).toBeUndefined()
+  expect(await storage.openUpload('r', id)).toBeUndefined()
+})
