@@ -17,19 +17,22 @@ export async function replayBuild(
 ): Promise<readonly WarningEvent[]> {
   const warnings: WarningEvent[] = []
   const shown = new Set<string>()
-  let source: RecordedSource | undefined
+  const source = await recordedSource(path)
   for await (const item of readItems(path, { follow: true })) {
     signal.throwIfAborted()
-    if (item.kind === 'source') {
-      source = item.source
-      continue
-    }
+    if (item.kind !== 'event') continue
     const event = withSource(item.event, source)
     if (event.type === 'vertex' && (step === undefined || event.name.includes(step))) shown.add(event.id)
     if (event.type === 'warning') warnings.push(event)
     if (shown.has(event.type === 'vertex' ? event.id : event.vertex)) display.handle(event)
   }
   return warnings
+}
+
+/** The Dockerfile, which stands after the warnings about it. */
+async function recordedSource(path: string): Promise<RecordedSource | undefined> {
+  for await (const item of readItems(path)) if (item.kind === 'source') return item.source
+  return undefined
 }
 
 /** A warning with the text of its file again, which is in the record only once. */
