@@ -135,6 +135,12 @@ export const table: CommandTable = {
       load: () => import('./commands/image-pull.ts'),
     },
     {
+      paths: ['image push', 'push'],
+      summary: 'Upload an image to a registry',
+      common: true,
+      load: () => import('./commands/image-push.ts'),
+    },
+    {
       paths: ['image save', 'save'],
       summary: 'Save one or more images to a tar archive (streamed to STDOUT by default)',
       load: () => import('./commands/image-save.ts'),

@@ -259,4 +259,34 @@ export const migrations: readonly string[] = [
   CREATE TRIGGER garbage_of_fetched_files AFTER DELETE ON fetched_files
     BEGIN INSERT OR IGNORE INTO garbage VALUES (old.digest); END;
   `,
+  `
+  -- What a layer becomes when it is compressed for a registry, which is not kept: settings is all that decides it.
+  CREATE TABLE compressed_layers (
+    diff_id TEXT NOT NULL,
+    settings TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    used_at INTEGER NOT NULL,
+    PRIMARY KEY (diff_id, settings)
+  ) WITHOUT ROWID;
+
+  -- Repositories of other registries that blobs were seen in: where they can be mounted from.
+  CREATE TABLE blob_sources (
+    digest TEXT NOT NULL,
+    host TEXT NOT NULL,
+    repository TEXT NOT NULL,
+    seen_at INTEGER NOT NULL,
+    PRIMARY KEY (digest, host, repository)
+  ) WITHOUT ROWID;
+
+  -- Uploads to registries that have not ended: blob is a digest, or a layer with how it is compressed.
+  CREATE TABLE remote_uploads (
+    host TEXT NOT NULL,
+    repository TEXT NOT NULL,
+    blob TEXT NOT NULL,
+    location TEXT NOT NULL,
+    began_at INTEGER NOT NULL,
+    PRIMARY KEY (host, repository, blob)
+  ) WITHOUT ROWID;
+  `,
 ]

@@ -50,6 +50,12 @@ export async function answerError(answer: HttpAnswer, asked: Asked): Promise<Cai
       return new CairnError('MANIFEST_UNKNOWN', `${asked.what} not found${said}`)
     case 'BLOB_UNKNOWN':
       return new CairnError('BLOB_UNKNOWN', `${asked.what} not found in ${asked.name}${said}`)
+    case 'BLOB_UPLOAD_UNKNOWN':
+    case 'BLOB_UPLOAD_INVALID':
+      return new CairnError('REGISTRY_INVALID', `${asked.what}: ${url.host} does not know the upload any more${said}`)
+    case 'DIGEST_INVALID':
+    case 'SIZE_INVALID':
+      return new CairnError('BLOB_CORRUPT', `${asked.what} did not arrive at ${url.host} as it is${said}`)
     case 'TOOMANYREQUESTS':
       return rateLimited(asked, headers, said)
     case 'DENIED':
