@@ -288,3 +288,80 @@ describe('--fail-on-miss', () => {
     expect((await build(dockerfile)).err).toContain('rebuilt: a changed')
   }, 30_000)
 })
+
+describe('OTEL_EXPORTER_OTLP_ENDPOINT', () => {
+  interface Trace {
+    resourceSpans: {
+      resource: { attributes: { key: string; value: { stringValue: string } }[] }
+      scopeSpans: {
+        spans: {
+          traceId: string
+          spanId: string
+          parentSpanId?: string
+          name: string
+          startTimeUnixNano: string
+          endTimeUnixNano: string
+        }[]
+      }[]
+    }[]
+  }
+
+  test('gets a span for the build and one for each step', async () => {
+    const requests: { path: string; headers: Headers; body: Trace }[] = []
+    using collector = Bun.serve({
+      port: 0,
+      hostname: '127.0.0.1',
+      fetch: async (request) => {
+        requests.push({
+          path: new URL(request.url).pathname,
+          headers: request.headers,
+          body: (await request.json()) as Trace,
+        })
+        return new Response('{}')
+      },
+    })
+    bench.file('Dockerfile', 'FROM busybox\nRUN echo one\n')
+    bench.closeStore()
+    const { status, err } = await bench.cairn(['build', bench.context], {
+      env: {
+        OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${collector.port}/`,
+        OTEL_EXPORTER_OTLP_HEADERS: 'authorization=Bearer%20token',
+        OTEL_RESOURCE_ATTRIBUTES: 'team=images',
+        TRACEPARENT: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`,
+      },
+    })
+    expect(err).not.toContain('WARNING')
+    expect(status).toBe(0)
+    expect(requests).toHaveLength(1)
+    const [{ path, headers, body } = { path: '', headers: new Headers(), body: { resourceSpans: [] } }] = requests
+    expect(path).toBe('/v1/traces')
+    expect(headers.get('authorization')).toBe('Bearer token')
+    const { resource, scopeSpans } = body.resourceSpans[0] ?? { resource: { attributes: [] }, scopeSpans: [] }
+    expect(resource.attributes).toContainEqual({ key: 'team', value: { stringValue: 'images' } })
+    const [build, ...steps] = scopeSpans[0]?.spans ?? []
+    expect(build).toMatchObject({ name: 'build context', traceId: 'a'.repeat(32), parentSpanId: 'b'.repeat(16) })
+    expect(steps.map(({ name }) => name)).toContain('[2/2] RUN echo one')
+    for (const { traceId, parentSpanId, startTimeUnixNano, endTimeUnixNano } of steps) {
+      expect([traceId, parentSpanId]).toEqual(['a'.repeat(32), build?.spanId])
+      expect(BigInt(endTimeUnixNano)).toBeGreaterThanOrEqual(BigInt(startTimeUnixNano))
+    }
+    expect(new Set(steps.map(({ spanId }) => spanId)).size).toBe(steps.length)
+  })
+
+  test('that does not answer or refuses is a warning, and no failure', async () => {
+    using collector = Bun.serve({ port: 0, hostname: '127.0.0.1', fetch: () => new Response('', { status: 503 }) })
+    bench.file('Dockerfile', 'FROM busybox\n')
+    bench.closeStore()
+    const buildTo = async (endpoint: string): Promise<string> => {
+      const { err, status } = await bench.cairn(['build', bench.context], {
+        env: { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: endpoint },
+      })
+      expect(status).toBe(0)
+      return err
+    }
+    expect(await buildTo(`http://user:word@127.0.0.1:${collector.port}/x`)).toMatch(
+      /WARNING: the trace could not be sent to http:\/\/127\.0\.0\.1:\d+\/x: it answered 503/,
+    )
+    expect(await buildTo('http://127.0.0.1:1/')).toContain('WARNING: the trace could not be sent to')
+  })
+})

@@ -1,4 +1,5 @@
 import { StepError } from '../build/step-error.ts'
+import type { Store } from '../content/store.ts'
 import { DockerfileError } from '../dockerfile/dockerfile-error.ts'
 import type { BuildResult } from '../engine/build.ts'
 import { CairnError, isCairnError } from '../errors/error.ts'
@@ -6,6 +7,7 @@ import type { BuildRecording } from '../engine/record-build.ts'
 import { formatReference, type Reference } from '../oci/reference.ts'
 import type { DisplayMode } from '../progress/display.ts'
 import { renderFailure } from '../progress/failure.ts'
+import { traceEndpoint } from '../records/otlp.ts'
 import type { CommandContext } from './context.ts'
 import { renderExplanation } from './explanation-text.ts'
 
@@ -39,10 +41,23 @@ export function buildFailure(ctx: CommandContext, error: unknown, mode: DisplayM
   return error
 }
 
-/** Prints what a build did step by step where that was asked for, and what kept it from being recorded. */
-export function reportRecording(ctx: CommandContext, { steps, failure }: BuildRecording, explain: boolean): void {
+/** Prints what a build did step by step where that was asked for, sends it where traces go, and warns of what failed. */
+export async function reportRecording(
+  ctx: CommandContext,
+  store: Store,
+  { id, steps, failure }: BuildRecording,
+  explain: boolean,
+): Promise<void> {
   if (explain) ctx.stderr.write(`\n${renderExplanation(steps)}`)
   if (failure !== undefined) ctx.stderr.write(`WARNING: this build could not be recorded: ${failure.message}\n`)
+  if (id === undefined || failure !== undefined || traceEndpoint(ctx.env) === undefined) return
+  try {
+    const { exportTrace } = await import('../engine/export-trace.ts')
+    await exportTrace(store, id, ctx.env)
+  } catch (error) {
+    if (!isCairnError(error)) throw error
+    ctx.stderr.write(`WARNING: ${error.message}\n`)
+  }
 }
 
 /** Prints what a build that ended well leaves to say: the image ID when quiet. */

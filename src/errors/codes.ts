@@ -65,6 +65,7 @@ const kinds = {
   RECORD_AMBIGUOUS: 'invalid',
   RECORD_INVALID: 'invalid',
   RECORD_IN_USE: 'conflict',
+  TRACE_REFUSED: 'unavailable',
   // runtime, containers
   RUNTIME_MISSING: 'unsupported',
   RUNTIME_FAILED: 'unavailable',

@@ -95,11 +95,11 @@ async function runBuild(
   } catch (error) {
     recording.failed(error)
     shown.finish()
-    reportRecording(ctx, recording, flags.explain)
+    await reportRecording(ctx, store, recording, flags.explain)
     throw shell?.failure ?? buildFailure(ctx, error, mode)
   }
   shown.finish()
-  reportRecording(ctx, recording, flags.explain)
+  await reportRecording(ctx, store, recording, flags.explain)
   const lock = request.lock?.changed()
   if (lock !== undefined && flags.lock !== undefined) await writeFileAtomic(flags.lock, lock)
   reportBuild(ctx, result, mode)
