@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import type { MountRequest } from '../containers/mounts.ts'
 import { isCairnError } from '../errors/error.ts'
-import { containerFlags, missingFlags } from './container-flags.ts'
+import { containerFlags, missingFlags, runFlags } from './container-flags.ts'
 import { parseEnvFlags } from './env-flags.ts'
 import { parseMountFlags } from './mount-flags.ts'
 
@@ -130,7 +130,7 @@ test('every flag of `docker run` is known, and none twice', () => {
     pids-limit platform privileged publish publish-all pull quiet read-only restart rm runtime security-opt shm-size
     sig-proxy stop-signal stop-timeout storage-opt sysctl tmpfs tty ulimit use-api-socket user userns uts volume
     volume-driver volumes-from workdir`.split(/\s+/)
-  const own = Object.keys(containerFlags)
+  const own = Object.keys({ ...containerFlags, ...runFlags })
   expect(own.filter((name) => Object.hasOwn(missingFlags, name))).toEqual([])
   const known = new Set([...own, ...Object.keys(missingFlags)])
   expect(docker.filter((name) => !known.has(name))).toEqual([])

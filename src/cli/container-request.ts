@@ -7,7 +7,23 @@ import type { CommandContext } from './context.ts'
 import { parseEnvFlags } from './env-flags.ts'
 import { invalidArgument } from './flag-argument.ts'
 import type { FlagValues } from './flags.ts'
+import { parseHealthcheck } from './health-flags.ts'
 import { keyValues } from './key-values.ts'
+import { parseLimits } from './limit-flags.ts'
+import {
+  parseDevice,
+  parseExposed,
+  parseIpc,
+  parseLogging,
+  parseOomScore,
+  parsePid,
+  parseRestartPolicy,
+  parseSysctls,
+  parseUts,
+  readLabelFile,
+  runtimeName,
+} from './container-flag-values.ts'
+import { attachedStreams } from './attached-streams.ts'
 import { parseMountFlags } from './mount-flags.ts'
 import { isAddress } from './host-addresses.ts'
 import { parseUlimits } from './ulimit-flags.ts'
@@ -30,13 +46,32 @@ export function parseContainerRequest(
     hostname: flags.hostname === '' ? undefined : flags.hostname,
     stopSignal: flags['stop-signal'] === undefined ? undefined : checkedSignal(flags['stop-signal']),
     shmSize: flags['shm-size'],
+    healthcheck: parseHealthcheck(flags),
+    restart: parseRestartPolicy(flags.restart, flags.rm),
+    stopTimeout: flags['stop-timeout'],
+    log: parseLogging(flags['log-driver'], flags['log-opt']),
+    limits: parseLimits(flags),
+    init: flags.init ? true : undefined,
+    ipc: parseIpc(flags.ipc),
+    pid: parsePid(flags.pid),
+    uts: parseUts(flags),
+    domainname: flags.domainname === '' ? undefined : flags.domainname,
+    sysctls: parseSysctls(flags.sysctl),
+    devices: flags.device.length === 0 ? undefined : flags.device.map(parseDevice),
+    oomScoreAdj: parseOomScore(flags['oom-score-adj']),
+    cgroupParent: flags['cgroup-parent'] === '' ? undefined : flags['cgroup-parent'],
+    annotations:
+      flags.annotation.length === 0 ? undefined : Object.fromEntries(keyValues(flags.annotation, 'annotation')),
+    exposedPorts: parseExposed(flags.expose),
+    attached: attachedStreams(flags),
+    runtime: flags.runtime === undefined ? undefined : runtimeName(flags.runtime),
   }
   return {
     ...withoutUndefined(optional),
     command,
     env: parseEnvFlags(flags['env-file'], flags.env, ctx.env),
     groups: flags['group-add'],
-    labels: parseLabels(flags.label),
+    labels: parseLabels([...flags['label-file'].flatMap(readLabelFile), ...flags.label]),
     tty: flags.tty,
     openStdin: flags.interactive,
     mounts: parseMountFlags(flags, ctx.cwd),

@@ -5,7 +5,7 @@ import { fstat } from '../linux/file-status.ts'
 import { close } from '../linux/files.ts'
 import { openPipe } from '../linux/pipes.ts'
 import type { CommandContext } from './context.ts'
-import { invalidArgument } from './flag-argument.ts'
+import { attachedStreams } from './attached-streams.ts'
 
 /** What `-i`, `-t`, `-a` and `--sig-proxy` ask for. */
 export interface StreamFlags {
@@ -20,7 +20,12 @@ export interface StreamFlags {
  * and input is none.
  */
 export function containerStreams(ctx: CommandContext, flags: StreamFlags): ContainerStreams {
-  const attached = attachedStreams(flags)
+  const names = attachedStreams(flags)
+  const attached = {
+    stdin: names.includes('stdin'),
+    stdout: names.includes('stdout'),
+    stderr: names.includes('stderr'),
+  }
   const common = flags['sig-proxy'] ? { forwardSignals: true } : { signal: ctx.signal }
   if (!flags.tty) return new PipeStreams(attached, common)
   if (attached.stdin && !ctx.stdin.isTTY)
@@ -37,19 +42,6 @@ interface Attached {
   readonly stdin: boolean
   readonly stdout: boolean
   readonly stderr: boolean
-}
-
-function attachedStreams({ attach, interactive }: StreamFlags): Attached {
-  const wanted = new Set(attach.map((name) => name.toLowerCase()))
-  for (const name of attach)
-    if (!['stdin', 'stdout', 'stderr'].includes(name.toLowerCase()))
-      throw invalidArgument(name, '-a, --attach', 'valid streams are STDIN, STDOUT and STDERR')
-  const all = wanted.size === 0
-  return {
-    stdin: interactive && (all || wanted.has('stdin')),
-    stdout: all || wanted.has('stdout'),
-    stderr: all || wanted.has('stderr'),
-  }
 }
 
 /**

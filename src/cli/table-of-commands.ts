@@ -26,6 +26,38 @@ export const table: CommandTable = {
       load: () => import('./commands/container-run.ts'),
     },
     {
+      paths: ['create', 'container create'],
+      summary: 'Create a new container',
+      load: () => import('./commands/container-create.ts'),
+    },
+    {
+      paths: ['start', 'container start'],
+      summary: 'Start one or more stopped containers',
+      load: () => import('./commands/container-start.ts'),
+    },
+    {
+      paths: ['stop', 'container stop'],
+      summary: 'Stop one or more running containers',
+      load: () => import('./commands/container-stop.ts'),
+    },
+    {
+      paths: ['logs', 'container logs'],
+      summary: 'Fetch the logs of a container',
+      load: () => import('./commands/container-logs.ts'),
+    },
+    {
+      paths: ['container cleanup'],
+      summary: 'Record the end of a container',
+      hidden: true,
+      load: () => import('./commands/container-cleanup.ts'),
+    },
+    {
+      paths: ['container revive'],
+      summary: 'Start a container by its restart policy',
+      hidden: true,
+      load: () => import('./commands/container-revive.ts'),
+    },
+    {
       paths: ['ps', 'container ls', 'container list', 'container ps'],
       summary: 'List containers',
       common: true,

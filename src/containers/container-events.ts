@@ -3,7 +3,31 @@ import type { Store } from '../content/store.ts'
 import type { Container } from './container.ts'
 
 /** What can happen to a container, by docker's names. */
-type ContainerAction = 'create' | 'attach' | 'start' | 'kill' | 'die' | 'destroy' | 'commit' | 'export'
+type ContainerAction =
+  | 'create'
+  | 'attach'
+  | 'detach'
+  | 'start'
+  | 'restart'
+  | 'stop'
+  | 'kill'
+  | 'die'
+  | 'oom'
+  | 'destroy'
+  | 'commit'
+  | 'export'
+  | 'pause'
+  | 'unpause'
+  | 'rename'
+  | 'resize'
+  | 'update'
+  | 'top'
+  | 'archive-path'
+  | 'extract-to-dir'
+  | `exec_create: ${string}`
+  | `exec_start: ${string}`
+  | 'exec_die'
+  | `health_status: ${string}`
 
 /**
  * Records what happened to a container as docker tells it: with its labels, name and image. To be called in the
@@ -35,4 +59,14 @@ export function recordVolumesMounted(store: Store, { id, settings }: Container):
 export function recordVolumesUnmounted(store: Store, { id, settings }: Container): void {
   for (const mount of settings.mounts)
     if (mount.type === 'volume') recordEvent(store, 'volume', 'unmount', mount.name, { container: id, driver: 'local' })
+}
+
+/** The exit status with which a container ended last, also one that is gone since; undefined where nobody knows. */
+export function deathStatus(store: Store, id: string): number | undefined {
+  const row = store.database.one<{ attributes: string }>(
+    "SELECT attributes FROM events WHERE type = 'container' AND action = 'die' AND actor = ? ORDER BY id DESC LIMIT 1",
+    id,
+  )
+  if (row === undefined) return undefined
+  return Number((JSON.parse(row.attributes) as Readonly<Record<string, string>>)['exitCode'])
 }

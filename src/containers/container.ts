@@ -1,10 +1,33 @@
 import type { ContainerConfig } from '../oci/config.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { RuntimeLimit } from '../oci/runtime-spec.ts'
-import type { ContainerMount } from '../runtime/spec.ts'
+import type { ProcessIdentity } from '../linux/processes.ts'
+import type { OciRuntime } from '../runtime/runtime.ts'
+import type { CgroupLimits, ContainerMount } from '../runtime/spec.ts'
 
-/** `created`: never ran, or could not be started. */
-export type ContainerState = 'created' | 'running' | 'exited'
+/**
+ * `created`: never ran, or could not be started. `restarting`: has ended and is to be started again by its restart
+ * policy in a moment.
+ */
+export type ContainerState = 'created' | 'running' | 'paused' | 'restarting' | 'exited'
+
+/** Whether a container that ended is started again. */
+export interface RestartPolicy {
+  readonly name: 'no' | 'on-failure' | 'always' | 'unless-stopped'
+  /** How often after a failure, 0 for ever. */
+  readonly maximumRetries: number
+}
+
+/** Where a container's output is kept. */
+export interface LogSetting {
+  readonly driver: 'json-file' | 'none'
+  readonly options: Readonly<Record<string, string>>
+  /** Bytes after which the log begins anew. */
+  readonly maxSize?: number
+}
+
+/** `private` is a namespace of the container's own, `container:ID` that of another one. */
+export type NamespaceMode = 'private' | 'host' | `container:${string}`
 
 /** What a container was made with, kept so that it can be started again and inspected. */
 export interface ContainerSettings {
@@ -37,6 +60,37 @@ export interface ContainerSettings {
   readonly shmSize?: number
   /** -1 is unlimited. */
   readonly ulimits: readonly RuntimeLimit[]
+  // What follows is absent from containers made before there was such a setting: then it is as docker has it by default.
+  readonly restart?: RestartPolicy
+  /** Seconds that it may take to end by itself, -1 for ever. */
+  readonly stopTimeout?: number
+  readonly log?: LogSetting
+  readonly limits?: CgroupLimits
+  /** A small init process is pid 1 and takes care of orphans. */
+  readonly init?: boolean
+  readonly ipc?: NamespaceMode | 'none' | 'shareable'
+  readonly pid?: NamespaceMode
+  readonly uts?: 'private' | 'host'
+  readonly domainname?: string
+  readonly sysctls?: Readonly<Record<string, string>>
+  readonly devices?: readonly DeviceSetting[]
+  readonly oomScoreAdj?: number
+  /** Cgroup that the container's own is made in. */
+  readonly cgroupParent?: string
+  readonly annotations?: Readonly<Record<string, string>>
+  /** Its input ends when the first who was attached to it leaves. */
+  readonly stdinOnce?: boolean
+  /** The streams that the command which made it was attached to. */
+  readonly attached?: readonly ('stdin' | 'stdout' | 'stderr')[]
+  readonly runtime?: OciRuntime['name']
+}
+
+/** A device of the host that a container may use. */
+export interface DeviceSetting {
+  readonly source: string
+  readonly target: string
+  /** Letters of `rwm`. */
+  readonly access: string
 }
 
 /** `default` is what a container gets when nothing is asked for: for now the host's network. */
@@ -65,6 +119,33 @@ export type MountSetting =
     }
   | (Extract<ContainerMount, { type: 'tmpfs' }> & { readonly readonly: boolean })
 
+/** The processes of a container that runs with a monitor. */
+export interface ContainerRun {
+  readonly monitor: ProcessIdentity
+  readonly init: ProcessIdentity
+  readonly runtime: OciRuntime
+  /** The boot of the machine and the pid namespace in which the numbers of the processes mean something. */
+  readonly scope: string
+  /** The mount namespace that it was started from. */
+  readonly mounts: string | null
+  /** Its cgroup, below each hierarchy; none where it stays in that of Cairn. */
+  readonly cgroup: string | null
+}
+
+/** What is known about starting a container again. */
+export interface RestartRecord {
+  /** How often its policy started it since the user did. */
+  readonly count: number
+  /** Milliseconds that were waited before the last time. */
+  readonly delay: number
+  /** When it is to be started, in milliseconds since 1970. */
+  readonly dueAt?: number
+  /** The process that waits for that. */
+  readonly waiter?: ProcessIdentity
+  /** It was ended by the user, so it stays ended. */
+  readonly isStopped?: boolean
+}
+
 /** A container as it is recorded. Times are milliseconds since 1970. */
 export interface Container {
   /** 64 hex digits. */
@@ -74,7 +155,7 @@ export interface Container {
   /** Its writable directory, see content/snapshot-records.ts. */
   readonly snapshot: string
   readonly state: ContainerState
-  /** Session of the process that runs it. */
+  /** Session of the process that runs it in the foreground, or that is just starting it. */
   readonly session: string | null
   /** It goes when it ends. */
   readonly autoRemove: boolean
@@ -85,4 +166,14 @@ export interface Container {
   readonly exitCode: number | null
   /** Why it could not be started. */
   readonly error: string | null
+  /** The processes of its last run with a monitor. */
+  readonly run: ContainerRun | null
+  readonly restart: RestartRecord | null
+  /** The kernel ended a process of its last run for want of memory. */
+  readonly oomKilled: boolean
+}
+
+/** True for a container that has to be stopped before it can be removed. */
+export function isActive({ state }: Pick<Container, 'state'>): boolean {
+  return state === 'running' || state === 'paused' || state === 'restarting'
 }

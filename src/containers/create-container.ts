@@ -21,8 +21,11 @@ export interface NewContainer {
   readonly snapshot: WritableSnapshot
 }
 
+/** How a new container is to run: in this very process, or with a monitor, started by whoever comes to it. */
+export type ContainerManner = 'foreground' | 'monitored'
+
 /**
- * Records a container as running in this process, with its writable directory and its volumes: all at once, so that
+ * Records a container, one of the foreground as running in this process, with its writable directory and its volumes: all at once, so that
  * from then on whatever happens to the process is found and set right by the next. One that goes when it ends keeps
  * the image by `lease` only.
  *
@@ -35,11 +38,12 @@ export function createContainer(
   snapshots: Snapshots,
   image: ContainerImage,
   request: ContainerRequest,
+  manner: ContainerManner,
 ): NewContainer {
   const id = newId()
   const settings = containerSettings(id, image, request)
   const wantedName = request.name === undefined ? undefined : parseContainerName(request.name)
-  const session = store.session.id
+  const isForeground = manner === 'foreground'
   return store.database.transaction(() => {
     const name = freeName(store, wantedName)
     // As long as the image is recorded its blobs are there; from here on the lease or the pins keep them.
@@ -52,15 +56,18 @@ export function createContainer(
       name,
       imageId: image.imageId,
       snapshot: snapshot.id,
-      state: 'running',
-      session,
+      state: isForeground ? 'running' : 'created',
+      session: isForeground ? store.session.id : null,
       autoRemove: request.autoRemove,
       settings,
       createdAt: now,
-      startedAt: now,
+      startedAt: isForeground ? now : null,
       finishedAt: null,
       exitCode: null,
       error: null,
+      run: null,
+      restart: null,
+      oomKilled: false,
     }
     insertContainer(store, container)
     recordVolumes(
@@ -69,7 +76,7 @@ export function createContainer(
       settings.mounts.filter((mount) => mount.type === 'volume'),
     )
     recordContainerEvent(store, 'create', container)
-    if (!request.autoRemove) {
+    if (!isForeground || !request.autoRemove) {
       finishSnapshot(store, snapshot.id, { state: 'active' })
       pin(store, containerOwner(id), [blobNode(image.manifest), snapshotNode(snapshot.id)])
     }
@@ -78,10 +85,15 @@ export function createContainer(
 }
 
 function freeName(store: Store, wanted: string | undefined): string {
-  const owner = (name: string): Container | undefined => getContainerByName(store, name)
-  if (wanted === undefined) return generateName((name) => owner(name) !== undefined)
-  const taken = owner(wanted)
-  if (taken === undefined) return wanted
+  if (wanted === undefined) return generateName((name) => getContainerByName(store, name) !== undefined)
+  checkNameFree(store, wanted)
+  return wanted
+}
+
+/** Throws NAME_IN_USE, in docker's words, where a container has the name. */
+export function checkNameFree(store: Store, wanted: string): void {
+  const taken = getContainerByName(store, wanted)
+  if (taken === undefined) return
   throw new CairnError(
     'NAME_IN_USE',
     `Conflict. The container name "/${wanted}" is already in use by container "${taken.id}". ` +

@@ -3,10 +3,10 @@ import { deleteSnapshot } from '../content/snapshot-records.ts'
 import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
 import { removeTree } from '../linux/remove-tree.ts'
-import type { Container } from './container.ts'
+import { type Container, isActive } from './container.ts'
 import { recordContainerEvent } from './container-events.ts'
 import { deleteContainerRecord, getContainer } from './container-records.ts'
-import { containerDirectory, containerOwner } from './places.ts'
+import { containerOwner } from './places.ts'
 import { moveAway, releaseAnonymousVolumes } from './volumes.ts'
 
 /** Forgets a container that does not run and removes all it has. Nothing happens when it is gone already. */
@@ -21,8 +21,7 @@ export function discardContainer(store: Store, id: string, volumes: boolean): vo
 export function forgetContainer(store: Store, id: string, volumes: boolean): string[] {
   const container = getContainer(store, id)
   if (container === undefined) return []
-  if (container.session !== null && container.session !== store.session.id)
-    throw stillRunning(container, 'it was started meanwhile')
+  if (isHeld(container, store.session.id)) throw stillRunning(container, 'it was started meanwhile')
   const moved = volumes ? releaseAnonymousVolumes(store, id) : []
   unpin(store, containerOwner(id))
   deleteSnapshot(store, container.snapshot)
@@ -30,9 +29,14 @@ export function forgetContainer(store: Store, id: string, volumes: boolean): str
   recordContainerEvent(store, 'destroy', container)
   return [
     ...moved,
-    ...moveAway(store, store.path('snapshots', container.snapshot)),
-    ...moveAway(store, containerDirectory(store, id)),
+    ...moveAway(store, 'snapshots', container.snapshot),
+    ...moveAway(store, 'containers', id),
   ]
+}
+
+/** True for a container that another process starts or runs, or that a monitor holds. */
+function isHeld(container: Container, ownSession: string): boolean {
+  return container.session === null ? isActive(container) : container.session !== ownSession
 }
 
 /** Removes directories with all below them. */

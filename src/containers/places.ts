@@ -1,4 +1,5 @@
 import type { Store } from '../content/store.ts'
+import type { OciRuntime } from '../runtime/runtime.ts'
 
 /** Directory of a container's own, with its bundle and the files that are mounted into it. */
 export function containerDirectory(store: Store, id: string): string {
@@ -13,4 +14,14 @@ export function runtimeStateDirectory(store: Store): string {
 /** What pins of a container are owned by. */
 export function containerOwner(id: string): string {
   return `container/${id}`
+}
+
+/** Where a runtime keeps its state of the containers that have a monitor. */
+export function monitoredRoot(store: Store, runtime: OciRuntime['name']): string {
+  return `${runtimeStateDirectory(store)}/monitored/${runtime}`
+}
+
+/** Name of the lock under which a container is started and its end recorded. */
+export function containerLock(id: string): string {
+  return `container ${id}`
 }

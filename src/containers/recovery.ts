@@ -2,10 +2,14 @@ import { recover } from '../content/recovery.ts'
 import { seizeSession } from '../content/session.ts'
 import type { Store } from '../content/store.ts'
 import { SystemCallError } from '../linux/errno.ts'
+import { tryStat } from '../linux/file-status.ts'
+import { deleteMonitored } from '../runtime/monitor.ts'
+import { detectRuntime } from '../runtime/runtime.ts'
 import { reapAbandoned } from '../runtime/state.ts'
-import { recordEnd } from './container-records.ts'
+import { recordEnd, recordStartFailure } from './container-records.ts'
 import { discardContainer } from './discard-container.ts'
-import { runtimeStateDirectory } from './places.ts'
+import { monitoredRoot, runtimeStateDirectory } from './places.ts'
+import { settleContainers } from './settle-container.ts'
 
 /** Status of a container whose Cairn was killed: it was killed with it, by SIGKILL. */
 const killedStatus = 137
@@ -22,15 +26,17 @@ export function recoverContainers(store: Store): void {
     // A runtime whose Cairn died may be putting its own state away just now; what it leaves is for the next command.
     if (!(error instanceof SystemCallError)) throw error
   }
-  const rows = store.database.all<{ id: string; session: string; autoRemove: number }>(
-    'SELECT id, session, auto_remove AS autoRemove FROM containers WHERE session IS NOT NULL',
+  settleContainers(store)
+  const rows = store.database.all<{ id: string; session: string; autoRemove: number; state: string }>(
+    'SELECT id, session, auto_remove AS autoRemove, state FROM containers WHERE session IS NOT NULL',
   )
   for (const [sessionId, containers] of Map.groupBy(rows, ({ session }) => session)) {
     const dead = seizeSession(store.path('tmp'), sessionId)
     if (dead === undefined) continue
     try {
-      for (const { id, autoRemove } of containers) {
-        recordEnd(store, id, { state: 'exited', exitCode: killedStatus })
+      for (const { id, autoRemove, state } of containers) {
+        if (state === 'running') recordEnd(store, id, { state: 'exited', exitCode: killedStatus })
+        else abandonStart(store, id)
         if (autoRemove !== 0) discardContainer(store, id, true)
       }
     } finally {
@@ -38,4 +44,13 @@ export function recoverContainers(store: Store): void {
     }
   }
   recover(store)
+}
+
+/** Ends what a process had begun to start in the background when it was killed. */
+function abandonStart(store: Store, id: string): void {
+  for (const name of ['crun', 'runc'] as const) {
+    const root = monitoredRoot(store, name)
+    if (tryStat(`${root}/${id}`) !== undefined) deleteMonitored(detectRuntime(name), root, id)
+  }
+  recordStartFailure(store, id, killedStatus, 'the process that started it was killed')
 }

@@ -1,12 +1,11 @@
 import type { Store } from '../content/store.ts'
+import { isCairnError } from '../errors/error.ts'
 import { signalNumbers } from '../linux/signals.ts'
-import { signalProcess } from '../linux/processes.ts'
-import type { Container } from './container.ts'
-import { recordContainerEvent } from './container-events.ts'
-import { getContainer } from './container-records.ts'
+import { type Container, isActive } from './container.ts'
 import { discardContainer, stillRunning } from './discard-container.ts'
+import { signalContainer, waitForEnd } from './end-container.ts'
 import { findInit } from './init-process.ts'
-import { recoverContainers } from './recovery.ts'
+import { settleContainer } from './settle-container.ts'
 
 export interface RemoveOptions {
   /** Kills a running container first. */
@@ -17,7 +16,9 @@ export interface RemoveOptions {
 
 /** How long a killed container's process may take to take note of it, in milliseconds. */
 const killPatience = 10_000
-const killPause = 10
+/** How long a container may take that is just being started by another process. */
+const startPatience = 10_000
+const startPause = 10
 
 /**
  * Removes a container with its writable directory. Throws CONTAINER_RUNNING with docker's text unless `force`;
@@ -29,26 +30,39 @@ export async function removeContainer(
   options: RemoveOptions = {},
   signal?: AbortSignal,
 ): Promise<void> {
-  if (container.state === 'running') {
-    if (options.force !== true) throw stillRunning(container, 'stop the container before removing or force remove')
+  if (isActive(container) || container.session !== null) {
+    if (options.force !== true)
+      throw stillRunning(container, adviceFor[container.state] ?? 'stop the container before removing or force remove')
     await killContainer(store, container, signal)
   }
   discardContainer(store, container.id, options.volumes === true)
 }
 
-/** Kills a container of any process and waits until that process has recorded its end. */
-async function killContainer(store: Store, container: Container, signal: AbortSignal | undefined): Promise<void> {
-  const deadline = Date.now() + killPatience
-  recordContainerEvent(store, 'kill', container, { signal: String(signalNumbers.SIGKILL) })
+const adviceFor: Partial<Record<Container['state'], string>> = {
+  paused: 'unpause and then stop the container before removing or force remove',
+}
+
+/** Kills a container of any process and waits until its end is recorded. */
+async function killContainer(store: Store, { id }: Container, signal: AbortSignal | undefined): Promise<void> {
+  await awaitStart(store, id, signal)
+  const current = settleContainer(store, id)
+  if (current === undefined || !isActive(current)) return
+  try {
+    await signalContainer(store, current, signalNumbers.SIGKILL, { isFinal: true })
+  } catch (error) {
+    if (!isCairnError(error, 'CONTAINER_STOPPED')) throw error
+  }
+  const ended = await waitForEnd(store, id, { patience: killPatience, signal })
+  if (ended === false) throw stillRunning(current, `it did not end within ${killPatience / 1000} s of SIGKILL`)
+}
+
+/** Waits for the process that is just starting the container, so that there is something to kill. */
+async function awaitStart(store: Store, id: string, signal: AbortSignal | undefined): Promise<void> {
+  const deadline = Date.now() + startPatience
   for (;;) {
-    const current = getContainer(store, container.id)
-    if (current === undefined || current.state !== 'running') return
-    if (Date.now() > deadline) throw stillRunning(current, `it did not end within ${killPatience / 1000} s of SIGKILL`)
-    // Looked up anew each time: it may be starting.
-    const init = findInit(store, container.id)
-    if (init !== undefined) signalProcess(init, signalNumbers.SIGKILL)
-    else recoverContainers(store)
-    await Bun.sleep(killPause)
+    const container = settleContainer(store, id)
+    if (container?.session == null || findInit(store, id) !== undefined || Date.now() > deadline) return
+    await Bun.sleep(startPause)
     signal?.throwIfAborted()
   }
 }

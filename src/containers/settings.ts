@@ -1,6 +1,6 @@
 import { CairnError } from '../errors/error.ts'
 import { readTextFile } from '../linux/text-file.ts'
-import { type ContainerConfig, defaultPath } from '../oci/config.ts'
+import { type ContainerConfig, defaultPath, type Healthcheck } from '../oci/config.ts'
 import type { Digest } from '../oci/digest.ts'
 import { containerCapabilities } from '../runtime/capabilities.ts'
 import type { ContainerSettings } from './container.ts'
@@ -24,6 +24,10 @@ export interface ContainerRequest extends Omit<
   readonly labels: Readonly<Record<string, string>>
   readonly hostname?: string
   readonly stopSignal?: string
+  /** Replaces those parts of the image's that are given; `Test: ['NONE']` turns it off. */
+  readonly healthcheck?: Healthcheck
+  /** `80/tcp` and the like, besides those of the image. */
+  readonly exposedPorts?: readonly string[]
   readonly mounts: readonly MountRequest[]
   readonly autoRemove: boolean
 }
@@ -79,8 +83,36 @@ export function containerSettings(id: string, image: ContainerImage, request: Co
     noNewPrivileges: request.noNewPrivileges,
     ...(request.shmSize === undefined ? {} : { shmSize: request.shmSize }),
     ulimits: request.ulimits,
+    ...laterSettings(request),
   }
 }
+
+/** The settings that are left out where nothing is asked for. */
+function laterSettings(request: ContainerRequest): Partial<ContainerSettings> {
+  return Object.fromEntries(
+    laterFields.filter((field) => request[field] !== undefined).map((field) => [field, request[field]]),
+  )
+}
+
+const laterFields = [
+  'restart',
+  'stopTimeout',
+  'log',
+  'limits',
+  'init',
+  'ipc',
+  'pid',
+  'uts',
+  'domainname',
+  'sysctls',
+  'devices',
+  'oomScoreAdj',
+  'cgroupParent',
+  'annotations',
+  'stdinOnce',
+  'attached',
+  'runtime',
+] as const satisfies readonly (keyof ContainerSettings)[]
 
 /** 64 hex digits that nothing else has: what containers and volumes without a name are called. */
 export function newId(): string {
@@ -105,6 +137,15 @@ function containerConfig(image: ContainerConfig, request: ContainerRequest): Con
     WorkingDir: request.workingDirectory ?? absolute(image.WorkingDir ?? ''),
     ...(request.user === undefined ? {} : { User: request.user }),
     ...(request.stopSignal === undefined ? {} : { StopSignal: request.stopSignal }),
+    ...(request.exposedPorts === undefined
+      ? {}
+      : {
+          ExposedPorts: {
+            ...image.ExposedPorts,
+            ...Object.fromEntries(request.exposedPorts.map((port) => [port, {}])),
+          },
+        }),
+    ...(request.healthcheck === undefined ? {} : { Healthcheck: { ...image.Healthcheck, ...request.healthcheck } }),
     ...(Object.keys(labels).length === 0 ? {} : { Labels: labels }),
   }
 }

@@ -66,7 +66,7 @@ function imageDirectory(tree: Tree, target: string): string | undefined {
 function isInUse(store: Store, containerId: string, name: string): boolean {
   const user = store.database.one(
     `SELECT 1 FROM container_volumes JOIN containers ON containers.id = container
-     WHERE volume = ? AND state = 'running' AND container <> ?`,
+     WHERE volume = ? AND state IN ('running', 'paused') AND container <> ?`,
     name,
     containerId,
   )

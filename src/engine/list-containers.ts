@@ -1,5 +1,5 @@
 import type { Store } from '../content/store.ts'
-import type { Container } from '../containers/container.ts'
+import { type Container, isActive } from '../containers/container.ts'
 import { listContainerRecords, resolveContainer } from '../containers/container-records.ts'
 import { recoverContainers } from '../containers/recovery.ts'
 import { CairnError } from '../errors/error.ts'
@@ -27,7 +27,7 @@ export function findContainers(store: Store, { all = false, limit, filters = new
   const tests = filterTests(store, filters)
   const isAll = all || limit !== undefined || filters.has('status') || filters.has('exited')
   const found = listContainerRecords(store).filter(
-    (container) => (isAll || container.state === 'running') && tests.every((test) => test(container)),
+    (container) => (isAll || isActive(container)) && tests.every((test) => test(container)),
   )
   return limit === undefined ? found : found.slice(0, limit)
 }
@@ -48,7 +48,7 @@ function filterTests(store: Store, filters: Filters): Test[] {
   })
   add('exited', (value) => {
     if (!/^-?\d+$/.test(value)) throw invalid(`invalid filter 'exited=${value}'`)
-    return ({ exitCode, state }) => state !== 'running' && exitCode === Number(value)
+    return (container) => !isActive(container) && container.startedAt !== null && container.exitCode === Number(value)
   })
   add('ancestor', (value) => {
     const imageId = findImage(store, value)?.record.imageId

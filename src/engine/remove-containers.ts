@@ -1,3 +1,4 @@
+import { isActive } from '../containers/container.ts'
 import { listContainerRecords, resolveContainer } from '../containers/container-records.ts'
 import { containerDiskSize } from '../containers/written-size.ts'
 import { recoverContainers } from '../containers/recovery.ts'
@@ -61,7 +62,12 @@ export async function pruneContainers(
   const containers: string[] = []
   let reclaimed = 0
   for (const container of listContainerRecords(store)) {
-    if (container.state === 'running' || !suitsLabels(filters, container.settings.config.Labels ?? {})) continue
+    if (
+      isActive(container) ||
+      container.session !== null ||
+      !suitsLabels(filters, container.settings.config.Labels ?? {})
+    )
+      continue
     if (!limits.every((limit) => BigInt(container.createdAt) * 1_000_000n < limit)) continue
     const size = containerDiskSize(store, container)
     await removeContainer(store, container)

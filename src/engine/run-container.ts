@@ -9,14 +9,8 @@ import { recoverContainers } from '../containers/recovery.ts'
 import type { ContainerImage, ContainerRequest } from '../containers/settings.ts'
 import { startContainer, type StartedContainer, type StartOptions } from '../containers/start-container.ts'
 import { CairnError, isCairnError } from '../errors/error.ts'
-import { pairLayers } from '../images/image.ts'
-import { platformManifest, resolveImage, suitsPlatform } from '../images/resolve-image.ts'
-import { parseImageConfig, platformOf } from '../oci/config.ts'
-import { largestDocument } from '../oci/json-document.ts'
-import { parseManifest } from '../oci/manifest.ts'
-import { isManifestType } from '../oci/media-types.ts'
 import type { OciRuntime } from '../runtime/runtime.ts'
-import { formatPlatform, hostPlatform, type Platform } from '../oci/platform.ts'
+import { type ContainerImageRequest, containerImage } from './container-image.ts'
 import { Snapshots } from '../snapshots/snapshots.ts'
 
 /** Where a container's input and output go. */
@@ -27,11 +21,7 @@ export interface ContainerStreams extends Disposable {
   attach(container: StartedContainer): Promise<void>
 }
 
-export interface RunContainerOptions {
-  /** Name or ID. */
-  readonly image: string
-  /** The image's platform; the one that suits this machine best if absent. */
-  readonly platform: Platform | undefined
+export interface RunContainerOptions extends ContainerImageRequest {
   readonly request: ContainerRequest
   readonly streams: ContainerStreams
   /** The OCI runtime; the best one at hand if absent. */
@@ -40,7 +30,6 @@ export interface RunContainerOptions {
   readonly onCreated?: (container: Container) => void
   /** Told of the container once it runs. */
   readonly onStarted?: (container: StartedContainer) => void
-  readonly warn: (text: string) => void
 }
 
 /**
@@ -55,7 +44,7 @@ export async function runContainer(store: Store, options: RunContainerOptions): 
   const image = await containerImage(store, options)
   using lease = acquireLease(store)
   const snapshots = new Snapshots(store, lease)
-  const created = createContainer(store, lease, snapshots, image, options.request)
+  const created = createContainer(store, lease, snapshots, image, options.request, 'foreground')
   const { id, autoRemove } = created.container
   let end: ContainerEnd = { state: 'created', exitCode: 125 }
   try {
@@ -119,32 +108,4 @@ function endByError(error: unknown): ContainerEnd {
   if (isCairnError(error, 'CANCELED')) return { state: 'exited', exitCode: killedStatus }
   const exitCode = error instanceof CairnError ? (error.exitCode ?? 125) : 125
   return { state: 'created', exitCode, error: error instanceof Error ? error.message : String(error) }
-}
-
-async function containerImage(
-  store: Store,
-  { image: name, platform, warn }: RunContainerOptions,
-): Promise<ContainerImage> {
-  const { record } = resolveImage(store, name)
-  // An image of one platform, as most are, is read once; every start of a container waits for this.
-  const isManifest = isManifestType(record.mediaType) && record.imageId !== record.digest
-  const { digest } = isManifest ? record : await platformManifest(store, record, platform, name)
-  const manifest = parseManifest(store.blobs.readAll(digest, largestDocument)).value
-  const { value: config } = parseImageConfig(store.blobs.readAll(manifest.config.digest, largestDocument))
-  const own = platformOf(config)
-  if (platform !== undefined && isManifest && !suitsPlatform(platform, own))
-    await platformManifest(store, record, platform, name)
-  if (platform === undefined && !suitsPlatform(hostPlatform(), own))
-    warn(
-      `WARNING: The requested image's platform (${formatPlatform(own)}) does not match the detected host platform ` +
-        `(${formatPlatform(hostPlatform())}) and no specific platform was requested`,
-    )
-  return {
-    name,
-    imageId: record.imageId,
-    record: record.digest,
-    manifest: digest,
-    config: config.config ?? {},
-    diffIds: pairLayers(manifest, config).map(({ diffId }) => diffId),
-  }
 }

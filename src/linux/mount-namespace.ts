@@ -2,6 +2,7 @@ import { SystemCallError } from './errno.ts'
 import { close, open, openFlags } from './files.ts'
 import { lastErrno, openLibc, types } from './libc.ts'
 import { mount, mountError, mountFlags } from './mounts.ts'
+import { readLink } from './names.ts'
 
 const { i32 } = types
 
@@ -30,6 +31,30 @@ export function enterPrivateMounts(): void {
   // Until this, mounts below a shared mount would still travel back to the host.
   mount('none', '/', undefined, mountFlags.MS_REC | mountFlags.MS_PRIVATE, undefined, '/ as private')
   isPrivate = true
+}
+
+/** Identity of the mount namespace that a process is in, this thread if absent; undefined where nobody may know. */
+export function mountNamespace(pid: number | 'thread-self' = 'thread-self'): string | undefined {
+  try {
+    return readLink(`/proc/${pid}/ns/mnt`)
+  } catch (error) {
+    if (error instanceof SystemCallError) return undefined
+    throw error
+  }
+}
+
+/** Moves the calling thread into the mount namespace of another process. Throws SystemCallError. */
+export function joinMountsOf(pid: number): void {
+  // A thread that shares its root with others may not change namespaces.
+  enterPrivateMounts()
+  const target = open(`/proc/${pid}/ns/mnt`, openFlags.O_RDONLY)
+  try {
+    if (libc.setns(target, CLONE_NEWNS) !== 0)
+      throw new SystemCallError('setns', lastErrno(), `into the mount namespace of process ${pid}`)
+    isPrivate = false
+  } finally {
+    close(target)
+  }
 }
 
 /**

@@ -23,18 +23,34 @@ export interface ProcessIdentity {
   readonly startTime: number
 }
 
-/** Parent and start of the process `pid`; undefined when there is none. A zombie still counts. */
-export function processStatus(pid: number): { readonly parent: number; readonly startTime: number } | undefined {
+/** What proc_pid_stat(5) tells of a process. */
+export interface ProcessStatus {
+  readonly parent: number
+  readonly startTime: number
+  /** It has ended and waits for its parent to take note of that. */
+  readonly isZombie: boolean
+}
+
+/** The process `pid`; undefined when there is none. A zombie still counts. */
+export function processStatus(pid: number): ProcessStatus | undefined {
   const text = readTextFile(`/proc/${pid}/stat`)
-  // The name in parentheses may hold spaces and parentheses; what follows it is numbers.
+  // The name in parentheses may hold spaces and parentheses; a letter for the state and numbers follow it.
   const fields = text?.slice(text.lastIndexOf(')') + 2).split(' ')
-  return fields === undefined ? undefined : { parent: Number(fields[1]), startTime: Number(fields[19]) }
+  if (fields === undefined) return undefined
+  const isZombie = fields[0] === 'Z' || fields[0] === 'X'
+  return { parent: Number(fields[1]), startTime: Number(fields[19]), isZombie }
 }
 
 /** This process. */
 export function ownIdentity(): ProcessIdentity {
   const { pid } = process
   return { pid, startTime: processStatus(pid)?.startTime ?? 0 }
+}
+
+/** True while the process can still do something: it is there and no zombie. */
+export function isRunning({ pid, startTime }: ProcessIdentity): boolean {
+  const status = processStatus(pid)
+  return status?.startTime === startTime && !status.isZombie
 }
 
 /** True while the process is there. */

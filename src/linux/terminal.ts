@@ -1,3 +1,4 @@
+import { FFIType } from 'bun:ffi'
 import { lastErrno, openLibc, ptr, stableBytes, types } from './libc.ts'
 import { SystemCallError } from './errno.ts'
 
@@ -6,6 +7,7 @@ const { i32, u64, ptr: pointer } = types
 const libc = openLibc({
   tcgetattr: { args: [i32, pointer], returns: i32 },
   tcsetattr: { args: [i32, i32, pointer], returns: i32 },
+  cfmakeraw: { args: [pointer], returns: FFIType.void },
   isatty: { args: [i32], returns: i32 },
   ioctl: { args: [i32, u64, pointer], returns: i32 },
 })
@@ -39,6 +41,34 @@ export function rememberTerminal(fd: number): () => void {
     // Reading `modes` keeps it in memory as long as this function is.
     if (modes.length > 0) libc.tcsetattr(fd, TCSANOW, address)
   }
+}
+
+/**
+ * Makes the terminal `fd` hand over each key as it is, without meaning for itself, until the result is called. Throws
+ * SystemCallError where `fd` is no terminal.
+ */
+export function makeRaw(fd: number): () => void {
+  const restore = rememberTerminal(fd)
+  const modes = stableBytes(termiosSize)
+  if (libc.tcgetattr(fd, ptr(modes)) !== 0) throw new SystemCallError('tcgetattr', lastErrno(), `file descriptor ${fd}`)
+  libc.cfmakeraw(ptr(modes))
+  libc.tcsetattr(fd, TCSANOW, ptr(modes))
+  return restore
+}
+
+/** struct termios: four words, the last of which has the flag. */
+const localFlags = 3
+const ECHO = 0o10
+
+/** Has the terminal `fd` not show what is typed until the result is called. Throws SystemCallError where it is none. */
+export function hideInput(fd: number): () => void {
+  const restore = rememberTerminal(fd)
+  const modes = stableBytes(termiosSize)
+  if (libc.tcgetattr(fd, ptr(modes)) !== 0) throw new SystemCallError('tcgetattr', lastErrno(), `file descriptor ${fd}`)
+  const words = new Uint32Array(modes.buffer)
+  words[localFlags] = (words[localFlags] ?? 0) & ~ECHO
+  libc.tcsetattr(fd, TCSANOW, ptr(modes))
+  return restore
 }
 
 /** Size of a terminal in characters. */

@@ -113,7 +113,13 @@ export interface RuntimeDeviceRule {
 /** config-linux.md §Control groups. */
 export interface RuntimeResources {
   readonly devices?: readonly RuntimeDeviceRule[]
-  readonly memory?: { readonly limit?: number; readonly swap?: number; readonly reservation?: number }
+  readonly memory?: {
+    readonly limit?: number
+    readonly swap?: number
+    readonly reservation?: number
+    readonly swappiness?: number
+    readonly disableOOMKiller?: boolean
+  }
   readonly cpu?: {
     readonly shares?: number
     readonly quota?: number
@@ -122,6 +128,7 @@ export interface RuntimeResources {
     readonly mems?: string
   }
   readonly pids?: { readonly limit: number }
+  readonly blockIO?: { readonly weight?: number }
 }
 
 export type SeccompAction = 'SCMP_ACT_ALLOW' | 'SCMP_ACT_ERRNO' | 'SCMP_ACT_KILL' | 'SCMP_ACT_LOG'

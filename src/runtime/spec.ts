@@ -50,16 +50,53 @@ export interface NetworkFiles {
   readonly hostname?: string
 }
 
-/** A cgroup of the container's own and what it may use. */
-export interface CgroupOptions {
-  /** Path in the hierarchy, for example `/cairn/<id>`. */
-  readonly path: string
+/** What the processes of a cgroup may use. */
+export interface CgroupLimits {
   /** Bytes of memory; swap is not added to it. */
   readonly memory?: number
+  /** Bytes of memory and swap together, -1 for any. */
+  readonly memorySwap?: number
+  /** Bytes that are left to it when memory is short. */
+  readonly memoryReservation?: number
+  /** 0 to 100: how readily its memory is swapped out. */
+  readonly memorySwappiness?: number
+  readonly disableOomKiller?: boolean
   /** Processors, also in parts: 1.5. */
   readonly cpus?: number
-  /** Processes and threads. */
+  /** Weight among others, 1024 by default. */
+  readonly cpuShares?: number
+  /** Microseconds of {@link cpuPeriod} that it may use. */
+  readonly cpuQuota?: number
+  /** Microseconds. */
+  readonly cpuPeriod?: number
+  /** Lists like `0-2,7`. */
+  readonly cpusetCpus?: string
+  readonly cpusetMems?: string
+  /** Processes and threads, -1 for any. */
   readonly pidsLimit?: number
+  /** 10 to 1000. */
+  readonly blkioWeight?: number
+}
+
+/** A cgroup of the container's own and what it may use. */
+export interface CgroupOptions extends CgroupLimits {
+  /** Path in the hierarchy, for example `/cairn-<id>`. */
+  readonly path: string
+}
+
+/** `host`, or an existing namespace as a file of /proc/PID/ns. */
+export type NamespaceJoin = 'host' | { readonly path: string }
+
+/** Namespaces that a container does not have for itself. */
+export interface NamespaceJoins {
+  readonly pid?: NamespaceJoin
+  readonly ipc?: NamespaceJoin
+  readonly uts?: NamespaceJoin
+}
+
+/** A device file and what may be done with it: letters of `rwm`, all of them where it is absent. */
+export interface AllowedDevice extends RuntimeDevice {
+  readonly access?: string
 }
 
 /** What to run and in what surroundings. Everything left out is as docker has it. */
@@ -87,6 +124,8 @@ export interface ContainerOptions {
   readonly noNewPrivileges?: boolean
   /** `none` has only a loopback device; `path` is an existing network namespace. */
   readonly network: 'host' | 'none' | { readonly path: string }
+  /** Namespaces of the host or of another container in place of new ones. */
+  readonly joins?: NamespaceJoins
   readonly networkFiles?: NetworkFiles
   readonly mounts?: readonly ContainerMount[]
   /** Bytes of /dev/shm, 64 MiB by default. */
@@ -94,7 +133,7 @@ export interface ContainerOptions {
   readonly rlimits?: readonly RuntimeLimit[]
   readonly oomScoreAdj?: number
   readonly sysctl?: Readonly<Record<string, string>>
-  readonly devices?: readonly RuntimeDevice[]
+  readonly devices?: readonly AllowedDevice[]
   /** Without it the container stays in the cgroup of this process, which costs nothing. */
   readonly cgroup?: CgroupOptions
   readonly annotations?: Readonly<Record<string, string>>
@@ -146,7 +185,7 @@ export function containerSpec(options: ContainerOptions): RuntimeSpec {
   return {
     ociVersion: runtimeSpecVersion,
     root: { path: options.rootfs, readonly: options.readonlyRootfs === true },
-    hostname: options.hostname,
+    ...(options.joins?.uts === undefined ? { hostname: options.hostname } : {}),
     process: {
       terminal: options.terminal === true,
       cwd: options.cwd,
@@ -166,7 +205,7 @@ export function containerSpec(options: ContainerOptions): RuntimeSpec {
       ...(confined ? { seccomp: defaultSeccomp(capabilities, hostPlatform().architecture) } : {}),
       ...(privileged ? {} : { maskedPaths, readonlyPaths }),
       ...(options.sysctl === undefined ? {} : { sysctl: options.sysctl }),
-      ...(options.devices === undefined ? {} : { devices: options.devices }),
+      ...(options.devices === undefined ? {} : { devices: options.devices.map(deviceFile) }),
       ...(options.cgroup === undefined
         ? {}
         : {
@@ -176,6 +215,10 @@ export function containerSpec(options: ContainerOptions): RuntimeSpec {
     },
     ...(options.annotations === undefined ? {} : { annotations: options.annotations }),
   }
+}
+
+function deviceFile({ access: _access, ...device }: AllowedDevice): RuntimeDevice {
+  return device
 }
 
 function environment(options: ContainerOptions): string[] {
@@ -199,7 +242,13 @@ function everywhere(names: readonly string[]): RuntimeSpec['process']['capabilit
 }
 
 function namespaces(options: ContainerOptions): RuntimeNamespace[] {
-  const own: RuntimeNamespace[] = [{ type: 'pid' }, { type: 'ipc' }, { type: 'uts' }, { type: 'mount' }]
+  const { joins = {} } = options
+  const own: RuntimeNamespace[] = [{ type: 'mount' }]
+  for (const type of ['pid', 'ipc', 'uts'] as const) {
+    const join = joins[type]
+    if (join === undefined) own.push({ type })
+    else if (join !== 'host') own.push({ type, path: join.path })
+  }
   if (options.cgroup !== undefined) own.push({ type: 'cgroup' })
   if (options.network === 'none') own.push({ type: 'network' })
   else if (options.network !== 'host') own.push({ type: 'network', path: options.network.path })
@@ -273,20 +322,51 @@ function extraMount(mount: ContainerMount, guarded: boolean): RuntimeMount {
 
 const cpuPeriod = 100_000
 
-function resources(cgroup: CgroupOptions, devices: readonly RuntimeDevice[], privileged: boolean): RuntimeResources {
+function resources(cgroup: CgroupOptions, devices: readonly AllowedDevice[], privileged: boolean): RuntimeResources {
   return {
     devices: privileged ? [everyDevice] : deviceRules(devices),
-    ...(cgroup.memory === undefined ? {} : { memory: { limit: cgroup.memory } }),
-    ...(cgroup.cpus === undefined ? {} : { cpu: { period: cpuPeriod, quota: Math.round(cgroup.cpus * cpuPeriod) } }),
-    ...(cgroup.pidsLimit === undefined ? {} : { pids: { limit: cgroup.pidsLimit } }),
+    ...cgroupResources(cgroup),
   }
+}
+
+/** Limits as the runtime reads them, without devices. */
+export function cgroupResources(limits: CgroupLimits): Omit<RuntimeResources, 'devices'> {
+  const { cpus, pidsLimit, blkioWeight } = limits
+  const memory = withoutUndefined({
+    limit: limits.memory,
+    swap: limits.memorySwap,
+    reservation: limits.memoryReservation,
+    swappiness: limits.memorySwappiness,
+    disableOOMKiller: limits.disableOomKiller,
+  })
+  const cpu = withoutUndefined({
+    shares: limits.cpuShares,
+    period: cpus === undefined ? limits.cpuPeriod : cpuPeriod,
+    quota: cpus === undefined ? limits.cpuQuota : Math.round(cpus * cpuPeriod),
+    cpus: limits.cpusetCpus,
+    mems: limits.cpusetMems,
+  })
+  return {
+    ...(memory === undefined ? {} : { memory }),
+    ...(cpu === undefined ? {} : { cpu }),
+    ...(pidsLimit === undefined ? {} : { pids: { limit: pidsLimit } }),
+    ...(blkioWeight === undefined ? {} : { blockIO: { weight: blkioWeight } }),
+  }
+}
+
+type Defined<Fields> = { [Key in keyof Fields]?: Exclude<Fields[Key], undefined> }
+
+/** Undefined where no field is there. */
+function withoutUndefined<Fields extends object>(fields: Fields): Defined<Fields> | undefined {
+  const given = Object.entries(fields).filter(([, value]) => value !== undefined)
+  return given.length === 0 ? undefined : (Object.fromEntries(given) as Defined<Fields>)
 }
 
 /** The rule of a privileged container. */
 export const everyDevice: RuntimeDeviceRule = { allow: true, access: 'rwm' }
 
 /** Making any device file is allowed, using only the standard ones (major and minor of devices.txt) and those given. */
-export function deviceRules(devices: readonly RuntimeDevice[] = []): RuntimeDeviceRule[] {
+export function deviceRules(devices: readonly AllowedDevice[] = []): RuntimeDeviceRule[] {
   const use = (major: number, minor?: number): RuntimeDeviceRule => ({
     allow: true,
     type: 'c',
@@ -309,7 +389,13 @@ export function deviceRules(devices: readonly RuntimeDevice[] = []): RuntimeDevi
     use(136), // pts
     ...devices.flatMap((device): RuntimeDeviceRule[] =>
       device.type === 'b' || device.type === 'c'
-        ? [{ ...use(device.major ?? 0, device.minor ?? 0), type: device.type }]
+        ? [
+            {
+              ...use(device.major ?? 0, device.minor ?? 0),
+              type: device.type,
+              ...(device.access === undefined ? {} : { access: device.access }),
+            },
+          ]
         : [],
     ),
   ]

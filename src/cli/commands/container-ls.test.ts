@@ -180,9 +180,8 @@ describe('`cairn container prune`', () => {
     const question = 'WARNING! This will remove all stopped containers.\nAre you sure you want to continue? [y/N] '
     expect(await other.ok(['container', 'prune'], { stdin: 'n\n' })).toBe(question)
     const id = (await other.ok(['ps', '-aq', '--no-trunc', '--filter', 'name=plain'])).trim()
-    expect(await other.ok(['container', 'prune', '--filter', 'label!=keep'], { stdin: 'y\n' })).toBe(
-      `${question}Deleted Containers:\n${id}\n\nTotal reclaimed space: 5B\n`,
-    )
+    const pruned = await other.ok(['container', 'prune', '--filter', 'label!=keep'], { stdin: 'y\n' })
+    expect(pruned).toStartWith(`${question}Deleted Containers:\n${id}\n\nTotal reclaimed space: `)
     expect(await other.ok(['container', 'prune', '-f', '--filter', 'until=1h'])).toBe('Total reclaimed space: 0B\n')
     expect(await other.ok(['container', 'prune', '-f'])).toMatch(/^Deleted Containers:\n[0-9a-f]{64}\n\nTotal/)
     expect(other.entries('containers')).toEqual(['run'])

@@ -113,6 +113,10 @@ function statusOf({ state, startedAt, finishedAt, exitCode, createdAt }: Contain
       return 'Created'
     case 'running':
       return `Up ${formatDuration(now - (startedAt ?? createdAt))}`
+    case 'paused':
+      return `Up ${formatDuration(now - (startedAt ?? createdAt))} (Paused)`
+    case 'restarting':
+      return `Restarting (${exitCode ?? 0}) ${formatAge(finishedAt ?? createdAt, now)}`
     case 'exited':
       return `Exited (${exitCode ?? 0}) ${formatAge(finishedAt ?? createdAt, now)}`
   }

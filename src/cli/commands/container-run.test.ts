@@ -75,8 +75,15 @@ describe('`cairn run` ends with', () => {
     ],
     [['--rm', '--name', 'a/b', 'busybox'], 'cairn: Invalid container name (a/b), only [a-zA-Z0-9][a-zA-Z0-9_.-] are'],
     [['--rm', '--entrypoint', '', 'busybox'], 'cairn: no command specified\n'],
-    [['--rm', '-d', 'busybox'], 'cairn: running a container in the background (-d, --detach) is not supported yet\n'],
-    [['--rm', '-m', '1g', 'busybox'], 'cairn: --memory is not supported yet\n'],
+    [['--rm', '-m', '1m', 'busybox'], 'cairn: Minimum memory limit allowed is 6MB\n'],
+    [
+      ['--rm', '--restart', 'always', 'busybox'],
+      'cairn: conflicting options: cannot specify both --restart and --rm\n',
+    ],
+    [['--restart', 'foo', 'busybox'], "cairn: invalid restart policy: unknown policy 'foo'; use one of 'no', 'always'"],
+    [['--rm', '--cpus', '9999', 'busybox'], 'cairn: range of CPUs is from 0.01 to '],
+    [['--rm', '--log-driver', 'syslog', 'busybox'], 'cairn: logging driver syslog is not supported\n'],
+    [['--rm', '--gpus', 'all', 'busybox'], 'cairn: --gpus is not supported yet\n'],
     [['--rm', '-p80:80', 'busybox'], 'cairn: --publish is not supported yet\n'],
     [['--rm', '--network', 'mine', 'busybox'], 'cairn: --network mine is not supported yet\n'],
     [['--rm', '--pull', 'always', 'busybox'], 'cairn: --pull always is not supported yet\n'],
@@ -509,7 +516,7 @@ describe('`cairn run` leaves', () => {
     expect(cairn.entries('tmp').filter((name) => name.endsWith('.lock'))).toEqual([])
   })
 
-  test('a killed container without --rm with its files, as exited with 137', async () => {
+  test('a container without --rm running when it is killed itself', async () => {
     const child = cairn.start([
       'run',
       '--name',
@@ -523,8 +530,8 @@ describe('`cairn run` leaves', () => {
     child.kill('SIGKILL')
     await child.exited
     const line = await cairn.ok(['ps', '-a', '--filter', 'name=victim', '--format', '{{.State}} {{.Status}}'])
-    expect(line).toStartWith('exited Exited (137) ')
-    await cairn.ok(['rm', 'victim'])
+    expect(line).toStartWith('running Up ')
+    await cairn.ok(['rm', '-f', 'victim'])
   })
 
   test('a container that could not be started as created', async () => {

@@ -1,43 +1,92 @@
-import type { Store } from '../../content/store.ts'
+import { createMonitoredContainer } from '../../engine/create-container.ts'
 import { runContainer } from '../../engine/run-container.ts'
-import { CairnError, isCairnError } from '../../errors/error.ts'
+import { startMonitoredContainer } from '../../containers/start-monitored.ts'
 import { exitAtOnce } from '../../linux/exit.ts'
-import { tryStat } from '../../linux/file-status.ts'
-import { parsePlatform } from '../../oci/platform.ts'
-import { familiarString, parseReference, withDefaultTag } from '../../oci/reference.ts'
-import { detectRuntime, type OciRuntime } from '../../runtime/runtime.ts'
+import type { Store } from '../../content/store.ts'
 import type { StartedContainer } from '../../containers/start-container.ts'
+import { CairnError } from '../../errors/error.ts'
+import { detectRuntime } from '../../runtime/runtime.ts'
+import { AttachSession } from '../attach-session.ts'
 import { defineCommand } from '../command.ts'
-import { containerFlags, missingFlags, refuseMissingFlags } from '../container-flags.ts'
-import { type ContainerFlagValues, parseContainerRequest } from '../container-request.ts'
+import { asContainerFailure, type ContainerPlan, planContainer, withImage, writeIdFile } from '../container-creation.ts'
+import { containerFlags, missingFlags, runFlags } from '../container-flags.ts'
 import { containerStreams } from '../container-streams.ts'
 import type { CommandContext } from '../context.ts'
+import { parseDetachKeys } from '../detach-keys.ts'
+import type { FlagValues } from '../flags.ts'
 import { imageNames } from '../image-names.ts'
 import { openStoreOf } from '../open-store.ts'
-import { writeFileAtomic } from '../write-file.ts'
+import { followToEnd } from '../run-attached.ts'
+
+type RunFlagValues = FlagValues<typeof containerFlags & typeof runFlags>
 
 export default defineCommand({
   usage: '[OPTIONS] IMAGE [COMMAND] [ARG...]',
   description:
-    'The container ends with this command, also when that is killed. Its exit status is that of the container; 125 is a failure of Cairn, 126 a command that cannot be run and 127 one that is not there.',
+    'The exit status is that of the container; 125 is a failure of Cairn, 126 a command that cannot be run and 127 one that is not there. With --rm and without -d or -t the container belongs to this command: it ends with it and keeps no log.',
   examples: [
     { text: 'A shell in a container that leaves nothing behind', command: 'cairn run --rm -it busybox sh' },
     { text: 'A program on the files of this directory', command: 'cairn run --rm -v .:/work -w /work busybox ls -l' },
     { text: 'Data through a filter', command: 'cairn run --rm -i busybox tr a-z A-Z < notes.txt' },
+    {
+      text: 'A service in the background, started again when it fails',
+      command: 'cairn run -d --name api --restart on-failure app',
+    },
   ],
   args: { min: 1 },
-  flags: { ...missingFlags, ...containerFlags },
+  flags: { ...missingFlags, ...containerFlags, ...runFlags },
   interspersed: false,
   complete: (ctx, _, args) => (args.length === 0 ? imageNames(ctx) : 'file'),
   async run(ctx, values, [image = '', ...command]) {
-    const flags = values as unknown as ContainerFlagValues
+    const flags = values as unknown as RunFlagValues
     try {
-      return await runInForeground(ctx, values, flags, image, command)
+      const plan = planContainer(ctx, values, image, command)
+      if (flags.detach) return await runDetached(ctx, flags, plan)
+      return belongsToCommand(plan) ? await runInForeground(ctx, flags, plan) : await runAttached(ctx, flags, plan)
     } catch (error) {
-      throw asRunFailure(error)
+      throw asContainerFailure(error, 125)
     }
   },
 })
+
+/**
+ * True for a container that nobody could come back to: it starts in half the time where this process holds it itself
+ * instead of a monitor. A terminal can be left by the detach keys, and a container that stays has a log.
+ */
+function belongsToCommand({ request }: ContainerPlan): boolean {
+  return request.autoRemove && !request.tty && request.healthcheck === undefined
+}
+
+async function runDetached(ctx: CommandContext, flags: RunFlagValues, plan: ContainerPlan): Promise<number> {
+  if (flags.attach.length > 0)
+    throw new CairnError('USAGE', 'conflicting options: cannot specify both --attach and --detach')
+  parseDetachKeys(flags['detach-keys'])
+  const store = await ctx.use(openStoreOf)
+  const { id } = await withImage(ctx, flags.pull, plan.image, () => createMonitoredContainer(store, plan))
+  await writeIdFile(flags.cidfile, id)
+  ctx.stdout.write(`${id}\n`)
+  await startMonitoredContainer(store, id, { signal: ctx.signal })
+  return 0
+}
+
+async function runAttached(ctx: CommandContext, flags: RunFlagValues, plan: ContainerPlan): Promise<number> {
+  const streams = plan.request.attached ?? []
+  const { tty } = plan.request
+  if (tty && streams.includes('stdin') && !ctx.stdin.isTTY)
+    throw new CairnError('USAGE', 'the input device is not a TTY', {
+      exitCode: 1,
+      hint: 'Leave out -t to pipe into the container, or -i where it reads nothing.',
+    })
+  const detachKeys = parseDetachKeys(flags['detach-keys'])
+  const store = await ctx.use(openStoreOf)
+  const { id } = await withImage(ctx, flags.pull, plan.image, () =>
+    createMonitoredContainer(store, { ...plan, request: { ...plan.request, stdinOnce: streams.includes('stdin') } }),
+  )
+  await writeIdFile(flags.cidfile, id)
+  using session = new AttachSession(ctx, { streams, tty, detachKeys })
+  await startMonitoredContainer(store, id, { attach: session.connect })
+  return await followToEnd(ctx, store, id, session, { sigProxy: flags['sig-proxy'] })
+}
 
 /**
  * What is recorded about containers need not survive a power failure, which none of them does. So the database is left
@@ -54,84 +103,25 @@ function openBriefly(ctx: CommandContext): { readonly store: Store } & Disposabl
   }
 }
 
-async function runInForeground(
-  ctx: CommandContext,
-  values: Readonly<Record<string, unknown>>,
-  flags: ContainerFlagValues,
-  image: string,
-  command: readonly string[],
-): Promise<number> {
-  refuseMissingFlags(values, (flag) => ctx.given(flag))
-  const request = parseContainerRequest(ctx, flags, command)
-  const platform = flags.platform === undefined || flags.platform === '' ? undefined : parsePlatform(flags.platform)
-  checkPull(flags.pull)
-  checkIdFile(flags.cidfile)
+async function runInForeground(ctx: CommandContext, flags: RunFlagValues, plan: ContainerPlan): Promise<number> {
+  parseDetachKeys(flags['detach-keys'])
   const streams = containerStreams(ctx, flags)
-  const runtime = flags.runtime === undefined ? {} : { runtime: chosenRuntime(flags.runtime) }
+  const { runtime: wanted } = plan.request
   const { store } = await ctx.use(openBriefly)
   let idFile: Promise<void> | undefined
-  try {
-    const status = await runContainer(store, {
-      image,
-      platform,
-      request,
+  const status = await withImage(ctx, flags.pull, plan.image, () =>
+    runContainer(store, {
+      ...plan,
       streams,
-      ...runtime,
-      warn: (text) => ctx.stderr.write(`${text}\n`),
-      onCreated: ({ id }) => {
-        if (flags.cidfile !== undefined) idFile = writeFileAtomic(flags.cidfile, id)
-      },
+      ...(wanted === undefined ? {} : { runtime: detectRuntime(wanted) }),
+      onCreated: ({ id }) => void (idFile = writeIdFile(flags.cidfile, id)),
       onStarted: (container) => {
         if (flags['sig-proxy']) endAtThirdSignal(ctx, container)
       },
-    })
-    await idFile
-    return status
-  } catch (error) {
-    if (flags.pull !== 'never' && (isCairnError(error, 'IMAGE_UNKNOWN') || isCairnError(error, 'IMAGE_PLATFORM')))
-      throw notHere(ctx, image, error)
-    throw error
-  }
-}
-
-function chosenRuntime(name: string): OciRuntime {
-  if (name === 'crun' || name === 'runc') return detectRuntime(name)
-  throw new CairnError('USAGE', `unknown or invalid runtime name: ${name}`, { hint: 'Runtimes are crun and runc.' })
-}
-
-function checkPull(pull: string): void {
-  if (pull === 'always')
-    throw new CairnError('NOT_SUPPORTED', '--pull always is not supported yet', {
-      hint: 'Images come from `cairn build`, `cairn load` and `cairn import`.',
-    })
-  if (pull !== 'missing' && pull !== 'never')
-    throw new CairnError('USAGE', `invalid pull option: '${pull}': must be one of "always", "missing" or "never"`)
-}
-
-function checkIdFile(path: string | undefined): void {
-  if (path !== undefined && tryStat(path) !== undefined)
-    throw new CairnError(
-      'USAGE',
-      `container ID file found, make sure the other container isn't running or delete ${path}`,
-    )
-}
-
-/** Says what docker says before it pulls, which Cairn cannot do yet. */
-function notHere(ctx: CommandContext, image: string, error: CairnError): CairnError {
-  ctx.stderr.write(`Unable to find image '${shownName(image)}' locally\n`)
-  const hint = error.hint === undefined ? '' : `${error.hint} `
-  return new CairnError(error.code, error.message, {
-    cause: error,
-    hint: `${hint}Pulling is not supported yet: images come from \`cairn build\`, \`cairn load\` and \`cairn import\`.`,
-  })
-}
-
-function shownName(image: string): string {
-  try {
-    return familiarString(withDefaultTag(parseReference(image)))
-  } catch {
-    return image
-  }
+    }),
+  )
+  await idFile
+  return status
 }
 
 /** How often a container may be asked to end by a signal that it does not heed. */
@@ -151,11 +141,4 @@ function endAtThirdSignal(ctx: CommandContext, container: StartedContainer): voi
     for (const name of names) process.off(name, onSignal)
   }
   container.exited.then(stop, stop)
-}
-
-/** Whatever keeps a container from running ends the command with 125, unless it says otherwise. */
-function asRunFailure(error: unknown): unknown {
-  if (!(error instanceof CairnError) || error.exitCode !== undefined || error.kind === 'canceled') return error
-  const { code, message, hint, cause } = error
-  return new CairnError(code, message, { cause, exitCode: 125, ...(hint === undefined ? {} : { hint }) })
 }

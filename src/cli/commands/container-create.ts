@@ -1,0 +1,31 @@
+import { createMonitoredContainer } from '../../engine/create-container.ts'
+import { defineCommand } from '../command.ts'
+import { asContainerFailure, planContainer, withImage, writeIdFile } from '../container-creation.ts'
+import { containerFlags, missingFlags } from '../container-flags.ts'
+import type { FlagValues } from '../flags.ts'
+import { imageNames } from '../image-names.ts'
+import { openStoreOf } from '../open-store.ts'
+
+export default defineCommand({
+  usage: '[OPTIONS] IMAGE [COMMAND] [ARG...]',
+  examples: [{ text: 'A container to start later', command: 'cairn create --name job busybox sh -c "echo done"' }],
+  args: { min: 1 },
+  flags: { ...missingFlags, ...containerFlags },
+  interspersed: false,
+  complete: (ctx, _, args) => (args.length === 0 ? imageNames(ctx) : 'file'),
+  async run(ctx, values, [image = '', ...command]) {
+    const flags = values as unknown as FlagValues<typeof containerFlags>
+    try {
+      const plan = planContainer(ctx, values, image, command)
+      const store = await ctx.use(openStoreOf)
+      const stdinOnce = plan.request.attached?.includes('stdin') === true
+      const { id } = await withImage(ctx, flags.pull, image, () =>
+        createMonitoredContainer(store, { ...plan, request: { ...plan.request, stdinOnce } }),
+      )
+      await writeIdFile(flags.cidfile, id)
+      ctx.stdout.write(`${id}\n`)
+    } catch (error) {
+      throw asContainerFailure(error, 1)
+    }
+  },
+})

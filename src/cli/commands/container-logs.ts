@@ -1,0 +1,67 @@
+import { readLogs } from '../../engine/read-logs.ts'
+import { parseMoment } from '../../engine/moment.ts'
+import { CairnError } from '../../errors/error.ts'
+import { defineCommand } from '../command.ts'
+import { containerNames } from '../container-names.ts'
+import { openStoreOf } from '../open-store.ts'
+
+export default defineCommand({
+  usage: '[OPTIONS] CONTAINER',
+  examples: [
+    { text: 'The last ten lines, and those that come', command: 'cairn logs -f --tail 10 web' },
+    { text: 'What was written in the last five minutes, with times', command: 'cairn logs -t --since 5m web' },
+  ],
+  args: { min: 1, max: 1 },
+  flags: {
+    details: { type: 'bool', summary: 'Show extra details provided to logs' },
+    follow: { type: 'bool', short: 'f', summary: 'Follow log output' },
+    since: {
+      type: 'string',
+      summary: 'Show logs since timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)',
+    },
+    tail: {
+      type: 'string',
+      short: 'n',
+      default: 'all',
+      summary: 'Number of lines to show from the end of the logs',
+    },
+    timestamps: { type: 'bool', short: 't', summary: 'Show timestamps' },
+    until: {
+      type: 'string',
+      summary: 'Show logs before a timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)',
+    },
+  },
+  complete: (ctx) => containerNames(ctx),
+  async run(ctx, flags, [name = '']) {
+    const now = Date.now()
+    const store = await ctx.use(openStoreOf)
+    const tail = parseTail(flags.tail)
+    const lines = readLogs(store, name, {
+      follow: flags.follow,
+      signal: ctx.signal,
+      ...(tail === undefined ? {} : { tail }),
+      ...(flags.since === undefined ? {} : { since: parseMoment(flags.since, now) }),
+      ...(flags.until === undefined ? {} : { until: parseMoment(flags.until, now) }),
+    })
+    for await (const { time, stream, bytes } of lines) {
+      const prefix = `${flags.timestamps ? `${utcTime(time)} ` : ''}${flags.details ? ' ' : ''}`
+      if (prefix !== '') ctx[stream].write(prefix)
+      ctx[stream].write(bytes)
+    }
+  },
+})
+
+/** docker takes what is no number for all. Throws USAGE for a number that is negative. */
+function parseTail(text: string): number | undefined {
+  if (!/^-?\d+$/.test(text) || Number(text) < 0) return undefined
+  if (!Number.isSafeInteger(Number(text))) throw new CairnError('USAGE', `invalid value for "tail": ${text}`)
+  return Number(text)
+}
+
+/** A time with a zone as docker prints it: in UTC, nanoseconds kept. */
+function utcTime(time: string): string {
+  if (time.endsWith('+00:00')) return `${time.slice(0, -'+00:00'.length)}Z`
+  const [, whole = '', fraction = '', zone = ''] = /^(.{19})(\.\d+)?(.*)$/.exec(time) ?? []
+  const moment = Date.parse(`${whole}${zone}`)
+  return Number.isFinite(moment) ? `${new Date(moment).toISOString().slice(0, 19)}${fraction}Z` : time
+}

@@ -1,0 +1,12 @@
+import { reviveContainer } from '../../engine/revive-container.ts'
+import { defineCommand } from '../command.ts'
+import { openStoreOf } from '../open-store.ts'
+
+export default defineCommand({
+  usage: 'ID',
+  args: { min: 1, max: 1 },
+  flags: {},
+  async run(ctx, _, [id = '']) {
+    await reviveContainer(await ctx.use(openStoreOf), id)
+  },
+})

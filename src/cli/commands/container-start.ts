@@ -1,0 +1,45 @@
+import { resolveContainer } from '../../containers/container-records.ts'
+import { containerDirectory } from '../../containers/places.ts'
+import { startContainerByName } from '../../engine/start-container.ts'
+import { CairnError } from '../../errors/error.ts'
+import { AttachSession } from '../attach-session.ts'
+import { defineCommand } from '../command.ts'
+import { detachKeysFlag } from '../container-flags.ts'
+import { containerNames } from '../container-names.ts'
+import { parseDetachKeys } from '../detach-keys.ts'
+import { forEachName } from '../each-container.ts'
+import { openStoreOf } from '../open-store.ts'
+import { followToEnd } from '../run-attached.ts'
+
+export default defineCommand({
+  usage: '[OPTIONS] CONTAINER [CONTAINER...]',
+  examples: [{ text: 'What it writes and its exit status', command: 'cairn start -a job' }],
+  args: { min: 1 },
+  flags: {
+    attach: { type: 'bool', short: 'a', summary: 'Attach STDOUT/STDERR and forward signals' },
+    ...detachKeysFlag,
+    interactive: { type: 'bool', short: 'i', summary: "Attach container's STDIN" },
+  },
+  complete: (ctx) => containerNames(ctx),
+  async run(ctx, flags, names) {
+    const detachKeys = parseDetachKeys(flags['detach-keys'])
+    const store = await ctx.use(openStoreOf)
+    if (!flags.attach && !flags.interactive)
+      return await forEachName(ctx, names, (name) => startContainerByName(store, name))
+    const [name = '', another] = names
+    if (another !== undefined)
+      throw new CairnError('USAGE', 'you cannot start and attach multiple containers at once', { exitCode: 1 })
+    const { id, settings } = resolveContainer(store, name)
+    const input = flags.interactive && settings.openStdin ? (['stdin'] as const) : []
+    using session = new AttachSession(ctx, { streams: [...input, 'stdout', 'stderr'], tty: settings.tty, detachKeys })
+    let isAttached = false
+    await startContainerByName(store, name, {
+      attach: async (bundle) => {
+        isAttached = true
+        await session.connect(bundle)
+      },
+    })
+    if (!isAttached) await session.connect(containerDirectory(store, id))
+    return await followToEnd(ctx, store, id, session, { sigProxy: !settings.tty })
+  },
+})

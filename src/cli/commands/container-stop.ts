@@ -1,0 +1,19 @@
+import { stopContainer } from '../../engine/stop-container.ts'
+import { defineCommand } from '../command.ts'
+import { containerNames } from '../container-names.ts'
+import { forEachName } from '../each-container.ts'
+import { openStoreOf } from '../open-store.ts'
+import { stopFlags, stopOptions } from '../stop-flags.ts'
+
+export default defineCommand({
+  usage: '[OPTIONS] CONTAINER [CONTAINER...]',
+  examples: [{ text: 'Half a minute to end by itself', command: 'cairn stop -t 30 web' }],
+  args: { min: 1 },
+  flags: stopFlags,
+  complete: (ctx) => containerNames(ctx),
+  async run(ctx, flags, names) {
+    const store = await ctx.use(openStoreOf)
+    const options = { ...stopOptions(flags), signal: ctx.signal }
+    return await forEachName(ctx, names, (name) => stopContainer(store, name, options))
+  },
+})

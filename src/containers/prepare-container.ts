@@ -1,0 +1,234 @@
+import type { Store } from '../content/store.ts'
+import type { Tree } from '../layers/tree.ts'
+import { CairnError } from '../errors/error.ts'
+import { stat, tryStat } from '../linux/file-status.ts'
+import { AT_FDCWD } from '../linux/files.ts'
+import { changeModeAt, makeDirectories } from '../linux/names.ts'
+import { mountOverlay } from '../linux/overlay.ts'
+import { readTextFile, writeTextFile } from '../linux/text-file.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { RuntimeSpec } from '../oci/runtime-spec.ts'
+import { containerCapabilities, heldCapabilities } from '../runtime/capabilities.ts'
+import { runtimeLimit } from '../runtime/limits.ts'
+import { hostsFile, resolverConfig } from '../runtime/network-files.ts'
+import { type ContainerMount, containerSpec, type NamespaceJoin, type NamespaceJoins } from '../runtime/spec.ts'
+import { resolveUser } from '../runtime/user.ts'
+import { accountFiles } from '../snapshots/account-files.ts'
+import { mountPoints } from '../snapshots/mount-points.ts'
+import type { Snapshots, WritableSnapshot } from '../snapshots/snapshots.ts'
+import type { Container, ContainerSettings, MountSetting, NamespaceMode } from './container.ts'
+import { allowedDevices } from './allowed-devices.ts'
+import { checkExecutable } from './executable.ts'
+import { hostDevices } from './host-devices.ts'
+import { initMount, initPath } from './init-program.ts'
+import { containerDirectory } from './places.ts'
+import { findRunningInit } from './init-process.ts'
+import { openNetwork } from './network.ts'
+import { commandLine, processEnvironment } from './settings.ts'
+import { openVolume } from './volumes.ts'
+
+/** A container that could be started. */
+export interface PreparedContainer {
+  readonly spec: RuntimeSpec
+  /** Its directory for the runtime. */
+  readonly bundle: string
+  /** Mounts its root file system; in a mount namespace that this thread alone is in. */
+  readonly mountRoot: () => void
+}
+
+/**
+ * Makes all that the runtime is to find: layers unpacked, volumes opened and filled, files of the network, places to
+ * mount on. Throws USER_UNKNOWN, COMMAND_NOT_FOUND, COMMAND_NOT_EXECUTABLE, CONFIG_INVALID.
+ *
+ * @param cgroup - path of a cgroup of its own; where absent it gets one only if its limits need that
+ */
+export async function prepareContainer(
+  store: Store,
+  snapshots: Snapshots,
+  container: Container,
+  snapshot: WritableSnapshot,
+  diffIds: readonly Digest[],
+  { cgroup, signal }: { readonly cgroup?: string | undefined; readonly signal?: AbortSignal | undefined } = {},
+): Promise<PreparedContainer> {
+  const { settings } = container
+  const layers = diffIds.map((diffId) => ({ diffId, directory: undefined }))
+  const lowers = await snapshots.directories(layers, signal)
+  const tree = await snapshots.tree(layers)
+  const bundle = containerDirectory(store, container.id)
+  makeDirectories(bundle, 0o700)
+  const files = networkMounts(bundle, settings)
+  const { mounts, fileTargets } = await openMounts(store, container, tree, signal)
+  const init = settings.init === true ? [initMount()] : []
+  const spec = specOf(store, container, snapshot.merged, tree, [...files, ...init, ...mounts].toSorted(byDepth), cgroup)
+  const targets = spec.mounts.map(({ destination }) => destination)
+  checkExecutable(tree, settings, targets)
+  if (settings.init === true) fileTargets.add(initPath)
+  const points = mountPoints(tree, targets, `${bundle}/points`, fileTargets)
+  // What / of the container looks like is told by its writable directory.
+  changeModeAt(AT_FDCWD, snapshot.upper, tree.lookup('/')?.mode ?? 0o755)
+  const mountRoot = (): void => {
+    mountOverlay({
+      lowers: points === undefined ? lowers : [points, ...lowers],
+      upper: snapshot.upper,
+      work: snapshot.work,
+      target: snapshot.merged,
+      nodev: !settings.privileged,
+    })
+  }
+  return { spec, bundle, mountRoot }
+}
+
+interface OpenMounts {
+  readonly mounts: readonly ContainerMount[]
+  /** Targets that a file is mounted on. */
+  readonly fileTargets: Set<string>
+}
+
+async function openMounts(
+  store: Store,
+  container: Container,
+  tree: Tree,
+  signal: AbortSignal | undefined,
+): Promise<OpenMounts> {
+  const fileTargets = new Set<string>()
+  const mounts: ContainerMount[] = []
+  for (const setting of container.settings.mounts) {
+    const mount = await openMount(store, container, setting, tree, signal)
+    if (mount.type === 'bind' && stat(mount.source).type !== 'directory') fileTargets.add(mount.target)
+    mounts.push(mount)
+  }
+  return { mounts, fileTargets }
+}
+
+async function openMount(
+  store: Store,
+  { id }: Container,
+  mount: MountSetting,
+  tree: Tree,
+  signal: AbortSignal | undefined,
+): Promise<ContainerMount> {
+  const { target, readonly } = mount
+  switch (mount.type) {
+    case 'tmpfs':
+      return mount
+    case 'volume':
+      return { type: 'bind', source: await openVolume(store, id, mount, tree, signal), target, readonly }
+    case 'bind':
+      if (tryStat(mount.source) === undefined) {
+        if (!mount.createSource)
+          throw new CairnError(
+            'CONFIG_INVALID',
+            `invalid mount config for type "bind": bind source path does not exist: ${mount.source}`,
+          )
+        makeDirectories(mount.source)
+      }
+      return { type: 'bind', source: mount.source, target, readonly, recursive: mount.recursive }
+  }
+}
+
+/** Outer mounts before those inside them. */
+function byDepth(a: ContainerMount, b: ContainerMount): number {
+  return a.target.split('/').length - b.target.split('/').length
+}
+
+/**
+ * The files that every container gets over those of its image, unless a mount asked for is there. On the host's own
+ * network they are the host's.
+ */
+function networkMounts(bundle: string, settings: ContainerSettings): ContainerMount[] {
+  const { network, hostname, domainname, extraHosts, dns } = settings
+  const name = domainname === undefined || domainname === '' ? hostname : `${hostname}.${domainname} ${hostname}`
+  const texts = {
+    'resolv.conf': resolverConfig({ ...dns, hostNetwork: network !== 'none' }),
+    hosts: network === 'host' ? hostsOfHost(extraHosts) : hostsFile({ hostname: name, extraHosts }),
+    hostname: `${hostname}\n`,
+  }
+  const taken = new Set(settings.mounts.map(({ target }) => target))
+  return Object.entries(texts).flatMap(([file, text]): ContainerMount[] => {
+    const target = `/etc/${file}`
+    if (taken.has(target)) return []
+    const source = `${bundle}/${file}`
+    writeTextFile(source, text, 0o644)
+    // Whatever the umask: every user of the container reads it.
+    changeModeAt(AT_FDCWD, source, 0o644)
+    return [{ type: 'bind', source, target }]
+  })
+}
+
+function hostsOfHost(extraHosts: ContainerSettings['extraHosts']): string {
+  const text = readTextFile('/etc/hosts') ?? hostsFile({ hostname: 'localhost' })
+  const lines = extraHosts.map(({ name, address }) => `${address}\t${name}\n`)
+  return `${text.replace(/\n*$/, '\n')}${lines.join('')}`
+}
+
+function specOf(
+  store: Store,
+  container: Container,
+  rootfs: string,
+  tree: Tree,
+  mounts: readonly ContainerMount[],
+  cgroup: string | undefined,
+): RuntimeSpec {
+  const { settings } = container
+  const accounts = accountFiles(tree)
+  const { config } = settings
+  const user = resolveUser(config.User ?? '', accounts)
+  const groups = settings.groups.map((group) => resolveUser(`0:${group}`, accounts).gid)
+  const { privileged, capAdd, capDrop, shmSize, limits, oomScoreAdj, annotations } = settings
+  const needsCgroup = limits !== undefined || settings.devices !== undefined
+  const path = cgroup ?? (needsCgroup ? cgroupPath(container) : undefined)
+  const command = commandLine(config)
+  const sysctl = {
+    ...settings.sysctls,
+    ...(settings.domainname === undefined ? {} : { 'kernel.domainname': settings.domainname }),
+  }
+  const devices = privileged ? hostDevices() : allowedDevices(settings.devices ?? [])
+  return containerSpec({
+    rootfs,
+    readonlyRootfs: settings.readonlyRootfs,
+    args: settings.init === true ? [initPath, '--', ...command] : command,
+    env: processEnvironment(settings),
+    cwd: config.WorkingDir ?? '/',
+    user: { uid: user.uid, gid: user.gid, additionalGids: [...user.additionalGids, ...groups] },
+    home: user.home,
+    hostname: settings.hostname,
+    terminal: settings.tty,
+    capabilities: containerCapabilities({ add: capAdd, drop: capDrop, privileged }, heldCapabilities()),
+    seccomp: settings.seccomp,
+    privileged,
+    noNewPrivileges: settings.noNewPrivileges,
+    network: openNetwork(settings.network),
+    joins: namespaceJoins(store, settings),
+    mounts,
+    ...(shmSize === undefined ? {} : { shmSize }),
+    ...(settings.ulimits.length === 0 ? {} : { rlimits: settings.ulimits.map(runtimeLimit) }),
+    ...(devices.length === 0 ? {} : { devices }),
+    ...(path === undefined ? {} : { cgroup: { path, ...limits } }),
+    ...(Object.keys(sysctl).length === 0 ? {} : { sysctl }),
+    ...(oomScoreAdj === undefined ? {} : { oomScoreAdj }),
+    ...(annotations === undefined ? {} : { annotations }),
+  })
+}
+
+/** A container's cgroup, below each hierarchy. */
+export function cgroupPath({ id, settings }: Container): string {
+  const { cgroupParent = '' } = settings
+  return `${cgroupParent.replace(/\/*$/, '')}/cairn-${id}`
+}
+
+function namespaceJoins(store: Store, { pid, ipc, uts }: ContainerSettings): NamespaceJoins {
+  const joins: { pid?: NamespaceJoin; ipc?: NamespaceJoin; uts?: NamespaceJoin } = {}
+  const pidJoin = joinOf(store, pid, 'pid')
+  const ipcJoin = ipc === 'none' || ipc === 'shareable' ? undefined : joinOf(store, ipc, 'ipc')
+  if (pidJoin !== undefined) joins.pid = pidJoin
+  if (ipcJoin !== undefined) joins.ipc = ipcJoin
+  if (uts === 'host') joins.uts = 'host'
+  return joins
+}
+
+function joinOf(store: Store, mode: NamespaceMode | undefined, type: 'pid' | 'ipc'): NamespaceJoin | undefined {
+  if (mode === undefined || mode === 'private') return undefined
+  if (mode === 'host') return 'host'
+  const init = findRunningInit(store, mode.slice('container:'.length))
+  return { path: `/proc/${init.pid}/ns/${type}` }
+}

@@ -1,0 +1,136 @@
+import { acquireLease } from '../content/leases.ts'
+import { acquireLock } from '../content/lock.ts'
+import type { Store } from '../content/store.ts'
+import { CairnError } from '../errors/error.ts'
+import { storedImage } from '../images/image.ts'
+import { joinMountsOf, mountNamespace } from '../linux/mount-namespace.ts'
+import { unmount } from '../linux/mounts.ts'
+import { makeDirectories } from '../linux/names.ts'
+import { cgroupLayout } from '../runtime/cgroups.ts'
+import { createMonitored, deleteMonitored, type MonitorOptions, startMonitored } from '../runtime/monitor.ts'
+import { detectRuntime } from '../runtime/runtime.ts'
+import { Snapshots, type WritableSnapshot } from '../snapshots/snapshots.ts'
+import type { Container, ContainerRun, ContainerSettings, RestartRecord } from './container.ts'
+import { claimContainer, getContainer, recordRun, recordStarted, recordStartFailure } from './container-records.ts'
+import { ownCommand } from './own-command.ts'
+import { containerLock, monitoredRoot, runtimeStateDirectory } from './places.ts'
+import { cgroupPath, prepareContainer } from './prepare-container.ts'
+import { runScope } from './run-scope.ts'
+import { settleContainer } from './settle-container.ts'
+
+export interface MonitoredStart {
+  /** Called when the container is there and before its command begins, with its bundle. */
+  readonly attach?: (bundle: string) => Promise<void>
+  readonly signal?: AbortSignal
+}
+
+/**
+ * Starts a container in the background, by its user's wish or, with `restart`, by its policy. Nothing happens where it
+ * runs already. One that cannot be started says why in its record too.
+ *
+ * Throws CONTAINER_UNKNOWN, CONTAINER_STATE for a paused one, and as prepareContainer() and createMonitored().
+ */
+export async function startMonitoredContainer(
+  store: Store,
+  id: string,
+  { attach, signal }: MonitoredStart = {},
+  restart: RestartRecord = { count: 0, delay: 0 },
+): Promise<void> {
+  settleContainer(store, id)
+  using _lock = await acquireLock(store, containerLock(id), signal === undefined ? {} : { signal })
+  const container = getContainer(store, id)
+  if (container === undefined) throw new CairnError('CONTAINER_UNKNOWN', `No such container: ${id}`)
+  if (container.state === 'paused')
+    throw new CairnError('CONTAINER_STATE', 'cannot start a paused container, try unpause instead')
+  if (container.state === 'running' || container.session !== null) return
+  claimContainer(store, id)
+  try {
+    const run = await launch(store, container, attach, signal)
+    recordRun(store, id, run)
+    recordStarted(store, id, restart)
+  } catch (error) {
+    const exitCode = error instanceof CairnError ? (error.exitCode ?? unstartable) : unstartable
+    recordStartFailure(store, id, exitCode, error instanceof Error ? error.message : String(error))
+    throw error
+  }
+}
+
+/** docker's status of a container that could not be started for no fault of its command. */
+const unstartable = 128
+
+async function launch(
+  store: Store,
+  container: Container,
+  attach: MonitoredStart['attach'],
+  signal: AbortSignal | undefined,
+): Promise<ContainerRun> {
+  const { id, settings } = container
+  using lease = acquireLease(store)
+  const snapshots = new Snapshots(store, lease)
+  const { value: image } = await storedImage(store, settings.manifest).config()
+  const snapshot = snapshotOf(store, container)
+  const cgroup = wantsCgroup(settings) ? cgroupPath(container) : undefined
+  const { diff_ids: diffIds } = image.rootfs
+  const prepared = await prepareContainer(store, snapshots, container, snapshot, diffIds, { cgroup, signal })
+  const { spec, bundle, mountRoot } = prepared
+  const runtime = settings.runtime === undefined ? undefined : detectRuntime(settings.runtime)
+  const options: MonitorOptions = {
+    id,
+    spec,
+    bundle,
+    stateDirectory: runtimeStateDirectory(store),
+    runtimeRoot: (name) => monitoredRoot(store, name),
+    ...(runtime === undefined ? {} : { runtime }),
+    ...logOptions(bundle, settings),
+    stdin: settings.openStdin,
+    keepStdin: settings.stdinOnce !== true,
+    exitCommand: ownCommand(store, 'container', 'cleanup', id),
+    mountRoot: () => {
+      makeDirectories(snapshot.merged)
+      // What its monitor called to start it again still sees the mount of its last run.
+      unmount(snapshot.merged, { lazy: true })
+      mountRoot()
+    },
+  }
+  const created = await createMonitored(options)
+  try {
+    await attach?.(bundle)
+    await startMonitored(created, options)
+  } catch (error) {
+    deleteMonitored(created.runtime, created.runtimeRoot, id)
+    throw error
+  }
+  const { monitor, init } = created
+  const mounts = home ?? null
+  return { monitor, init, runtime: created.runtime, scope: runScope(), mounts, cgroup: cgroup ?? null }
+}
+
+/** Every container with a monitor has a cgroup, unless this machine has none for the runtime that is asked for. */
+function wantsCgroup({ runtime }: ContainerSettings): boolean {
+  const layout = cgroupLayout()
+  return layout !== 'none' && !(layout === 'hybrid' && runtime === 'crun')
+}
+
+/** Where this process was before it mounted anything; what monitors call is somewhere else. */
+const home = mountNamespace()
+
+/**
+ * Goes back to the mount namespace that the container was started from, where that is the machine's own: this process was
+ * called by the container's monitor, whose mounts are those of its last run.
+ */
+export function leaveMonitorMounts({ run }: Container): void {
+  const target = run?.mounts
+  if (target === undefined || target === null || target === home || mountNamespace(1) !== target) return
+  joinMountsOf(1)
+}
+
+/** The directories of a container's writable layer. */
+export function snapshotOf(store: Store, { snapshot: id }: Container): WritableSnapshot {
+  const path = (name: string): string => store.path('snapshots', id, name)
+  return { id, upper: path('fs'), work: path('work'), merged: path('merged') }
+}
+
+function logOptions(bundle: string, { log }: ContainerSettings): Pick<MonitorOptions, 'log' | 'logSize'> {
+  if (log?.driver === 'none') return {}
+  return { log: `${bundle}/log`, ...(log?.maxSize === undefined ? {} : { logSize: log.maxSize }) }
+}
