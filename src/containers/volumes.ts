@@ -1,5 +1,6 @@
 import { recordEvent } from '../content/events.ts'
 import { withLock } from '../content/lock.ts'
+import { moveAway as moveDirectoryAway, type RecordedArea } from '../content/removal.ts'
 import type { Store } from '../content/store.ts'
 import { resolvePath } from '../layers/layer-tree.ts'
 import type { Tree } from '../layers/tree.ts'
@@ -103,14 +104,12 @@ export function releaseAnonymousVolumes(store: Store, containerId: string): stri
     store.database.run('DELETE FROM container_volumes WHERE volume = ?', volume)
     store.database.run('DELETE FROM volumes WHERE name = ?', volume)
     recordEvent(store, 'volume', 'destroy', volume, { driver: 'local' })
-    return moveAway(store, store.path('volumes', volume))
+    return moveAway(store, 'volumes', volume)
   })
 }
 
-/** Moves a directory into the session's own, from where it goes also if this process dies; none where none is. */
-export function moveAway(store: Store, path: string): string[] {
-  if (tryLstat(path) === undefined) return []
-  const target = store.session.temporaryPath('removed')
-  rename(path, target)
-  return [target]
+/** Moves a directory of a container or volume to where it is removed; it is put back if the transaction is undone. */
+export function moveAway(store: Store, area: RecordedArea, name: string): string[] {
+  const target = moveDirectoryAway(store, area, name)
+  return target === undefined ? [] : [target]
 }

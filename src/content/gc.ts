@@ -1,6 +1,7 @@
 import { tryListDirectory } from '../linux/directories.ts'
 import { removeTree } from '../linux/remove-tree.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
+import { removeOldDownloads } from './downloads.ts'
 import { blobNode, snapshotNode, type StoreNode } from './graph.ts'
 import { acquireLock, type LockOptions } from './lock.ts'
 import { recoverThoroughly } from './recovery.ts'
@@ -19,6 +20,7 @@ export interface GarbageOptions extends LockOptions {
 export async function collectGarbage(store: Store, options: GarbageOptions = {}): Promise<GarbageReport> {
   using _lock = await acquireLock(store, 'garbage-collection', { purpose: 'to free space', ...options })
   recoverThoroughly(store, options.remove ?? removeTree)
+  removeOldDownloads(store)
   return await collectFrom(store, everyNode(store), options)
 }
 

@@ -2,6 +2,7 @@ import { CairnError } from '../errors/error.ts'
 import { tryListDirectory } from '../linux/directories.ts'
 import { removeTree } from '../linux/remove-tree.ts'
 import { removeFreeLocks } from './lock.ts'
+import { putBack } from './removal.ts'
 import { type DeadSession, seizeSession } from './session.ts'
 import type { Store } from './store.ts'
 import { collectPending, type RemoveTree } from './sweep.ts'
@@ -73,6 +74,7 @@ function sessionsIn(tmp: string): ReadonlySet<string> {
 /** Ends a dead session's leases and removes the snapshots it was preparing, each with its directory first. */
 function forget(store: Store, session: DeadSession, remove: RemoveTree): string[] {
   const { database } = store
+  putBack(store, store.path('tmp', session.id))
   database.transaction(() => {
     // What it brought in and did not come to record.
     database.run(

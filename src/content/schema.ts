@@ -260,6 +260,13 @@ export const migrations: readonly string[] = [
     BEGIN INSERT OR IGNORE INTO garbage VALUES (old.digest); END;
   `,
   `
+  -- Containers that go on without the process that started them. run and restart are JSON: the processes of the last
+  -- run, and what is known about starting it again.
+  ALTER TABLE containers ADD COLUMN run TEXT;
+  ALTER TABLE containers ADD COLUMN restart TEXT;
+  ALTER TABLE containers ADD COLUMN oom_killed INTEGER NOT NULL DEFAULT 0;
+  `,
+  `
   -- What a layer becomes when it is compressed for a registry, which is not kept: settings is all that decides it.
   CREATE TABLE compressed_layers (
     diff_id TEXT NOT NULL,

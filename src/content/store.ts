@@ -8,7 +8,8 @@ import { layoutMarker, layoutPaths } from '../oci/layout.ts'
 import { type BlobReader, blobReader } from './blobs.ts'
 import { MetadataDatabase } from './database.ts'
 import { type ContentLimits, defaultLimits } from './limits.ts'
-import { keepReserve, releaseReserve } from './reserve.ts'
+import { putBack } from './removal.ts'
+import { keepReserve, lendReserve, releaseReserve } from './reserve.ts'
 import { beginSession, type Session } from './session.ts'
 
 /**
@@ -183,8 +184,8 @@ class DiskStore implements Store {
 
   leave(): void {
     if (this.#isClosed) return
-    this.#isClosed = true
     if (this.#session !== undefined) this.#endSession(this.#session)
+    this.#isClosed = true
     if (this.#isReserveFree) keepReserve(this.root)
   }
 
@@ -193,9 +194,20 @@ class DiskStore implements Store {
     const tell = (message: string): void => this.tell(message)
     if (this.isReadOnly) return MetadataDatabase.openReadOnly(path)
     this.#useReserve()
-    const database = MetadataDatabase.open(path, tell)
+    const database = this.#withLent(() => MetadataDatabase.open(path, tell))
     if (this.#isFreeing && freeSpace(this.root).bytes < scarce) database.keepLogShort()
     return database
+  }
+
+  /** Opens the database also on a full disk, so that what is there can be looked at. */
+  #withLent<Result>(openIt: () => Result): Result {
+    try {
+      return openIt()
+    } catch (error) {
+      if (!isCairnError(error, 'DISK_FULL') || !lendReserve(this.root)) throw error
+      this.#isReserveFree = true
+      return openIt()
+    }
   }
 
   #useReserve(): void {
@@ -208,6 +220,7 @@ class DiskStore implements Store {
   #endSession(session: Session): void {
     const { id } = session
     try {
+      if (this.#database !== undefined) putBack(this, session.directory)
       // Before anything is written: what is removed here may be what fills the disk.
       session.clear()
       this.#database?.run('DELETE FROM leases WHERE session = ?', id)

@@ -1,10 +1,11 @@
 import { tryLstat } from '../linux/file-status.ts'
-import { removeFile, rename } from '../linux/names.ts'
+import { removeFile } from '../linux/names.ts'
 import { removeTree } from '../linux/remove-tree.ts'
 import { blocksOf } from '../linux/tree-size.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import type { BlobIdentity } from './blobs.ts'
 import { blobNode, layerNode, snapshotNode, type StoreNode } from './graph.ts'
+import { moveAway } from './removal.ts'
 import type { Store } from './store.ts'
 
 /** Removes a directory tree. Rootless stores pass one that works inside the user namespace. */
@@ -148,15 +149,11 @@ export class Sweep {
       [layerNode(diffId), ...this.#blobsOf(diffId).map(blobNode)].some((form) => this.#isNeeded(form))
     )
       return
-    const path = this.#store.path('snapshots', id)
-    const hasDirectory = tryLstat(path) !== undefined
+    const hasDirectory = tryLstat(this.#store.path('snapshots', id)) !== undefined
     if (record === undefined && !hasDirectory) return
-    if (hasDirectory) {
-      database.sync()
-      const target = this.#store.session.temporaryPath('snapshot')
-      rename(path, target)
-      away.push(target)
-    }
+    if (hasDirectory) database.sync()
+    const target = moveAway(this.#store, 'snapshots', id)
+    if (target !== undefined) away.push(target)
     database.run('DELETE FROM snapshots WHERE id = ?', id)
     this.#snapshots.push({ id, size: record?.size ?? 0 })
   }

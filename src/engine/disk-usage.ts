@@ -61,7 +61,8 @@ function union<T>(groups: Iterable<Iterable<T>>): Set<T> {
 function imageUsage(store: Store, images: ImageLayers, sizeOf: SizeOf): DiskUsage {
   const used = [...images].filter(([imageId]) => containersOfImage(store, imageId).length > 0)
   const documents = documentSizes(store)
-  const sum = (digests: Iterable<Digest>): number => [...digests].reduce((total, id) => total + (documents.get(id) ?? 0), 0)
+  const sum = (digests: Iterable<Digest>): number =>
+    [...digests].reduce((total, id) => total + (documents.get(id) ?? 0), 0)
   const size = sizeOf(images.values()) + sum(documents.keys())
   const kept = sizeOf(used.map(([, layers]) => layers)) + sum(used.map(([imageId]) => imageId))
   return { type: 'Images', total: images.size, active: used.length, size, reclaimable: size - kept }
@@ -107,10 +108,11 @@ function cacheUsage(store: Store, images: ImageLayers, sizeOf: SizeOf): DiskUsag
   const mirrors = listMirrors(store).map(({ path }) => treeSize(path))
   const remote = mirrors.reduce((total, size) => total + size, fetchedFilesSize(store))
   const reclaimable = sizeOf([steps.filter((layer) => !ofImages.has(layer))]) + remote
-  // These spare reading files again; they take little and stay.
-  const indexes = tryListDirectory(store.path('builds', 'contexts')).map(({ name }) =>
-    treeSize(store.path('builds', 'contexts', name)),
-  )
+  // Indexes of contexts and records of builds stay.
+  const indexes = tryListDirectory(store.path('builds'))
+    .filter(({ name, type }) => type === 'directory' && name !== 'run')
+    .flatMap(({ name }) => tryListDirectory(store.path('builds', name)).map((file) => `${name}/${file.name}`))
+    .map((path) => treeSize(store.path('builds', path)))
   const size = indexes.reduce((total, one) => total + one, reclaimable)
   return { type: 'Build Cache', total: new Set(steps).size, active: 0, size, reclaimable }
 }

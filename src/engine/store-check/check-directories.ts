@@ -1,12 +1,12 @@
 import { listContainerRecords } from '../../containers/container-records.ts'
 import { listCacheMounts, removeCacheMount, tryHoldCacheMount } from '../../content/cache-mounts.ts'
+import { moveAway, type RecordedArea } from '../../content/removal.ts'
 import { seizeSession } from '../../content/session.ts'
 import type { Store, StoreArea } from '../../content/store.ts'
 import { tryListDirectory } from '../../linux/directories.ts'
 import { tryLstat } from '../../linux/file-status.ts'
 import { close, open, openFlags, tryLock } from '../../linux/files.ts'
 import { unmount } from '../../linux/mounts.ts'
-import { rename } from '../../linux/names.ts'
 import { removeTree } from '../../linux/remove-tree.ts'
 import { readTextFile } from '../../linux/text-file.ts'
 import type { StoreProblem } from './problem.ts'
@@ -63,7 +63,7 @@ function checkSnapshots(store: Store): StoreProblem[] {
 
 /** Removes a snapshot and what is recorded of it. */
 export function removeSnapshot(store: Store, id: string): void {
-  moveAway(store, store.path('snapshots', id), () => void store.database.run('DELETE FROM snapshots WHERE id = ?', id))
+  remove(store, 'snapshots', id, () => void store.database.run('DELETE FROM snapshots WHERE id = ?', id))
 }
 
 function checkContainers(store: Store): StoreProblem[] {
@@ -204,24 +204,21 @@ function checkMounts(store: Store): StoreProblem[] {
   })
 }
 
-function stray(store: Store, area: StoreArea, name: string, what: string): StoreProblem {
+function stray(store: Store, area: RecordedArea, name: string, what: string): StoreProblem {
   return {
     area: 'leftovers',
     subject: `${area}/${name}`,
     problem: what,
     remedy: 'Repairing removes it.',
-    repair: () => moveAway(store, store.path(area, name)),
+    repair: () => remove(store, area, name),
   }
 }
 
-/** Takes a path out of its place, with `forget` in one transaction, and removes it. */
-function moveAway(store: Store, path: string, forget: () => void = () => {}): void {
-  const target = store.session.temporaryPath('removed')
-  const isThere = store.database.transaction(() => {
-    const found = tryLstat(path) !== undefined
+/** Takes a directory out of its place, with `forget` in one transaction, and removes it. */
+function remove(store: Store, area: RecordedArea, name: string, forget: () => void = () => {}): void {
+  const target = store.database.transaction(() => {
     forget()
-    if (found) rename(path, target)
-    return found
+    return moveAway(store, area, name)
   })
-  if (isThere) removeTree(target)
+  if (target !== undefined) removeTree(target)
 }

@@ -1,4 +1,5 @@
 import type { Store, StoreArea } from '../../content/store.ts'
+import { tryListDirectory } from '../../linux/directories.ts'
 import { blocksOf, treeSize } from '../../linux/tree-size.ts'
 import type { Digest } from '../../oci/digest.ts'
 import { diskUsage } from '../disk-usage.ts'
@@ -26,10 +27,16 @@ export function measureStore(store: Store, blobs: readonly FoundBlob[]): StoreSi
   const others = notTold(store)
   const content = blobs.reduce((total, { digest, size }) => total + (others.has(digest) ? 0 : blocksOf(size)), 0)
   return {
-    found: areas.reduce((total, area) => total + treeSize(store.path(area)), content),
+    found: areas.reduce((total, area) => total + areaSize(store, area), content),
     told: diskUsage(store).reduce((total, { size }) => total + size, 0),
     database: ['', '-wal', '-shm'].reduce((total, suffix) => total + treeSize(`${store.root}/cairn.db${suffix}`), 0),
   }
+}
+
+/** Without what the runtimes keep of running containers. */
+function areaSize(store: Store, area: StoreArea): number {
+  const names = tryListDirectory(store.path(area)).map(({ name }) => name)
+  return names.filter((name) => name !== 'run').reduce((total, name) => total + treeSize(store.path(area, name)), 0)
 }
 
 /** Blobs of the registry that no image has, and those of running processes: `system df` does not tell of them. */
