@@ -117,6 +117,30 @@ describe('selectSources()', () => {
     }
   })
 
+  test('follows symlinks on the way to a literal source of --parents, not the source itself', () => {
+    const tree = memoryTree([
+      ['/real/f', 'file'],
+      ['/real/l', 'f'],
+      ['/d/link', '../real'],
+    ])
+    const found = (pattern: string, excludes: string[] = []): string[] =>
+      selectSources(tree, pattern, { parents: true, excludes }).flatMap(({ paths }) =>
+        paths.map(({ relative, path, entry: { type } }) => `${relative} ${path} ${type}`),
+      )
+    expect(found('d/link/f')).toEqual([
+      ' / directory',
+      'd /d directory',
+      'd/link /real directory',
+      'd/link/f /real/f file',
+    ])
+    expect(found('d/./link/l')).toEqual([' /d directory', 'link /real directory', 'link/l /real/l symlink'])
+    expect(found('d/link')).toEqual([' / directory', 'd /d directory', 'd/link /d/link symlink'])
+    expect(found('d/*/f')).toEqual([' / directory'])
+    expect(() => found('d/link/none')).toThrow('"/d/link/none": not found')
+    expect(() => found('real/f/x')).toThrow('"/real/f/x": not found')
+    expect(() => found('d/link/f', ['d'])).toThrow('not found')
+  })
+
   test('selects nothing for an optional path that is missing', () => {
     const tree = memoryTree([
       ['/a/b', 'file'],

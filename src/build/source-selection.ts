@@ -55,7 +55,7 @@ export function selectSources(tree: Tree, pattern: string, options: SelectionOpt
     return {
       name,
       directory: entry.type === 'directory',
-      paths: [...walk(tree, root, entry, { excludes, includes: undefined })],
+      paths: [...walk(tree, { relative: '', path: root, entry }, { excludes, includes: undefined })],
     }
   })
 }
@@ -78,14 +78,16 @@ function selectWithParents(
   const rest = cleanPath(pivot < 0 ? pattern : pattern.slice(pivot + 3)).slice(1)
   const roots = hasOpenWildcard(start) ? (expandWildcard(tree, start) ?? []) : [start]
   const required = !hasOpenWildcard(start) && !hasOpenWildcard(rest)
+  const isLiteral = !/[\\*?[]/.test(rest)
   return roots.flatMap((match) => {
     const root = resolvePath(tree, match, { followLast: true })
     const entry = tree.lookup(root)
     if (entry === undefined) return absent(match, optional)
     // A pivot with wildcards may match files too, which have nothing below them.
     if (entry.type !== 'directory' && rest !== '' && !required) return []
-    const includes = rest === '' ? undefined : new IgnoreMatcher([rest])
-    const paths = [...walk(tree, root, entry, { excludes, includes })]
+    const paths = isLiteral
+      ? [...walkLiteral(tree, { relative: '', path: root, entry }, rest, excludes)]
+      : [...walk(tree, { relative: '', path: root, entry }, { excludes, includes: new IgnoreMatcher([rest]) })]
     if (required && paths.length <= 1 && rest !== '') return absent(cleanPath(`${match}/${rest}`), optional)
     return { name: baseName(match), directory: true, paths }
   })
@@ -96,24 +98,47 @@ interface Filters {
   readonly includes: IgnoreMatcher | undefined
 }
 
-interface WalkState {
+interface Place {
   readonly relative: string
   readonly path: string
   readonly entry: TreeEntry
+}
+
+interface WalkState extends Place {
   readonly excluded: ParentMatch | undefined
   readonly included: ParentMatch | undefined
 }
 
-/** Depth first, with an explicit stack so that no depth of directories can exhaust the call stack. */
-function* walk(
+/**
+ * What is at and below `rest`, with the directories from `root` down to it. As in a plain COPY, symlinks on the way are
+ * followed: the copy has directories in their place.
+ */
+function* walkLiteral(
   tree: Tree,
-  root: string,
-  rootEntry: TreeEntry,
-  { excludes, includes }: Filters,
+  root: Place,
+  rest: string,
+  excludes: IgnoreMatcher | undefined,
 ): Generator<SelectedPath> {
-  const stack: (WalkState | { readonly leave: true })[] = [
-    { relative: '', path: root, entry: rootEntry, excluded: undefined, included: undefined },
-  ]
+  const above: SelectedPath[] = []
+  let place = root
+  for (const part of rest.split('/').filter((element) => element !== '')) {
+    const path = resolvePath(tree, place.path, { followLast: true })
+    const entry = tree.lookup(path)
+    if (entry?.type !== 'directory') return
+    above.push({ relative: place.relative, path, entry, implied: place !== root })
+    const below = childPath(path, part)
+    const next = tree.lookup(below)
+    if (next === undefined) return
+    place = { relative: place === root ? part : `${place.relative}/${part}`, path: below, entry: next }
+  }
+  const found = [...walk(tree, place, { excludes, includes: undefined })]
+  if (found.length > 0) yield* above
+  yield* found
+}
+
+/** Depth first, with an explicit stack so that no depth of directories can exhaust the call stack. */
+function* walk(tree: Tree, from: Place, { excludes, includes }: Filters): Generator<SelectedPath> {
+  const stack: (WalkState | { readonly leave: true })[] = [{ ...from, excluded: undefined, included: undefined }]
   // Directories above the current path that are not given out yet: they appear only when something below them does.
   const open: { state: WalkState; given: boolean }[] = []
   for (let item = stack.pop(); item !== undefined; item = stack.pop()) {
