@@ -1,3 +1,4 @@
+import { CairnError, isCairnError } from '../errors/error.ts'
 import { parsePlatform, type Platform } from '../oci/platform.ts'
 
 /** The definition of `--platform` for commands that read the image of one platform. */
@@ -10,4 +11,18 @@ export const platformFlag = {
 /** The value of the flag. Throws PLATFORM_INVALID. */
 export function platformOfFlag(text: string | undefined): Platform | undefined {
   return text === undefined ? undefined : parsePlatform(text)
+}
+
+/** As {@link platformOfFlag} for commands whose client checks the value, with docker's text. */
+export function checkedPlatformOfFlag(text: string | undefined): Platform | undefined {
+  try {
+    return platformOfFlag(text)
+  } catch (error) {
+    if (!isCairnError(error, 'PLATFORM_INVALID')) throw error
+    const { message, hint } = error
+    throw new CairnError(error.code, `invalid platform: ${message}`, {
+      cause: error,
+      ...(hint === undefined ? {} : { hint }),
+    })
+  }
 }

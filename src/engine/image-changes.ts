@@ -41,7 +41,7 @@ function applyChange(state: StageState, change: string): void {
       declare: () => {},
     }
     const kind = instructionKind(node.keyword)
-    if (kind === undefined || !allowed.has(kind)) throw refused(change, `${node.keyword} is not a valid change command`)
+    if (kind === undefined || !allowed.has(kind)) throw notAllowed(node.keyword)
     try {
       const instruction = interpret(node)
       if (instruction.kind !== 'FROM') applyInstruction(state, instruction, scope)
@@ -63,7 +63,7 @@ function applyInstruction(state: StageState, instruction: Instruction, scope: In
     case 'RUN':
     case 'COPY':
     case 'ADD':
-      throw new InstructionError(`${instruction.kind} is not a valid change command`)
+      throw notAllowed(instruction.kind)
     default:
       applyMetadata(state, instruction, scope)
       // A mark for Windows images that BuildKit leaves on all; docker's imports do not have it.
@@ -79,6 +79,13 @@ function isProblem(error: unknown): error is Error {
     error instanceof ArgumentError ||
     error instanceof FlagError
   )
+}
+
+/** docker's text. */
+function notAllowed(keyword: string): CairnError {
+  return new CairnError('DOCKERFILE_INVALID', `${keyword} is not a valid change command`, {
+    hint: `A change is one of ${[...allowed].join(', ')}.`,
+  })
 }
 
 function refused(change: string, why: string, cause?: unknown): CairnError {

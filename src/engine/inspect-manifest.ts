@@ -10,7 +10,7 @@ import type { ImageDocument } from '../oci/image-index.ts'
 import { isManifestType, mediaTypes } from '../oci/media-types.ts'
 import { formatReference, parseReference, withDefaultTag } from '../oci/reference.ts'
 import { sourceDigest } from './manifest-lists.ts'
-import { fetchManifest } from './registry-manifests.ts'
+import { fetchManifest, noSuchList } from './registry-manifests.ts'
 
 export interface InspectOptions {
   /** Inspect the member of this list instead of an image. */
@@ -47,7 +47,7 @@ export async function inspectManifest(
 ): Promise<InspectedManifest> {
   const location = parseImageLocation(list ?? name)
   if (location.transport === 'store' && findImage(store, location.name) === undefined) {
-    if (list !== undefined) throw new CairnError('IMAGE_UNKNOWN', `No such manifest: ${list}`)
+    if (list !== undefined) throw noSuchList(withDefaultTag(parseReference(list)))
     const { descriptor, document } = await fetchManifest(store, name)
     return { document, ...(verbose ? { details: detailsOf(nameOf(name), descriptor, document) } : {}) }
   }

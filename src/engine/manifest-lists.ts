@@ -15,7 +15,7 @@ import { largestDocument } from '../oci/json-document.ts'
 import { isIndexType, mediaTypes } from '../oci/media-types.ts'
 import { hostPlatform, type Platform } from '../oci/platform.ts'
 import { familiarString, formatReference, parseReference, type Reference, withDefaultTag } from '../oci/reference.ts'
-import { fetchManifest } from './registry-manifests.ts'
+import { fetchManifest, noSuchList } from './registry-manifests.ts'
 
 export interface CreateOptions {
   /** Adds to a list that is there. */
@@ -81,11 +81,11 @@ export async function annotateManifestList(
   name: string,
   change: PlatformChange,
 ): Promise<void> {
-  const reference = listReference(list)
+  const reference = naming(`manifest list ${list}`, () => listReference(list))
+  const digest = naming(`manifest ${name}`, () => sourceDigest(store, name))
   recover(store)
   const before = findByName(store, reference)
   const entries = before === undefined || !isIndexType(before.mediaType) ? [] : entriesOf(store, before)
-  const digest = sourceDigest(store, name)
   const entry = entries.find((one) => one.digest === digest)
   if (entry === undefined) throw new CairnError('IMAGE_UNKNOWN', `manifest for image ${name} does not exist in ${list}`)
   const platform = changed(entry.platform, change)
@@ -106,8 +106,7 @@ export async function removeManifestLists(store: Store, names: readonly string[]
       const reference = listReference(name)
       store.database.transaction(() => {
         const record = findByName(store, reference)
-        if (record === undefined || !isIndexType(record.mediaType))
-          throw new CairnError('IMAGE_UNKNOWN', `No such manifest: ${name}`)
+        if (record === undefined || !isIndexType(record.mediaType)) throw noSuchList(reference)
         deleteTag(store, formatReference(reference))
         recordImageEvent(store, 'untag', record)
         orphans.push(...forgetNameless(store, record.digest))
@@ -129,6 +128,16 @@ export function sourceDigest(store: Store, name: string): Digest | undefined {
   const at = name.lastIndexOf('@')
   if (at > 0) return parseReference(name).digest
   return findImage(store, name)?.record.digest
+}
+
+/** What `read` gives; a name that is wrong is told as docker does. */
+function naming<T>(what: string, read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    if (!isCairnError(error, 'REFERENCE_INVALID')) throw error
+    throw new CairnError(error.code, `annotate: error parsing name for ${what}: ${error.message}`, { cause: error })
+  }
 }
 
 function listReference(name: string): Reference {

@@ -1,8 +1,10 @@
 import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
+import { findByName } from '../images/resolve-image.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { ImageDocument } from '../oci/image-index.ts'
-import { familiarString, parseReference, withDefaultTag } from '../oci/reference.ts'
+import { isIndexType } from '../oci/media-types.ts'
+import { familiarString, formatReference, parseReference, type Reference, withDefaultTag } from '../oci/reference.ts'
 
 /** A manifest or index of a registry. */
 export interface RegistryManifest {
@@ -21,11 +23,19 @@ export function fetchManifest(_store: Store, name: string): Promise<RegistryMani
 }
 
 /** Sends a manifest list with its images to its registry. Throws NOT_SUPPORTED: registries are not connected yet. */
-export function pushManifestList(_store: Store, name: string): Promise<void> {
-  const shown = familiarString(withDefaultTag(parseReference(name)))
+export function pushManifestList(store: Store, name: string): Promise<void> {
+  const reference = withDefaultTag(parseReference(name))
+  const record = findByName(store, reference)
+  if (record === undefined || !isIndexType(record.mediaType)) return Promise.reject(noSuchList(reference))
+  const shown = familiarString(reference)
   return Promise.reject(
     new CairnError('NOT_SUPPORTED', `${shown} cannot be pushed: registries cannot be written to yet`, {
       hint: '`cairn save` or `cairn image copy` write it to a file, from which skopeo and crane push.',
     }),
   )
+}
+
+/** The error for what is no manifest list, with docker's text. */
+export function noSuchList(reference: Reference): CairnError {
+  return new CairnError('IMAGE_UNKNOWN', `No such manifest: ${formatReference(reference)}`)
 }

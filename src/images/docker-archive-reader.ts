@@ -8,6 +8,7 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import { type Digest, digestOf, isDigest } from '../oci/digest.ts'
 import { type Manifest, serializeManifest } from '../oci/manifest.ts'
 import { mediaTypes } from '../oci/media-types.ts'
+import type { Platform } from '../oci/platform.ts'
 import type { ArchiveFile } from './archive-file.ts'
 import type { ArchiveFiles } from './archive-files.ts'
 import { type DockerArchiveImage, memberOf } from './docker-archive.ts'
@@ -15,7 +16,8 @@ import { checkLayerCount, dockerArchiveImages } from './docker-archive-images.ts
 import { compressionOf } from './layer-stack.ts'
 import { verifyLayers } from './layer-verification.ts'
 import type { ImageLayer } from './image.ts'
-import { parseArchiveName } from './layout-reader.ts'
+import { absentPlatform, parseArchiveName } from './layout-reader.ts'
+import { suitsPlatform } from './resolve-image.ts'
 import type { VerifiedImage } from './verified-image.ts'
 
 const layerTypes = {
@@ -43,20 +45,23 @@ export class DockerArchiveReader {
     this.#archive = archive
   }
 
-  async read(): Promise<readonly VerifiedImage[]> {
+  /** All images, or those of one platform. Throws IMAGE_PLATFORM where there is none of it. */
+  async read(platform?: Platform): Promise<readonly VerifiedImage[]> {
     const images: VerifiedImage[] = []
     for (const image of await dockerArchiveImages(this.#archive, this.#store.limits, this.#name))
-      images.push(await this.#image(image))
+      images.push(...(await this.#image(image, platform)))
+    if (images.length === 0 && platform !== undefined) throw absentPlatform(platform)
     return images
   }
 
-  async #image(image: DockerArchiveImage): Promise<VerifiedImage> {
+  async #image(image: DockerArchiveImage, wanted: Platform | undefined): Promise<VerifiedImage[]> {
     const raw = await image.config()
     const imageId = digestOf(raw)
     const promised = digestInPath(image.where)
     if (promised !== undefined && promised !== imageId)
       throw new CairnError('BLOB_CORRUPT', `image config ${image.where} has the digest ${imageId}`)
     const { value: config } = parseImageConfig(raw)
+    if (wanted !== undefined && !suitsPlatform(wanted, platformOf(config))) return []
     const layers = await this.#imageLayers(image, config)
     await this.#lease.put(raw)
     const manifest: Manifest = {
@@ -69,7 +74,7 @@ export class DockerArchiveReader {
     const blob = await this.#lease.put(bytes)
     const target = { mediaType: mediaTypes.ociManifest, ...blob, platform: platformOf(config) }
     const references = image.names.flatMap(parseArchiveName)
-    return { target, imageId, manifests: [{ descriptor: target, manifest }], isIndex: false, references }
+    return [{ target, imageId, manifests: [{ descriptor: target, manifest }], isIndex: false, references }]
   }
 
   async #imageLayers(image: DockerArchiveImage, config: ImageConfig): Promise<Descriptor[]> {

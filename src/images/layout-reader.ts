@@ -1,7 +1,7 @@
 import type { Lease } from '../content/leases.ts'
 import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
-import { parseImageConfig } from '../oci/config.ts'
+import { parseImageConfig, platformOf } from '../oci/config.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts'
 import { isAttestation, parseImageDocument, parseIndex } from '../oci/image-index.ts'
@@ -17,6 +17,7 @@ import { dockerManifestPath, parseDockerManifest } from './docker-archive.ts'
 import { isImageConfigType, pairLayers } from './image.ts'
 import { verifyLayers } from './layer-verification.ts'
 import { preferredEntry } from './put-image.ts'
+import { suitsPlatform } from './resolve-image.ts'
 import type { VerifiedImage } from './verified-image.ts'
 
 interface LoadedManifest {
@@ -47,10 +48,12 @@ export class LayoutReader {
   async read(): Promise<readonly VerifiedImage[]> {
     const images = new Map<Digest, VerifiedImage>()
     for (const entry of await this.#entries()) {
-      const known = images.get(entry.digest) ?? (await this.#image(entry))
+      const known = images.get(entry.digest) ?? (await this.#wantedImage(entry))
+      if (known === undefined) continue
       const references = unique([...known.references, ...nameOf(entry)])
       images.set(entry.digest, { ...known, references })
     }
+    if (images.size === 0 && this.#platform !== undefined) throw absentPlatform(this.#platform)
     return await this.#withDockerNames([...images.values()])
   }
 
@@ -62,6 +65,21 @@ export class LayoutReader {
   async #entries(): Promise<readonly Descriptor[]> {
     checkLayoutMarker(await this.#document(layoutPaths.marker))
     return parseIndex(await this.#document(layoutPaths.index)).value.manifests
+  }
+
+  /** The image, unless it is of one platform and that is not the wanted one: nothing of it comes in then. */
+  async #wantedImage(entry: Descriptor): Promise<VerifiedImage | undefined> {
+    const { digest, mediaType } = entry
+    if (this.#platform === undefined || isIndexType(mediaType)) return await this.#image(entry)
+    const document = parseImageDocument(await this.#blobBytes(entry), mediaType)
+    if (document.type !== 'manifest') throw invalid(`blob ${digest} is no manifest`)
+    const { config } = document.value
+    if (isImageConfigType(config.mediaType)) {
+      const platform = platformOf(parseImageConfig(await this.#blobBytes(config)).value)
+      if (suitsPlatform(this.#platform, platform)) return await this.#image(entry)
+    }
+    this.#isPartial = true
+    return undefined
   }
 
   async #image(entry: Descriptor): Promise<VerifiedImage> {
@@ -179,9 +197,14 @@ export class LayoutReader {
 
   #nothingHere(entry: Descriptor): CairnError {
     if (this.#platform === undefined) return invalid(`has none of the images of index ${entry.digest}`)
-    const wanted = formatPlatform(this.#platform)
-    return new CairnError('IMAGE_PLATFORM', `the archive does not provide the specified platform (${wanted})`)
+    return absentPlatform(this.#platform)
   }
+}
+
+/** The error for an archive that has no image of the platform asked for. */
+export function absentPlatform(platform: Platform): CairnError {
+  const wanted = formatPlatform(platform)
+  return new CairnError('IMAGE_PLATFORM', `the archive does not provide the specified platform (${wanted})`)
 }
 
 /** The name that an entry of `index.json` gives its image. */

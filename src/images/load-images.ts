@@ -61,7 +61,7 @@ async function readImages(
 ): Promise<readonly VerifiedImage[]> {
   const isLayout = archive.find(layoutPaths.index) !== undefined && archive.find(layoutPaths.marker) !== undefined
   if (isLayout) return await new LayoutReader(store, lease, archive, platform).read()
-  if (isDockerArchive(archive)) return await new DockerArchiveReader(store, lease, archive, name).read()
+  if (isDockerArchive(archive)) return await new DockerArchiveReader(store, lease, archive, name).read(platform)
   throw new CairnError(
     'ARCHIVE_INVALID',
     `${name} has neither index.json and oci-layout nor manifest.json nor repositories`,

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
-import { readdirSync, unlinkSync } from 'node:fs'
+import { mkdirSync, readdirSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { failsWith } from '../content/blobs.contract.ts'
 import { collectGarbage } from '../content/gc.ts'
@@ -205,6 +205,24 @@ describe('loadImages() of what saveImages() wrote', () => {
     const path = archiveFile(to.directory, await save(store, ['multi']))
     await failsWith('IMAGE_PLATFORM', () => loadImages(to.store, path, { platform: riscv }))
   })
+
+  test.each(['index.json', 'manifest.json'])(
+    'takes no image for another platform out of an archive without %s',
+    async (other) => {
+      await putFixtureImage(store, { tags: ['amd'] })
+      await putFixtureImage(store, { tags: ['arm'], config: { architecture: 'arm64' } })
+      const load = async (names: string[], architecture: string) => {
+        const tree = join(to.directory, names.join())
+        mkdirSync(tree)
+        Bun.spawnSync(['tar', '-x', '-C', tree, '--exclude', other], { stdin: await save(store, names) })
+        return await loadImages(to.store, tree, { platform: { os: 'linux', architecture } })
+      }
+      await failsWith('IMAGE_PLATFORM', () => load(['amd'], 'arm64'))
+      expect(listImages(to.store)).toEqual([])
+      const loaded = await load(['amd', 'arm'], 'arm64')
+      expect(loaded.flatMap(({ references }) => references.map(familiarString))).toEqual(['arm:latest'])
+    },
+  )
 
   test('makes a whole archive of an index that the store has in part, and tells what is missing', async () => {
     const index = await putPlatforms('amd64', 'arm64', 's390x')

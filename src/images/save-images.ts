@@ -6,7 +6,7 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { serializeIndex } from '../oci/image-index.ts'
 import { layoutBlobPath, layoutMarker, layoutPaths } from '../oci/layout.ts'
-import type { Platform } from '../oci/platform.ts'
+import { formatPlatform, type Platform } from '../oci/platform.ts'
 import {
   formatReference,
   isIdentifier,
@@ -20,7 +20,8 @@ import { ArchiveContent } from './archive-content.ts'
 import { archiveMember } from './archive-member.ts'
 import { dockerManifestPath, serializeDockerManifest } from './docker-archive.ts'
 import { recordImageEvent } from './image-events.ts'
-import { platformManifest, resolveImage } from './resolve-image.ts'
+import { preferredEntry } from './put-image.ts'
+import { findImage, platformEntries, resolveImage } from './resolve-image.ts'
 
 /** Takes the archive's bytes in order; the next piece comes when the promise is fulfilled. */
 export type ArchiveSink = (bytes: Uint8Array) => Promise<void> | void
@@ -78,7 +79,7 @@ async function selectImages(
   for (const name of names) {
     for (const { record, reference } of imagesNamed(store, name)) {
       const { digest, mediaType, size } = record
-      const chosen = platform === undefined ? record : await platformManifest(store, record, platform, name)
+      const chosen = platform === undefined ? record : await platformToSave(store, record, platform)
       const selection: Selection = selections.get(chosen.digest) ?? {
         image: record,
         descriptor: chosen === record ? { mediaType, digest, size } : chosen,
@@ -93,6 +94,14 @@ async function selectImages(
   return [...selections.values()]
 }
 
+/** The manifest of one platform. Throws IMAGE_PLATFORM with docker's text. */
+async function platformToSave(store: Store, record: ImageRecord, platform: Platform): Promise<Descriptor> {
+  const found = preferredEntry(await platformEntries(store, record), platform)
+  if (found !== undefined) return found
+  const message = `no suitable export target found for platform ${formatPlatform(platform)}`
+  throw new CairnError('IMAGE_PLATFORM', message)
+}
+
 interface NamedImage {
   readonly record: ImageRecord
   /** With a tag; undefined for an image asked for by ID or digest. */
@@ -101,16 +110,19 @@ interface NamedImage {
 
 function imagesNamed(store: Store, name: string): readonly NamedImage[] {
   const all = taggedImages(store, name)
-  if (all.length > 0) return all
+  if (all !== undefined && all.length > 0) return all
+  // It may be the beginning of an ID; where it is not, no tag was asked for.
+  if (all !== undefined && findImage(store, name) === undefined)
+    throw new CairnError('IMAGE_UNKNOWN', `No such image: ${name}`)
   const { record, reference } = resolveImage(store, name)
   return [{ record, reference: reference?.digest === undefined ? reference : undefined }]
 }
 
-/** All tags of the repository, where `name` is no more than that. */
-function taggedImages(store: Store, name: string): readonly NamedImage[] {
-  if (isIdentifier(name) || isDigest(name)) return []
+/** All tags of the repository; undefined where `name` is more than the name of one. */
+function taggedImages(store: Store, name: string): readonly NamedImage[] | undefined {
+  if (isIdentifier(name) || isDigest(name)) return undefined
   const repository = parseReference(name)
-  if (repository.tag !== undefined || repository.digest !== undefined) return []
+  if (repository.tag !== undefined || repository.digest !== undefined) return undefined
   return listRepositoryTags(store, repositoryName(repository)).flatMap((tag) => {
     const record = getImageRecord(store, tag.digest)
     return record === undefined ? [] : [{ record, reference: parseNormalizedReference(tag.name) }]

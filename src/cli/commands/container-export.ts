@@ -4,6 +4,7 @@ import { openFileSink } from '../../linux/file-sink.ts'
 import { defineCommand } from '../command.ts'
 import { containerNames } from '../container-names.ts'
 import { openStoreOf } from '../open-store.ts'
+import { checkOutputPath } from '../output-path.ts'
 
 export default defineCommand({
   usage: '[OPTIONS] CONTAINER',
@@ -28,6 +29,7 @@ export default defineCommand({
       throw new CairnError('USAGE', 'cowardly refusing to save to a terminal. Use the -o flag or redirect', {
         exitCode: 1,
       })
+    if (flags.output !== '') checkOutputPath(flags.output, 'failed to export container')
     const store = await ctx.use(openStoreOf)
     if (flags.output === '') return await exportContainer(store, container, (bytes) => ctx.stdout.write(bytes))
     using file = openFileSink(flags.output)

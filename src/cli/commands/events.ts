@@ -1,6 +1,6 @@
 import type { StoreEvent } from '../../content/events.ts'
 import { followEvents } from '../../engine/follow-events.ts'
-import { isCairnError } from '../../errors/error.ts'
+import { CairnError, isCairnError } from '../../errors/error.ts'
 import { defineCommand } from '../command.ts'
 import { filterFlag, parseFilters } from '../filters.ts'
 import { objectFormatFlag } from '../format-flag.ts'
@@ -43,10 +43,25 @@ export default defineCommand({
   },
 })
 
+/** Status of a format that cannot be read or filled in, as docker has it. */
+const formatStatus = 64
+
+/** Throws USAGE before the first event for a format that no event could be shown in. */
 function renderer(format: string): (event: StoreEvent) => string {
   if (format === '') return eventLine
-  const template = compileTemplate(format === 'json' ? '{{json .}}' : format)
-  return (event) => template.render(eventFields(event))
+  try {
+    const template = compileTemplate(format === 'json' ? '{{json .}}' : format)
+    template.render(eventFields({ id: 0, time: 0, type: 'image', action: '', actor: '', attributes: {} }))
+    return (event) => template.render(eventFields(event))
+  } catch (error) {
+    if (!isCairnError(error, 'USAGE')) throw error
+    const message = error.message.replace(/^template parsing error/, 'Error parsing format')
+    throw new CairnError('USAGE', message, {
+      cause: error,
+      exitCode: formatStatus,
+      ...(error.hint === undefined ? {} : { hint: error.hint }),
+    })
+  }
 }
 
 /** docker's line: time, type, action, actor, attributes sorted by name. */

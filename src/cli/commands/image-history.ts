@@ -1,12 +1,11 @@
 import { historyOf } from '../../engine/image-history.ts'
 import type { HistoryRow } from '../../images/history.ts'
-import { CairnError, isCairnError } from '../../errors/error.ts'
-import { parsePlatform, type Platform } from '../../oci/platform.ts'
 import { defineCommand } from '../command.ts'
 import { listFormatFlag } from '../format-flag.ts'
 import { formatRfc3339 } from '../go-time.ts'
 import { imageNames, shownId } from '../image-names.ts'
 import { openStoreOf } from '../open-store.ts'
+import { checkedPlatformOfFlag } from '../platform-flag.ts'
 import { ellipsis, type Listing, renderListing } from '../printer.ts'
 import { formatAge, formatByteSize } from '../units.ts'
 
@@ -27,24 +26,13 @@ export default defineCommand({
   output: 'collected',
   complete: (ctx) => imageNames(ctx),
   async run(ctx, flags, [name = '']) {
-    const platform = flags.platform === undefined ? undefined : platformOf(flags.platform)
+    const platform = checkedPlatformOfFlag(flags.platform)
     const rows = await historyOf(await ctx.use(openStoreOf), name, platform)
     const isTable = flags.format === '' || flags.format === 'table'
     const format = flags.quiet && isTable ? '{{.ID}}' : flags.format
     ctx.stdout.write(renderListing(listing(!flags['no-trunc'], flags.human), rows, format))
   },
 })
-
-/** As docker says it here, and only here. */
-function platformOf(text: string): Platform {
-  try {
-    return parsePlatform(text)
-  } catch (error) {
-    if (!isCairnError(error)) throw error
-    const { code, message, hint } = error
-    throw new CairnError(code, `invalid platform: ${message}`, hint === undefined ? {} : { hint })
-  }
-}
 
 /** Times up to this one stand for an unknown one, as reproducible builds write it; docker shows no age of them. */
 const firstAge = Date.UTC(2000, 0, 1)

@@ -1,10 +1,10 @@
 import { recover } from '../../content/recovery.ts'
 import { CairnError } from '../../errors/error.ts'
 import { loadImages } from '../../images/load-images.ts'
-import { parsePlatform } from '../../oci/platform.ts'
 import { familiarString, parseNormalizedReference } from '../../oci/reference.ts'
 import { defineCommand } from '../command.ts'
 import { openStoreOf } from '../open-store.ts'
+import { checkedPlatformOfFlag } from '../platform-flag.ts'
 
 export default defineCommand({
   usage: '[OPTIONS]',
@@ -30,7 +30,7 @@ export default defineCommand({
     quiet: { type: 'bool', short: 'q', summary: 'Suppress the load output' },
   },
   async run(ctx, flags) {
-    const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform)
+    const platform = checkedPlatformOfFlag(flags.platform)
     if (flags.input === '' && ctx.stdin.isTTY)
       throw new CairnError('USAGE', 'requested load from stdin, but stdin is empty', {
         hint: 'Give an archive with -i, or pipe one in.',
@@ -44,8 +44,8 @@ export default defineCommand({
       ...(platform === undefined ? {} : { platform }),
     })
     for (const { imageId, references, moved } of images) {
-      for (const { name, digest } of flags.quiet ? [] : moved)
-        ctx.stderr.write(
+      for (const { name, digest } of moved)
+        ctx.stdout.write(
           `The image ${familiarString(parseNormalizedReference(name))} already exists, renaming the old one with ID ${digest} to empty string\n`,
         )
       for (const reference of references) ctx.stdout.write(`Loaded image: ${familiarString(reference)}\n`)

@@ -1,11 +1,13 @@
 import { CairnError } from '../../errors/error.ts'
 import { type SavedImages, saveImages } from '../../images/save-images.ts'
-import { formatPlatform, parsePlatform } from '../../oci/platform.ts'
+import { formatPlatform } from '../../oci/platform.ts'
 import { defineCommand } from '../command.ts'
 import type { CommandContext } from '../context.ts'
 import { openFileSink } from '../../linux/file-sink.ts'
 import { imageNames } from '../image-names.ts'
 import { openStoreOf } from '../open-store.ts'
+import { checkOutputPath } from '../output-path.ts'
+import { checkedPlatformOfFlag } from '../platform-flag.ts'
 
 export default defineCommand({
   usage: '[OPTIONS] IMAGE [IMAGE...]',
@@ -31,12 +33,13 @@ export default defineCommand({
   },
   complete: (ctx) => imageNames(ctx),
   async run(ctx, flags, names) {
-    const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform)
+    const platform = checkedPlatformOfFlag(flags.platform)
     const options = platform === undefined ? {} : { platform }
     if (flags.output === '' && ctx.stdout.isTTY)
       throw new CairnError('USAGE', 'cowardly refusing to save to a terminal. Use the -o option or redirect', {
         exitCode: 1,
       })
+    if (flags.output !== '') checkOutputPath(flags.output, 'failed to save image')
     const store = await ctx.use(openStoreOf)
     if (flags.output === '') {
       warnOfMissing(ctx, await saveImages(store, names, (bytes) => ctx.stdout.write(bytes), options))

@@ -6,7 +6,7 @@ import { imageNames } from '../image-names.ts'
 import { openStoreOf } from '../open-store.ts'
 
 export default defineCommand({
-  usage: '[OPTIONS] MANIFEST_LIST MANIFEST [MANIFEST...]',
+  usage: 'MANIFEST_LIST MANIFEST [MANIFEST...]',
   description:
     'The list is an image index in the store, so it can be saved, copied, inspected and run like any image. Its members\nare images of the store; of one for several platforms all are taken.',
   examples: [

@@ -136,7 +136,9 @@ describe('cairn manifest inspect', () => {
       { Ref: `docker.io/library/list:latest@${entry?.digest ?? ''}`, OCIManifest: one['OCIManifest'] },
     ])
     expect((await cairn.run(['manifest', 'inspect', 'list', 'nosuch'])).err).toContain('does not exist in list')
-    expect((await cairn.run(['manifest', 'inspect', 'nosuch', 'one'])).err).toBe('cairn: No such manifest: nosuch\n')
+    expect((await cairn.run(['manifest', 'inspect', 'nosuch', 'one'])).err).toBe(
+      'cairn: No such manifest: docker.io/library/nosuch:latest\n',
+    )
   })
 })
 
@@ -151,7 +153,7 @@ describe('cairn manifest rm', () => {
     expect(await cairn.run(['manifest', 'rm', 'one', 'list', 'nosuch'])).toEqual({
       status: 1,
       out: '',
-      err: 'No such manifest: one\nNo such manifest: nosuch\n',
+      err: 'No such manifest: docker.io/library/one:latest\nNo such manifest: docker.io/library/nosuch:latest\n',
     })
     expect(blobs().toSorted()).toEqual(before.toSorted())
     expect(await cairn.ok(['images', '-q'])).not.toBe('')
