@@ -10,6 +10,7 @@ export const table: CommandTable = {
     builder: { summary: 'Manage builds' },
     builds: { summary: 'Manage build records' },
     cache: { summary: 'Manage cache mounts' },
+    registry: { summary: 'Manage registries' },
     buildx: { summary: 'Manage builds', hidden: true },
   },
   commands: [
@@ -82,6 +83,11 @@ export const table: CommandTable = {
       paths: ['container prune'],
       summary: 'Remove all stopped containers',
       load: () => import('./commands/container-prune.ts'),
+    },
+    {
+      paths: ['registry serve'],
+      summary: 'Serve a registry from the store',
+      load: () => import('./commands/registry-serve.ts'),
     },
     {
       paths: ['version'],
@@ -204,44 +210,6 @@ export const table: CommandTable = {
       load: () => import('./commands/builder-prune.ts'),
     },
     {
-      paths: ['cache ls', 'cache list'],
-      summary: 'List cache mounts',
-      load: () => import('./commands/cache-ls.ts'),
-    },
-    {
-      paths: ['cache rm', 'cache remove'],
-      summary: 'Remove one or more cache mounts',
-      load: () => import('./commands/cache-rm.ts'),
-    },
-    {
-      paths: ['cache prune'],
-      summary: 'Remove unused cache mounts',
-      load: () => import('./commands/cache-prune.ts'),
-    },
-    {
-      paths: ['cache export'],
-      summary: "Write a cache mount's files as a tar archive (streamed to STDOUT by default)",
-      load: () => import('./commands/cache-export.ts'),
-    },
-    {
-      paths: ['cache import'],
-      summary: 'Make a cache mount from a tar archive or STDIN',
-      load: () => import('./commands/cache-import.ts'),
-    },
-    {
-      paths: ['system df'],
-      summary: 'Show disk usage',
-      load: () => import('./commands/system-df.ts'),
-    },
-    {
-      paths: ['manifest create'],
-      summary: 'Create a manifest list of images of the store',
-      load: () => import('./commands/manifest-create.ts'),
-    },
-    {
-      paths: ['manifest annotate'],
-      summary: 'Change what a manifest list says of an image',
-    {
       paths: ['builds ls', 'builds list'],
       summary: 'List build records',
       load: () => import('./commands/builds-ls.ts'),
@@ -286,6 +254,44 @@ export const table: CommandTable = {
       summary: 'Say why the steps of a build ran',
       load: () => import('./commands/explain.ts'),
     },
+    {
+      paths: ['cache ls', 'cache list'],
+      summary: 'List cache mounts',
+      load: () => import('./commands/cache-ls.ts'),
+    },
+    {
+      paths: ['cache rm', 'cache remove'],
+      summary: 'Remove one or more cache mounts',
+      load: () => import('./commands/cache-rm.ts'),
+    },
+    {
+      paths: ['cache prune'],
+      summary: 'Remove unused cache mounts',
+      load: () => import('./commands/cache-prune.ts'),
+    },
+    {
+      paths: ['cache export'],
+      summary: "Write a cache mount's files as a tar archive (streamed to STDOUT by default)",
+      load: () => import('./commands/cache-export.ts'),
+    },
+    {
+      paths: ['cache import'],
+      summary: 'Make a cache mount from a tar archive or STDIN',
+      load: () => import('./commands/cache-import.ts'),
+    },
+    {
+      paths: ['system df'],
+      summary: 'Show disk usage',
+      load: () => import('./commands/system-df.ts'),
+    },
+    {
+      paths: ['manifest create'],
+      summary: 'Create a manifest list of images of the store',
+      load: () => import('./commands/manifest-create.ts'),
+    },
+    {
+      paths: ['manifest annotate'],
+      summary: 'Change what a manifest list says of an image',
       load: () => import('./commands/manifest-annotate.ts'),
     },
     {
