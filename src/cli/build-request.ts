@@ -6,6 +6,8 @@ import { parseNamedContexts } from '../engine/named-context-flags.ts'
 import { CairnError, isCairnError } from '../errors/error.ts'
 import { hostPlatform, parsePlatform } from '../oci/platform.ts'
 import { parseReference, type Reference, withDefaultTag } from '../oci/reference.ts'
+import type { BuildOutput } from '../outputs/output.ts'
+import { type OutputOptions, parseAnnotations, parseOutputs } from '../outputs/parse-output.ts'
 import { SourceLock } from '../remote/source-lock.ts'
 import type { DisplayMode } from '../progress/display.ts'
 import { type buildFlags, progressModes } from './build-flags.ts'
@@ -32,6 +34,7 @@ export async function parseBuildRequest(ctx: CommandContext, flags: BuildFlagVal
   const run = await runSettings(ctx, flags)
   return {
     tags: flags.tag.map(parseTag),
+    outputs: buildOutputs(ctx, flags),
     env: ctx.env,
     target: flags.target,
     allStages: flags['all-stages'],
@@ -42,6 +45,7 @@ export async function parseBuildRequest(ctx: CommandContext, flags: BuildFlagVal
     buildPlatform: hostPlatform(),
     network: flags.network,
     allow: parseEntitlements(flags.allow),
+    isPullForced: flags.pull,
     failOnMiss: flags['fail-on-miss'],
     noCache: flags['no-cache'],
     noCacheFilter: new Set(flags['no-cache-filter'].map((name) => name.toLowerCase())),
@@ -58,6 +62,27 @@ async function openLock(flags: BuildFlagValues): Promise<SourceLock | undefined>
   if (update)
     throw new CairnError('USAGE', '--update-lock needs a lock file', { exitCode: 1, hint: 'Name it with --lock FILE.' })
   return undefined
+}
+
+/** `--output`, with what `--push` and `--load` stand for as buildx has it. */
+function buildOutputs(ctx: CommandContext, flags: BuildFlagValues): readonly BuildOutput[] {
+  const options = outputOptions(ctx, flags)
+  const outputs = parseOutputs(flags.output, options)
+  const isImage = outputs.some(({ kind }) => kind === 'image')
+  const pushed = flags.push
+    ? outputs.map((output) => (output.kind === 'image' ? { ...output, push: true } : output))
+    : outputs
+  if (isImage || !(flags.push || flags.load || (outputs.length === 0 && flags.annotation.length > 0))) return pushed
+  return [...pushed, ...parseOutputs([flags.push ? 'type=registry' : 'type=image'], options)]
+}
+
+function outputOptions(ctx: CommandContext, flags: BuildFlagValues): OutputOptions {
+  return {
+    cwd: ctx.cwd,
+    isTerminal: ctx.stdout.isTTY,
+    annotations: parseAnnotations(flags.annotation, targetPlatform(flags.platform) ?? hostPlatform()),
+    allowsDelete: flags.allow.includes('buildx.local.delete'),
+  }
 }
 
 /** How progress is shown: `--quiet`, `--progress`, else BUILDKIT_PROGRESS. Throws USAGE. */
@@ -95,10 +120,6 @@ function targetPlatform(platforms: readonly string[]): ReturnType<typeof parsePl
 }
 
 function refuseUnsupported(flags: BuildFlagValues): void {
-  if (flags.pull)
-    throw new CairnError('NOT_SUPPORTED', 'build --pull: pulling from a registry is not supported yet', {
-      hint: 'Leave --pull off to use the base images in the store.',
-    })
   for (const name of ['provenance', 'sbom'] as const)
     if (flags[name] !== undefined && flags[name] !== 'false')
       throw new CairnError('NOT_SUPPORTED', `build --${name}=${flags[name]} is not supported yet`)

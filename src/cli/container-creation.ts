@@ -1,12 +1,14 @@
 import type { ContainerRequest } from '../containers/settings.ts'
+import type { Store } from '../content/store.ts'
 import type { ContainerImageRequest } from '../engine/container-image.ts'
 import { CairnError, isCairnError } from '../errors/error.ts'
 import { tryStat } from '../linux/file-status.ts'
 import { parsePlatform } from '../oci/platform.ts'
-import { familiarString, parseReference, withDefaultTag } from '../oci/reference.ts'
+import { familiarString, parseReference, type Reference, withDefaultTag } from '../oci/reference.ts'
 import { refuseMissingFlags } from './container-flags.ts'
 import { type ContainerFlagValues, parseContainerRequest } from './container-request.ts'
 import type { CommandContext } from './context.ts'
+import { registryAccessOf } from './registry-access.ts'
 import { writeFileAtomic } from './write-file.ts'
 
 /** A container that the command line asks for. */
@@ -31,11 +33,7 @@ export function planContainer(
 }
 
 function checkPull(pull: string): void {
-  if (pull === 'always')
-    throw new CairnError('NOT_SUPPORTED', '--pull always is not supported yet', {
-      hint: 'Images come from `cairn build`, `cairn load` and `cairn import`.',
-    })
-  if (pull !== 'missing' && pull !== 'never')
+  if (pull !== 'always' && pull !== 'missing' && pull !== 'never')
     throw new CairnError('USAGE', `invalid pull option: '${pull}': must be one of "always", "missing" or "never"`)
 }
 
@@ -52,37 +50,62 @@ export async function writeIdFile(path: string | undefined, id: string): Promise
   if (path !== undefined) await writeFileAtomic(path, id)
 }
 
-/** Calls `work`, which makes a container; says what docker says where its image is not here. Throws as `work`. */
+/** What `--pull` and `--quiet` say. */
+interface PullFlags {
+  readonly pull: string
+  readonly quiet: boolean
+}
+
+/**
+ * Calls `work`, which makes a container; its image is pulled first, or when it turns out not to be here, as `--pull` says.
+ * Throws as `work` and pullImage().
+ */
 export async function withImage<Result>(
   ctx: CommandContext,
-  pull: string,
-  image: string,
+  store: Store,
+  { pull, quiet }: PullFlags,
+  plan: ContainerImageRequest,
   work: () => Promise<Result>,
 ): Promise<Result> {
+  if (pull === 'always') await pullFor(ctx, store, parseReference(plan.image), plan, quiet)
   try {
     return await work()
   } catch (error) {
-    if (pull !== 'never' && (isCairnError(error, 'IMAGE_UNKNOWN') || isCairnError(error, 'IMAGE_PLATFORM')))
-      throw notHere(ctx, image, error)
-    throw error
+    const isMissing = isCairnError(error, 'IMAGE_UNKNOWN') || isCairnError(error, 'IMAGE_PLATFORM')
+    const reference = isMissing && pull === 'missing' ? nameOf(plan.image) : undefined
+    if (reference === undefined) throw error
+    ctx.stderr.write(`Unable to find image '${familiarString(withDefaultTag(reference))}' locally\n`)
+    await pullFor(ctx, store, reference, plan, quiet)
+    return await work()
   }
 }
 
-/** Says what docker says before it pulls, which Cairn cannot do yet. */
-function notHere(ctx: CommandContext, image: string, error: CairnError): CairnError {
-  ctx.stderr.write(`Unable to find image '${shownName(image)}' locally\n`)
-  const hint = error.hint === undefined ? '' : `${error.hint} `
-  return new CairnError(error.code, error.message, {
-    cause: error,
-    hint: `${hint}Pulling is not supported yet: images come from \`cairn build\`, \`cairn load\` and \`cairn import\`.`,
-  })
+/** Pulls with its progress on stderr, as what the container writes has stdout. */
+async function pullFor(
+  ctx: CommandContext,
+  store: Store,
+  reference: Reference,
+  { platform }: ContainerImageRequest,
+  isQuiet: boolean,
+): Promise<void> {
+  const { pullImage } = await import('../engine/pull-image.ts')
+  const { createTransferDisplay } = await import('../progress/transfer-display.ts')
+  const display = createTransferDisplay(ctx.stderr, { isQuiet, env: ctx.env })
+  try {
+    const access = registryAccessOf(ctx)
+    const listener = display.handle.bind(display)
+    await pullImage(store, reference, { access, platform, startWorker: ctx.startWorker, listener })
+  } finally {
+    display.finish()
+  }
 }
 
-function shownName(image: string): string {
+/** The name in `text`, undefined where it can only be an ID. */
+function nameOf(text: string): Reference | undefined {
   try {
-    return familiarString(withDefaultTag(parseReference(image)))
+    return parseReference(text)
   } catch {
-    return image
+    return undefined
   }
 }
 

@@ -173,6 +173,18 @@ export const table: CommandTable = {
       load: () => import('./commands/image-pull.ts'),
     },
     {
+      paths: ['login'],
+      summary: 'Authenticate to a registry',
+      common: true,
+      load: () => import('./commands/login.ts'),
+    },
+    {
+      paths: ['logout'],
+      summary: 'Log out from a registry',
+      common: true,
+      load: () => import('./commands/logout.ts'),
+    },
+    {
       paths: ['image push', 'push'],
       summary: 'Upload an image to a registry',
       common: true,

@@ -3,38 +3,102 @@ import { blobNode } from '../content/graph.ts'
 import type { ImageRecord } from '../content/image-records.ts'
 import type { Lease } from '../content/leases.ts'
 import type { Store } from '../content/store.ts'
-import { CairnError } from '../errors/error.ts'
+import { CairnError, isCairnError } from '../errors/error.ts'
 import { storedImage } from '../images/image.ts'
 import { findByName, platformManifest } from '../images/resolve-image.ts'
 import { platformOf } from '../oci/config.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
 import { isManifestType } from '../oci/media-types.ts'
 import { formatPlatform, type Platform } from '../oci/platform.ts'
-import { familiarString, formatReference, parseReference, type Reference, withDefaultTag } from '../oci/reference.ts'
+import {
+  familiarString,
+  formatReference,
+  parseReference,
+  type Reference,
+  withDefaultTag,
+  withDigest,
+} from '../oci/reference.ts'
 import type { ProgressListener } from '../progress/events.ts'
 import type { RemoteAccess } from '../remote/access.ts'
 import { shown } from './shown-work.ts'
 
+/** Brings an image from its registry into the store, under its name; told of as statuses of `vertex`. */
+export type PullBase = (
+  reference: Reference,
+  platform: Platform,
+  progress: ProgressListener,
+  vertex: string,
+) => Promise<void>
+
+export interface BaseImageAccess extends Pick<RemoteAccess, 'store' | 'lease' | 'lock'> {
+  /** Pulls what is not in the store; without it that fails. */
+  readonly pullBase?: PullBase | undefined
+  /** Pulls also what is in the store, to see whether it is still what the name means. */
+  readonly isPullForced?: boolean | undefined
+}
+
 /**
- * The image a FROM names, from the store, protected by the lease: the locked one where there is a lock. Its look-up is
- * shown as BuildKit shows it, or as `title`. Throws REFERENCE_INVALID, IMAGE_UNKNOWN, IMAGE_PLATFORM, LOCKFILE_MISMATCH.
+ * The image a FROM names, protected by the lease: the locked one where there is a lock, else from the store, else from
+ * its registry. Its look-up is shown as BuildKit shows it, or as `title`. Throws REFERENCE_INVALID, IMAGE_UNKNOWN,
+ * IMAGE_PLATFORM, LOCKFILE_MISMATCH, and as the pull.
  */
 export async function resolveBaseImage(
-  { store, lease, lock }: Pick<RemoteAccess, 'store' | 'lease' | 'lock'>,
+  { store, lease, lock, pullBase, isPullForced }: BaseImageAccess,
   text: string,
   platform: Platform,
   progress: ProgressListener,
   title?: string,
 ): Promise<BaseImage> {
-  return await shownLookUp({ text, platform, title }, progress, async (reference, name) => {
+  return await shownLookUp({ text, platform, title }, progress, async (reference, name, _note, vertex) => {
     const locked = lock?.image(name, platform)
-    const image =
+    const find = async (): Promise<BaseImage | undefined> =>
       (locked === undefined ? undefined : await imageByDigest(store, lease, locked, name)) ??
       (await baseImage(store, lease, reference, name, platform))
+    const isFixed = locked !== undefined || reference.digest !== undefined
+    let image = isPullForced === true && !isFixed ? undefined : await unlessMissing(find, pullBase)
+    if (image === undefined && pullBase !== undefined) {
+      const wanted = locked === undefined ? reference : withDigest(reference, locked)
+      image = await pulledBase(() => pullBase(wanted, platform, progress, vertex), find, reference, name)
+    }
     if (image === undefined) throw missing(reference, name)
     lock?.sawImage(name, platform, image.digest)
     return image
   })
+}
+
+/** Failures are told in BuildKit's words. */
+async function pulledBase(
+  pull: () => Promise<void>,
+  find: () => Promise<BaseImage | undefined>,
+  reference: Reference,
+  name: string,
+): Promise<BaseImage | undefined> {
+  try {
+    await pull()
+  } catch (error) {
+    if (!isCairnError(error) || error.kind === 'canceled') throw error
+    const isAbsent = error.code === 'MANIFEST_UNKNOWN' || error.code === 'NAME_UNKNOWN'
+    const why = isAbsent ? `${name}: not found` : error.message
+    throw new CairnError(
+      error.code,
+      `${familiarString(reference)}: failed to resolve source metadata for ${name}: ${why}`,
+      { cause: error, ...(error.hint === undefined ? {} : { hint: error.hint }) },
+    )
+  }
+  return await find()
+}
+
+/** Where an image can be pulled, having it for other platforms only is not having it. */
+async function unlessMissing(
+  find: () => Promise<BaseImage | undefined>,
+  pullBase: PullBase | undefined,
+): Promise<BaseImage | undefined> {
+  try {
+    return await find()
+  } catch (error) {
+    if (pullBase === undefined || !isCairnError(error, 'IMAGE_PLATFORM')) throw error
+    return undefined
+  }
 }
 
 /**
@@ -64,7 +128,7 @@ function standIn(name: string, platform: Platform): BaseImage {
 async function shownLookUp(
   { text, platform, title }: { readonly text: string; readonly platform: Platform; readonly title: string | undefined },
   progress: ProgressListener,
-  lookUp: (reference: Reference, name: string, note: (text: string) => void) => Promise<BaseImage>,
+  lookUp: (reference: Reference, name: string, note: (text: string) => void, vertex: string) => Promise<BaseImage>,
 ): Promise<BaseImage> {
   const reference = withDefaultTag(parseReference(text))
   const name = formatReference(reference)
@@ -74,16 +138,14 @@ async function shownLookUp(
     const now = Date.now()
     progress({ type: 'status', vertex: id, id: what, current: 0, total: 0, timestamp: now, started: now })
   }
-  return await shown(progress, work, () => lookUp(reference, name, note))
+  return await shown(progress, work, () => lookUp(reference, name, note, id))
 }
 
 function missing(reference: Reference, name: string): CairnError {
   return new CairnError(
     'IMAGE_UNKNOWN',
     `${familiarString(reference)}: failed to resolve source metadata for ${name}: ${name}: not found`,
-    {
-      hint: 'It is not in the store, and this version cannot pull. Bring it with cairn load, cairn import or cairn bootstrap.',
-    },
+    { hint: 'It is not in the store. Bring it with cairn pull, cairn load, cairn import or cairn bootstrap.' },
   )
 }
 

@@ -11,24 +11,18 @@ import { resultConfig } from '../build/result-image.ts'
 import type { RunSettings } from '../build/ops/run.ts'
 import type { FailedCommand } from '../build/running-step.ts'
 import { Solver } from '../build/solve.ts'
-import { type BuiltImage, squashImage } from '../build/squash.ts'
+import { type BuiltImage, squashImage, type SquashEnvironment } from '../build/squash.ts'
 import type { StepReport } from '../build/step-reports.ts'
-import { listLayerForms } from '../content/layer-records.ts'
-import { acquireLease, type Lease } from '../content/leases.ts'
+import { acquireLease } from '../content/leases.ts'
 import { acquireLock } from '../content/lock.ts'
 import { recover } from '../content/recovery.ts'
 import type { Store } from '../content/store.ts'
-import { CairnError } from '../errors/error.ts'
 import type { Dockerfile } from '../dockerfile/instruction.ts'
-import { putImage } from '../images/put-image.ts'
-import { findByName } from '../images/resolve-image.ts'
 import type { ImageConfig } from '../oci/config.ts'
 import { serializeConfig } from '../oci/config.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
-import { mediaTypes } from '../oci/media-types.ts'
 import { formatPlatform } from '../oci/platform.ts'
-import { type Reference, withDefaultTag, formatReference } from '../oci/reference.ts'
 import type { ProgressListener } from '../progress/events.ts'
 import type { ExplainedStep } from '../records/record.ts'
 import { DeviceRegistry } from '../runtime/cdi.ts'
@@ -36,16 +30,17 @@ import type { SourceLock } from '../remote/source-lock.ts'
 import { reapAbandoned } from '../runtime/state.ts'
 import { Snapshots } from '../snapshots/snapshots.ts'
 import { findDevices } from './build-devices.ts'
+import { exportBuild, type ExportOptions } from './export-build.ts'
 import { secretFingerprint } from './secret-fingerprint.ts'
-import { resolveBaseImage } from './base-images.ts'
+import { type PullBase, resolveBaseImage } from './base-images.ts'
 import type { NamedSource } from './named-context-flags.ts'
 import { BuildNamedContexts } from './named-contexts.ts'
 import { remoteAccess } from './remote-access.ts'
 
-export interface BuildOptions extends Omit<
-  PlanOptions,
-  'resolveImage' | 'findDevices' | 'secretFingerprint' | 'namedContexts' | 'ignore'
-> {
+export interface BuildOptions
+  extends
+    Omit<PlanOptions, 'resolveImage' | 'findDevices' | 'secretFingerprint' | 'namedContexts' | 'ignore'>,
+    Pick<ExportOptions, 'outputs' | 'tags' | 'push' | 'stdout' | 'compressor' | 'concurrency'> {
   readonly dockerfile: Dockerfile
   readonly context: BuildContext
   /** Id of the step that read the Dockerfile. */
@@ -54,8 +49,10 @@ export interface BuildOptions extends Omit<
   readonly lock?: SourceLock | undefined
   /** `--build-context`. */
   readonly namedContexts?: ReadonlyMap<string, NamedSource>
-  /** Names the image gets. */
-  readonly tags: readonly Reference[]
+  /** Brings base images that are not in the store; without it they have to be there. */
+  readonly pullBase?: PullBase | undefined
+  /** `--pull`: asks registries for base images though they are in the store. */
+  readonly isPullForced?: boolean
   readonly run: RunSettings
   /** `--squash`: the new layers become one. */
   readonly squash?: boolean
@@ -74,7 +71,8 @@ export interface BuildOptions extends Omit<
 export interface BuildResult {
   /** Digest of the image's config. */
   readonly imageId: Digest
-  readonly manifest: Descriptor
+  /** Of the first output that is an image; undefined where there is none. */
+  readonly manifest: Descriptor | undefined
   readonly config: ImageConfig
   readonly steps: number
   readonly cached: number
@@ -101,14 +99,16 @@ export async function build(store: Store, options: BuildOptions): Promise<BuildR
     lock: options.lock,
     signal: () => running(),
   })
+  const { pullBase, isPullForced } = options
+  const bases = { store, lease, lock: options.lock, pullBase, isPullForced }
   const sources = options.namedContexts ?? new Map<string, NamedSource>()
   const plan = await planBuild({
     ...options,
     ignore: context.ignore,
     findDevices: (wanted) => findDevices(devices, options.allow, wanted),
     secretFingerprint: secretFingerprint(store, options.run.secrets),
-    namedContexts: new BuildNamedContexts({ sources, contexts, access, progress }),
-    resolveImage: (reference, platform) => resolveBaseImage(access, reference, platform, progress),
+    namedContexts: new BuildNamedContexts({ sources, contexts, access, bases, progress }),
+    resolveImage: (reference, platform) => resolveBaseImage(bases, reference, platform, progress),
   })
   for (const { message } of plan.warnings)
     progress({ type: 'warning', vertex: options.definition, level: 1, short: message })
@@ -147,9 +147,48 @@ export async function build(store: Store, options: BuildOptions): Promise<BuildR
   }
   await solver.remember(plan.ops)
   await contexts.save()
-  const built = { config: resultConfig(plan, layers, new Date()), layers }
-  const image = await exportImage(store, lease, plan, snapshots, built, options)
-  return { ...image, ...solver.counts }
+  const made: BuiltImage = { config: resultConfig(plan, layers, new Date()), layers }
+  const built = options.squash === true ? await squashed(made, plan, { store, lease, snapshots }, progress) : made
+  const unformed = {
+    config: built.config,
+    diffIds: built.layers.map(({ diffId }) => diffId),
+    baseLayers: baseLayersOf(plan),
+  }
+  const image = await exportBuild(unformed, { ...options, store, lease, snapshots, epoch: plan.epoch })
+  const imageId = image?.imageId ?? digestOf(serializeConfig(built.config))
+  return { imageId, manifest: image?.target, config: built.config, ...solver.counts }
+}
+
+async function squashed(
+  made: BuiltImage,
+  plan: BuildPlan,
+  environment: SquashEnvironment,
+  progress: ProgressListener,
+): Promise<BuiltImage> {
+  const vertex = { type: 'vertex', id: 'squash', name: 'squashing layers', started: Date.now() } as const
+  progress(vertex)
+  const built = await squashImage(made, plan, environment)
+  const id = `${made.layers.length - built.layers.length + 1} layers into one`
+  const now = Date.now()
+  progress({
+    type: 'status',
+    vertex: 'squash',
+    id,
+    current: 0,
+    total: 0,
+    timestamp: now,
+    started: vertex.started,
+    completed: now,
+  })
+  progress({ ...vertex, completed: now })
+  return built
+}
+
+/** How many of the result's layers come from the image it is built on. */
+function baseLayersOf({ target }: BuildPlan): number {
+  let lowest = target
+  while (lowest?.parent !== undefined) lowest = lowest.parent
+  return lowest?.kind === 'base' ? lowest.image.config.rootfs.diff_ids.length : 0
 }
 
 function explained(dockerfile: Dockerfile, steps: readonly StepReport[]): ExplainedStep[] {
@@ -158,57 +197,4 @@ function explained(dockerfile: Dockerfile, steps: readonly StepReport[]): Explai
     const texts = advice.get(step.id)
     return texts === undefined ? step : { ...step, advice: texts }
   })
-}
-
-/** Writes the image, shown as BuildKit shows its export. Does nothing where the very image has its names already. */
-async function exportImage(
-  store: Store,
-  lease: Lease,
-  plan: BuildPlan,
-  snapshots: Snapshots,
-  built: BuiltImage,
-  { tags, progress, squash }: BuildOptions,
-): Promise<Pick<BuildResult, 'imageId' | 'manifest' | 'config'>> {
-  const started = Date.now()
-  const vertex = { type: 'vertex', id: 'export', name: 'exporting to image', started } as const
-  progress(vertex)
-  const status = (id: string): void => {
-    const now = Date.now()
-    progress({ type: 'status', vertex: 'export', id, current: 0, total: 0, timestamp: now, started, completed: now })
-  }
-  const { config, layers } = squash === true ? await squashImage(built, plan, { store, lease, snapshots }) : built
-  if (layers.length < built.layers.length)
-    status(`squashing ${built.layers.length - layers.length + 1} layers into one`)
-  const written = await recorded(store, lease, config, layers, tags)
-  status('exporting layers')
-  status(`writing image ${written.imageId}`)
-  for (const tag of tags) status(`naming to ${formatReference(withDefaultTag(tag))}`)
-  progress({ ...vertex, completed: Date.now() })
-  return { ...written, config }
-}
-
-async function recorded(
-  store: Store,
-  lease: Lease,
-  config: ImageConfig,
-  layers: readonly PackedLayer[],
-  tags: readonly Reference[],
-): Promise<{ imageId: Digest; manifest: Descriptor }> {
-  const raw = serializeConfig(config)
-  const imageId = digestOf(raw)
-  const present = tags.map((tag) => findByName(store, withDefaultTag(tag)))
-  const first = present[0]
-  if (first !== undefined && present.every((record) => record?.imageId === imageId && record.digest === first.digest))
-    return { imageId, manifest: { mediaType: first.mediaType, digest: first.digest, size: first.size } }
-  const descriptors = layers.map(({ diffId }) => layerDescriptor(store, diffId))
-  const put = await putImage(store, { config: raw, layers: descriptors, tags, lease })
-  return { imageId: put.imageId, manifest: put.target }
-}
-
-const layerMediaTypes = { none: mediaTypes.ociLayerTar, gzip: mediaTypes.ociLayerGzip, zstd: mediaTypes.ociLayerZstd }
-
-function layerDescriptor(store: Store, diffId: Digest): Descriptor {
-  const form = listLayerForms(store, diffId)[0]
-  if (form === undefined) throw new CairnError('BLOB_UNKNOWN', `layer ${diffId} is not in the store`)
-  return { mediaType: layerMediaTypes[form.compression], digest: form.digest, size: form.size }
 }

@@ -4,7 +4,7 @@ import { formatPlatform, type Platform } from '../oci/platform.ts'
 import type { ProgressListener } from '../progress/events.ts'
 import type { RemoteAccess } from '../remote/access.ts'
 import { archiveContext, archiveFile } from './archive-context.ts'
-import { resolveBaseImage } from './base-images.ts'
+import { type BaseImageAccess, resolveBaseImage } from './base-images.ts'
 import { resolveLayoutImage } from './layout-image.ts'
 import { localContext, readIgnoreFile } from './local-context.ts'
 import type { NamedSource } from './named-context-flags.ts'
@@ -16,6 +16,8 @@ export interface NamedContextOptions {
   /** Where contexts of files go. */
   readonly contexts: BuildContexts
   readonly access: RemoteAccess
+  /** Where images come from; the store alone if absent. */
+  readonly bases?: BaseImageAccess
   readonly progress: ProgressListener
 }
 
@@ -47,7 +49,7 @@ export class BuildNamedContexts implements NamedContexts {
     source: Extract<NamedSource, { kind: 'image' | 'layout' }>,
     platform: Platform,
   ): Promise<OpenedContext> {
-    const { access, progress } = this.#options
+    const { access, bases = access, progress } = this.#options
     const { store, lease } = access
     if (source.kind === 'layout') {
       const work = {
@@ -61,7 +63,7 @@ export class BuildNamedContexts implements NamedContexts {
     const { reference } = source
     if (reference === 'scratch') return { kind: 'empty' }
     const title = `[context ${name}] load metadata for ${reference}`
-    const image = await resolveBaseImage(access, reference, platform, progress, title)
+    const image = await resolveBaseImage(bases, reference, platform, progress, title)
     return { kind: 'image', image, title: `[context ${name}] ${reference}` }
   }
 

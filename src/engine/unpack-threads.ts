@@ -5,7 +5,7 @@ import { GrowingFile } from '../streams/growing-file.ts'
 
 /** What the main thread tells an unpacking thread. */
 export type UnpackRequest =
-  | { readonly kind: 'unpack'; readonly id: number; readonly job: UnpackJob; readonly path: string }
+  | { readonly kind: 'unpack'; readonly id: number; readonly job: UnpackJob; readonly paths: readonly string[] }
   | { readonly kind: 'unpack-grown'; readonly id: number; readonly size: number; readonly isWhole: boolean }
   | { readonly kind: 'unpack-canceled'; readonly id: number }
 
@@ -34,7 +34,7 @@ export function takeUnpackRequest(request: UnpackRequest, reply: (reply: UnpackR
     files.get(id)?.fail(new CairnError('CANCELED', 'canceled'))
     return
   }
-  const file = new GrowingFile(request.path)
+  const file = new GrowingFile(...request.paths)
   files.set(id, file)
   unpackLayer(request.job, file)
     .then(
@@ -81,7 +81,7 @@ export class UnpackThreads implements Disposable {
       const reply = await new Promise<UnpackReply>((resolve, reject) => {
         this.#waiting.set(id, { resolve, reject })
         const post = (request: UnpackRequest): void => thread.worker.postMessage(request)
-        post({ kind: 'unpack', id, job, path: file.path })
+        post({ kind: 'unpack', id, job, paths: file.paths })
         file.watch(({ size, isWhole, failure: failed }) => {
           failure ??= failed
           post(failed === undefined ? { kind: 'unpack-grown', id, size, isWhole } : { kind: 'unpack-canceled', id })

@@ -1,3 +1,4 @@
+import { SystemCallError, errno } from '../linux/errno.ts'
 import { close, open, openFlags, pread } from '../linux/files.ts'
 import type { ByteSource } from './source.ts'
 
@@ -13,15 +14,16 @@ export interface GrowingFileState {
 
 /** A file that another is still writing, front to back, who tells of each byte that is there for good. */
 export class GrowingFile {
-  readonly path: string
+  /** Where it is, and where it is moved to once it is whole. */
+  readonly paths: readonly string[]
   #size = 0
   #isWhole = false
   #failure: { readonly error: unknown } | undefined
   readonly #waiting = new Set<() => void>()
   readonly #watchers: ((state: GrowingFileState) => void)[] = []
 
-  constructor(path: string) {
-    this.path = path
+  constructor(...paths: string[]) {
+    this.paths = paths
   }
 
   /** A file of `size` bytes that is all there. */
@@ -60,7 +62,7 @@ export class GrowingFile {
   async *open(): ByteSource {
     while (this.#size === 0 && !this.#isOver) await this.#change()
     if (this.#size === 0) return this.#finish()
-    const fd = open(this.path, openFlags.O_RDONLY)
+    const fd = this.#openFile()
     try {
       const buffer = new Uint8Array(new ArrayBuffer(pieceSize))
       for (let position = 0; ;) {
@@ -70,14 +72,26 @@ export class GrowingFile {
           continue
         }
         const wanted = Math.min(buffer.length, this.#size - position)
-        const count = pread(fd, buffer.subarray(0, wanted), position, this.path)
-        if (count === 0) throw new Error(`${this.path} has fewer bytes than were told of`)
+        const count = pread(fd, buffer.subarray(0, wanted), position, this.paths[0])
+        if (count === 0) throw new Error(`${this.paths[0]} has fewer bytes than were told of`)
         position += count
         yield buffer.subarray(0, count)
       }
     } finally {
       close(fd)
     }
+  }
+
+  #openFile(): number {
+    for (const [index, path] of this.paths.entries()) {
+      try {
+        return open(path, openFlags.O_RDONLY)
+      } catch (error) {
+        const isMoved = error instanceof SystemCallError && error.errno === errno.ENOENT
+        if (!isMoved || index === this.paths.length - 1) throw error
+      }
+    }
+    throw new Error('a growing file has no path')
   }
 
   get #state(): GrowingFileState {

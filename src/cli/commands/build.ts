@@ -1,7 +1,10 @@
 import { LayerThread } from '../../engine/layer-thread.ts'
 import { type BuildResult, build } from '../../engine/build.ts'
 import { type BuildInputOptions, loadBuildInputs } from '../../engine/build-inputs.ts'
+import { CompressThreads } from '../../engine/compress-threads.ts'
 import { progressLinter } from '../../engine/lint.ts'
+import { basePuller } from '../../engine/pull-base.ts'
+import { builtPusher } from '../../engine/push-built.ts'
 import { OutputThread } from '../../engine/output-thread.ts'
 import { BuildRecording } from '../../engine/record-build.ts'
 import { formatReference } from '../../oci/reference.ts'
@@ -14,6 +17,7 @@ import { defineCommand } from '../command.ts'
 import type { CommandContext } from '../context.ts'
 import { FailureShell } from '../failure-shell.ts'
 import { openStoreOf } from '../open-store.ts'
+import { registryAccessOf } from '../registry-access.ts'
 import { version } from '../version.ts'
 import { writeFileAtomic } from '../write-file.ts'
 
@@ -90,7 +94,16 @@ async function runBuild(
     recording.source(inputs.dockerfile)
     const run = { ...request.run, packLayer: layers?.packLayer, readOutput: outputs?.readOutput }
     const onSteps = recording.takeSteps
-    result = await build(store, { ...request, ...inputs, run, progress, onFailure, onSteps })
+    const pullBase = basePuller(store, registryAccessOf(ctx), ctx.startWorker)
+    const push = builtPusher(store, registryAccessOf(ctx), ctx.startWorker)
+    const threads = ctx.startWorker === undefined ? undefined : await ctx.use(openCompressThreads)
+    const exporting = {
+      push,
+      stdout: (bytes: Uint8Array) => ctx.stdout.write(bytes),
+      compressor: threads?.compressBlock,
+      concurrency: threads?.concurrency,
+    }
+    result = await build(store, { ...request, ...inputs, ...exporting, run, progress, onFailure, onSteps, pullBase })
     recording.completed(result)
   } catch (error) {
     recording.failed(error)
@@ -112,6 +125,11 @@ async function runBuild(
 function openLayerThread({ startWorker }: CommandContext): LayerThread {
   if (startWorker === undefined) throw new Error('there is no layer thread')
   return new LayerThread(startWorker)
+}
+
+function openCompressThreads({ startWorker }: CommandContext): CompressThreads {
+  if (startWorker === undefined) throw new Error('there are no threads')
+  return new CompressThreads(startWorker)
 }
 
 function openOutputThread({ startWorker }: CommandContext): OutputThread {

@@ -19,7 +19,7 @@ export default defineCommand({
       const plan = planContainer(ctx, values, image, command)
       const store = await ctx.use(openStoreOf)
       const stdinOnce = plan.request.attached?.includes('stdin') === true
-      const { id } = await withImage(ctx, flags.pull, image, () =>
+      const { id } = await withImage(ctx, store, flags, plan, () =>
         createMonitoredContainer(store, { ...plan, request: { ...plan.request, stdinOnce } }),
       )
       await writeIdFile(flags.cidfile, id)

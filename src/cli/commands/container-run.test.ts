@@ -65,7 +65,10 @@ describe('`cairn run` ends with', () => {
   })
 
   test.each([
-    [['--rm', 'nosuch'], "Unable to find image 'nosuch:latest' locally\ncairn: No such image: nosuch:latest\n"],
+    [
+      ['--rm', '127.0.0.1:1/nosuch'],
+      "Unable to find image '127.0.0.1:1/nosuch:latest' locally\ncairn: 127.0.0.1:1: connection refused\n",
+    ],
     [['--rm', '--pull', 'never', 'nosuch'], 'cairn: No such image: nosuch:latest\n'],
     [['--rm', '-u', 'nobody1', 'busybox'], 'cairn: unable to find user nobody1: no matching entries in passwd file\n'],
     [['--rm', '-u', '0:nogrp', 'busybox'], 'cairn: unable to find group nogrp: no matching entries in group file\n'],
@@ -86,7 +89,8 @@ describe('`cairn run` ends with', () => {
     [['--rm', '--gpus', 'all', 'busybox'], 'cairn: --gpus is not supported yet\n'],
     [['--rm', '-p80:80', 'busybox'], 'cairn: --publish is not supported yet\n'],
     [['--rm', '--network', 'mine', 'busybox'], 'cairn: --network mine is not supported yet\n'],
-    [['--rm', '--pull', 'always', 'busybox'], 'cairn: --pull always is not supported yet\n'],
+    [['--rm', '--pull', 'always', '127.0.0.1:1/busybox'], 'cairn: 127.0.0.1:1: connection refused\n'],
+    [['--rm', '--pull', 'sometimes', 'busybox'], "cairn: invalid pull option: 'sometimes': must be one of"],
     [['--rm', '--cap-add', 'FOO', 'busybox'], 'cairn: invalid CapAdd: unknown capability: "FOO"\n'],
     [['--rm', '--security-opt', 'foo', 'busybox'], 'cairn: Invalid --security-opt: "foo"\n'],
     [['--rm', '--stop-signal', 'FOO', 'busybox'], 'cairn: invalid signal: FOO\n'],
@@ -107,8 +111,8 @@ describe('`cairn run` ends with', () => {
     ],
     [['--rm', '--env-file', '/no/such', 'busybox'], 'cairn: open /no/such: no such file or directory\n'],
     [
-      ['--rm', '--platform', 'linux/s390x', 'busybox'],
-      "Unable to find image 'busybox:latest' locally\ncairn: image with",
+      ['--rm', '--pull', 'never', '--platform', 'linux/s390x', 'busybox'],
+      'cairn: image with reference busybox was found but its platform',
     ],
     [['--nosuch', 'busybox'], 'unknown flag: --nosuch\n'],
   ])('125 and docker’s words for `run %p`', async (args, message) => {

@@ -62,7 +62,7 @@ async function runDetached(ctx: CommandContext, flags: RunFlagValues, plan: Cont
     throw new CairnError('USAGE', 'conflicting options: cannot specify both --attach and --detach')
   parseDetachKeys(flags['detach-keys'])
   const store = await ctx.use(openStoreOf)
-  const { id } = await withImage(ctx, flags.pull, plan.image, () => createMonitoredContainer(store, plan))
+  const { id } = await withImage(ctx, store, flags, plan, () => createMonitoredContainer(store, plan))
   await writeIdFile(flags.cidfile, id)
   ctx.stdout.write(`${id}\n`)
   await startMonitoredContainer(store, id, { signal: ctx.signal })
@@ -79,7 +79,7 @@ async function runAttached(ctx: CommandContext, flags: RunFlagValues, plan: Cont
     })
   const detachKeys = parseDetachKeys(flags['detach-keys'])
   const store = await ctx.use(openStoreOf)
-  const { id } = await withImage(ctx, flags.pull, plan.image, () =>
+  const { id } = await withImage(ctx, store, flags, plan, () =>
     createMonitoredContainer(store, { ...plan, request: { ...plan.request, stdinOnce: streams.includes('stdin') } }),
   )
   await writeIdFile(flags.cidfile, id)
@@ -109,7 +109,7 @@ async function runInForeground(ctx: CommandContext, flags: RunFlagValues, plan: 
   const { runtime: wanted } = plan.request
   const { store } = await ctx.use(openBriefly)
   let idFile: Promise<void> | undefined
-  const status = await withImage(ctx, flags.pull, plan.image, () =>
+  const status = await withImage(ctx, store, flags, plan, () =>
     runContainer(store, {
       ...plan,
       streams,

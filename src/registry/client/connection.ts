@@ -156,8 +156,12 @@ export class RegistryConnection {
       name: this.endpoint.host,
       credentials,
     })
-    if (answer.status !== 200)
-      throw await answerError(answer, { what: this.endpoint.host, name: this.endpoint.host, isPush: false })
+    if (answer.status === 401)
+      throw new CairnError('UNAUTHORIZED', `login attempt to ${answer.url.href} failed with status: 401 Unauthorized`, {
+        hint: 'Is the name right, and the password or token?',
+      })
+    const asked = { what: this.endpoint.host, name: this.endpoint.host, isPush: false }
+    if (answer.status !== 200) throw await answerError(answer, asked)
     await answer.discard()
     if (typeof this.#scheme !== 'object' || credentials.kind !== 'password') return credentials
     const { identityToken } = await this.#requestToken(this.#scheme, [], this.endpoint.host, credentials, true)

@@ -460,7 +460,7 @@ class LayerPull {
     try {
       const { isNew } = await download({
         onFile: (path) => {
-          const file = new GrowingFile(path)
+          const file = new GrowingFile(path, this.#options.store.blobs.path(descriptor.digest))
           const unpacking = this.#unpack(directory, file)
           // Whether it failed matters once all bytes are known to be right.
           unpacking.catch(() => {})

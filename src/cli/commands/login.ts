@@ -1,0 +1,96 @@
+import { defaultServer, knownCredentials, login } from '../../engine/login.ts'
+import { CairnError } from '../../errors/error.ts'
+import { hideInput } from '../../linux/terminal.ts'
+import { defineCommand } from '../command.ts'
+import type { CommandContext } from '../context.ts'
+import { registryAccessOf } from '../registry-access.ts'
+
+const longestPassword = 64 * 1024
+
+export default defineCommand({
+  usage: '[OPTIONS] [SERVER]',
+  description: 'Authenticate to a registry.\nDefaults to Docker Hub if no server is specified.',
+  examples: [
+    { text: 'With a token from a file', command: 'cairn login -u me --password-stdin ghcr.io < token' },
+    { text: 'Asks for name and password', command: 'cairn login registry.example.com' },
+  ],
+  args: { max: 1 },
+  flags: {
+    password: { type: 'string', short: 'p', summary: 'Password or Personal Access Token (PAT)' },
+    'password-stdin': { type: 'bool', summary: 'Take the Password or Personal Access Token (PAT) from stdin' },
+    username: { type: 'string', short: 'u', summary: 'Username' },
+  },
+  complete: () => [],
+  async run(ctx, flags, [server = defaultServer]) {
+    const access = registryAccessOf(ctx)
+    const usage = (message: string): CairnError => new CairnError('USAGE', message, { exitCode: 1 })
+    if (flags.password !== undefined) {
+      ctx.stderr.write('WARNING! Using --password via the CLI is insecure. Use --password-stdin.\n')
+      if (flags['password-stdin']) throw usage('--password and --password-stdin are mutually exclusive')
+    }
+    if (flags['password-stdin'] && !flags.username) throw usage('Must provide --username with --password-stdin')
+    const isAsking = flags.username === undefined && flags.password === undefined
+    const known = isAsking ? await knownCredentials(server, access) : undefined
+    if (known !== undefined) {
+      ctx.stdout.write('Authenticating with existing credentials...\n')
+      try {
+        await login(server, known, access)
+        ctx.stdout.write('Login Succeeded\n')
+        return
+      } catch (error) {
+        if (!(error instanceof CairnError) || error.code !== 'UNAUTHORIZED' || !ctx.stdin.isTTY) throw error
+        ctx.stderr.write('Login did not succeed, error: the stored credentials are not taken any more\n')
+      }
+    }
+    const username = flags.username ?? (await asked(ctx, 'Username: '))
+    const password = flags['password-stdin']
+      ? await passwordFromStdin(ctx)
+      : (flags.password ?? (await askedSecretly(ctx, 'Password: ')))
+    if (username === '') throw usage('username is required')
+    if (password === '') throw usage('password is required')
+    const { plainFile } = await login(server, { kind: 'password', username, password }, access)
+    if (plainFile !== undefined)
+      ctx.stderr.write(
+        `\nWARNING! Your credentials are stored unencrypted in '${plainFile}'.\n` +
+          'Configure a credential helper to remove this warning. See\n' +
+          'https://docs.docker.com/go/credential-store/\n\n',
+      )
+    ctx.stdout.write('Login Succeeded\n')
+  },
+})
+
+async function passwordFromStdin(ctx: CommandContext): Promise<string> {
+  const pieces: Uint8Array[] = []
+  let size = 0
+  for await (const piece of ctx.stdin.bytes()) {
+    size += piece.length
+    if (size > longestPassword) throw new CairnError('USAGE', 'the password on stdin is too long', { exitCode: 1 })
+    pieces.push(piece.slice())
+  }
+  return Buffer.concat(pieces)
+    .toString('utf8')
+    .replace(/\r?\n$/, '')
+}
+
+async function asked(ctx: CommandContext, prompt: string): Promise<string> {
+  if (!ctx.stdin.isTTY)
+    throw new CairnError('USAGE', 'Cannot perform an interactive login from a non TTY device', {
+      hint: 'Give -u and --password-stdin.',
+      exitCode: 1,
+    })
+  ctx.stdout.write(prompt)
+  return ((await ctx.stdin.line()) ?? '').trim()
+}
+
+async function askedSecretly(ctx: CommandContext, prompt: string): Promise<string> {
+  if (!ctx.stdin.isTTY) return await asked(ctx, prompt)
+  const restore = hideInput(0)
+  process.on('exit', restore)
+  try {
+    return await asked(ctx, prompt)
+  } finally {
+    process.off('exit', restore)
+    restore()
+    ctx.stdout.write('\n')
+  }
+}
