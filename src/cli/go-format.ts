@@ -53,6 +53,12 @@ function twoDigitExponent(text: string): string {
   return text.replace(/e([+-])(\d)$/, 'e$10$2')
 }
 
+/** What a struct of docker's is printed as, where it says so itself. JSON cannot. */
+function ownText(value: object): string | undefined {
+  const print: unknown = Object.getOwnPropertyDescriptor(value, 'toString')?.value
+  return typeof print === 'function' ? (print as () => string)() : undefined
+}
+
 /** The text of a value as `{{.}}` prints it (`%v`). A value inside itself, or nested too deep, is shown as `...`. */
 export function formatValue(value: unknown, depth = 0): string {
   if (isNil(value)) return '<nil>'
@@ -70,6 +76,8 @@ export function formatValue(value: unknown, depth = 0): string {
       return `<${typeof value}>`
   }
   if (depth > 50) return '...'
+  const own = ownText(value)
+  if (own !== undefined) return own
   if (Array.isArray(value)) return `[${value.map((item) => formatValue(item, depth + 1)).join(' ')}]`
   if (value instanceof Date) return value.toISOString()
   return `map[${sortedEntries(value)

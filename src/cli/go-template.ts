@@ -16,19 +16,25 @@ export interface Template {
 export interface TemplateOptions {
   /** Name that errors show. */
   readonly name?: string
+  /** Exit status for a template that cannot be read; 1 by default, and 64 where docker shows single objects. */
+  readonly syntaxStatus?: number
   /** Functions in addition to, or instead of, Go's and docker's. */
   readonly functions?: Readonly<Record<string, TemplateFunction>>
 }
 
-/** Reads a template of Go's text/template with docker's functions. Throws USAGE (status 1) with Go's text. */
-export function compileTemplate(text: string, { name = '', functions = {} }: TemplateOptions = {}): Template {
+/** What docker ends with where it cannot read the template of `inspect`, `info` and `version`. */
+export const objectSyntaxStatus = 64
+
+/** Reads a template of Go's text/template with docker's functions. Throws USAGE with Go's text. */
+export function compileTemplate(text: string, options: TemplateOptions = {}): Template {
+  const { name = '', syntaxStatus = 1, functions = {} } = options
   const known = { ...templateFunctions, ...functions }
   const names = new Set([...Object.keys(known), 'and', 'or'])
   try {
     const templates = parseTemplate(text, name, names)
     return { render: (data) => reporting(text, name, names, () => evaluate(templates, name, known, data)) }
   } catch (error) {
-    throw report(error, text, name, names)
+    throw report(error, text, name, names, syntaxStatus)
   }
 }
 
@@ -45,14 +51,14 @@ function reporting(text: string, name: string, functions: ReadonlySet<string>, w
   }
 }
 
-function report(error: unknown, text: string, name: string, functions: ReadonlySet<string>): unknown {
+function report(error: unknown, text: string, name: string, functions: ReadonlySet<string>, syntaxStatus = 1): unknown {
   const prefix = 'template parsing error: template:'
   if (error instanceof TemplateSyntaxError) {
     const hint = /^function .* not defined$/.test(error.message)
       ? { hint: `Functions: ${[...functions].sort().join(' ')}` }
       : {}
     return new CairnError('USAGE', `${prefix} ${name}:${position(text, error.at).line}: ${error.message}`, {
-      exitCode: 1,
+      exitCode: syntaxStatus,
       ...hint,
     })
   }

@@ -203,12 +203,8 @@ Global Options:
     }
   })
 
-  test('lists the commands of a group', () => {
-    for (const argv of [['image'], ['image', '--help'], ['--help', 'image']])
-      expect(cairn(argv)).toEqual({
-        status: 0,
-        err: '',
-        out: `Usage:  cairn image COMMAND
+  test('lists the commands of a group, on stderr where it was not asked for', () => {
+    const help = `Usage:  cairn image COMMAND
 
 Manage images
 
@@ -217,8 +213,13 @@ Commands:
   tag         Create a tag
 
 Run 'cairn image COMMAND --help' for more information on a command.
-`,
-      })
+`
+    for (const argv of [
+      ['image', '--help'],
+      ['--help', 'image'],
+    ])
+      expect(cairn(argv)).toEqual({ status: 0, err: '', out: help })
+    expect(cairn(['image'])).toEqual({ status: 0, err: help, out: '' })
   })
 
   test('lays a command out and wraps its options as docker 28 does', () => {
@@ -376,7 +377,7 @@ describe('cairn', () => {
       Server: { ApiVersion: '1.51' },
     })
     expect(format('{{.Client.')).toMatchObject({
-      status: 1,
+      status: 64,
       err: expect.stringContaining('template parsing error: template: version:1: unexpected "." in operand'),
     })
   })

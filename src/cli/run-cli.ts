@@ -58,7 +58,8 @@ async function dispatch(invocation: Invocation, argv: readonly string[]): Promis
   if (found.kind === 'command') return runCommand(invocation, found.entry, found.path, found.rest)
   if (found.kind === 'unknown') throw (await import('./usage.ts')).unknownCommand(table, found)
   const group = parsed(found.name, () => parseFlags({ help: globalFlags.help }, found.rest, { interspersed: false }))
-  return printHelp(table, [found.name, ...group.args])
+  // A group alone does nothing: what it could do is no result.
+  return printHelp(table, [found.name, ...group.args], group.values.help ? 'stdout' : 'stderr')
 }
 
 async function printVersion(): Promise<number> {
@@ -67,11 +68,15 @@ async function printVersion(): Promise<number> {
   return 0
 }
 
-async function printHelp(table: CommandTable, words: readonly string[]): Promise<number> {
+async function printHelp(
+  table: CommandTable,
+  words: readonly string[],
+  stream: 'stdout' | 'stderr' = 'stdout',
+): Promise<number> {
   const { helpFor } = await import('./usage.ts')
   const { openTerminal } = await import('./terminal.ts')
-  const { stdout } = openTerminal()
-  stdout.write(await helpFor(table, words, stdout.columns))
+  const output = openTerminal()[stream]
+  output.write(await helpFor(table, words, output.columns))
   return 0
 }
 

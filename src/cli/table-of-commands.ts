@@ -10,6 +10,7 @@ export const table: CommandTable = {
     builder: { summary: 'Manage builds' },
     builds: { summary: 'Manage build records' },
     cache: { summary: 'Manage cache mounts' },
+    volume: { summary: 'Manage volumes' },
     registry: { summary: 'Manage registries' },
     buildx: { summary: 'Manage builds', hidden: true },
   },
@@ -290,6 +291,31 @@ export const table: CommandTable = {
       paths: ['cache import'],
       summary: 'Make a cache mount from a tar archive or STDIN',
       load: () => import('./commands/cache-import.ts'),
+    },
+    {
+      paths: ['volume create'],
+      summary: 'Create a volume',
+      load: () => import('./commands/volume-create.ts'),
+    },
+    {
+      paths: ['volume ls', 'volume list'],
+      summary: 'List volumes',
+      load: () => import('./commands/volume-ls.ts'),
+    },
+    {
+      paths: ['volume inspect'],
+      summary: 'Display detailed information on one or more volumes',
+      load: () => import('./commands/volume-inspect.ts'),
+    },
+    {
+      paths: ['volume prune'],
+      summary: 'Remove unused local volumes',
+      load: () => import('./commands/volume-prune.ts'),
+    },
+    {
+      paths: ['volume rm', 'volume remove'],
+      summary: 'Remove one or more volumes',
+      load: () => import('./commands/volume-rm.ts'),
     },
     {
       paths: ['system df'],

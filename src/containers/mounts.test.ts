@@ -66,7 +66,11 @@ describe('planMounts()', () => {
     expect(messageOf(() => plan([request]))).toBe(`CONFIG_INVALID: invalid mount config for type "${message}`)
   })
 
-  test.each(['..', '.', 'a', '-x', 'a/b', 'a b', '../../etc'])('refuses %p as the name of a volume', (name) => {
+  test.each(['.', 'a'])('refuses %p as the name of a volume: it is too short', (name) => {
+    expect(messageOf(() => plan([{ type: 'volume', name, target: '/x' }]))).toContain('volume name is too short')
+  })
+
+  test.each(['..', '-x', 'a/b', 'a b', '../../etc'])('refuses %p as the name of a volume', (name) => {
     expect(messageOf(() => plan([{ type: 'volume', name, target: '/x' }]))).toContain(
       'includes invalid characters for a local volume name',
     )

@@ -140,7 +140,9 @@ function notAbsolute(path: string): string {
 }
 
 /** Throws CONFIG_INVALID for what cannot be the name of a volume. */
-function checkVolumeName(name: string): void {
+export function checkVolumeName(name: string): void {
+  if (name.length === 1)
+    throw invalid(`create ${name}: volume name is too short, names should be at least two alphanumeric characters`)
   if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/.test(name))
     throw invalid(
       `create ${name}: ${JSON.stringify(name)} includes invalid characters for a local volume name, only ` +

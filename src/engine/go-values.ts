@@ -12,6 +12,22 @@ export const nilMap: Readonly<Record<string, never>> = asNull({})
 /** A list without items that JSON shows as null. */
 export const nilList: readonly never[] = asNull([])
 
+/** `value`, which templates print as `text`. */
+function printedAs<Value extends object>(value: Value, text: string): Value {
+  return Object.freeze(Object.defineProperty(value, 'toString', { value: () => text }))
+}
+
+/** An empty struct, as the values of Go's sets are: `{}`. */
+const emptyStruct = printedAs({}, '{}')
+
+/** The pointer to no struct. */
+export const nilPointer = asNull(Object.defineProperty({}, 'toString', { value: () => '<nil>' }))
+
+/** A set as Go has it, a map to empty structs: `map[80/tcp:{}]`. */
+export function goSet(set: Readonly<Record<string, object>>): Readonly<Record<string, object>> {
+  return Object.fromEntries(Object.keys(set).map((key) => [key, emptyStruct]))
+}
+
 /** `fields`, and for whoever asks by name also `defaults`, which neither JSON nor a list of fields shows. */
 export function withDefaults<Fields extends object>(defaults: Partial<Fields>, fields: Fields): Fields {
   return Object.assign(Object.create(defaults) as object, fields)

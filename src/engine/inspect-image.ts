@@ -7,7 +7,7 @@ import type { ContainerConfig } from '../oci/config.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { Platform } from '../oci/platform.ts'
 import { familiarString, parseNormalizedReference } from '../oci/reference.ts'
-import { nilList, nilMap, withDefaults } from './go-values.ts'
+import { goSet, nilList, nilMap, nilPointer, withDefaults } from './go-values.ts'
 
 /** What `docker image inspect` tells of an image, under docker's names. */
 export interface ImageInspection {
@@ -18,6 +18,7 @@ export interface ImageInspection {
   readonly Comment: string
   /** RFC 3339; empty where the config does not say. */
   readonly Created: string
+  readonly DockerVersion: ''
   readonly Author: string
   readonly Config: ContainerConfig
   readonly Architecture: string
@@ -56,6 +57,7 @@ export async function inspectImage(store: Store, name: string, platform?: Platfo
     Parent: '',
     Comment: config.history?.at(-1)?.comment ?? '',
     Created: config.created ?? '',
+    DockerVersion: '',
     Author: config.author ?? '',
     Config: dockerConfig(config.config ?? {}),
     Architecture: config.architecture,
@@ -81,7 +83,7 @@ const absentConfigFields = {
   ExposedPorts: nilMap,
   StopSignal: '',
   ArgsEscaped: false,
-  Healthcheck: null,
+  Healthcheck: nilPointer,
   Shell: nilList,
 } as const
 
@@ -91,11 +93,11 @@ function dockerConfig(config: ContainerConfig): ContainerConfig {
   const { ExposedPorts, StopSignal, ArgsEscaped, Healthcheck, Shell } = config
   return withDefaults<ContainerConfig>(absentConfigFields, {
     User: User ?? '',
-    ...(ExposedPorts ? { ExposedPorts } : {}),
+    ...(ExposedPorts ? { ExposedPorts: goSet(ExposedPorts) } : {}),
     Env: Env ?? nilList,
     Entrypoint: Entrypoint ?? nilList,
     Cmd: Cmd ?? nilList,
-    Volumes: Volumes ?? nilMap,
+    Volumes: Volumes ? goSet(Volumes) : nilMap,
     WorkingDir: WorkingDir ?? '',
     Labels: Labels ?? nilMap,
     ...(StopSignal ? { StopSignal } : {}),

@@ -1,39 +1,58 @@
+import { getVolume } from '../containers/volume-records.ts'
 import type { Store } from '../content/store.ts'
-import { findImage } from '../images/resolve-image.ts'
 import { CairnError, isCairnError } from '../errors/error.ts'
 import { inspectImage } from './inspect-image.ts'
+import { inspectVolume } from './volumes.ts'
 
-/** Gives what is known of an object, or undefined where there is none of that name. */
-type Inspector = (store: Store, name: string) => Promise<object | undefined>
+/** Gives what is known of an object; throws a failure of the kind `not-found` where there is none of that name. */
+type Inspector = (store: Store, name: string) => Promise<object>
 
 /** Kinds of objects, in the order in which a name is looked for. */
-const inspectors: ReadonlyMap<string, Inspector> = new Map([
-  ['image', async (store: Store, name: string) => (isImage(store, name) ? await inspectImage(store, name) : undefined)],
+const inspectors: ReadonlyMap<string, Inspector> = new Map<string, Inspector>([
+  ['image', async (store, name) => await inspectImage(store, name)],
+  ['volume', (store, name) => Promise.resolve(inspectVolume(store, getVolume(store, name)))],
 ])
 
-/**
- * All about the object that `name` means: of kind `type`, else of the first kind that has one of that name. Undefined
- * where there is none. Throws USAGE (status 1) for a type that there is not.
- */
-export async function inspectObject(store: Store, name: string, type?: string): Promise<object | undefined> {
-  if (type !== undefined && !inspectors.has(type)) {
-    const types = [...inspectors.keys()].map((one) => JSON.stringify(one)).join(', ')
-    throw new CairnError('USAGE', `unknown type: ${JSON.stringify(type)}: must be one of ${types}`, { exitCode: 1 })
-  }
-  for (const [kind, inspect] of inspectors) {
-    if (type !== undefined && kind !== type) continue
-    const found = await inspect(store, name)
-    if (found !== undefined) return found
-  }
-  return undefined
+/** An object that was found, and of which kind it is. */
+export interface InspectedObject {
+  readonly type: string
+  readonly object: object
 }
 
-/** False also for a name that no image can have: an object of another kind may. */
-function isImage(store: Store, name: string): boolean {
-  try {
-    return findImage(store, name) !== undefined
-  } catch (error) {
-    if (isCairnError(error, 'REFERENCE_INVALID')) return false
-    throw error
+/** Docker's kinds of objects, sorted. Of those that are not known here there is none. */
+export const objectTypes: readonly string[] =
+  'config container image network node plugin secret service task volume'.split(' ')
+
+/**
+ * All about the object that `name` means: of kind `type`, else of the first kind that has one of that name. Throws USAGE
+ * (status 1) for a type that there is not, what its kind throws where there is none of a given type, IMAGE_UNKNOWN where
+ * nothing has that name.
+ */
+export async function inspectObject(store: Store, name: string, type?: string): Promise<InspectedObject> {
+  if (type !== undefined) {
+    if (!objectTypes.includes(type)) throw unknownType(type)
+    const inspect = inspectors.get(type)
+    if (inspect === undefined) throw unknownObject(type, name)
+    return { type, object: await inspect(store, name) }
   }
+  for (const [kind, inspect] of inspectors)
+    try {
+      // oxlint-disable-next-line no-await-in-loop -- the first that has it
+      return { type: kind, object: await inspect(store, name) }
+    } catch (error) {
+      // What no image can be called may be the name of something else.
+      if (!isCairnError(error) || (error.kind !== 'not-found' && error.code !== 'REFERENCE_INVALID')) throw error
+    }
+  throw new CairnError('IMAGE_UNKNOWN', `No such object: ${name}`)
+}
+
+function unknownObject(type: string, name: string): CairnError {
+  const message = type === 'network' ? `network ${name} not found` : `No such ${type}: ${name}`
+  return new CairnError(type === 'container' ? 'CONTAINER_UNKNOWN' : 'IMAGE_UNKNOWN', message)
+}
+
+function unknownType(type: string): CairnError {
+  const types = objectTypes.map((one) => JSON.stringify(one)).join(', ')
+  const message = type === '' ? 'type is empty' : `unknown type: ${JSON.stringify(type)}`
+  return new CairnError('USAGE', `${message}: must be one of ${types}`, { exitCode: 1 })
 }

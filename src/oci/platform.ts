@@ -58,7 +58,9 @@ function invalid(message: string): CairnError {
  */
 export function parsePlatform(text: string): Platform {
   if (text === 'local') return hostPlatform()
-  const parts = text.split('/')
+  const components = text.split('/')
+  // What stands behind the third slash is one component.
+  const parts = components.length > 3 ? [...components.slice(0, 3), components.slice(3).join('/')] : components
   const wrong = parts.find((part) => !component.test(part))
   if (wrong !== undefined)
     throw invalid(

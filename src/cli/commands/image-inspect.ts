@@ -23,7 +23,7 @@ export default defineCommand({
   output: 'collected',
   complete: (ctx) => imageNames(ctx),
   async run(ctx, flags, names) {
-    const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform)
+    const platform = flags.platform === undefined || flags.platform === '' ? undefined : parsePlatform(flags.platform)
     const store = await ctx.use(openStoreOf)
     return await printInspections(ctx, names, flags.format, (name) => inspectImage(store, name, platform))
   },

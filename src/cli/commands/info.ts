@@ -1,7 +1,7 @@
 import { type SystemInfo, systemInfo } from '../../engine/system-info.ts'
 import { defineCommand } from '../command.ts'
 import { objectFormatFlag } from '../format-flag.ts'
-import { renderTemplate } from '../go-template.ts'
+import { objectSyntaxStatus, renderTemplate } from '../go-template.ts'
 import { openStoreOf } from '../open-store.ts'
 import { toJson } from '../template-functions.ts'
 import { version } from '../version.ts'
@@ -16,7 +16,10 @@ export default defineCommand({
     const info = systemInfo(await ctx.use(openStoreOf), version)
     if (flags.format !== '') {
       const object = { ...info, ClientInfo: { Debug: ctx.debug, Version: version, Context: 'default' } }
-      const text = flags.format === 'json' ? toJson(object) : renderTemplate(flags.format, object)
+      const text =
+        flags.format === 'json'
+          ? toJson(object)
+          : renderTemplate(flags.format, object, { syntaxStatus: objectSyntaxStatus })
       ctx.stdout.write(`${text}\n`)
       return
     }

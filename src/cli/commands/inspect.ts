@@ -1,10 +1,10 @@
-import { inspectObject } from '../../engine/inspect-object.ts'
-import { CairnError } from '../../errors/error.ts'
+import { inspectObject, objectTypes } from '../../engine/inspect-object.ts'
 import { defineCommand } from '../command.ts'
 import { objectFormatFlag } from '../format-flag.ts'
 import { imageNames } from '../image-names.ts'
 import { openStoreOf } from '../open-store.ts'
 import { printInspections } from '../print-inspections.ts'
+import { volumeNames } from '../volume-names.ts'
 
 export default defineCommand({
   usage: '[OPTIONS] NAME|ID [NAME|ID...]',
@@ -12,16 +12,17 @@ export default defineCommand({
   args: { min: 1 },
   flags: {
     format: objectFormatFlag,
-    type: { type: 'string', summary: 'Only inspect objects of the given type', complete: ['image'] },
+    size: { type: 'bool', short: 's', summary: 'Display total file sizes if the type is container' },
+    type: { type: 'string', summary: 'Only inspect objects of the given type', complete: objectTypes },
   },
   output: 'collected',
-  complete: (ctx) => imageNames(ctx),
+  complete: async (ctx) => [...(await imageNames(ctx)), ...(await volumeNames(ctx))],
   async run(ctx, flags, names) {
     const store = await ctx.use(openStoreOf)
     return await printInspections(ctx, names, flags.format, async (name) => {
-      const found = await inspectObject(store, name, flags.type)
-      if (found === undefined) throw new CairnError('IMAGE_UNKNOWN', `No such ${flags.type ?? 'object'}: ${name}`)
-      return found
+      const { type, object } = await inspectObject(store, name, flags.type)
+      if (flags.size) ctx.stderr.write(`WARNING: --size ignored for ${type}\n`)
+      return object
     })
   },
 })

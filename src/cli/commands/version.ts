@@ -50,7 +50,8 @@ export default defineCommand({
   async run(ctx, flags) {
     const { format = '' } = flags
     if (format === '') return ctx.stdout.write(layout())
-    const { renderTemplate } = await import('../go-template.ts')
-    ctx.stdout.write(`${renderTemplate(format === 'json' ? '{{json .}}' : format, describe(), { name: 'version' })}\n`)
+    const { objectSyntaxStatus, renderTemplate } = await import('../go-template.ts')
+    const options = { name: 'version', syntaxStatus: objectSyntaxStatus }
+    ctx.stdout.write(`${renderTemplate(format === 'json' ? '{{json .}}' : format, describe(), options)}\n`)
   },
 })
