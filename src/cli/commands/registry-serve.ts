@@ -1,33 +1,95 @@
 import { serveRegistry } from '../../engine/serve-registry.ts'
 import { CairnError } from '../../errors/error.ts'
+import {
+  type AuthConfig,
+  defaultAuth,
+  parseAddress,
+  parseRegistryConfig,
+  type RegistryConfig,
+} from '../../registry/server/registry-config.ts'
 import { defineCommand } from '../command.ts'
 import { openStoreOf } from '../open-store.ts'
+
+interface ServeFlags {
+  readonly addr: string | undefined
+  readonly config: string | undefined
+  readonly 'tls-cert': string | undefined
+  readonly 'tls-key': string | undefined
+  readonly htpasswd: string | undefined
+  readonly rules: string | undefined
+  readonly 'read-only': boolean
+  readonly 'no-delete': boolean
+}
 
 export default defineCommand({
   usage: '[OPTIONS]',
   description:
-    'Serves the OCI distribution API. Images are kept in the store, their blobs once for the registry and for local images. SIGTERM ends it when the requests under way have ended.',
-  examples: [{ text: 'A registry on this machine', command: 'cairn registry serve' }],
+    'Serves the OCI distribution API from the store: blobs are kept once for the registry and for local images. Flags come before what the configuration file says. SIGTERM ends the server when the requests under way have ended.',
+  examples: [
+    { text: 'A registry for this machine', command: 'cairn registry serve' },
+    {
+      text: 'One for others, with TLS and users',
+      command: 'cairn registry serve --addr :443 --tls-cert cert.pem --tls-key key.pem --htpasswd users',
+    },
+    { text: 'Check a configuration', command: 'cairn registry serve --config registry.toml --check' },
+  ],
   args: { max: 0 },
   flags: {
-    addr: { type: 'string', value: 'address', default: '127.0.0.1:5000', summary: 'Address and port to listen on' },
+    addr: { type: 'string', value: 'address', summary: 'Address and port to listen on (default 127.0.0.1:5000)' },
+    config: { type: 'string', value: 'file', complete: 'file', summary: 'Configuration file (TOML)' },
+    'tls-cert': { type: 'string', value: 'file', complete: 'file', summary: 'Certificate chain (PEM)' },
+    'tls-key': { type: 'string', value: 'file', complete: 'file', summary: 'Key of the certificate (PEM)' },
+    htpasswd: { type: 'string', value: 'file', complete: 'file', summary: 'Users and their bcrypt hashes' },
+    rules: { type: 'string', value: 'file', complete: 'file', summary: 'Who may do what in which repositories (TOML)' },
+    'read-only': { type: 'bool', summary: 'Refuse every change' },
+    'no-delete': { type: 'bool', summary: 'Refuse deletion of tags, manifests and blobs' },
+    check: { type: 'bool', summary: 'Only check the configuration' },
   },
   async run(ctx, flags) {
-    const { hostname, port } = parseAddress(flags.addr)
-    const store = await ctx.use(openStoreOf)
+    // --config is docker's folder everywhere else; here it is the registry's file.
+    const config = applyFlags(await readConfig(flags.config), flags)
+    if (flags.check) return 0
     const { signal } = ctx
-    const server = serveRegistry(store, { hostname, port })
-    ctx.stderr.write(`Registry at ${server.url.origin}\n`)
-    await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
-    await server.stop(30_000)
+    const store = await ctx.use(openStoreOf)
+    const registry = await serveRegistry(store, config, (line) => ctx.stderr.write(`${line}\n`))
+    ctx.stderr.write(`Registry at ${registry.url.origin}\n`)
+    if (registry.metricsUrl !== undefined) ctx.stderr.write(`Metrics at ${registry.metricsUrl.origin}/metrics\n`)
+    if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
+    await registry.stop()
     return 0
   },
 })
 
-function parseAddress(text: string): { readonly hostname: string; readonly port: number } {
-  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(text)
-  const port = Number(match?.[3])
-  if (match === null || port > 65_535)
-    throw new CairnError('USAGE', `--addr is not ADDRESS:PORT: ${JSON.stringify(text)}`)
-  return { hostname: match[1] ?? (match[2] === '' ? '0.0.0.0' : (match[2] as string)), port }
+async function readConfig(path: string | undefined): Promise<RegistryConfig> {
+  if (path === undefined) return parseRegistryConfig('', '')
+  let text: string
+  try {
+    text = await Bun.file(path).text()
+  } catch (cause) {
+    throw new CairnError('CONFIG_INVALID', `${path} cannot be read`, { cause })
+  }
+  return parseRegistryConfig(text, path)
+}
+
+function applyFlags(config: RegistryConfig, flags: ServeFlags): RegistryConfig {
+  const { addr, 'tls-cert': cert, 'tls-key': key } = flags
+  if ((cert === undefined) !== (key === undefined))
+    throw new CairnError('USAGE', '--tls-cert and --tls-key are needed together')
+  return {
+    ...config,
+    address: addr === undefined ? config.address : parseAddress(addr),
+    settings: {
+      ...config.settings,
+      isReadOnly: flags['read-only'] || config.settings.isReadOnly,
+      isDeleteEnabled: !flags['no-delete'] && config.settings.isDeleteEnabled,
+    },
+    tls: cert === undefined || key === undefined ? config.tls : { cert, key, clientCa: config.tls?.clientCa },
+    auth: applyAuthFlags(config.auth, flags),
+  }
+}
+
+function applyAuthFlags(auth: AuthConfig | undefined, { htpasswd, rules }: ServeFlags): AuthConfig | undefined {
+  if (htpasswd === undefined && rules === undefined) return auth
+  const base = auth ?? defaultAuth
+  return { ...base, htpasswd: htpasswd ?? base.htpasswd, rules: rules ?? base.rules }
 }

@@ -8,6 +8,7 @@ export async function getBlob(exchange: Exchange, name: string, digest: Digest):
   const { request, storage } = exchange
   const blob = await storage.findBlob(name, digest)
   if (blob === undefined) throw await unknownBlob(exchange, name, digest)
+  Object.assign(exchange.facts, { digest, size: blob.size })
   const headers = {
     'content-type': 'application/octet-stream',
     'accept-ranges': 'bytes',
@@ -23,6 +24,7 @@ export async function getBlob(exchange: Exchange, name: string, digest: Digest):
 /** end-10 */
 export async function deleteBlob(exchange: Exchange, name: string, digest: Digest): Promise<Response> {
   if (!(await exchange.storage.deleteBlob(name, digest))) throw await unknownBlob(exchange, name, digest)
+  exchange.facts.digest = digest
   return emptyResponse(202)
 }
 

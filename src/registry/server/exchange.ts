@@ -2,6 +2,7 @@ import type { Digest } from '../../oci/digest.ts'
 import { registryHeaders } from '../protocol.ts'
 import type { RegistryStorage } from '../storage/registry-storage.ts'
 import type { ManifestCache } from './manifest-cache.ts'
+import type { RequestFacts } from './request-record.ts'
 import type { RegistrySettings } from './settings.ts'
 
 /** What the handlers of all requests work with. */
@@ -19,6 +20,8 @@ export interface Exchange extends Registry {
   readonly user: string | undefined
   /** Whether who asks may pull from a repository: mounting needs it of the one it mounts from. */
   readonly mayPull: (repository: string) => boolean
+  /** What the handler tells of the request. */
+  readonly facts: RequestFacts
 }
 
 /** How long anybody may keep what a digest names: it never changes. */

@@ -15,6 +15,7 @@ export async function getManifest(exchange: Exchange, name: string, reference: D
   const { request, storage } = exchange
   const entry = await storage.resolveManifest(name, reference)
   if (entry === undefined) throw await unknownManifest(exchange, name, reference)
+  noteManifest(exchange, entry, isDigest(reference) ? [] : [reference])
   const headers = { 'content-type': entry.mediaType, ...contentHeaders(entry.digest, isDigest(reference)) }
   if (isNotModified(request, entry.digest)) return emptyResponse(304, headers)
   if (request.method === 'HEAD') return emptyResponse(200, { ...headers, 'content-length': String(entry.size) })
@@ -51,6 +52,7 @@ export async function putManifest(exchange: Exchange, name: string, reference: D
     condition,
   })
   if (result.outcome !== 'stored') throw refusal(result)
+  noteManifest(exchange, manifest, tags)
   return emptyResponse(201, {
     location: registryPaths.manifest(name, digest),
     [registryHeaders.contentDigest]: digest,
@@ -67,7 +69,13 @@ export async function deleteManifest(exchange: Exchange, name: string, reference
     ? await storage.deleteManifest(name, reference)
     : await storage.deleteTag(name, reference)
   if (!deleted) throw await unknownManifest(exchange, name, reference)
+  if (isDigest(reference)) exchange.facts.digest = reference
+  else exchange.facts.tags = [reference]
   return emptyResponse(202)
+}
+
+function noteManifest({ facts }: Exchange, { digest, mediaType, size }: ManifestEntry, tags: readonly string[]): void {
+  Object.assign(facts, { digest, mediaType, size, tags })
 }
 
 function tagsOf(query: URLSearchParams, reference: Digest | Tag): Tag[] {
@@ -127,11 +135,7 @@ function refusal(result: Exclude<PutResult, { outcome: 'stored' }>): RequestFail
 }
 
 /** Why there is no such manifest: the repository, or the manifest in it. */
-export async function unknownManifest(
-  { storage }: Exchange,
-  name: string,
-  reference: Digest | Tag,
-): Promise<RequestFailure> {
+async function unknownManifest({ storage }: Exchange, name: string, reference: Digest | Tag): Promise<RequestFailure> {
   if (!(await storage.hasRepository(name))) return new RequestFailure('NAME_UNKNOWN', { detail: { name } })
   return new RequestFailure('MANIFEST_UNKNOWN', { detail: { name, reference } })
 }

@@ -4,10 +4,12 @@ import { join } from 'node:path'
 import { openStore, type Store } from '../../content/store.ts'
 import { type Digest, type DigestAlgorithm, digestOf } from '../../oci/digest.ts'
 import { mediaTypes } from '../../oci/media-types.ts'
+import { type AccessControl, openAccess } from '../access/access-control.ts'
 import { localStorage } from '../storage/local-storage.ts'
 import { ManifestCache } from './manifest-cache.ts'
 import { type RegistryServer, startRegistryServer } from './registry-server.ts'
 import { requestHandler } from './request-handler.ts'
+import type { RequestRecord } from './request-record.ts'
 import { defaultSettings, type RegistrySettings } from './settings.ts'
 
 /** A registry on a store of its own, on a free port of the loopback interface. */
@@ -19,7 +21,12 @@ export interface TestRegistry extends AsyncDisposable {
 }
 
 /** Starts a registry. A `root` that is given is kept when the registry ends. */
-export function startTestRegistry(settings: Partial<RegistrySettings> = {}, root?: string): TestRegistry {
+export function startTestRegistry(
+  settings: Partial<RegistrySettings> = {},
+  root?: string,
+  access: AccessControl = openAccess,
+  observe?: (record: RequestRecord) => void,
+): TestRegistry {
   const store = openStore(root ?? mkdtempSync(join(tmpdir(), 'cairn-registry-')))
   const registry = {
     storage: localStorage(store),
@@ -31,7 +38,7 @@ export function startTestRegistry(settings: Partial<RegistrySettings> = {}, root
     port: 0,
     tls: undefined,
     idleTimeout: 10,
-    handle: requestHandler(registry),
+    handle: requestHandler(registry, { access, ...(observe === undefined ? {} : { observe }) }),
   })
   return {
     store,

@@ -1,3 +1,4 @@
+import type { HandleRequest } from './request-handler.ts'
 import { failureOf, failureResponse, RequestFailure } from './request-failure.ts'
 
 /** Where and how a server listens. */
@@ -5,10 +6,18 @@ export interface ServerOptions {
   readonly hostname: string
   /** 0 for any that is free. */
   readonly port: number
-  readonly tls: { readonly cert: string; readonly key: string } | undefined
+  readonly tls: ServerCertificate | undefined
   /** Seconds that a connection may be silent, in the middle of a request too: a client that stalls is let go. */
   readonly idleTimeout: number
-  readonly handle: (request: Request) => Promise<Response>
+  readonly handle: HandleRequest
+}
+
+/** What a server shows to clients, and which of theirs it asks for; each in PEM. */
+export interface ServerCertificate {
+  readonly cert: string
+  readonly key: string
+  /** Authorities that certificates of clients have to come from; without them clients need none. */
+  readonly clientAuthorities: string | undefined
 }
 
 /** A server that listens. */
@@ -27,9 +36,9 @@ export function startRegistryServer({ hostname, port, tls, idleTimeout, handle }
     reusePort: true,
     // Each endpoint has its own limit; blobs may be of any size.
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-    fetch: handle,
+    fetch: (request, own) => handle(request, own.requestIP(request)?.address),
     error: (error) => failureResponse(isMissingFile(error) ? new RequestFailure('BLOB_UNKNOWN') : failureOf(error)),
-    ...(tls === undefined ? {} : { tls }),
+    ...(tls === undefined ? {} : { tls: tlsOptions(tls) }),
   })
   return {
     url: server.url,
@@ -44,4 +53,9 @@ export function startRegistryServer({ hostname, port, tls, idleTimeout, handle }
 /** A blob that was deleted after it was found, before its file was opened to be sent. */
 function isMissingFile(error: Error): boolean {
   return 'code' in error && error.code === 'ENOENT'
+}
+
+function tlsOptions({ cert, key, clientAuthorities }: ServerCertificate): Bun.TLSOptions {
+  if (clientAuthorities === undefined) return { cert, key }
+  return { cert, key, ca: clientAuthorities, requestCert: true, rejectUnauthorized: true }
 }

@@ -1,10 +1,16 @@
+import { CairnError } from '../../errors/error.ts'
+import { type AccessControl, type Need, type Principal, tokenPath, type Verdict } from '../access/access-control.ts'
 import { registryHeaders } from '../protocol.ts'
 import { deleteBlob, getBlob } from './blobs.ts'
-import { type Exchange, jsonResponse, type Registry } from './exchange.ts'
+import { emptyResponse, type Exchange, jsonResponse, type Registry } from './exchange.ts'
 import { listReferrers, listRepositories, listTags } from './listings.ts'
 import { deleteManifest, getManifest, putManifest } from './manifests.ts'
+import { RateLimit } from './rate-limit.ts'
+import { declaredLength } from './request-body.ts'
 import { failureOf, failureResponse, RequestFailure } from './request-failure.ts'
-import { parseRoute, parseTarget, type Route } from './routes.ts'
+import type { RequestFacts, RequestRecord } from './request-record.ts'
+import { parseRoute, parseTarget, type Route, type Target } from './routes.ts'
+import { answerTokenRequest } from './token-endpoint.ts'
 import { beginUpload, cancelUpload, getUpload, patchUpload, putUpload } from './uploads.ts'
 
 type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
@@ -20,36 +26,142 @@ const allowedMethods: Readonly<Record<Route['kind'], readonly Method[]>> = {
   referrers: ['GET', 'HEAD'],
 }
 
+/** What a handler of requests works with besides the registry. */
+export interface HandlerOptions {
+  readonly access: AccessControl
+  /** Told when a request begins, and of each one that was answered. */
+  readonly begin?: () => void
+  readonly observe?: (record: RequestRecord) => void
+}
+
+/** Answers a request from `address`. */
+export type HandleRequest = (request: Request, address: string | undefined) => Promise<Response>
+
 /** Answers requests to a registry. Never throws: whatever goes wrong becomes an answer of the specification's form. */
-export function requestHandler(registry: Registry): (request: Request) => Promise<Response> {
-  return async (request) => {
+export function requestHandler(registry: Registry, options: HandlerOptions): HandleRequest {
+  const handler = new Handler(registry, options)
+  return (request, address) => handler.handle(request, address)
+}
+
+/** What becomes known of a request while it is answered. */
+interface Progress {
+  readonly address: string | undefined
+  readonly facts: RequestFacts
+  route: Route | undefined
+  user: string | undefined
+}
+
+class Handler {
+  readonly #registry: Registry
+  readonly #options: HandlerOptions
+  readonly #requests: RateLimit | undefined
+  readonly #failedLogins: RateLimit
+
+  constructor(registry: Registry, options: HandlerOptions) {
+    this.#registry = registry
+    this.#options = options
+    const { requests, failedLogins } = registry.settings
+    this.#requests = requests === undefined ? undefined : new RateLimit(requests)
+    this.#failedLogins = new RateLimit(failedLogins)
+  }
+
+  async handle(request: Request, address: string | undefined): Promise<Response> {
+    const { begin, observe } = this.#options
+    begin?.()
+    const start = performance.now()
+    const target = parseTarget(request.url)
+    const progress: Progress = { address, facts: {}, route: undefined, user: undefined }
+    let failure: RequestFailure | undefined
     let response: Response
     try {
-      response = await answer(registry, request)
+      response = await this.#answer(request, target, progress)
     } catch (error) {
-      response = failureResponse(failureOf(error))
+      failure = failureOf(error)
+      response = failureResponse(failure)
     }
     response.headers.set(registryHeaders.apiVersion, 'registry/2.0')
     response.headers.set('x-content-type-options', 'nosniff')
+    if (observe !== undefined) {
+      const duration = performance.now() - start
+      observe(recordOf(request, target, progress, response, failure, duration))
+    }
     return response
+  }
+
+  async #answer(request: Request, target: Target, progress: Progress): Promise<Response> {
+    const { path, query } = target
+    if (path === '/healthz') return emptyResponse(200)
+    const { access } = this.#options
+    this.#refuseGuessing(progress.address)
+    if (path === tokenPath && access.tokenServer !== undefined) {
+      const response = await answerTokenRequest(access.tokenServer, request, query)
+      if (response !== undefined) return response
+      this.#failedLogins.take(progress.address ?? '', Date.now())
+      throw new RequestFailure('UNAUTHORIZED', { headers: { 'www-authenticate': 'Basic realm="token"' } })
+    }
+    const route = parseRoute(path)
+    if (route === undefined) throw new RequestFailure('UNSUPPORTED', { status: 404, message: 'no such endpoint' })
+    progress.route = route
+    const principal = this.#admit(await access.judge(request, needOf(route, request)), progress)
+    this.#checkRate(principal, progress.address)
+    checkMethod(this.#registry, request, route)
+    const { user, mayPull } = principal
+    const exchange: Exchange = { ...this.#registry, request, query, user, mayPull, facts: progress.facts }
+    return await handlers[route.kind](exchange, route as never)
+  }
+
+  /** Throws for a request that may not go on. */
+  #admit(verdict: Verdict, progress: Progress): Principal {
+    if (verdict.outcome === 'unauthorized') {
+      if (verdict.reason === 'wrong') this.#failedLogins.take(progress.address ?? '', Date.now())
+      throw new RequestFailure('UNAUTHORIZED', { headers: { 'www-authenticate': verdict.challenge } })
+    }
+    progress.user = verdict.principal.user
+    if (verdict.outcome === 'denied') throw new RequestFailure('DENIED')
+    return verdict.principal
+  }
+
+  /** Lets nobody try passwords without end. */
+  #refuseGuessing(address: string | undefined): void {
+    const wait = this.#failedLogins.wait(address ?? '', Date.now())
+    if (wait > 0) throw tooMany(wait, 'too many wrong credentials from this address')
+  }
+
+  #checkRate({ user }: Principal, address: string | undefined): void {
+    const wait = this.#requests?.take(user === undefined ? `address ${address}` : `user ${user}`, Date.now()) ?? 0
+    if (wait > 0) throw tooMany(wait, 'too many requests')
   }
 }
 
-async function answer(registry: Registry, request: Request): Promise<Response> {
-  const { path, query } = parseTarget(request.url)
-  const route = parseRoute(path)
-  if (route === undefined) throw new RequestFailure('UNSUPPORTED', { status: 404, message: 'no such endpoint' })
-  checkMethod(registry, request, route)
-  const exchange: Exchange = { ...registry, request, query, user: undefined, mayPull: () => true }
-  return await handlers[route.kind](exchange, route as never)
+function tooMany(wait: number, message: string): RequestFailure {
+  return new RequestFailure('TOOMANYREQUESTS', {
+    message,
+    headers: { 'retry-after': String(Math.ceil(wait / 1000)) },
+  })
 }
 
-type Handler<Kind extends Route['kind']> = (
+/** What right a request needs. An upload is part of a push whatever is done with it. */
+function needOf(route: Route, { method }: Request): Need {
+  switch (route.kind) {
+    case 'base':
+    case 'catalog':
+      return { kind: route.kind }
+    case 'uploads':
+    case 'upload':
+      return { kind: 'repository', name: route.name, action: 'push' }
+    default: {
+      const action = method === 'GET' || method === 'HEAD' ? 'pull' : method === 'DELETE' ? 'delete' : 'push'
+      return { kind: 'repository', name: route.name, action }
+    }
+  }
+}
+
+type RouteHandler<Kind extends Route['kind']> = (
   exchange: Exchange,
   route: Extract<Route, { kind: Kind }>,
 ) => Promise<Response> | Response
 
-const handlers: { readonly [Kind in Route['kind']]: Handler<Kind> } = {
+const handlers: { readonly [Kind in Route['kind']]: RouteHandler<Kind> } = {
   base: () => jsonResponse({}),
   catalog: (exchange) => listRepositories(exchange),
   tags: (exchange, { name }) => listTags(exchange, name),
@@ -91,4 +203,31 @@ function checkMethod({ settings }: Registry, { method }: Request, { kind }: Rout
   if (allowed.some((one) => one === method)) return
   const message = settings.isReadOnly ? 'the registry is read-only' : `${method} is not for this endpoint`
   throw new RequestFailure('UNSUPPORTED', { message, headers: { allow: allowed.join(', ') } })
+}
+
+function recordOf(
+  request: Request,
+  { path }: Target,
+  { address, facts, route, user }: Progress,
+  response: Response,
+  failure: RequestFailure | undefined,
+  duration: number,
+): RequestRecord {
+  return {
+    id: crypto.randomUUID(),
+    time: new Date(),
+    method: request.method,
+    path,
+    route,
+    status: response.status,
+    errorCode: failure?.code,
+    cause: response.status >= 500 && failure?.cause instanceof CairnError ? failure.cause.message : failure?.cause,
+    duration,
+    user,
+    address,
+    userAgent: request.headers.get('user-agent') ?? undefined,
+    received: declaredLength(request),
+    sent: Number(response.headers.get('content-length') ?? 0),
+    facts,
+  }
 }

@@ -16,7 +16,7 @@ export async function beginUpload(exchange: Exchange, name: string): Promise<Res
   const mount = query.get('mount')
   if (mount !== null) {
     const digest = parseDigestWord(mount)
-    if (await mountBlob(exchange, name, digest)) return created(name, digest)
+    if (await mountBlob(exchange, name, digest)) return created(exchange, name, digest)
     return accepted(name, await storage.beginUpload(name, { algorithm: digestAlgorithm(digest), owner: user }))
   }
   const wanted = query.get('digest')
@@ -26,12 +26,12 @@ export async function beginUpload(exchange: Exchange, name: string): Promise<Res
   if (digest === undefined || !hasContent(exchange.request, digest)) return accepted(name, upload)
   await using writer = await openUpload(exchange, name, upload.id, algorithm)
   try {
-    await receive(exchange, writer)
+    await receive(exchange, name, writer)
   } catch (error) {
     await writer.cancel()
     throw error
   }
-  return await finish(writer, name, digest)
+  return await finish(exchange, writer, name, digest)
 }
 
 /** end-13 */
@@ -58,7 +58,7 @@ export async function putUpload(exchange: Exchange, name: string, id: string): P
   const digest = parseDigestWord(wanted)
   await using writer = await openUpload(exchange, name, id, digestAlgorithm(digest))
   await receiveChunk(exchange, name, id, writer)
-  return await finish(writer, name, digest)
+  return await finish(exchange, writer, name, digest)
 }
 
 /** end-14 */
@@ -71,11 +71,25 @@ export async function cancelUpload(exchange: Exchange, name: string, id: string)
 async function mountBlob(exchange: Exchange, name: string, digest: Digest): Promise<boolean> {
   const { query, storage, mayPull } = exchange
   const from = query.get('from')
-  if (from !== null) return isRepositoryName(from) && mayPull(from) && (await storage.mountBlob(name, digest, from))
-  const candidates = await storage.repositoriesWith(digest, { limit: mountCandidates })
+  const candidates =
+    from === null
+      ? await storage.repositoriesWith(digest, { limit: mountCandidates })
+      : [from].filter((one) => isRepositoryName(one))
   for (const candidate of candidates.filter((one) => mayPull(one)))
-    if (await storage.mountBlob(name, digest, candidate)) return true
+    if (await mountFrom(exchange, name, digest, candidate)) return true
   return false
+}
+
+async function mountFrom(exchange: Exchange, name: string, digest: Digest, from: string): Promise<boolean> {
+  const { storage, facts, settings } = exchange
+  if (settings.quota !== Number.MAX_SAFE_INTEGER && (await storage.findBlob(name, digest)) === undefined) {
+    const blob = await storage.findBlob(from, digest)
+    const { largest, failure } = await allowance(exchange, name)
+    if (blob !== undefined && blob.size > largest) throw failure
+  }
+  if (!(await storage.mountBlob(name, digest, from))) return false
+  facts.mountedFrom = from
+  return true
 }
 
 function parseAlgorithm(text: string | null): DigestAlgorithm {
@@ -116,7 +130,7 @@ async function receiveChunk(exchange: Exchange, name: string, id: string, writer
   const range = parseContentRange(exchange.request.headers.get('content-range'))
   const length = exchange.request.headers.get('content-length')
   if (range === undefined) {
-    await receive(exchange, writer)
+    await receive(exchange, name, writer)
     return
   }
   const state = { id, owner: writer.owner, size: writer.size }
@@ -128,7 +142,7 @@ async function receiveChunk(exchange: Exchange, name: string, id: string, writer
     })
   const wanted = range.end - range.start
   if (length !== null && Number(length) !== wanted) throw wrongLength(wanted, Number(length))
-  await receive(exchange, writer, wanted)
+  await receive(exchange, name, writer, wanted)
   const got = writer.size - range.start
   if (got === wanted) return
   await writer.rollback()
@@ -154,13 +168,15 @@ function parseContentRange(header: string | null): { readonly start: number; rea
  * Writes the body of a request, no more than `wanted` bytes of it. What came of a body that broke off stays, so that
  * the client can go on from there; where the disk is full, nothing does.
  */
-async function receive({ request, settings }: Exchange, writer: UploadWriter, wanted = Infinity): Promise<void> {
+async function receive(exchange: Exchange, name: string, writer: UploadWriter, wanted = Infinity): Promise<void> {
+  const { request } = exchange
   const start = writer.size
-  if (start + declaredLength(request) > settings.largestBlob) throw tooLarge(settings.largestBlob)
+  const { largest, failure } = await allowance(exchange, name)
+  if (start + declaredLength(request) > largest) throw failure
   if (request.body === null) return
   try {
     for await (const chunk of request.body) {
-      if (writer.size + chunk.length > settings.largestBlob) throw tooLarge(settings.largestBlob)
+      if (writer.size + chunk.length > largest) throw failure
       await writer.write(chunk)
       if (writer.size - start > wanted) return
     }
@@ -170,19 +186,29 @@ async function receive({ request, settings }: Exchange, writer: UploadWriter, wa
   }
 }
 
-function tooLarge(limit: number): RequestFailure {
-  return new RequestFailure('SIZE_INVALID', {
-    status: 413,
-    message: `the blob is larger than the ${limit} bytes that are accepted`,
-  })
+/** How large a blob of the repository may be, and how a larger one is refused. */
+async function allowance(
+  { settings, storage }: Exchange,
+  name: string,
+): Promise<{ readonly largest: number; readonly failure: RequestFailure }> {
+  const { quota, largestBlob } = settings
+  const left = quota === Number.MAX_SAFE_INTEGER ? quota : Math.max(0, quota - (await storage.blobBytes(name)))
+  if (left < largestBlob) {
+    const message = `the quota of ${quota} bytes for the repository leaves ${left}`
+    return { largest: left, failure: new RequestFailure('DENIED', { message }) }
+  }
+  const message = `the blob is larger than the ${largestBlob} bytes that are accepted`
+  return { largest: largestBlob, failure: new RequestFailure('SIZE_INVALID', { status: 413, message }) }
 }
 
-async function finish(writer: UploadWriter, name: string, digest: Digest): Promise<Response> {
-  if (await writer.commit(digest)) return created(name, digest)
+async function finish(exchange: Exchange, writer: UploadWriter, name: string, digest: Digest): Promise<Response> {
+  exchange.facts.size = writer.size
+  if (await writer.commit(digest)) return created(exchange, name, digest)
   throw new RequestFailure('DIGEST_INVALID', { message: `the bytes that came do not hash to ${digest}` })
 }
 
-function created(name: string, digest: Digest): Response {
+function created({ facts }: Exchange, name: string, digest: Digest): Response {
+  facts.digest = digest
   return emptyResponse(201, {
     location: registryPaths.blob(name, digest),
     [registryHeaders.contentDigest]: digest,

@@ -85,6 +85,11 @@ class LocalStorage implements RegistryStorage {
     )
   }
 
+  async blobBytes(repository: string): Promise<number> {
+    const sql = 'SELECT coalesce(sum(size), 0) AS bytes FROM registry_blobs WHERE repository = ?'
+    return this.#store.database.one<{ bytes: number }>(sql, repository)?.bytes ?? 0
+  }
+
   async deleteBlob(repository: string, digest: Digest): Promise<boolean> {
     const { database } = this.#store
     if (database.run('DELETE FROM registry_blobs WHERE repository = ? AND digest = ?', repository, digest) === 0)

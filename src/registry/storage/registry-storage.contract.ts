@@ -227,7 +227,7 @@ export function registryStorageContract(name: string, open: () => Promise<Storag
       test('putManifest() holds to its condition', async () => {
         const one = await pushImage(storage, 'r', 'one', ['t'])
         const two = testManifest('two')
-        const denied = { outcome: 'condition-failed' }
+        const denied = { outcome: 'condition-failed' } as const
         expect(await put(storage, 'r', two, { tags: ['t'], condition: 'absent' })).toEqual(denied)
         expect(await put(storage, 'r', two, { tags: ['t'], condition: two.digest })).toEqual(denied)
         expect(await put(storage, 'r', two, { tags: ['t'], condition: one.digest })).toEqual({ outcome: 'stored' })

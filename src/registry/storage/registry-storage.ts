@@ -30,6 +30,8 @@ export interface RegistryStorage {
   mountBlob(repository: string, digest: Digest, from: string): Promise<boolean>
   /** Repositories that have the blob. */
   repositoriesWith(digest: Digest, page: Page): Promise<readonly string[]>
+  /** Bytes of all blobs that a repository has. */
+  blobBytes(repository: string): Promise<number>
   /** False where the repository has none such. Other repositories keep theirs; the space is freed with the last. */
   deleteBlob(repository: string, digest: Digest): Promise<boolean>
 
