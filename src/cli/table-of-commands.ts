@@ -91,6 +91,16 @@ export const table: CommandTable = {
       load: () => import('./commands/registry-serve.ts'),
     },
     {
+      paths: ['registry gc'],
+      summary: 'Remove what nothing needs from the registry in the store',
+      load: () => import('./commands/registry-gc.ts'),
+    },
+    {
+      paths: ['registry token'],
+      summary: 'Make an API token for a registry server',
+      load: () => import('./commands/registry-token.ts'),
+    },
+    {
       paths: ['version'],
       summary: 'Show the Cairn version information',
       common: true,

@@ -1,3 +1,4 @@
+import { acquireLock, type LockOptions } from '../../content/lock.ts'
 import type { Store } from '../../content/store.ts'
 import { listDirectory } from '../../linux/directories.ts'
 import { SystemCallError, errno } from '../../linux/errno.ts'
@@ -21,6 +22,7 @@ export async function collectRegistryGarbage(
   uploads: LocalUploads,
   policy: GarbagePolicy,
 ): Promise<RegistryGarbage> {
+  using _lock = await acquireLock(store, 'registry-garbage-collection', lockOptions(policy))
   const items: GarbageItem[] = []
   let freed = expireUploads(store, uploads, policy, items)
   const repositories = store.database.all<{ name: string }>('SELECT name FROM registry_repositories ORDER BY name')
@@ -36,6 +38,10 @@ export async function collectRegistryGarbage(
   if (policy.isDryRun) freed += releasedAlone(store, items, released)
   else freed += await freeBlobs(store, [...released.keys()], policy.signal)
   return { items, freed }
+}
+
+function lockOptions({ signal }: GarbagePolicy): LockOptions {
+  return signal === undefined ? {} : { signal }
 }
 
 interface ManifestRow {
