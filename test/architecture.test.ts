@@ -13,7 +13,7 @@ const rows: readonly (readonly string[])[] = [
   ['images', 'snapshots'],
   ['registry', 'containers', 'analysis', 'remote'],
   ['build'],
-  ['records'],
+  ['records', 'outputs'],
   ['engine'],
   ['api', 'explorer'],
   ['cli'],

@@ -7,6 +7,10 @@ export const buildFlags = {
   'add-host': { type: 'stringArray', summary: 'Add a custom host-to-IP mapping (format: "host:ip")' },
   'all-stages': { type: 'bool', summary: 'Build every stage of the Dockerfile, not only those the target needs' },
   allow: { type: 'stringArray', summary: 'Allow extra privileged entitlement (e.g., "network.host")' },
+  annotation: {
+    type: 'stringArray',
+    summary: 'Add annotation to the image (format: "[manifest|manifest-descriptor[PLATFORM]:]KEY=VALUE")',
+  },
   'build-arg': { type: 'stringArray', summary: 'Set build-time variables' },
   'build-context': {
     type: 'stringArray',
@@ -35,7 +39,7 @@ export const buildFlags = {
   'force-rm': { type: 'bool', hidden: true, summary: 'Always remove intermediate containers; there are none' },
   iidfile: { type: 'string', complete: 'file', summary: 'Write the image ID to a file' },
   label: { type: 'stringArray', summary: 'Set metadata for an image' },
-  load: { type: 'bool', summary: 'Keep the image in the store; always done' },
+  load: { type: 'bool', summary: 'Shorthand for "--output=type=docker": keep the image in the store' },
   lock: {
     type: 'string',
     complete: 'file',
@@ -56,6 +60,12 @@ export const buildFlags = {
     oneOf: ['shell'],
     summary: 'What to do when a "RUN" instruction fails: "shell" opens a shell in its container',
   },
+  output: {
+    type: 'stringArray',
+    short: 'o',
+    complete: 'directory',
+    summary: 'Output destination (format: "type=local,dest=path"; types: image, registry, oci, docker, tar, local)',
+  },
   platform: { type: 'stringSlice', summary: 'Set target platform for build' },
   progress: {
     type: 'string',
@@ -65,6 +75,7 @@ export const buildFlags = {
   },
   provenance: { type: 'string', bare: 'true', hidden: true, summary: 'Attestations; only "false" is supported' },
   pull: { type: 'bool', summary: 'Always attempt to pull all referenced images' },
+  push: { type: 'bool', summary: 'Shorthand for "--output=type=registry"' },
   quiet: { type: 'bool', short: 'q', summary: 'Suppress the build output and print image ID on success' },
   rm: { type: 'bool', default: true, hidden: true, summary: 'Remove intermediate containers; there are none' },
   sbom: { type: 'string', bare: 'true', hidden: true, summary: 'Attestations; only "false" is supported' },

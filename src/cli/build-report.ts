@@ -66,13 +66,14 @@ export function reportBuild(ctx: CommandContext, result: BuildResult, mode: Disp
 }
 
 /** Contents of `--metadata-file`, with the keys of buildx. */
-export function buildMetadata(result: BuildResult, tags: readonly Reference[]): string {
+export function buildMetadata({ imageId, manifest }: BuildResult, tags: readonly Reference[]): string {
   const names = tags.map((tag) => formatReference(tag)).join(',')
   return `${JSON.stringify(
     {
-      'containerimage.config.digest': result.imageId,
-      'containerimage.descriptor': result.manifest,
-      'containerimage.digest': result.manifest.digest,
+      'containerimage.config.digest': imageId,
+      ...(manifest === undefined
+        ? {}
+        : { 'containerimage.descriptor': manifest, 'containerimage.digest': manifest.digest }),
       ...(names === '' ? {} : { 'image.name': names }),
     },
     undefined,

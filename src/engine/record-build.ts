@@ -69,7 +69,13 @@ export class BuildRecording {
 
   /** Ends the record of a build that made an image. */
   completed({ imageId, manifest, steps, cached }: BuildResult): void {
-    this.#end({ status: 'completed', imageId, digest: manifest.digest, total: steps, cached })
+    this.#end({
+      status: 'completed',
+      imageId,
+      ...(manifest === undefined ? {} : { digest: manifest.digest }),
+      total: steps,
+      cached,
+    })
   }
 
   /** Ends the record of a build that failed or was stopped. */

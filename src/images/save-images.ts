@@ -15,8 +15,9 @@ import {
   type Reference,
   repositoryName,
 } from '../oci/reference.ts'
+import { verified } from '../streams/source.ts'
 import { TarWriter } from '../tar/writer.ts'
-import { ArchiveContent } from './archive-content.ts'
+import { ArchiveContent, type ArchivedImage } from './archive-content.ts'
 import { archiveMember } from './archive-member.ts'
 import { dockerManifestPath, serializeDockerManifest } from './docker-archive.ts'
 import { recordImageEvent } from './image-events.ts'
@@ -129,6 +130,18 @@ function taggedImages(store: Store, name: string): readonly NamedImage[] | undef
   })
 }
 
+/**
+ * Writes images of the store, protected by the caller, as one archive in the form of {@link saveImages}. Throws what
+ * reading blobs and `write` throw.
+ */
+export async function writeImageArchive(
+  store: Store,
+  images: readonly ArchivedImage[],
+  write: ArchiveSink,
+): Promise<void> {
+  await writeArchive(store, new ArchiveContent(store, images), write)
+}
+
 /** Writes the members sorted by path, directories before what is in them, all with the same owner and no time. */
 async function writeArchive(store: Store, content: ArchiveContent, write: ArchiveSink): Promise<void> {
   const pieces: Uint8Array[] = []
@@ -151,8 +164,9 @@ async function writeArchive(store: Store, content: ArchiveContent, write: Archiv
       await put(layoutBlobPath(digest), document)
       continue
     }
-    tar.add(archiveMember('file', layoutBlobPath(digest), store.blobs.size(digest) ?? 0))
-    for await (const bytes of store.blobs.open(digest)) {
+    const size = store.blobs.size(digest) ?? 0
+    tar.add(archiveMember('file', layoutBlobPath(digest), size))
+    for await (const bytes of verified(store.blobs.open(digest), { digest, size })) {
       tar.write(bytes)
       await flush()
     }

@@ -1,0 +1,157 @@
+import { compress, compressionKey, type BlockCompressor } from '../compression/compress.ts'
+import { decompress } from '../compression/decompress.ts'
+import { type LayerRecord, listLayerForms, putLayerRecord } from '../content/layer-records.ts'
+import type { Lease } from '../content/leases.ts'
+import { getCompressedLayer, putCompressedLayer } from '../content/remote-blobs.ts'
+import type { Store } from '../content/store.ts'
+import { CairnError } from '../errors/error.ts'
+import { linkManifest } from '../images/put-image.ts'
+import { type ImageConfig, platformOf, serializeConfig } from '../oci/config.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
+import { type Digest, digestOf } from '../oci/digest.ts'
+import { type Manifest, serializeManifest } from '../oci/manifest.ts'
+import { mediaTypes } from '../oci/media-types.ts'
+import type { ByteSource } from '../streams/source.ts'
+import type { ImageForm } from './output.ts'
+
+/** An image that was built, before it is written in one form or another. */
+export interface UnformedImage {
+  readonly config: ImageConfig
+  /** Base first. */
+  readonly diffIds: readonly Digest[]
+  /** How many of the layers are the base image's. */
+  readonly baseLayers: number
+}
+
+/** An image in one form, with layers that are in the store. */
+export interface FormedImage {
+  /** Digest of the config. */
+  readonly imageId: Digest
+  /** The manifest, with the platform and the annotations of its entry in an index. */
+  readonly target: Descriptor
+  readonly manifest: Manifest
+  /** Its config and its manifest, in that order. */
+  readonly documents: readonly Uint8Array[]
+}
+
+export interface FormingOptions {
+  readonly store: Store
+  readonly lease: Lease
+  /** Compresses blocks on threads; on this one if absent. */
+  readonly compressor?: BlockCompressor | undefined
+  readonly concurrency?: number | undefined
+  readonly signal: AbortSignal
+  /** Told of each layer that is compressed. */
+  readonly onCompress?: (diffId: Digest) => void
+}
+
+const types = {
+  oci: {
+    manifest: mediaTypes.ociManifest,
+    config: mediaTypes.ociConfig,
+    layer: { none: mediaTypes.ociLayerTar, gzip: mediaTypes.ociLayerGzip, zstd: mediaTypes.ociLayerZstd },
+  },
+  docker: {
+    manifest: mediaTypes.dockerManifest,
+    config: mediaTypes.dockerConfig,
+    layer: { none: mediaTypes.dockerLayerTar, gzip: mediaTypes.dockerLayerGzip, zstd: mediaTypes.dockerLayerZstd },
+  },
+} as const
+
+/**
+ * Makes config and manifest of an image in one form, its new layers compressed as that says; what a layer became once it
+ * becomes again. The same image and form give the same digests on every machine. Layers have to be protected, as layers,
+ * by whoever calls. Throws BLOB_UNKNOWN where the store has not a layer, CANCELED, and what writing throws.
+ */
+export async function formImage(image: UnformedImage, form: ImageForm, options: FormingOptions): Promise<FormedImage> {
+  const names = types[form.ociTypes ? 'oci' : 'docker']
+  const layers: Descriptor[] = []
+  for (const [index, diffId] of image.diffIds.entries()) {
+    const isFree = index < image.baseLayers && !form.force
+    const { digest, size, compression } = await layerIn(diffId, isFree ? undefined : form, options)
+    layers.push({ mediaType: names.layer[compression], digest, size })
+  }
+  const raw = serializeConfig(image.config)
+  const { manifest: manifestAnnotations, descriptor: descriptorAnnotations } = form.annotations
+  const manifest: Manifest = {
+    schemaVersion: 2,
+    mediaType: names.manifest,
+    config: { mediaType: names.config, digest: digestOf(raw), size: raw.length },
+    layers,
+    ...(Object.keys(manifestAnnotations).length === 0 ? {} : { annotations: manifestAnnotations }),
+  }
+  const bytes = serializeManifest(manifest)
+  const target: Descriptor = {
+    mediaType: names.manifest,
+    digest: digestOf(bytes),
+    size: bytes.length,
+    platform: platformOf(image.config),
+    ...(Object.keys(descriptorAnnotations).length === 0 ? {} : { annotations: descriptorAnnotations }),
+  }
+  return { imageId: manifest.config.digest, target, manifest, documents: [raw, bytes] }
+}
+
+/** Writes the documents of an image into the store, where its lease keeps them. */
+export async function storeFormedImage(store: Store, lease: Lease, image: FormedImage): Promise<void> {
+  for (const document of image.documents) await lease.put(document)
+  store.database.transaction(() => linkManifest(store, image.target.digest, image.manifest))
+}
+
+/** A layer as `form` wants it, made where it is not there yet; without one, as the store has it. */
+async function layerIn(
+  diffId: Digest,
+  form: ImageForm | undefined,
+  options: FormingOptions,
+): Promise<Pick<LayerRecord, 'digest' | 'size' | 'compression'>> {
+  const { store, lease } = options
+  const forms = listLayerForms(store, diffId)
+  const [first] = forms
+  if (first === undefined) throw new CairnError('BLOB_UNKNOWN', `layer ${diffId} is not in the store`)
+  const format = form?.compression
+  if (form === undefined || format === undefined) return first
+  if (format === 'none')
+    return forms.find(({ compression }) => compression === 'none') ?? (await unpacked(first, options))
+  const settings = { format, level: form.level }
+  const known = getCompressedLayer(store, diffId, compressionKey(settings))
+  const there = forms.find(({ digest }) => digest === known?.digest && lease.claim(digest))
+  if (there !== undefined) return there
+  options.onCompress?.(diffId)
+  const { compressor, concurrency } = options
+  const blob = await ingest(compress(contentOf(first, options), { ...settings, compressor, concurrency }), options)
+  putLayerRecord(store, { diffId, ...blob, compression: format, unpackedSize: first.unpackedSize })
+  putCompressedLayer(store, diffId, compressionKey(settings), blob)
+  return { ...blob, compression: format }
+}
+
+async function unpacked(
+  layer: LayerRecord,
+  options: FormingOptions,
+): Promise<Pick<LayerRecord, 'digest' | 'size' | 'compression'>> {
+  const { diffId } = layer
+  const blob = await ingest(contentOf(layer, options), options, { digest: diffId, size: layer.unpackedSize })
+  putLayerRecord(options.store, { diffId, ...blob, compression: 'none', unpackedSize: blob.size })
+  return { ...blob, compression: 'none' }
+}
+
+/** The uncompressed tar. */
+function contentOf({ digest, compression }: LayerRecord, { store }: FormingOptions): ByteSource {
+  const blob = store.blobs.open(digest)
+  return compression === 'none' ? blob : decompress(blob)
+}
+
+async function ingest(
+  bytes: ByteSource,
+  { lease, signal }: FormingOptions,
+  expected?: { readonly digest: Digest; readonly size: number },
+): Promise<{ readonly digest: Digest; readonly size: number }> {
+  const writer = lease.ingest(expected)
+  try {
+    for await (const piece of bytes) {
+      signal.throwIfAborted()
+      writer.write(piece)
+    }
+    return await writer.commit()
+  } finally {
+    writer.abort()
+  }
+}

@@ -1,0 +1,62 @@
+import type { Reference } from '../oci/reference.ts'
+
+/** How an image is written: what decides its digests besides its content. */
+export interface ImageForm {
+  /** What new layers are compressed with; as the store has them if undefined. */
+  readonly compression: 'none' | 'gzip' | 'zstd' | undefined
+  readonly level: number | undefined
+  /** Layers of base images are compressed so, too. */
+  readonly force: boolean
+  /** False for the media types of docker's schema 2. */
+  readonly ociTypes: boolean
+  readonly annotations: Annotations
+}
+
+/** By what carries them. */
+export interface Annotations {
+  readonly manifest: Readonly<Record<string, string>>
+  /** Of the entry for the manifest in an index. */
+  readonly descriptor: Readonly<Record<string, string>>
+}
+
+/** The image in the store, under its names, and at their registries where it is pushed. */
+export interface ImageOutput {
+  readonly kind: 'image'
+  readonly form: ImageForm
+  /** In place of `--tag`. */
+  readonly names: readonly Reference[] | undefined
+  readonly push: boolean
+}
+
+/** The image as a file: an archive, or a directory with an OCI layout. */
+export interface ArchiveOutput {
+  readonly kind: 'archive'
+  readonly type: 'oci' | 'docker'
+  readonly form: ImageForm
+  readonly names: readonly Reference[] | undefined
+  /** A path, absolute; undefined is stdout. */
+  readonly dest: string | undefined
+  readonly isDirectory: boolean
+}
+
+/** The files of the image, as an archive or in a directory. */
+export interface FilesOutput {
+  readonly kind: 'files'
+  readonly type: 'local' | 'tar'
+  /** A path, absolute; undefined is stdout. */
+  readonly dest: string | undefined
+  /** `delete`: what is in the directory besides goes. */
+  readonly mode: 'copy' | 'delete'
+}
+
+/** What a build writes: one `--output`. `cacheonly` is nothing at all. */
+export type BuildOutput = ImageOutput | ArchiveOutput | FilesOutput | { readonly kind: 'none' }
+
+/** The form of images that nothing else is asked for. */
+export const plainForm: ImageForm = {
+  compression: undefined,
+  level: undefined,
+  force: false,
+  ociTypes: true,
+  annotations: { manifest: {}, descriptor: {} },
+}

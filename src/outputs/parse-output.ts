@@ -1,0 +1,257 @@
+import { cleanPath, joinPath } from '../build/paths.ts'
+import { CsvError, splitCsv } from '../dockerfile/csv.ts'
+import { CairnError } from '../errors/error.ts'
+import { tryStat } from '../linux/file-status.ts'
+import { formatPlatform, parsePlatform, type Platform } from '../oci/platform.ts'
+import { parseReference, type Reference, withDefaultTag } from '../oci/reference.ts'
+import type { Annotations, BuildOutput, ImageForm } from './output.ts'
+
+export interface OutputOptions {
+  readonly cwd: string
+  /** Whether a terminal is where stdout goes: archives are not written there. */
+  readonly isTerminal: boolean
+  /** `--annotation`, for every image output. */
+  readonly annotations: Annotations
+  /** `--allow buildx.local.delete`. */
+  readonly allowsDelete: boolean
+}
+
+/**
+ * Reads the values of `--output` as buildx does: `type=…,key=value`, a directory, or `-` for a tar on stdout. Throws
+ * USAGE with buildx's texts, NOT_SUPPORTED for what Cairn cannot write.
+ */
+export function parseOutputs(values: readonly string[], options: OutputOptions): readonly BuildOutput[] {
+  const outputs = values.filter((value) => value !== '').map((value) => parseOutput(value, options))
+  const onStdout = outputs.filter((output) => 'dest' in output && output.dest === undefined)
+  if (onStdout.length > 1) throw wrong('multiple outputs configured to write to stdout')
+  return outputs
+}
+
+function parseOutput(text: string, options: OutputOptions): BuildOutput {
+  const fields = new OutputFields(text)
+  const output = readOutput(fields, options)
+  fields.refuseOthers()
+  return output
+}
+
+function readOutput(fields: OutputFields, options: OutputOptions): BuildOutput {
+  const { type } = fields
+  switch (type) {
+    case 'local':
+      return { kind: 'files', type, dest: directoryOf(fields, options), mode: localMode(fields, options) }
+    case 'tar':
+      return { kind: 'files', type, dest: fileOf(fields, options), mode: 'copy' }
+    case 'oci':
+      return archiveOutput(fields, type, options)
+    case 'docker':
+      // Without a place it is what --load asks for.
+      if (fields.peek('dest') !== undefined) return archiveOutput(fields, type, options)
+      return imageOutput(fields, false, options)
+    case 'image':
+      return imageOutput(fields, fields.bool('push', false), options)
+    case 'registry':
+      return imageOutput(fields, fields.bool('push', true), options)
+    case 'cacheonly':
+      return { kind: 'none' }
+    default:
+      throw wrong(
+        `exporter ${JSON.stringify(type)} could not be found`,
+        'There are image, registry, oci, docker, tar and local.',
+      )
+  }
+}
+
+function imageOutput(fields: OutputFields, push: boolean, options: OutputOptions): BuildOutput {
+  for (const name of ['unpack', 'store'] as const)
+    if (!fields.bool(name, true) && name === 'store')
+      throw new CairnError('NOT_SUPPORTED', `output ${fields.text}: an image is always kept in the store`)
+  if (fields.bool('push-by-digest', false))
+    throw new CairnError('NOT_SUPPORTED', `output ${fields.text}: push-by-digest is not supported`)
+  fields.take('name-canonical')
+  fields.take('dangling-name-prefix')
+  return { kind: 'image', form: imageForm(fields, options, undefined), names: namesOf(fields), push }
+}
+
+function archiveOutput(fields: OutputFields, type: 'oci' | 'docker', options: OutputOptions): BuildOutput {
+  const isDirectory = !fields.bool('tar', true)
+  const dest = isDirectory ? directoryOf(fields, options) : fileOf(fields, options)
+  return { kind: 'archive', type, form: imageForm(fields, options, 'gzip'), names: namesOf(fields), dest, isDirectory }
+}
+
+/** Options of images, BuildKit's exporter/containerimage; layers' times are clamped to SOURCE_DATE_EPOCH in any case. */
+function imageForm(
+  fields: OutputFields,
+  { annotations }: OutputOptions,
+  defaultCompression: ImageForm['compression'],
+): ImageForm {
+  const ociTypes = fields.bool('oci-mediatypes', true)
+  const wanted = fields.take('compression')
+  const compression = wanted === 'uncompressed' || wanted === 'none' ? 'none' : (wanted ?? defaultCompression)
+  if (compression !== undefined && compression !== 'none' && compression !== 'gzip' && compression !== 'zstd') {
+    if (compression === 'estargz')
+      throw new CairnError('NOT_SUPPORTED', `output ${fields.text}: compression=estargz is not supported yet`)
+    throw wrong(`unsupported compression type ${compression}`, 'There are uncompressed, gzip and zstd.')
+  }
+  if (compression === 'zstd' && !ociTypes)
+    throw wrong('exporter option "compression=zstd" conflicts with "oci-mediatypes=false"')
+  const level = fields.take('compression-level')
+  if (level !== undefined && !/^\d{1,2}$/.test(level)) throw wrong(`non-integer value specified for compression-level`)
+  for (const name of ['rewrite-timestamp', 'oci-artifact', 'attestation-inline', 'registry.insecure'] as const)
+    fields.bool(name, false)
+  fields.take('prefer-nondist-layers')
+  fields.take('source-date-epoch')
+  return {
+    compression,
+    level: level === undefined ? undefined : Number(level),
+    force: fields.bool('force-compression', false),
+    ociTypes,
+    annotations: fields.annotations(annotations),
+  }
+}
+
+function namesOf(fields: OutputFields): readonly Reference[] | undefined {
+  const names = fields.take('name')
+  if (names === undefined || names === '') return undefined
+  return names.split(',').map((name) => withDefaultTag(parseReference(name.trim())))
+}
+
+function localMode(fields: OutputFields, { cwd, allowsDelete }: OutputOptions): 'copy' | 'delete' {
+  const mode = fields.take('mode') ?? 'copy'
+  fields.bool('platform-split', false)
+  fields.take('attestation-prefix')
+  if (mode !== 'copy' && mode !== 'delete') throw wrong(`invalid local exporter mode ${JSON.stringify(mode)}`)
+  const dest = joinPath(cwd, fields.peek('dest') ?? '')
+  if (mode === 'delete' && !allowsDelete && !cleanPath(dest).startsWith(`${cleanPath(cwd)}/`))
+    throw wrong(
+      `local output mode=delete for destination ${JSON.stringify(fields.peek('dest'))} requires --allow=buildx.local.delete`,
+    )
+  return mode
+}
+
+function directoryOf(fields: OutputFields, { cwd }: OutputOptions): string {
+  const dest = fields.peek('dest') ?? ''
+  if (dest === '') throw wrong(`dest is required for ${fields.type} exporter`)
+  if (dest === '-') throw wrong(`dest cannot be stdout for ${fields.type} exporter`)
+  const path = cleanPath(joinPath(cwd, dest))
+  const there = tryStat(path)
+  if (there !== undefined && there.type !== 'directory') throw wrong(`destination directory ${dest} is a ${there.type}`)
+  return path
+}
+
+function fileOf(fields: OutputFields, { cwd, isTerminal }: OutputOptions): string | undefined {
+  const dest = fields.peek('dest') ?? '-'
+  if (dest === '-' || dest === '') {
+    if (isTerminal) throw wrong(`dest file is required for ${fields.type} exporter. refusing to write to console`)
+    return undefined
+  }
+  const path = cleanPath(joinPath(cwd, dest))
+  if (tryStat(path)?.type === 'directory') throw wrong(`destination file ${dest} is a directory`)
+  return path
+}
+
+/** The keys of one output. Each is taken once; one that nobody took is refused. */
+class OutputFields {
+  readonly type: string
+  readonly text: string
+  readonly #values = new Map<string, string>()
+  readonly #taken = new Set(['type', 'dest'])
+
+  constructor(text: string) {
+    this.text = text
+    const fields = fieldsOf(text)
+    const [only = ''] = fields
+    if (fields.length === 1 && only === text && !text.startsWith('type=')) {
+      this.type = text === '-' ? 'tar' : 'local'
+      this.#values.set('dest', text)
+      return
+    }
+    for (const field of fields) {
+      const equals = field.indexOf('=')
+      if (equals < 0) throw wrong(`invalid value ${field}`)
+      this.#values.set(field.slice(0, equals).trim().toLowerCase(), field.slice(equals + 1))
+    }
+    this.type = this.#values.get('type') ?? ''
+    if (this.type === '') throw wrong('type is required for output')
+  }
+
+  peek(name: string): string | undefined {
+    return this.#values.get(name)
+  }
+
+  take(name: string): string | undefined {
+    this.#taken.add(name)
+    return this.#values.get(name)
+  }
+
+  bool(name: string, absent: boolean): boolean {
+    const value = this.take(name)
+    if (value === undefined) return absent
+    if (/^(?:1|t|true)$/i.test(value)) return true
+    if (/^(?:0|f|false)$/i.test(value)) return false
+    throw wrong(`non-bool value specified for ${name}`)
+  }
+
+  /** `annotation.KEY`, `annotation-manifest-descriptor.KEY` and the like, besides those that are given for all. */
+  annotations(common: Annotations): Annotations {
+    const manifest = { ...common.manifest }
+    const descriptor = { ...common.descriptor }
+    for (const [name, value] of this.#values) {
+      const [, kind, key] = /^annotation(?:-([a-z-]+))?(?:\[[^\]]*\])?\.(.+)$/.exec(name) ?? []
+      if (key === undefined) continue
+      this.#taken.add(name)
+      if (kind === undefined || kind === 'manifest') manifest[key] = value
+      else if (kind === 'manifest-descriptor') descriptor[key] = value
+      else throw wrong('index annotations not supported for single platform export')
+    }
+    return { manifest, descriptor }
+  }
+
+  refuseOthers(): void {
+    for (const name of this.#values.keys())
+      if (!this.#taken.has(name)) throw wrong(`unknown key ${JSON.stringify(name)} in output ${this.text}`)
+  }
+}
+
+function fieldsOf(text: string): string[] {
+  try {
+    return splitCsv(text)
+  } catch (error) {
+    if (error instanceof CsvError) throw wrong(error.message)
+    throw error
+  }
+}
+
+/**
+ * Reads the values of `--annotation`: `[TYPE[[PLATFORM]],…:]KEY=VALUE`. Those for other platforms than `platform` are
+ * left out. Throws USAGE with buildx's texts.
+ */
+export function parseAnnotations(values: readonly string[], platform: Platform): Annotations {
+  const annotations = { manifest: {} as Record<string, string>, descriptor: {} as Record<string, string> }
+  for (const text of values) {
+    if (text === '') continue
+    const equals = text.indexOf('=')
+    if (equals < 0) throw wrong(`invalid annotation ${JSON.stringify(text)}, expected key=value`)
+    const [name, value] = [text.slice(0, equals), text.slice(equals + 1)]
+    const colon = name.indexOf(':')
+    const types = colon < 0 ? ['manifest'] : name.slice(0, colon).split(',')
+    for (const type of types) {
+      const match = /^([a-z-]+)(?:\[([A-Za-z0-9_/-]+)\])?$/.exec(type)
+      if (match === null)
+        throw wrong(
+          `invalid annotation type ${JSON.stringify(type)}, expected type and optional platform in square brackets`,
+        )
+      const [, kind = '', only] = match
+      if (kind === 'index' || kind === 'index-descriptor')
+        throw wrong('index annotations not supported for single platform export')
+      if (kind !== 'manifest' && kind !== 'manifest-descriptor')
+        throw wrong(`unknown annotation type ${JSON.stringify(kind)}`)
+      if (only !== undefined && formatPlatform(parsePlatform(only)) !== formatPlatform(platform)) continue
+      annotations[kind === 'manifest' ? 'manifest' : 'descriptor'][name.slice(colon + 1)] = value
+    }
+  }
+  return annotations
+}
+
+function wrong(message: string, hint?: string): CairnError {
+  return new CairnError('USAGE', message, { exitCode: 1, ...(hint === undefined ? {} : { hint }) })
+}

@@ -1,0 +1,52 @@
+import { extractTree } from '../layers/extract-tree.ts'
+import { packTree } from '../layers/pack-tree.ts'
+import type { Tree } from '../layers/tree.ts'
+import { listDirectory } from '../linux/directories.ts'
+import { tryLstat } from '../linux/file-status.ts'
+import { makeDirectories, rename } from '../linux/names.ts'
+import { removeTree } from '../linux/remove-tree.ts'
+import type { TarSink } from '../tar/writer.ts'
+
+/** Writes all files of an image as one tar. With an epoch, in seconds, no file is newer. */
+export function writeFilesArchive(tree: Tree, sink: TarSink, epoch: number | undefined): void {
+  packTree(tree, '/', sink, { epoch })
+}
+
+/**
+ * Puts the files of an image into a directory, owned by who runs this, over what is there; with `delete` nothing else
+ * stays. They are made beside it first: what fails while they are made leaves the directory as it was. Gives what could
+ * not be stored, one sentence each. Throws SystemCallError, LAYER_UNSAFE.
+ */
+export function writeFilesDirectory(tree: Tree, directory: string, mode: 'copy' | 'delete'): readonly string[] {
+  const scratch = `${directory}.${process.pid}-${crypto.randomUUID().slice(0, 8)}.tmp`
+  makeDirectories(scratch)
+  try {
+    const skipped = extractTree(tree, '/', scratch, 'caller')
+    const there = tryLstat(directory)
+    if (there === undefined || (there.type === 'directory' && listDirectory(directory).length === 0))
+      rename(scratch, directory)
+    else mergeInto(scratch, directory, mode)
+    return skipped
+  } finally {
+    removeTree(scratch)
+  }
+}
+
+/** Moves what is in `from` to `into`: directories are merged, everything else replaces what has its name. */
+function mergeInto(from: string, into: string, mode: 'copy' | 'delete'): void {
+  const names = listDirectory(from)
+  if (mode === 'delete') {
+    const kept = new Set(names.map(({ name }) => name))
+    for (const { name } of listDirectory(into)) if (!kept.has(name)) removeTree(`${into}/${name}`)
+  }
+  for (const { name } of names) {
+    const [source, target] = [`${from}/${name}`, `${into}/${name}`]
+    const [now, before] = [tryLstat(source), tryLstat(target)]
+    if (now?.type === 'directory' && before?.type === 'directory') {
+      mergeInto(source, target, mode)
+      continue
+    }
+    if (before !== undefined && (before.type === 'directory' || now?.type === 'directory')) removeTree(target)
+    rename(source, target)
+  }
+}
