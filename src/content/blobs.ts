@@ -29,6 +29,8 @@ export interface BlobReader {
   path(digest: Digest): string
   /** The bytes in order, in a buffer that is used again for each piece. Fails with BLOB_UNKNOWN. */
   open(digest: Digest, range?: ByteRange): ByteSource
+  /** True where the blob is there and its bytes are what its digest says: all of it is read. */
+  isWhole(digest: Digest): Promise<boolean>
   /** The whole blob, its digest checked. Fails with BLOB_UNKNOWN, LIMIT_EXCEEDED past `limit` bytes, BLOB_CORRUPT. */
   readAll(digest: Digest, limit: number): Uint8Array<ArrayBuffer>
 }
@@ -67,6 +69,8 @@ export interface BlobWriter {
   adopt(path: string, known: BlobIdentity): Promise<BlobIdentity>
   /** Protects the blob and tells whether it is there: the only safe way to rely on one that already exists. */
   claim(digest: Digest): boolean
+  /** As {@link claim}, and tells whether its bytes are what its digest says. */
+  claimWhole(digest: Digest): Promise<boolean>
 }
 
 /** What a writer needs of its surroundings. */
@@ -93,6 +97,7 @@ export function blobReader(content: string): BlobReader {
     has: (digest) => tryLstat(path(digest)) !== undefined,
     size: (digest) => tryLstat(path(digest))?.size,
     open: (digest, range) => readFile(digest, path(digest), range),
+    isWhole: (digest) => isWhole(digest, path(digest)),
     readAll: (digest, limit) => readWhole(digest, path(digest), limit),
   }
 }
@@ -110,6 +115,10 @@ export function blobWriter(places: BlobPlaces): BlobWriter {
     claim: (digest) => {
       places.protect(digest)
       return tryLstat(blobPath(places.content, digest)) !== undefined
+    },
+    claimWhole: (digest) => {
+      places.protect(digest)
+      return isWhole(digest, blobPath(places.content, digest))
     },
   }
 }
@@ -265,6 +274,17 @@ async function* readFile(digest: Digest, path: string, range: ByteRange = {}): B
   } finally {
     close(fd)
   }
+}
+
+async function isWhole(digest: Digest, path: string): Promise<boolean> {
+  const digester = new Digester(digestAlgorithm(digest))
+  try {
+    for await (const bytes of readFile(digest, path)) digester.update(bytes)
+  } catch (error) {
+    if (error instanceof CairnError) return false
+    throw error
+  }
+  return digester.digest() === digest
 }
 
 function readWhole(digest: Digest, path: string, limit: number): Uint8Array<ArrayBuffer> {

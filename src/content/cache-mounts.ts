@@ -182,6 +182,17 @@ function readRecord(home: string, name: string): CacheMount | undefined {
   } catch {
     return undefined
   }
-  const isRecord = typeof value === 'object' && value !== null && (value as Partial<CacheMount>).name === name
-  return isRecord ? (value as CacheMount) : undefined
+  return isCacheMount(value, name) ? value : undefined
+}
+
+function isCacheMount(value: unknown, name: string): value is CacheMount {
+  if (typeof value !== 'object' || value === null) return false
+  const record: Partial<Record<keyof CacheMount, unknown>> = value
+  const numbers = [record.uid, record.gid, record.mode, record.createdAt, record.usedAt]
+  return (
+    record.name === name &&
+    typeof record.id === 'string' &&
+    typeof record.sharing === 'string' &&
+    numbers.every((one) => typeof one === 'number')
+  )
 }

@@ -2,11 +2,12 @@ import { adoptLayer } from '../build/adopt-layer.ts'
 import { containerFiles } from '../containers/container-files.ts'
 import type { Container } from '../containers/container.ts'
 import { recordContainerEvent } from '../containers/container-events.ts'
-import { resolveContainer } from '../containers/container-records.ts'
+import { getContainer, resolveContainer } from '../containers/container-records.ts'
 import { pauseContainer } from '../containers/pause-container.ts'
 import { recoverContainers } from '../containers/recovery.ts'
 import { acquireLease } from '../content/leases.ts'
 import type { Store } from '../content/store.ts'
+import { CairnError } from '../errors/error.ts'
 import { storedImage } from '../images/image.ts'
 import { type PutImage, putImage } from '../images/put-image.ts'
 import type { PackLayer } from '../layers/pack-upper.ts'
@@ -43,6 +44,16 @@ export interface CommitOptions {
 export async function commitContainer(store: Store, name: string, options: CommitOptions): Promise<PutImage> {
   recoverContainers(store)
   const container = resolveContainer(store, name)
+  try {
+    return await commit(store, container, options)
+  } catch (error) {
+    if (getContainer(store, container.id) !== undefined) throw error
+    const hint = 'It was removed while it was committed.'
+    throw new CairnError('CONTAINER_UNKNOWN', `No such container: ${name}`, { cause: error, hint })
+  }
+}
+
+async function commit(store: Store, container: Container, options: CommitOptions): Promise<PutImage> {
   const { author, message, created } = options
   using lease = acquireLease(store)
   const files = await containerFiles(store, lease, container)

@@ -104,8 +104,8 @@ class FileInArchive implements ArchiveFile {
 
   async store(lease: Lease, expected: Expected): Promise<BlobIdentity> {
     const { digest, size = this.size } = expected
-    // What is there was verified; the archive's copy need not even be read.
-    if (digest !== undefined && size === this.size && lease.claim(digest)) return { digest, size }
+    // What is there need not be written again, unless it was damaged since.
+    if (digest !== undefined && size === this.size && (await lease.claimWhole(digest))) return { digest, size }
     const ingest = lease.ingest(expected)
     try {
       for (const bytes of readMember(this.#fd, this.#member)) ingest.write(bytes)

@@ -1,7 +1,12 @@
+import type { Container } from '../../containers/container.ts'
 import { listContainerRecords } from '../../containers/container-records.ts'
+import { containerOwner } from '../../containers/places.ts'
 import { listCacheMounts, removeCacheMount, tryHoldCacheMount } from '../../content/cache-mounts.ts'
+import { blobNode, snapshotNode } from '../../content/graph.ts'
+import { pin } from '../../content/pins.ts'
 import { moveAway, type RecordedArea } from '../../content/removal.ts'
 import { seizeSession } from '../../content/session.ts'
+import { beginSnapshot, finishSnapshot } from '../../content/snapshot-records.ts'
 import type { Store, StoreArea } from '../../content/store.ts'
 import { tryListDirectory } from '../../linux/directories.ts'
 import { tryLstat } from '../../linux/file-status.ts'
@@ -36,8 +41,12 @@ interface SnapshotRow {
 function checkSnapshots(store: Store): StoreProblem[] {
   const rows = store.database.all<SnapshotRow>('SELECT id, diff_id AS diffId, state FROM snapshots')
   const known = new Set(rows.map(({ id }) => id))
-  const used = new Set(listContainerRecords(store).map(({ snapshot }) => snapshot))
-  const problems: StoreProblem[] = []
+  const containers = listContainerRecords(store)
+  const used = new Set(containers.map(({ snapshot }) => snapshot))
+  const isThere = (id: string): boolean => tryLstat(store.path('snapshots', id, 'fs')) !== undefined
+  const problems = containers
+    .filter(({ snapshot }) => !known.has(snapshot) && isThere(snapshot))
+    .map((container) => unrecorded(store, container))
   for (const { id, diffId, state } of rows) {
     if (state === 'active' && !used.has(id))
       problems.push({
@@ -47,7 +56,7 @@ function checkSnapshots(store: Store): StoreProblem[] {
         remedy: 'Repairing removes it.',
         repair: () => removeSnapshot(store, id),
       })
-    if (state !== 'committed' || tryLstat(store.path('snapshots', id, 'fs')) !== undefined) continue
+    if (state !== 'committed' || isThere(id)) continue
     problems.push({
       area: 'layers',
       subject: diffId ?? id,
@@ -57,8 +66,25 @@ function checkSnapshots(store: Store): StoreProblem[] {
     })
   }
   for (const { name } of tryListDirectory(store.path('snapshots')))
-    if (!known.has(name)) problems.push(stray(store, 'snapshots', name, 'a directory of no layer and no container'))
+    if (!known.has(name) && !used.has(name))
+      problems.push(stray(store, 'snapshots', name, 'a directory of no layer and no container'))
   return problems
+}
+
+/** Records again, and keeps, the directory that a container has written to. */
+function unrecorded(store: Store, { id, name, snapshot, settings }: Container): StoreProblem {
+  return {
+    area: 'containers',
+    subject: name === '' ? id.slice(0, 12) : name,
+    problem: 'no record keeps what it has written',
+    remedy: 'Repairing records it.',
+    repair: () =>
+      store.database.transaction(() => {
+        beginSnapshot(store, snapshot)
+        finishSnapshot(store, snapshot, { state: 'active' })
+        pin(store, containerOwner(id), [blobNode(settings.manifest), snapshotNode(snapshot)])
+      }),
+  }
 }
 
 /** Removes a snapshot and what is recorded of it. */

@@ -53,7 +53,10 @@ export async function checkStore(root: string, options: CheckOptions): Promise<S
         ...(await checkSnapshots(store, parts, options.signal)),
         ...checkSnapshotSizes(store),
       ]
-  const repaired = await finish([...found, ...inside, ...parts.problems()], options.repair)
+  // What a damaged database does not tell of any more may be what containers wrote: that is for the user to look at.
+  const isSalvaged = before.problems.length > 0
+  const wanted = isSalvaged ? [...found, ...inside].map(keepStrays) : [...found, ...inside]
+  const repaired = await finish([...wanted, ...parts.problems()], options.repair)
   const sizes = measureStore(store, findBlobs(store).blobs)
   return {
     root,
@@ -63,6 +66,13 @@ export async function checkStore(root: string, options: CheckOptions): Promise<S
     sizes,
     problems: [...before.problems, ...repaired, ...(await finish(checkSizes(sizes), false))],
   }
+}
+
+/** A directory that nothing owns is left where it is. */
+function keepStrays(problem: StoreProblem): StoreProblem {
+  if (problem.area !== 'leftovers' || !/^(snapshots|containers)\//.test(problem.subject)) return problem
+  const { repair: _repair, ...rest } = problem
+  return { ...rest, remedy: 'Look whether you need something of it: the next repair removes it.' }
 }
 
 /** Compares records and files. */
@@ -116,7 +126,7 @@ async function checkDatabase(
   if (!options.repair) return { isOver: true, problems: [problem] }
   const movedTo = putDatabaseAside(root)
   using store = openStore(root, options)
-  const { rows, images } = salvage(store, movedTo)
+  const { rows, images } = await salvage(store, movedTo)
   const became = `the old one is ${movedTo}; ${counted(rows, 'record')} were saved and ${counted(images, 'image')} found again without a name`
   return { isOver: false, problems: [{ ...problem, problem: `${fault}; ${became}`, repaired: 'yes' }] }
 }

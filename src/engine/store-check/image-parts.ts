@@ -1,16 +1,18 @@
 import { listContainerRecords } from '../../containers/container-records.ts'
 import { blobNode, link, type StoreNode } from '../../content/graph.ts'
 import { listImageRecords, listTags } from '../../content/image-records.ts'
+import { acquireLease } from '../../content/leases.ts'
 import type { Store } from '../../content/store.ts'
 import { isCairnError } from '../../errors/error.ts'
-import { isImageConfigType } from '../../images/image.ts'
+import { isImageConfigType, storedImage } from '../../images/image.ts'
+import { verifyLayers } from '../../images/layer-verification.ts'
 import { parseImageConfig } from '../../oci/config.ts'
 import type { Descriptor } from '../../oci/descriptor.ts'
 import type { Digest } from '../../oci/digest.ts'
 import { type ImageDocument, parseImageDocument } from '../../oci/image-index.ts'
 import { largestDocument } from '../../oci/json-document.ts'
 import { type Manifest, parseManifest } from '../../oci/manifest.ts'
-import { isIndexType, isManifestType } from '../../oci/media-types.ts'
+import { isIndexType, isManifestType, layerCompression } from '../../oci/media-types.ts'
 import { familiarString, parseNormalizedReference } from '../../oci/reference.ts'
 import { listed, type StoreProblem } from './problem.ts'
 
@@ -30,6 +32,9 @@ export class ImageParts {
   /** Damaged or missing blobs: what is wrong. */
   readonly #faults = new Map<Digest, { readonly part: Part; readonly fault: string }>()
   readonly #unlinked = new Map<StoreNode, Set<StoreNode>>()
+  /** Manifests with a layer of which it is not recorded what it unpacks to. */
+  readonly #unknown = new Set<Digest>()
+  readonly #layers: ReadonlySet<Digest>
   readonly #store: Store
   readonly #links: ReadonlyMap<string, ReadonlySet<string>>
   readonly #documents = new Map<Digest, ImageDocument | undefined>()
@@ -39,6 +44,8 @@ export class ImageParts {
     const rows = store.database.all<{ parent: string; child: string }>('SELECT parent, child FROM links')
     const grouped = Map.groupBy(rows, ({ parent }) => parent)
     this.#links = new Map([...grouped].map(([parent, own]) => [parent, new Set(own.map(({ child }) => child))]))
+    const layers = store.database.all<{ digest: Digest }>('SELECT digest FROM layers')
+    this.#layers = new Set(layers.map(({ digest }) => digest))
     for (const { digest, mediaType, size } of listImageRecords(store))
       this.#visit({ digest, mediaType, size }, nameOf(store, digest), 0)
     for (const { id, name, settings } of listContainerRecords(store)) {
@@ -74,7 +81,14 @@ export class ImageParts {
       remedy: 'Repairing records it.',
       repair: () => link(this.#store, parent, [...children]),
     }))
-    return [...broken, ...unlinked]
+    const unknown = [...this.#unknown].map((digest): StoreProblem => ({
+      area: 'images',
+      subject: digest,
+      problem: 'what its layers unpack to is not recorded, so it cannot be run',
+      remedy: 'Repairing reads them and records it.',
+      repair: () => recordLayers(this.#store, digest),
+    }))
+    return [...broken, ...unlinked, ...unknown]
   }
 
   #visit(
@@ -101,7 +115,9 @@ export class ImageParts {
       const isForeign = (layer.urls?.length ?? 0) > 0 && !this.#store.blobs.has(layer.digest)
       if (isForeign) continue
       this.#checkLink(digest, layer.digest)
-      this.#isThere(layer.digest, 'layer', layer.size, user)
+      const isThere = this.#isThere(layer.digest, 'layer', layer.size, user)
+      const unpacks = isImageConfigType(config.mediaType) && layerCompression(layer.mediaType) !== undefined
+      if (isThere && unpacks && !this.#layers.has(layer.digest)) this.#unknown.add(digest)
     }
   }
 
@@ -152,6 +168,12 @@ export class ImageParts {
       return undefined
     }
   }
+}
+
+/** Reads the layers of the image with this manifest, verifies and records them. */
+export async function recordLayers(store: Store, manifest: Digest): Promise<void> {
+  using lease = acquireLease(store)
+  await verifyLayers(store, lease, await storedImage(store, manifest).layers())
 }
 
 function nameOf(store: Store, digest: Digest): string {

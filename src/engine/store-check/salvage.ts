@@ -1,5 +1,6 @@
 import { Database } from 'bun:sqlite'
 import type { Store } from '../../content/store.ts'
+import { isImageConfigType } from '../../images/image.ts'
 import { recordIndex, recordManifest } from '../../images/put-image.ts'
 import { isCairnError } from '../../errors/error.ts'
 import { tryLstat } from '../../linux/file-status.ts'
@@ -7,6 +8,7 @@ import { removeFile, rename } from '../../linux/names.ts'
 import { parseImageDocument } from '../../oci/image-index.ts'
 import { largestDocument } from '../../oci/json-document.ts'
 import { type FoundBlob, findBlobs } from './check-content.ts'
+import { recordLayers } from './image-parts.ts'
 
 /** Tables in the order in which their rows can be taken over. */
 const tables = [
@@ -49,16 +51,16 @@ export function putDatabaseAside(root: string): string {
 
 /**
  * Takes over what can be read of the database at `movedTo`, then records every image whose manifest is among the blobs and
- * which is whole.
+ * which is whole, and then the names of images that were only found so.
  */
-export function salvage(store: Store, movedTo: string): Salvage {
-  const rows = takeOver(store, movedTo)
+export async function salvage(store: Store, movedTo: string): Promise<Salvage> {
+  const rows = takeOver(store, movedTo, tables)
   let images = 0
-  for (const blob of findBlobs(store).blobs) if (recordFound(store, blob)) images++
-  return { movedTo, rows, images }
+  for (const blob of findBlobs(store).blobs) if (await recordFound(store, blob)) images++
+  return { movedTo, rows: rows + (images > 0 ? takeOver(store, movedTo, ['tags']) : 0), images }
 }
 
-function takeOver(store: Store, movedTo: string): number {
+function takeOver(store: Store, movedTo: string, names: readonly string[]): number {
   let old: Database
   try {
     old = new Database(movedTo, { readwrite: true, create: false })
@@ -66,7 +68,7 @@ function takeOver(store: Store, movedTo: string): number {
     return 0
   }
   try {
-    return tables.reduce((total, table) => total + copyTable(store, old, table), 0)
+    return names.reduce((total, table) => total + copyTable(store, old, table), 0)
   } finally {
     old.close()
     removeFile(`${movedTo}-shm`)
@@ -109,7 +111,7 @@ function attempt<Result>(work: () => Result): Result | undefined {
 }
 
 /** Records a blob that is the manifest or index of a whole image and not known as one, nor as part of an index. */
-function recordFound(store: Store, { digest, size }: FoundBlob): boolean {
+async function recordFound(store: Store, { digest, size }: FoundBlob): Promise<boolean> {
   if (size > largestDocument) return false
   const known = store.database.one(
     'SELECT 1 FROM images WHERE digest = ?1 UNION SELECT 1 FROM links WHERE child = ?1',
@@ -134,6 +136,7 @@ function recordFound(store: Store, { digest, size }: FoundBlob): boolean {
     }
     const { config, layers } = document.value
     if (![config, ...layers].every((blob) => store.blobs.size(blob.digest) === blob.size)) return false
+    if (isImageConfigType(config.mediaType)) await recordLayers(store, digest)
     recordManifest(store, target, document.value, [])
     return true
   } catch (error) {
