@@ -103,9 +103,11 @@ class BuildExporter {
     const { store, lease, push } = this.#options
     const names = this.#names(output)
     const image = await this.#form(output.form, step)
-    // What is there under all its names needs no writing.
+    // What is there under all its names needs no writing, unless it was damaged on the disk.
     const present = names.map((name) => findByName(store, name))
-    if (names.length === 0 || present.some((record) => record?.digest !== image.target.digest)) {
+    const isNamed = names.length > 0 && present.every((record) => record?.digest === image.target.digest)
+    const { blobs } = store
+    if (!isNamed || !(await blobs.isWhole(image.target.digest)) || !(await blobs.isWhole(image.imageId))) {
       await storeFormedImage(store, lease, image)
       recordManifest(store, image.target, image.manifest, names)
     }
