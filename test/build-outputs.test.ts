@@ -1,0 +1,226 @@
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { BuildBench, type Ended } from './fixtures/build-bench.ts'
+
+let bench: BuildBench
+beforeEach(async () => {
+  bench = await BuildBench.open()
+  bench.file('a', 'one')
+  bench.file('Dockerfile', dockerfile)
+  bench.closeStore()
+})
+afterEach(() => bench[Symbol.dispose]())
+
+const dockerfile = `FROM scratch
+COPY --chmod=640 a /dir/a
+COPY a /b
+LABEL l=1
+`
+
+async function build(...flags: readonly string[]): Promise<Ended> {
+  return await bench.cairn(['build', ...flags, bench.context])
+}
+
+async function ok(...flags: readonly string[]): Promise<Ended> {
+  const ended = await build(...flags)
+  expect(ended).toMatchObject({ status: 0 })
+  return ended
+}
+
+const at = (path: string): string => `${bench.directory}/${path}`
+
+function tar(...argv: readonly string[]): string {
+  const { stdout, stderr, success } = Bun.spawnSync(['tar', ...argv])
+  if (!success) throw new Error(stderr.toString())
+  return stdout.toString()
+}
+
+async function images(): Promise<string> {
+  return (await bench.cairn(['images', '-a', '--format', '{{.Repository}}:{{.Tag}}'])).out
+}
+
+interface Layout {
+  readonly annotations: Record<string, string>
+  readonly manifest: {
+    readonly mediaType: string
+    readonly layers: { mediaType: string; digest: string }[]
+    readonly annotations?: object
+  }
+  readonly config: { config: { Labels: Record<string, string> } }
+}
+
+/** What the OCI layout in a directory leads to. */
+function layoutAt(path: string): Layout {
+  const json = (name: string): never => JSON.parse(readFileSync(`${path}/${name}`, 'utf8')) as never
+  const blob = (digest: string): never => json(`blobs/${digest.replace(':', '/')}`)
+  const { manifests } = json('index.json') as { manifests: [{ digest: string; annotations: Record<string, string> }] }
+  const manifest = blob(manifests[0].digest) as Layout['manifest'] & { config: { digest: string } }
+  return { annotations: manifests[0].annotations, manifest, config: blob(manifest.config.digest) }
+}
+
+describe('build --output', () => {
+  test('a directory gets the files, owned by the caller, and no image is made', async () => {
+    await ok('--output', 'out')
+    expect(readFileSync(at('out/dir/a'), 'utf8')).toBe('one')
+    expect(statSync(at('out/dir/a')).mode & 0o7777).toBe(0o640)
+    expect(readdirSync(at('out')).sort()).toEqual(['b', 'dir'])
+    expect(await images()).toContain('busybox')
+    expect((await images()).trim().split('\n')).toHaveLength(1)
+  })
+
+  test('a directory keeps what else it has, unless mode=delete says otherwise', async () => {
+    mkdirSync(at('out/dir'), { recursive: true })
+    writeFileSync(at('out/dir/other'), 'kept')
+    writeFileSync(at('out/own'), 'kept')
+    mkdirSync(at('out/b'))
+    await ok('-o', 'type=local,dest=out')
+    expect(readFileSync(at('out/dir/other'), 'utf8')).toBe('kept')
+    expect(readFileSync(at('out/b'), 'utf8')).toBe('one')
+    await ok('-o', 'type=local,dest=out,mode=delete')
+    expect(readdirSync(at('out')).sort()).toEqual(['b', 'dir'])
+    expect(readdirSync(at('out/dir'))).toEqual(['a'])
+    mkdirSync(at('elsewhere'))
+    const outside = await bench.cairn(['build', '-o', 'type=local,dest=../elsewhere,mode=delete', bench.context], {
+      cwd: bench.context,
+    })
+    expect(outside.err).toContain('requires --allow=buildx.local.delete')
+    expect(existsSync(at('elsewhere'))).toBe(true)
+    const allowed = ['build', '--allow', 'buildx.local.delete', '-o', 'type=local,dest=../elsewhere,mode=delete']
+    expect((await bench.cairn([...allowed, bench.context], { cwd: bench.context })).status).toBe(0)
+    expect(readdirSync(at('elsewhere')).sort()).toEqual(['b', 'dir'])
+  })
+
+  test('writes a tar to a file and to stdout, the same bytes with an epoch', async () => {
+    await ok('-o', 'type=tar,dest=files.tar', '--build-arg', 'SOURCE_DATE_EPOCH=1000')
+    expect(tar('tf', at('files.tar')).trim().split('\n').sort()).toEqual(['b', 'dir/', 'dir/a'])
+    expect(tar('tvf', at('files.tar'), '--utc')).toContain('1970-01-01 00:16')
+    const bytes = readFileSync(at('files.tar'))
+    const child = bench.spawn(['build', '-o', '-', '--build-arg', 'SOURCE_DATE_EPOCH=1000', bench.context])
+    expect(Buffer.from(await child.stdout.bytes()).equals(bytes)).toBe(true)
+    expect(await child.exited).toBe(0)
+  })
+
+  test('writes archives that load elsewhere, with the image ID of the store', async () => {
+    await ok('-t', 'app:1', '-o', 'type=docker,dest=docker.tar', '-o', 'type=oci,dest=oci.tar', '-o', 'type=image')
+    const id = (await bench.cairn(['inspect', '--format', '{{.Id}}', 'app:1'])).out
+    for (const archive of ['docker.tar', 'oci.tar']) {
+      expect(tar('tf', at(archive))).toContain('index.json')
+      expect((await bench.cairn(['rmi', 'app:1'])).status).toBe(0)
+      const loaded = await bench.cairn(['load', '-i', at(archive)])
+      expect(loaded.out).toBe('Loaded image: app:1\n')
+      expect((await bench.cairn(['inspect', '--format', '{{.Id}}', 'app:1'])).out).toBe(id)
+    }
+  })
+
+  test.each([
+    ['oci', '', 'application/vnd.oci.image.layer.v1.tar+gzip'],
+    ['oci', ',compression=zstd', 'application/vnd.oci.image.layer.v1.tar+zstd'],
+    ['oci', ',compression=zstd,compression-level=9', 'application/vnd.oci.image.layer.v1.tar+zstd'],
+    ['oci', ',compression=uncompressed', 'application/vnd.oci.image.layer.v1.tar'],
+    ['docker', ',oci-mediatypes=false', 'application/vnd.docker.image.rootfs.diff.tar.gzip'],
+  ])('writes a layout directory: type=%s%s', async (type, options, mediaType) => {
+    await ok('-t', 'app:1', '-o', `type=${type},tar=false,dest=layout${options},annotation.k=v`)
+    const { annotations, manifest, config } = layoutAt(at('layout'))
+    expect(manifest.layers.map((layer) => layer.mediaType)).toEqual([mediaType, mediaType])
+    expect(manifest.annotations).toEqual({ k: 'v' })
+    expect(annotations['org.opencontainers.image.ref.name']).toBe('app:1')
+    expect(config.config.Labels).toEqual({ l: '1' })
+    const validated = await bench.cairn(['image', 'validate', `oci:${at('layout')}`])
+    expect(validated).toMatchObject({ status: 0 })
+  })
+
+  test('compresses layers of the base only when forced', async () => {
+    bench.file('Dockerfile', 'FROM busybox\nCOPY a /\n')
+    const kinds = (): string[] =>
+      layoutAt(at('layout')).manifest.layers.map(({ mediaType }) => mediaType.replace(/.*v1\./, ''))
+    await ok('-o', 'type=oci,tar=false,dest=layout,compression=zstd')
+    expect(kinds()).toEqual(['tar', 'tar+zstd'])
+    Bun.spawnSync(['rm', '-r', at('layout')])
+    await ok('-o', 'type=oci,tar=false,dest=layout,compression=zstd,force-compression=true')
+    expect(kinds()).toEqual(['tar+zstd', 'tar+zstd'])
+  })
+
+  test('image takes a form and names, and keeps them when nothing changed', async () => {
+    const output = 'type=image,"name=one,two:2",compression=gzip,annotation.k=v'
+    await ok('-o', output)
+    expect(await images()).toBe('one:latest\ntwo:2\nbusybox:latest\n')
+    const manifest = (await bench.cairn(['manifest', 'inspect', 'one'])).out
+    expect(JSON.parse(manifest)).toMatchObject({ annotations: { k: 'v' } })
+    await ok('-o', output)
+    expect((await bench.cairn(['manifest', 'inspect', 'two:2'])).out).toBe(manifest)
+  })
+
+  test('--annotation, --load and --metadata-file go with it', async () => {
+    await ok(
+      '--load',
+      '-o',
+      'out',
+      '-t',
+      'app',
+      '--annotation',
+      'a=1',
+      '--annotation',
+      'manifest-descriptor:b=2',
+      '--metadata-file',
+      at('meta.json'),
+    )
+    expect(JSON.parse((await bench.cairn(['manifest', 'inspect', 'app'])).out)).toMatchObject({
+      annotations: { a: '1' },
+    })
+    expect(existsSync(at('out/b'))).toBe(true)
+    const metadata = JSON.parse(readFileSync(at('meta.json'), 'utf8')) as Record<string, { annotations?: object }>
+    expect(metadata['containerimage.descriptor']?.annotations).toEqual({ b: '2' })
+    expect((await build('--annotation', 'index:a=1')).err).toContain(
+      'index annotations not supported for single platform export',
+    )
+    expect((await build('--annotation', 'a')).err).toContain('invalid annotation "a", expected key=value')
+  })
+
+  test.each([
+    ['type=local', 'dest is required for local exporter'],
+    ['type=local,dest=-', 'dest cannot be stdout for local exporter'],
+    ['type=oci,tar=false', 'dest is required for oci exporter'],
+    ['type=oci,dest=.', 'is a directory'],
+    ['dest=x,foo', 'invalid value foo'],
+    ['dest=x,mode=copy', 'type is required for output'],
+    ['type=nothing', 'exporter "nothing" could not be found'],
+    ['type=oci,dest=x,compression=lzma', 'unsupported compression type lzma'],
+    ['type=oci,dest=x,compression=zstd,oci-mediatypes=false', 'conflicts with "oci-mediatypes=false"'],
+    ['type=oci,dest=x,force-compression=perhaps', 'non-bool value specified for force-compression'],
+    ['type=oci,dest=x,colour=red', 'unknown key "colour"'],
+    ['type=registry', 'tag is needed when pushing to registry'],
+  ])('refuses %s and writes nothing', async (output, message) => {
+    const { status, err } = await build('-o', output)
+    expect(err).toContain(message)
+    expect(status).toBe(1)
+    expect(
+      readdirSync(bench.directory)
+        .filter((name) => name !== '.bun')
+        .sort(),
+    ).toEqual(['context', 'store'])
+  })
+
+  test('leaves a directory or file as it was when it cannot be written', async () => {
+    mkdirSync(at('full'))
+    writeFileSync(at('out.tar'), 'before')
+    expect(Bun.spawnSync(['mount', '-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', at('full')]).success).toBe(true)
+    try {
+      chmodSync(at('full'), 0o755)
+      writeFileSync(at('full/out.tar'), 'before')
+      bench.file('a', 'x'.repeat(1_000_000))
+      for (const output of [
+        'type=tar,dest=full/out.tar',
+        'type=oci,compression=none,dest=full/out.tar',
+        'type=local,dest=full/out',
+      ]) {
+        const { err, status } = await build('-o', output)
+        expect(err).toContain('no space left on device')
+        expect(status).toBe(1)
+      }
+      expect(readdirSync(at('full'))).toEqual(['out.tar'])
+      expect(readFileSync(at('full/out.tar'), 'utf8')).toBe('before')
+    } finally {
+      Bun.spawnSync(['umount', at('full')])
+    }
+  })
+})
