@@ -68,12 +68,19 @@ async function openLock(flags: BuildFlagValues): Promise<SourceLock | undefined>
 function buildOutputs(ctx: CommandContext, flags: BuildFlagValues): readonly BuildOutput[] {
   const options = outputOptions(ctx, flags)
   const outputs = parseOutputs(flags.output, options)
+  const pushed = outputs.map((output) => (flags.push && output.kind === 'image' ? { ...output, push: true } : output))
   const isImage = outputs.some(({ kind }) => kind === 'image')
-  const pushed = flags.push
-    ? outputs.map((output) => (output.kind === 'image' ? { ...output, push: true } : output))
-    : outputs
-  if (isImage || !(flags.push || flags.load || (outputs.length === 0 && flags.annotation.length > 0))) return pushed
-  return [...pushed, ...parseOutputs([flags.push ? 'type=registry' : 'type=image'], options)]
+  const isWanted = flags.push || flags.load || (outputs.length === 0 && flags.annotation.length > 0)
+  const implied = isImage || !isWanted ? [] : parseOutputs([flags.push ? 'type=registry' : 'type=image'], options)
+  const all = [...pushed, ...implied]
+  if (
+    all.some((output) => output.kind === 'image' && output.push && flags.tag.length === 0 && output.names === undefined)
+  )
+    throw new CairnError('USAGE', 'tag is needed when pushing to registry', {
+      exitCode: 1,
+      hint: 'Name the image with -t.',
+    })
+  return all
 }
 
 function outputOptions(ctx: CommandContext, flags: BuildFlagValues): OutputOptions {

@@ -115,7 +115,6 @@ class BuildExporter {
     step.status(`writing image ${image.imageId}`)
     for (const name of names) step.status(`naming to ${formatReference(name)}`)
     if (!output.push) return image
-    if (names.length === 0) throw new CairnError('USAGE', 'tag is needed when pushing to registry', { exitCode: 1 })
     if (push === undefined) throw new CairnError('NOT_SUPPORTED', 'images cannot be pushed here')
     for (const name of names) {
       await push(name, output.form, this.#options.progress, step.id)
