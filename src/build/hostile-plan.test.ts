@@ -1,15 +1,25 @@
 import { describe, expect, test } from 'bun:test'
 import { array, assert, asyncProperty, constantFrom, integer, oneof, record, string, tuple } from 'fast-check'
+import { dockerfileText } from '../../test/fixtures/arbitrary-dockerfile.ts'
+import { noCheckOptions } from '../dockerfile/directives.ts'
+import { Linter, lintText } from '../dockerfile/lint/linter.ts'
 import { parseDockerfile } from '../dockerfile/parser.ts'
+import { DockerfileError } from '../dockerfile/dockerfile-error.ts'
 import { CairnError } from '../errors/error.ts'
 import { digestOf } from '../oci/digest.ts'
 import { parsePlatform } from '../oci/platform.ts'
 import type { BuildPlan, FileSource, Op } from './graph.ts'
 import { planBuild } from './plan.ts'
+import { StepError } from './step-error.ts'
 
 const amd64 = parsePlatform('linux/amd64')
 
-async function plan(source: string, target?: string, onBuild: readonly string[] = []): Promise<BuildPlan> {
+async function plan(
+  source: string,
+  target?: string,
+  onBuild: readonly string[] = [],
+  linter?: Linter,
+): Promise<BuildPlan> {
   return await planBuild({
     dockerfile: parseDockerfile(source, 'Dockerfile'),
     target,
@@ -22,6 +32,7 @@ async function plan(source: string, target?: string, onBuild: readonly string[] 
     allow: new Set(),
     noCache: false,
     noCacheFilter: new Set(),
+    linter,
     resolveImage: async (name) => ({
       name,
       digest: digestOf(name),
@@ -165,5 +176,58 @@ describe('planBuild()', () => {
       { numRuns: 2000 },
     )
     expect(planned).toBeGreaterThan(100)
+  })
+
+  test('plans or refuses whatever can be written, and judges it', async () => {
+    let planned = 0
+    await assert(
+      asyncProperty(dockerfileText, async (text) => {
+        try {
+          const dockerfile = parseDockerfile(text, 'Dockerfile')
+          const linter = new Linter({ ...noCheckOptions, experimentalAll: true }, ({ detail }) =>
+            expect(detail).not.toBe(''),
+          )
+          lintText(linter, {
+            warnings: dockerfile.warnings,
+            instructions: dockerfile.stages.flatMap((stage) => [stage.from, ...stage.instructions]),
+          })
+          expectOrdered(await plan(text, undefined, [], linter))
+          planned++
+        } catch (error) {
+          if (!(error instanceof DockerfileError || error instanceof StepError)) throw error
+          expect(error.message).not.toBe('')
+          expect(error.range.start).toBeGreaterThan(0)
+        }
+      }),
+      { numRuns: 600 },
+    )
+    expect(planned).toBeGreaterThan(50)
+  })
+
+  const many = 100_000
+  test.each([
+    ['an ENV', `ENV x=${'${a:-\\\n'.repeat(many)}${'}'.repeat(60_000)}`],
+    ['a LABEL in quotes', `LABEL x=${'"${a:-\\\n'.repeat(many)}`],
+    ['a file', `COPY <<E /x\n${'${a:+\n'.repeat(many)}E`],
+    ['a mount', `RUN --mount=type=tmpfs,target=${'${a-\\\n'.repeat(many)} x`],
+    ['a WORKDIR', `WORKDIR ${'${a#\\\n'.repeat(many)}`],
+    ['a port', `EXPOSE ${'${a/\\\n'.repeat(many)}`],
+    ['a source', `COPY ${'${a%\\\n'.repeat(many)} /`],
+  ])('refuses %s whose expansion is nested 100,000 deep', async (_, text) => {
+    await expect(plan(`FROM scratch\n${text}\n`)).rejects.toThrow(/nested more than 200 deep/)
+  })
+
+  test.each([
+    ['words', `ENV x=${'\\ a\\\n'.repeat(many)}`],
+    ['variables', `LABEL x=${'$a\\\n'.repeat(many)}`],
+    ['letters before no URL', `COPY ${'a\\\n'.repeat(many)} b`],
+    ['directories', `WORKDIR ${'a/../\\\n'.repeat(many)}`],
+    ['directories above', `WORKDIR /${'../\\\n'.repeat(many)}`],
+    ['sources', `COPY ${'a* \\\n'.repeat(many)} /x/`],
+    ['what is left out', `COPY ${'--exclude=**/a \\\n'.repeat(many)} . /x/`],
+    ['ports', `EXPOSE ${'1-65535 \\\n'.repeat(3)}`],
+    ['fields of a file', `COPY <<E /x\n${'$a "b" \'c\' \\d\n'.repeat(many)}E`],
+  ])('takes 100,000 %s', async (_, text) => {
+    expect((await plan(`FROM scratch\n${text}\n`)).config.architecture).toBe('amd64')
   })
 })

@@ -1,9 +1,13 @@
+import { printable, shortenMiddle } from '../dockerfile/characters.ts'
 import { renderExcerpt } from '../dockerfile/excerpt.ts'
 import { DockerfileError } from '../dockerfile/dockerfile-error.ts'
 import type { Dockerfile, SourceRange } from '../dockerfile/instruction.ts'
 import { compareRanges } from '../dockerfile/source-order.ts'
 import { CairnError, isCairnError } from '../errors/error.ts'
 import type { ErrorCode } from '../errors/codes.ts'
+
+/** Messages quote the file; one longer than this loses its middle. */
+const maxMessage = 4000
 
 /** A failure of one instruction: the cause's code and message, with the lines it comes from. */
 export class StepError extends CairnError {
@@ -26,7 +30,7 @@ export class StepError extends CairnError {
   ) {
     const known = cause instanceof CairnError ? cause : undefined
     const code: ErrorCode = known?.code ?? 'STEP_INVALID'
-    const message = cause instanceof Error ? cause.message : String(cause)
+    const message = printable(shortenMiddle(cause instanceof Error ? cause.message : String(cause), maxMessage))
     const more =
       others.length === 0 ? '' : ` (and ${others.length} more ${others.length === 1 ? 'problem' : 'problems'})`
     super(code, message + more, {

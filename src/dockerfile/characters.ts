@@ -66,3 +66,18 @@ function escapeCodePoint(code: number): string {
 export function shorten(text: string, limit = 200): string {
   return text.length <= limit ? text : `${text.slice(0, limit)}…`
 }
+
+/** Like {@link shorten} with its last part kept, where messages say what is wrong. */
+export function shortenMiddle(text: string, limit: number): string {
+  const kept = limit >> 2
+  return text.length <= limit ? text : `${text.slice(0, limit - kept)}…${text.slice(-kept)}`
+}
+
+/** `text` with control characters but tabs and line ends shown as `^X`: what a file says cannot drive the terminal. */
+export function printable(text: string): string {
+  // oxlint-disable-next-line no-control-regex -- control characters are what is looked for
+  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f\u0080-\u009f]/g, (char) => {
+    const code = char.charCodeAt(0)
+    return code < 0x20 ? `^${String.fromCharCode(code + 64)}` : code === 0x7f ? '^?' : '\ufffd'
+  })
+}

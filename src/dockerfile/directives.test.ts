@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { parseCheckOptions } from './directives.ts'
+import { parseCheckOptions, splitDirective } from './directives.ts'
 
 describe('parseCheckOptions()', () => {
   test('reads lists, all, and error, with spaces around separators', () => {
@@ -19,4 +19,23 @@ describe('parseCheckOptions()', () => {
   ])('refuses %j', (text, message) => {
     expect(() => parseCheckOptions(text)).toThrow(expect.objectContaining({ code: 'DOCKERFILE_INVALID', message }))
   })
+})
+
+describe('splitDirective()', () => {
+  test.each([
+    ['syntax=a b', 'syntax', 'a b'],
+    ['Escape \t=\t `  ', 'escape', '`'],
+    ['x1 = =y', 'x1', '=y'],
+    // A vertical tab is no space for Go's expressions, and a value of spaces is one space.
+    ['check=\va\v', 'check', '\va\v'],
+    ['escape=  ', 'escape', ' '],
+  ])('reads %j', (text, name, value) => {
+    expect(splitDirective(text)).toEqual({ name, value })
+  })
+  test.each(['', 'syntax', 'syntax=', '=a', '1x=a', 'a b=c', 'syntax\v=a', ' syntax=a'])(
+    'takes %j for none',
+    (text) => {
+      expect(splitDirective(text)).toBeUndefined()
+    },
+  )
 })

@@ -3,7 +3,23 @@ import type { Directive } from './ast.ts'
 import { quoteGo, trimSpace, trimSpaceLeft } from './characters.ts'
 import type { CheckOptions } from './instruction.ts'
 
-const directivePattern = /^([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*$/
+/** Space around the name and the value of a directive: what Go's `\s` is, which has no vertical tab. */
+const blank = '[\\t\\n\\f\\r ]'
+const directiveStart = new RegExp(`^([a-zA-Z][a-zA-Z0-9]*)${blank}*=${blank}*`)
+const isBlank = new RegExp(`^${blank}$`)
+
+/** `name = value`, the name in lower case, as directives are written; undefined for any other text. */
+export function splitDirective(text: string): { readonly name: string; readonly value: string } | undefined {
+  const match = directiveStart.exec(text)
+  const name = match?.[1]?.toLowerCase()
+  if (match === null || name === undefined) return undefined
+  const start = match[0].length
+  let end = text.length
+  while (end > start && isBlank.test(text.charAt(end - 1))) end--
+  if (end > start) return { name, value: text.slice(start, end) }
+  // A value of spaces only is one space, as in BuildKit.
+  return text.endsWith('=') ? undefined : { name, value: text.slice(-1) }
+}
 
 /**
  * Reads parser directives line by line from the top of a file. The first line that is none ends it; a `#!` line at
@@ -24,15 +40,14 @@ export class DirectiveReader {
   read(line: string): Directive | { readonly error: string } | undefined {
     this.#line++
     if (this.#done || (this.#line === 1 && line.startsWith('#!'))) return undefined
-    const match = line.startsWith(this.#marker)
-      ? directivePattern.exec(trimSpaceLeft(line.slice(this.#marker.length)))
-      : null
-    const name = match?.[1]?.toLowerCase()
-    const value = match?.[2]
-    if (value === undefined || (name !== 'syntax' && name !== 'escape' && name !== 'check')) {
+    const found = line.startsWith(this.#marker)
+      ? splitDirective(trimSpaceLeft(line.slice(this.#marker.length)))
+      : undefined
+    if (found === undefined || (found.name !== 'syntax' && found.name !== 'escape' && found.name !== 'check')) {
       this.#done = true
       return undefined
     }
+    const { name, value } = found
     if (this.#seen.has(name)) {
       this.#done = true
       return { error: `only one ${name} parser directive can be used` }
@@ -62,7 +77,10 @@ export const noCheckOptions: CheckOptions = {
  * one of `;,=` is ignored. Throws DOCKERFILE_INVALID for any other option.
  */
 export function parseCheckOptions(text: string): CheckOptions {
-  const compact = trimSpace(text).replace(/\s*([;,=])\s*/g, '$1')
+  const compact = text
+    .split(/([;,=])/)
+    .map(trimSpace)
+    .join('')
   const options = {
     skip: [] as string[],
     skipAll: false,

@@ -1,4 +1,5 @@
 import { CairnError } from '../errors/error.ts'
+import { printable, shortenMiddle } from './characters.ts'
 import { type ExcerptSource, renderExcerpt } from './excerpt.ts'
 import type { ReadText, SourceRange } from './instruction.ts'
 import { inclusionTrail } from './source-order.ts'
@@ -10,6 +11,9 @@ export interface DockerfileProblem {
   readonly range: SourceRange
   readonly hint?: string
 }
+
+/** Messages quote the file; one longer than this loses its middle. */
+const maxMessage = 1000
 
 /**
  * A Dockerfile that cannot be used (code DOCKERFILE_INVALID). The message is that of the first problem with its
@@ -61,5 +65,5 @@ function placed(filename: string, problem: DockerfileProblem): string {
 }
 
 function atLine(problem: DockerfileProblem): string {
-  return `dockerfile parse error on line ${problem.range.start}: ${problem.message}`
+  return `dockerfile parse error on line ${problem.range.start}: ${printable(shortenMiddle(problem.message, maxMessage))}`
 }

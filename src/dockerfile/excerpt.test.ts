@@ -35,6 +35,11 @@ describe('renderExcerpt()', () => {
     expect(lines).toContain(' 386 | >>> line 386')
     expect(lines).not.toContain(' 115 | >>> line 115')
   })
+  test('shows the beginning of a long line', () => {
+    const excerpt = renderExcerpt({ filename: 'f', lines: ['x'.repeat(60_000)] }, { start: 1, end: 1 })
+    expect(excerpt.length).toBeLessThan(1100)
+    expect(excerpt).toContain('xxx…')
+  })
   test('makes control characters visible', () => {
     const excerpt = renderExcerpt({ filename: 'f', lines: ['a\tb\u001b[31m\u0000\u007f\u009b'] }, { start: 1, end: 1 })
     expect(excerpt).toContain('   1 | >>> a\tb^[[31m^@^?\ufffd')

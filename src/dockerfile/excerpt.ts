@@ -1,3 +1,4 @@
+import { printable, shorten } from './characters.ts'
 import type { SourceRange } from './instruction.ts'
 
 /** A file as an excerpt needs it: the name it was read under and its lines without line ends. */
@@ -9,11 +10,13 @@ export interface ExcerptSource {
 /** A marked range longer than this is shown by its first and last lines only. */
 const maxMarked = 40
 const shownAtEachEnd = 15
+/** Characters shown of a line. */
+const maxShown = 1000
 
 /**
  * The lines of `range` (in `source`, or in the file it includes) marked with `>>>` and a few lines around them, in
  * BuildKit's form, without a line end after the last rule. Empty where the range lies outside the file. Control
- * characters are shown as `^X`, so that a file cannot drive the terminal.
+ * characters are shown as `^X`, so that a file cannot drive the terminal; of long lines the beginning is shown.
  */
 export function renderExcerpt(source: ExcerptSource, range: SourceRange): string {
   const file = range.file ?? source
@@ -35,7 +38,7 @@ export function renderExcerpt(source: ExcerptSource, range: SourceRange): string
       continue
     }
     const mark = line >= range.start && line <= lastMarked ? '>>>' : '   '
-    out.push(` ${String(line).padStart(3)} | ${mark} ${printable(file.lines[line - 1] ?? '')}`)
+    out.push(` ${String(line).padStart(3)} | ${mark} ${printable(shorten(file.lines[line - 1] ?? '', maxShown))}`)
   }
   out.push(rule)
   return out.join('\n')
@@ -57,12 +60,4 @@ function padded(start: number, end: number, count: number): [number, number] {
     taken++
   }
   return [start, end]
-}
-
-function printable(line: string): string {
-  // oxlint-disable-next-line no-control-regex -- control characters are what is looked for
-  return line.replace(/[\u0000-\u0008\u000a-\u001f\u007f\u0080-\u009f]/g, (char) => {
-    const code = char.charCodeAt(0)
-    return code < 0x20 ? `^${String.fromCharCode(code + 64)}` : code === 0x7f ? '^?' : '\ufffd'
-  })
 }

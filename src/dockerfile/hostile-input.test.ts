@@ -1,5 +1,8 @@
 import { describe, expect, test } from 'bun:test'
 import * as fc from 'fast-check'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { dockerfileText } from '../../test/fixtures/arbitrary-dockerfile.ts'
 import { CairnError } from '../errors/error.ts'
 import { parseChmod } from './chmod.ts'
 import { detectSyntax } from './frontend.ts'
@@ -33,7 +36,32 @@ const pieces = [
 ].flat()
 const piece = fc.oneof(fc.constantFrom(...pieces), fc.string({ maxLength: 4 }))
 const nearly = fc.array(piece, { maxLength: 40 }).map((parts) => parts.join(''))
-const source = fc.oneof(nearly, fc.string(), fc.uint8Array({ maxLength: 200 }))
+
+const fixtures = join(import.meta.dir, '../../test/fixtures/dockerfile/parser')
+const realFiles = readdirSync(fixtures).map((name) => readFileSync(join(fixtures, name, 'Dockerfile'), 'latin1'))
+/** Real Dockerfiles, and some that were made up, with a few places overwritten, removed, doubled or torn. */
+const mutated = fc
+  .tuple(
+    fc.oneof(fc.constantFrom(...realFiles), dockerfileText),
+    fc.array(fc.tuple(fc.nat(), fc.nat({ max: 40 }), fc.oneof(piece, fc.constant('again'))), { maxLength: 6 }),
+  )
+  .map(([text, changes]) => {
+    let changed = text
+    for (const [place, length, what] of changes) {
+      const at = place % (changed.length + 1)
+      const put = what === 'again' ? changed.slice(at, at + 2 * length) : what
+      changed = changed.slice(0, at) + put + changed.slice(at + length)
+    }
+    return changed
+  })
+const source = fc.oneof(
+  nearly,
+  mutated,
+  fc.string(),
+  mutated.map((text) => Buffer.from(text, 'latin1')),
+  mutated.map((text) => `\ufeff${text.replaceAll('\n', '\r\n')}`),
+  fc.uint8Array({ maxLength: 200 }),
+)
 const smallAlphabet = '0123456789abcsugorwxX+-=,:/.*[]^\\!"%tdp'.split('')
 const runs = { numRuns: 3000 }
 
@@ -46,11 +74,14 @@ describe('whatever the input,', () => {
           expect(file.stages.length).toBeGreaterThan(0)
         } catch (error) {
           if (!(error instanceof DockerfileError)) throw error
+          const { lines } = lexDockerfile(input).source
           for (const { range, message } of error.problems) {
             expect(message).not.toBe('')
+            expect(range.start).toBeGreaterThanOrEqual(lines.length === 0 ? 0 : 1)
             expect(range.end).toBeGreaterThanOrEqual(range.start)
+            expect(range.end).toBeLessThanOrEqual(Math.max(lines.length, 1))
           }
-          expect(typeof error.excerpt()).toBe('string')
+          if (lines.length > 0) expect(error.excerpt()).toContain(' | >>> ')
         }
       }),
       runs,
@@ -121,19 +152,34 @@ describe('whatever the input,', () => {
     )
   })
 
-  test('deep and long input ends', () => {
-    const many = 20_000
-    for (const text of [
-      'ONBUILD '.repeat(many),
-      `FROM a\nRUN ${'['.repeat(60_000)}`,
-      `FROM a\n${'RUN \\\n'.repeat(many)}`,
-      `FROM a\n${'COPY <<E /\n'.repeat(many)}`,
-      `FROM a\nCOPY ${'<<E '.repeat(8000)} /\n${'E\n'.repeat(8000)}`,
-      `FROM a\n${'NOPE <<EOF\n'.repeat(many)}`,
-      `FROM a\n${'x y\nRUN a\n'.repeat(many)}`,
-      '# check=skip=x\n'.repeat(many),
-    ]) {
-      guarded(() => parseDockerfile(text, 'Dockerfile'))
-    }
+  const many = 100_000
+  test.each([
+    ['triggers in triggers', 'ONBUILD '.repeat(8000)],
+    ['triggers in triggers, on lines', 'ONBUILD \\\n'.repeat(many)],
+    ['brackets', `FROM a\nRUN ${'['.repeat(60_000)}`],
+    ['brackets on lines', `FROM a\nSHELL ${'[\\\n'.repeat(many)}`],
+    ['expansions', `FROM a\nENV x=${'${a:-'.repeat(10_000)}`],
+    ['expansions on lines', `FROM a\nENV x=${'${a:-\\\n'.repeat(many)}${'}'.repeat(60_000)}`],
+    ['expansions in quotes', `FROM a\nENV x=${'"${a:-\\\n'.repeat(many)}`],
+    ['a name of a here-document', `FROM a\nRUN <<${'${a:-\\\n'.repeat(many)}`],
+    ['continuations', `FROM a\n${'RUN \\\n'.repeat(many)}`],
+    ['here-documents that do not end', `FROM a\n${'COPY <<E /\n'.repeat(many)}`],
+    ['here-documents in one line', `FROM a\nCOPY ${'<<E '.repeat(8000)} /\n${'E\n'.repeat(8000)}`],
+    ['here-documents in one instruction', `FROM a\nCOPY ${'<<E \\\n'.repeat(many)} /\n${'E\n'.repeat(many)}`],
+    ['a body of 10 MB', `FROM a\nRUN <<E\n${`${'x'.repeat(100)}\n`.repeat(many)}E\n`],
+    ['here-documents of nothing', `FROM a\n${'NOPE <<EOF\n'.repeat(20_000)}`],
+    ['unknown instructions', `FROM a\n${'x y\nRUN a\n'.repeat(20_000)}`],
+    ['directives', '# check=skip=x\n'.repeat(many)],
+    ['a directive full of spaces', `# syntax=a${' '.repeat(60_000)}b\nFROM a`],
+    ['a check full of spaces', `# check=skip=a${' '.repeat(60_000)}b\nFROM a`],
+    ['a check of an instruction full of spaces', `FROM a\n# check=skip=a${'\t'.repeat(60_000)}b\nRUN a`],
+    ['flags', `FROM a\nCOPY ${'--exclude=a \\\n'.repeat(many)} a b`],
+    ['fields of a mount', `FROM a\nRUN --mount=type=cache${',\\\n'.repeat(many)} a`],
+    ['quotes', `FROM a\nENV a=${'"\\\n'.repeat(many)}`],
+    ['NULs', `FROM a\n${'\0'.repeat(many)}\n${'\0\n'.repeat(20_000)}`],
+    ['nothing but line ends', '\r\n'.repeat(10 * many)],
+    ['nothing but carriage returns', `FROM a\nRUN a${'\r'.repeat(10 * many)}`],
+  ])('%s, very many of them, are soon read', (_, text) => {
+    guarded(() => parseDockerfile(text, 'Dockerfile'))
   })
 })

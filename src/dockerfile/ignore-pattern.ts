@@ -13,14 +13,12 @@ const maxStarsInExpression = 2
  */
 export class IgnorePattern {
   readonly #tokens: readonly IgnoreToken[]
-  readonly #test: (path: string) => boolean
-  /** `**text`: anything that ends so, in whatever directory. */
-  readonly #endsAnywhere: boolean
+  readonly #matcher: PathMatcher
 
   private constructor(text: string, tokens: readonly IgnoreToken[]) {
     this.#tokens = tokens
-    this.#endsAnywhere = text.startsWith('**') && !/[*?[\]\\]/.test(text.slice(2))
-    this.#test = this.#endsAnywhere ? endsWith(text.slice(2)) : testOf(tokens)
+    const suffix = text.startsWith('**') && !/[*?[\]\\]/.test(text.slice(2)) ? text.slice(2) : undefined
+    this.#matcher = suffix === undefined ? matcherOf(tokens) : endingMatcher(suffix)
   }
 
   /** The pattern `text`, undefined where it is malformed. */
@@ -30,46 +28,74 @@ export class IgnorePattern {
   }
 
   matches(path: string): boolean {
-    return this.#test(path)
+    return this.#matcher.matches(path)
+  }
+
+  /** True when `directory`, or one that holds it, matches; found in one go. */
+  matchesAtOrAbove(directory: string): boolean {
+    return this.#matcher.matchesAtOrAbove(directory)
   }
 
   /** False only when no path below `directory` can match. */
   mayMatchBelow(directory: string): boolean {
-    return this.#endsAnywhere || runStates(this.#tokens, `${directory}/`).some((state) => state !== 0)
+    return this.#matcher.endsAnywhere === true || !runStates(this.#tokens, `${directory}/`).isEmpty
   }
+}
+
+interface PathMatcher {
+  readonly matches: (path: string) => boolean
+  /** Whether the path or what stands before one of its slashes matches. */
+  readonly matchesAtOrAbove: (path: string) => boolean
+  readonly endsAnywhere?: true
 }
 
 function joinStars(tokens: readonly PathToken[]): IgnoreToken[] {
   const joined: IgnoreToken[] = []
   for (let index = 0; index < tokens.length; index++) {
-    const token = tokens[index]
-    if (token === undefined) break
-    if (token !== '*' || tokens[index + 1] !== '*') {
-      joined.push(token)
+    const one = tokens[index]
+    if (one === undefined) break
+    if (one !== '*' || tokens[index + 1] !== '*') {
+      joined.push(one)
       continue
     }
     index += tokens[index + 2] === separator ? 2 : 1
-    joined.push(index === tokens.length - 1 ? 'anything' : 'directories')
+    const token = index === tokens.length - 1 ? 'anything' : 'directories'
+    // Any directories twice are any directories.
+    if (token === 'anything' || joined.at(-1) !== token) joined.push(token)
   }
   return joined
 }
 
-function endsWith(suffix: string): (path: string) => boolean {
-  if (!suffix.startsWith('/')) return (path) => path.endsWith(suffix)
-  const name = suffix.slice(1)
-  return (path) => path.endsWith(suffix) || path === name
+/** `**text`: anything that ends so, in whatever directory. */
+function endingMatcher(suffix: string): PathMatcher {
+  // After `**` and a slash there need not be a directory.
+  const name = suffix.startsWith('/') ? suffix.slice(1) : suffix
+  return {
+    matches: (path) => path.endsWith(suffix) || path === name,
+    matchesAtOrAbove: (path) =>
+      path.endsWith(suffix) || path.includes(`${suffix}/`) || path === name || path.startsWith(`${name}/`),
+    endsAnywhere: true,
+  }
 }
 
-function testOf(tokens: readonly IgnoreToken[]): (path: string) => boolean {
+function matcherOf(tokens: readonly IgnoreToken[]): PathMatcher {
   if (tokens.every((token) => typeof token === 'number')) {
     const literal = tokens.map((token) => String.fromCodePoint(token)).join('')
-    return (path) => path === literal
+    return {
+      matches: (path) => path === literal,
+      matchesAtOrAbove: (path) => path === literal || path.startsWith(`${literal}/`),
+    }
   }
   if (tokens.filter((token) => typeof token === 'string' && token !== '?').length > maxStarsInExpression) {
-    return (path) => ((runStates(tokens, path).at(-1) ?? 0) & atToken) !== 0
+    return {
+      matches: (path) => runStates(tokens, path).areAtEnd,
+      matchesAtOrAbove: (path) => runStates(tokens, path, (reached) => reached.areAtEnd).areAtEnd,
+    }
   }
-  const expression = new RegExp(`^${tokens.map(expressionOf).join('')}$`, 'su')
-  return (path) => expression.test(path)
+  const expression = tokens.map(expressionOf).join('')
+  const whole = new RegExp(`^${expression}$`, 'su')
+  const beginning = new RegExp(`^${expression}(?:/|$)`, 'su')
+  return { matches: (path) => whole.test(path), matchesAtOrAbove: (path) => beginning.test(path) }
 }
 
 function expressionOf(token: IgnoreToken): string {
@@ -102,49 +128,82 @@ function literalPoint(point: number): string {
 const atToken = 1
 const insideDirectories = 2
 
-/** For each token and the end, in which states the pattern can be once `path` was read. */
-function runStates(tokens: readonly IgnoreToken[], path: string): Uint8Array {
-  let states = new Uint8Array(tokens.length + 1)
-  enter(tokens, states, 0)
-  for (const char of path) {
-    const point = char.codePointAt(0) ?? 0
-    const next = new Uint8Array(tokens.length + 1)
-    for (let index = 0; index < tokens.length; index++) {
-      const token = tokens[index]
-      if (states[index] === 0 || token === undefined) continue
-      step(tokens, next, index, token, point)
+/**
+ * In which states a pattern can be, for each token and the end. Only what is marked costs anything: of a long pattern
+ * few tokens are reached at a time.
+ */
+class States {
+  readonly #tokens: readonly IgnoreToken[]
+  readonly #marks: Uint8Array
+  readonly #marked: number[] = []
+
+  constructor(tokens: readonly IgnoreToken[]) {
+    this.#tokens = tokens
+    this.#marks = new Uint8Array(tokens.length + 1)
+  }
+
+  get isEmpty(): boolean {
+    return this.#marked.length === 0
+  }
+
+  get areAtEnd(): boolean {
+    return ((this.#marks[this.#tokens.length] ?? 0) & atToken) !== 0
+  }
+
+  clear(): void {
+    for (const index of this.#marked) this.#marks[index] = 0
+    this.#marked.length = 0
+  }
+
+  /** Marks `index`, and what follows tokens that can match nothing. */
+  enter(index: number): void {
+    for (let at = index; ; at++) {
+      // What follows was marked then too.
+      if (((this.#marks[at] ?? 0) & atToken) !== 0) return
+      this.#mark(at, atToken)
+      const token = this.#tokens[at]
+      if (token !== '*' && token !== 'anything' && token !== 'directories') return
     }
+  }
+
+  /** Marks in `next` where these states lead to with `point`. */
+  step(next: States, point: number): void {
+    for (const index of this.#marked) {
+      const token = this.#tokens[index]
+      if (token === 'directories') {
+        next.#mark(index, insideDirectories)
+        if (point === separator) next.enter(index + 1)
+      } else if (token === 'anything' || (token === '*' && point !== separator)) {
+        next.enter(index)
+      } else if (token === '?' ? point !== separator : token === point || isMember(token, point)) {
+        next.enter(index + 1)
+      }
+    }
+  }
+
+  #mark(index: number, mark: number): void {
+    const before = this.#marks[index] ?? 0
+    if (before === 0) this.#marked.push(index)
+    this.#marks[index] = before | mark
+  }
+}
+
+/** In which states the pattern can be once `path` was read; `atSlash` sees them before each slash, until it gives true. */
+function runStates(tokens: readonly IgnoreToken[], path: string, atSlash?: (states: States) => boolean): States {
+  let states = new States(tokens)
+  let next = new States(tokens)
+  states.enter(0)
+  for (const char of path) {
+    if (states.isEmpty || (char === '/' && atSlash?.(states) === true)) break
+    states.step(next, char.codePointAt(0) ?? 0)
+    states.clear()
+    const empty = states
     states = next
+    next = empty
   }
   return states
 }
 
-function step(
-  tokens: readonly IgnoreToken[],
-  next: Uint8Array,
-  index: number,
-  token: IgnoreToken,
-  point: number,
-): void {
-  if (token === 'directories') {
-    next[index] = (next[index] ?? 0) | insideDirectories
-    if (point === separator) enter(tokens, next, index + 1)
-  } else if (token === 'anything' || (token === '*' && point !== separator)) {
-    enter(tokens, next, index)
-  } else if (token === '?' ? point !== separator : token === point || isMember(token, point)) {
-    enter(tokens, next, index + 1)
-  }
-}
-
-function isMember(token: IgnoreToken, point: number): boolean {
+function isMember(token: IgnoreToken | undefined, point: number): boolean {
   return typeof token === 'object' && inClass(token, point)
-}
-
-/** Marks `index`, and what follows tokens that can match nothing. */
-function enter(tokens: readonly IgnoreToken[], states: Uint8Array, index: number): void {
-  for (let at = index; ; at++) {
-    states[at] = (states[at] ?? 0) | atToken
-    const token = tokens[at]
-    if (token !== '*' && token !== 'anything' && token !== 'directories') return
-  }
 }

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as fc from 'fast-check'
+import { IgnorePattern } from './ignore-pattern.ts'
 import { IgnoreMatcher, type ParentMatch, parseIgnoreFile } from './ignore.ts'
 import { cleanPath } from './path-match.ts'
 
@@ -180,10 +181,41 @@ describe('IgnoreMatcher', () => {
     )
   })
 
-  test('takes patterns with many stars without backtracking', () => {
-    const matcher = new IgnoreMatcher([`${'**/a*'.repeat(30)}/b`, `${'*a'.repeat(200)}b`])
-    expect(matcher.matches(`${'a/'.repeat(400)}c`)).toBe(false)
-    expect(matcher.matches('a'.repeat(4000))).toBe(false)
+  test('a path matches where it or a directory above it does', () => {
+    fc.assert(
+      fc.property(pattern, path, (text, parts) => {
+        const clean = cleanPath(text)
+        const one = clean.startsWith('!') ? undefined : IgnorePattern.parse(clean)
+        const paths = parts.map((_, index) => parts.slice(0, index + 1).join('/'))
+        const each = paths.some((above) => one?.matches(above))
+        expect(one?.matchesAtOrAbove(parts.join('/')) ?? false).toBe(each)
+      }),
+      { numRuns: 3000 },
+    )
+  })
+
+  // Each takes milliseconds, and minutes once it backtracks or looks at every directory above anew.
+  test.each([
+    ['a*', 3000, 'a'.repeat(4000)],
+    ['*a', 3000, 'a'.repeat(4000)],
+    ['**/a*', 1000, 'a/'.repeat(2000)],
+    ['**/a', 1000, 'a/'.repeat(2000)],
+    ['**/', 20_000, 'a/'.repeat(2000)],
+    ['*', 60_000, 'a/'.repeat(2000)],
+    ['*/', 10_000, 'a/'.repeat(2000)],
+    ['**a', 1000, 'a'.repeat(4000)],
+    ['a**/', 2, 'a/'.repeat(2000)],
+    ['*a', 2, 'a'.repeat(4000)],
+    ['x/', 20_000, 'x/'.repeat(100_000)],
+    ['**/x', 1, 'x/'.repeat(100_000)],
+    ['[^a-y]', 4, 'z'.repeat(2000)],
+  ])('%s, %d times, does not match a long path, and that is soon known', (piece, count, long) => {
+    const text = piece.replace('a-y', 'a-y'.repeat(5000)).repeat(count)
+    const matcher = new IgnoreMatcher(['*', `!${text}no`])
+    const match = matcher.matchesWithParent(long.slice(0, 4000))
+    expect(match.matched).toBe(true)
+    expect(matcher.matches(`${long}b`)).toBe(true)
+    matcher.canSkipDirectory(long.slice(0, 2000), match)
   })
 
   test('says where a malformed pattern stands', () => {

@@ -109,14 +109,14 @@ export class IgnoreMatcher {
    * not remembered for what lies below it: after `*.md` below any directory and `!docs`, a walk excludes docs/a.md.
    */
   matchesWithParent(path: string, parent?: ParentMatch): ParentMatch {
-    const above = parent === undefined ? directoriesAbove(path) : []
+    const above = parent === undefined ? directoryOf(path) : undefined
     let matched = false
     const patterns = this.#rules.map(({ pattern, exception }, index) => {
       let hit = parent?.patterns[index] ?? false
       if (!hit) {
         // It could not change anything: excluded already, or an exception from nothing.
         if (exception !== matched) return false
-        hit = pattern.matches(path) || above.some((directory) => pattern.matches(directory))
+        hit = pattern.matches(path) || (above !== undefined && pattern.matchesAtOrAbove(above))
       }
       if (hit) matched = !exception
       return hit
@@ -138,12 +138,10 @@ export class IgnoreMatcher {
   }
 }
 
-/** The directories that hold `path`, outermost first; none where it stands at the root. */
-function directoriesAbove(path: string): string[] {
+/** The directory that holds `path`; undefined where it stands at the root. */
+function directoryOf(path: string): string | undefined {
   const parent = cleanPath(path.slice(0, path.lastIndexOf('/') + 1))
-  if (parent === '.') return []
-  const parts = parent.split('/')
-  return parts.map((_, index) => parts.slice(0, index + 1).join('/'))
+  return parent === '.' ? undefined : parent
 }
 
 function malformed(message: string, origin: Origin | undefined, index: number): CairnError {

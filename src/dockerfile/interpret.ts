@@ -2,7 +2,7 @@ import { ArgumentError } from './arguments.ts'
 import type { InstructionNode } from './ast.ts'
 import { quoteGo, trimSpace } from './characters.ts'
 import { parseDevice } from './device.ts'
-import { parseCheckOptions } from './directives.ts'
+import { parseCheckOptions, splitDirective } from './directives.ts'
 import { FlagError, type FlagValues, parseFlags } from './flags.ts'
 import { extensionsHint } from './frontend.ts'
 import { interpretHealthcheck } from './healthcheck.ts'
@@ -127,10 +127,10 @@ function commonOf(node: InstructionNode): Common {
 /** `# check=…` above one instruction; as in BuildKit, one that cannot be read is an ordinary comment. */
 function checkAbove(comments: readonly string[]): CheckOptions | undefined {
   for (const comment of comments) {
-    const value = /^check\s*=\s*(.+)$/i.exec(comment)?.[1]
-    if (value === undefined) continue
+    const found = splitDirective(comment)
+    if (found?.name !== 'check') continue
     try {
-      return parseCheckOptions(value)
+      return parseCheckOptions(found.value)
     } catch {
       return undefined
     }

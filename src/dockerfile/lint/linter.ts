@@ -1,3 +1,4 @@
+import { printable } from '../characters.ts'
 import type { CheckOptions, Dockerfile, ReadText, SourceRange } from '../instruction.ts'
 import { suggest } from '../suggest.ts'
 import type { LintFacts, LintRule, Place, Suggest } from './rule.ts'
@@ -45,7 +46,7 @@ export class Linter {
       const report = (detail: string, about = at): void => {
         if (about !== at && !this.#runs(rule, about)) return
         this.#violated.add(rule.name)
-        this.#listener({ rule, detail, range: about.range })
+        this.#listener({ rule, detail: printable(detail), range: about.range })
       }
       rule.on[fact]?.(value, report, this.#suggest)
     }
