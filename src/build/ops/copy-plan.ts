@@ -101,7 +101,7 @@ function tellContextSources(
 
 /** The text of an instruction as it may be shown: what a URL in it holds for its server alone is taken out. */
 function withoutCredentials(text: string): string {
-  return text.replace(/[a-z]+:\/\/[^\s"',\]]+/gi, redactUrl)
+  return text.replace(/(?<![a-z])[a-z]+:\/\/[^\s"',\]]+/gi, redactUrl)
 }
 
 /** The destination made absolute; `.` and an empty one mean the working directory itself. */
