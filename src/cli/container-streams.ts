@@ -74,7 +74,7 @@ class PipeStreams implements ContainerStreams {
     }
   }
 
-  async attach(container: StartedContainer): Promise<void> {
+  async attach(container: Pick<StartedContainer, 'exited' | 'resize'>): Promise<void> {
     this.#closeEnds()
     await container.exited.catch(() => {})
     await Promise.all(this.#outputs.map((output) => output.exited))
@@ -142,7 +142,7 @@ class OwnTerminal implements ContainerStreams {
     return this.#options
   }
 
-  async attach(container: StartedContainer): Promise<void> {
+  async attach(container: Pick<StartedContainer, 'exited' | 'resize'>): Promise<void> {
     await container.exited.catch(() => {})
   }
 
@@ -167,7 +167,7 @@ class ShownTerminal implements ContainerStreams {
     return { ...this.#common, terminal: { columns, rows, onData: (bytes) => this.#show(bytes) } }
   }
 
-  async attach(container: StartedContainer): Promise<void> {
+  async attach(container: Pick<StartedContainer, 'exited' | 'resize'>): Promise<void> {
     const { stdout } = this.#ctx
     const stop = stdout.onResize(() => container.resize(stdout.columns, stdout.rows))
     try {

@@ -1,8 +1,8 @@
-import { isCairnError } from '../errors/error.ts'
+import { type CairnError, isCairnError } from '../errors/error.ts'
 import type { CommandContext } from './context.ts'
 
 /**
- * Does `work` for each name and prints the name; what fails is told and does not keep the others from it. Gives the
+ * Does `work` for each name and prints the name; what fails is told at the end and does not keep the others from it. Gives the
  * exit status. Throws CANCELED.
  */
 export async function forEachName(
@@ -10,16 +10,17 @@ export async function forEachName(
   names: readonly string[],
   work: (name: string) => Promise<void>,
 ): Promise<number> {
-  let status = 0
+  const failures: CairnError[] = []
   for (const name of names)
     try {
+      // oxlint-disable-next-line no-await-in-loop -- in the order of the names
       await work(name)
       ctx.stdout.write(`${name}\n`)
     } catch (error) {
       if (!isCairnError(error) || error.kind === 'canceled') throw error
-      ctx.stderr.write(`cairn: ${error.message}\n`)
-      if (error.hint !== undefined) ctx.stderr.write(`${error.hint}\n`)
-      status = 1
+      failures.push(error)
     }
-  return status
+  for (const { message, hint } of failures)
+    ctx.stderr.write(`cairn: ${message}\n${hint === undefined ? '' : `\n${hint}\n`}`)
+  return failures.length > 0 ? 1 : 0
 }

@@ -63,6 +63,14 @@ export function parseLimits(
   return Object.keys(limits).length === 0 ? undefined : limits
 }
 
+/** As {@link parseLimits} for a container that has limits: swap stays as it is unless it is given. */
+export function parseUpdatedLimits(flags: FlagValues<typeof limitFlags>): CgroupLimits | undefined {
+  const limits = parseLimits(flags)
+  if (limits === undefined || flags['memory-swap'] !== undefined) return limits
+  const { memorySwap: _derived, ...given } = limits
+  return given
+}
+
 function parseSwap(text: string | undefined): number | undefined {
   if (text === undefined || text === '' || text === '0') return undefined
   if (text === '-1') return -1

@@ -43,6 +43,77 @@ export const table: CommandTable = {
       load: () => import('./commands/container-stop.ts'),
     },
     {
+      paths: ['restart', 'container restart'],
+      summary: 'Restart one or more containers',
+      load: () => import('./commands/container-restart.ts'),
+    },
+    {
+      paths: ['kill', 'container kill'],
+      summary: 'Kill one or more running containers',
+      load: () => import('./commands/container-kill.ts'),
+    },
+    {
+      paths: ['pause', 'container pause'],
+      summary: 'Pause all processes within one or more containers',
+      load: () => import('./commands/container-pause.ts'),
+    },
+    {
+      paths: ['unpause', 'container unpause'],
+      summary: 'Unpause all processes within one or more containers',
+      load: () => import('./commands/container-unpause.ts'),
+    },
+    {
+      paths: ['wait', 'container wait'],
+      summary: 'Block until one or more containers stop, then print their exit codes',
+      load: () => import('./commands/container-wait.ts'),
+    },
+    {
+      paths: ['rename', 'container rename'],
+      summary: 'Rename a container',
+      load: () => import('./commands/container-rename.ts'),
+    },
+    {
+      paths: ['attach', 'container attach'],
+      summary: 'Attach local standard input, output, and error streams to a running container',
+      load: () => import('./commands/container-attach.ts'),
+    },
+    {
+      paths: ['exec', 'container exec'],
+      summary: 'Execute a command in a running container',
+      common: true,
+      load: () => import('./commands/container-exec.ts'),
+    },
+    {
+      paths: ['port', 'container port'],
+      summary: 'List port mappings or a specific mapping for the container',
+      load: () => import('./commands/container-port.ts'),
+    },
+    {
+      paths: ['top', 'container top'],
+      summary: 'Display the running processes of a container',
+      load: () => import('./commands/container-top.ts'),
+    },
+    {
+      paths: ['stats', 'container stats'],
+      summary: 'Display a live stream of container(s) resource usage statistics',
+      load: () => import('./commands/container-stats.ts'),
+    },
+    {
+      paths: ['container inspect'],
+      summary: 'Display detailed information on one or more containers',
+      load: () => import('./commands/container-inspect.ts'),
+    },
+    {
+      paths: ['diff', 'container diff'],
+      summary: "Inspect changes to files or directories on a container's filesystem",
+      load: () => import('./commands/container-diff.ts'),
+    },
+    {
+      paths: ['update', 'container update'],
+      summary: 'Update configuration of one or more containers',
+      load: () => import('./commands/container-update.ts'),
+    },
+    {
       paths: ['logs', 'container logs'],
       summary: 'Fetch the logs of a container',
       load: () => import('./commands/container-logs.ts'),
@@ -52,6 +123,12 @@ export const table: CommandTable = {
       summary: 'Record the end of a container',
       hidden: true,
       load: () => import('./commands/container-cleanup.ts'),
+    },
+    {
+      paths: ['container health-changed'],
+      summary: "Record that a container's health changed",
+      hidden: true,
+      load: () => import('./commands/container-health-changed.ts'),
     },
     {
       paths: ['container revive'],

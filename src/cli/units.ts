@@ -98,3 +98,16 @@ export function formatDuration(milliseconds: number): string {
 export function formatAge(then: number, now: number): string {
   return `${formatDuration(now - then)} ago`
 }
+
+const binaryUnits = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const
+
+/** `bytes` with up to four significant digits and a binary unit, as go-units has it: `352KiB`, `23.54GiB`. */
+export function formatBinarySize(bytes: number): string {
+  let size = bytes
+  let unit = 0
+  while (size >= 1024 && unit < binaryUnits.length - 1) {
+    size /= 1024
+    unit++
+  }
+  return `${significant(size, 4)}${binaryUnits[unit] ?? 'B'}`
+}

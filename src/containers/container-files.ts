@@ -14,6 +14,8 @@ export interface ContainerFiles {
   readonly upper: string
   /** Directories of the image's layers, the lowest first. */
   lowers(signal?: AbortSignal): Promise<readonly string[]>
+  /** The files of its image alone, nothing unpacked or mounted for it. */
+  imageTree(): Promise<Tree>
   /** The whole root file system, nothing unpacked or mounted for it. */
   tree(): Promise<Tree>
 }
@@ -28,6 +30,7 @@ export async function containerFiles(store: Store, lease: Lease, container: Cont
     image,
     upper,
     lowers: async (signal) => (await snapshots.directories(layers, signal)).toReversed(),
+    imageTree: () => snapshots.tree(layers),
     tree: () => snapshots.tree([...layers, { diffId: undefined, directory: upper }]),
   }
 }

@@ -128,6 +128,8 @@ export interface ContainerRun {
   readonly scope: string
   /** The mount namespace that it was started from. */
   readonly mounts: string | null
+  /** Looks after its health, where it has a check. */
+  readonly health?: ProcessIdentity
   /** Its cgroup, below each hierarchy; none where it stays in that of Cairn. */
   readonly cgroup: string | null
 }

@@ -44,12 +44,21 @@ export function createContainer(
   const settings = containerSettings(id, image, request)
   const wantedName = request.name === undefined ? undefined : parseContainerName(request.name)
   const isForeground = manner === 'foreground'
-  return store.database.transaction(() => {
+  if (wantedName !== undefined) checkNameFree(store, wantedName)
+  // Recorded before it is made, on its own: whatever becomes of the transaction, somebody removes it.
+  const snapshot = snapshots.prepare()
+  try {
+    return store.database.transaction(record)
+  } catch (error) {
+    snapshots.discard(snapshot)
+    throw error
+  }
+
+  function record(): NewContainer {
     const name = freeName(store, wantedName)
     // As long as the image is recorded its blobs are there; from here on the lease or the pins keep them.
     if (getImageRecord(store, image.record) === undefined) throw unknownImage(image.name)
     lease.protect(blobNode(image.manifest), ...image.diffIds.map(layerNode))
-    const snapshot = snapshots.prepare()
     const now = Date.now()
     const container: Container = {
       id,
@@ -81,7 +90,7 @@ export function createContainer(
       pin(store, containerOwner(id), [blobNode(image.manifest), snapshotNode(snapshot.id)])
     }
     return { container, snapshot }
-  })
+  }
 }
 
 function freeName(store: Store, wanted: string | undefined): string {

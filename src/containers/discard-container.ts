@@ -27,11 +27,7 @@ export function forgetContainer(store: Store, id: string, volumes: boolean): str
   deleteSnapshot(store, container.snapshot)
   deleteContainerRecord(store, id)
   recordContainerEvent(store, 'destroy', container)
-  return [
-    ...moved,
-    ...moveAway(store, 'snapshots', container.snapshot),
-    ...moveAway(store, 'containers', id),
-  ]
+  return [...moved, ...moveAway(store, 'snapshots', container.snapshot), ...moveAway(store, 'containers', id)]
 }
 
 /** True for a container that another process starts or runs, or that a monitor holds. */
@@ -45,9 +41,10 @@ export function removeTrees(paths: readonly string[]): void {
 }
 
 /** The error for a container that has to end first; `advice` is the last part of docker's text. */
-export function stillRunning({ name }: Container, advice: string): CairnError {
-  return new CairnError(
-    'CONTAINER_RUNNING',
-    `cannot remove container ${JSON.stringify(name)}: container is running: ${advice}`,
-  )
+export function stillRunning({ name, state }: Pick<Container, 'name' | 'state'>, advice: string): CairnError {
+  const reason =
+    state === 'paused'
+      ? 'is paused and must be unpaused first'
+      : `is ${state === 'created' ? 'starting' : state}: ${advice}`
+  return new CairnError('CONTAINER_RUNNING', `cannot remove container ${JSON.stringify(name)}: container ${reason}`)
 }

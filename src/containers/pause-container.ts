@@ -34,6 +34,12 @@ export function pauseContainer(store: Store, container: Container): Disposable {
   }
 }
 
+/** Numbers of the processes that a container has in its PID namespace; none where it does not run. */
+export function processesInNamespace(store: Store, id: string): number[] {
+  const init = findInit(store, id)
+  return init === undefined ? [] : processesOf(pidNamespace(init.pid))
+}
+
 /** Numbers of the processes in the PID namespace with this inode. */
 function processesOf(space: number | bigint | undefined): number[] {
   return listDirectory('/proc')

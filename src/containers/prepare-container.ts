@@ -5,6 +5,7 @@ import { stat, tryStat } from '../linux/file-status.ts'
 import { AT_FDCWD } from '../linux/files.ts'
 import { changeModeAt, makeDirectories } from '../linux/names.ts'
 import { mountOverlay } from '../linux/overlay.ts'
+import { removeTree } from '../linux/remove-tree.ts'
 import { readTextFile, writeTextFile } from '../linux/text-file.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { RuntimeSpec } from '../oci/runtime-spec.ts'
@@ -63,6 +64,8 @@ export async function prepareContainer(
   const targets = spec.mounts.map(({ destination }) => destination)
   checkExecutable(tree, settings, targets)
   if (settings.init === true) fileTargets.add(initPath)
+  // Those of an earlier run would not be made, and so not be stacked, again.
+  removeTree(`${bundle}/points`)
   const points = mountPoints(tree, targets, `${bundle}/points`, fileTargets)
   // What / of the container looks like is told by its writable directory.
   changeModeAt(AT_FDCWD, snapshot.upper, tree.lookup('/')?.mode ?? 0o755)

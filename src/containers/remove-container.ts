@@ -31,15 +31,10 @@ export async function removeContainer(
   signal?: AbortSignal,
 ): Promise<void> {
   if (isActive(container) || container.session !== null) {
-    if (options.force !== true)
-      throw stillRunning(container, adviceFor[container.state] ?? 'stop the container before removing or force remove')
+    if (options.force !== true) throw stillRunning(container, 'stop the container before removing or force remove')
     await killContainer(store, container, signal)
   }
   discardContainer(store, container.id, options.volumes === true)
-}
-
-const adviceFor: Partial<Record<Container['state'], string>> = {
-  paused: 'unpause and then stop the container before removing or force remove',
 }
 
 /** Kills a container of any process and waits until its end is recorded. */

@@ -12,6 +12,7 @@ import { detectRuntime } from '../runtime/runtime.ts'
 import { Snapshots, type WritableSnapshot } from '../snapshots/snapshots.ts'
 import type { Container, ContainerRun, ContainerSettings, RestartRecord } from './container.ts'
 import { claimContainer, getContainer, recordRun, recordStarted, recordStartFailure } from './container-records.ts'
+import { watchHealth } from './health.ts'
 import { ownCommand } from './own-command.ts'
 import { containerLock, monitoredRoot, runtimeStateDirectory } from './places.ts'
 import { cgroupPath, prepareContainer } from './prepare-container.ts'
@@ -46,7 +47,8 @@ export async function startMonitoredContainer(
   claimContainer(store, id)
   try {
     const run = await launch(store, container, attach, signal)
-    recordRun(store, id, run)
+    const health = watchHealth(store, container, run, true)
+    recordRun(store, id, health === undefined ? run : { ...run, health })
     recordStarted(store, id, restart)
   } catch (error) {
     const exitCode = error instanceof CairnError ? (error.exitCode ?? unstartable) : unstartable

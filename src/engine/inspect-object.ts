@@ -1,14 +1,16 @@
 import { getVolume } from '../containers/volume-records.ts'
 import type { Store } from '../content/store.ts'
 import { CairnError, isCairnError } from '../errors/error.ts'
+import { inspectContainer, type InspectContainerOptions } from './inspect-container.ts'
 import { inspectImage } from './inspect-image.ts'
 import { inspectVolume } from './volumes.ts'
 
 /** Gives what is known of an object; throws a failure of the kind `not-found` where there is none of that name. */
-type Inspector = (store: Store, name: string) => Promise<object>
+type Inspector = (store: Store, name: string, options: InspectContainerOptions) => Promise<object>
 
 /** Kinds of objects, in the order in which a name is looked for. */
 const inspectors: ReadonlyMap<string, Inspector> = new Map<string, Inspector>([
+  ['container', (store, name, options) => Promise.resolve().then(() => inspectContainer(store, name, options))],
   ['image', async (store, name) => await inspectImage(store, name)],
   ['volume', (store, name) => Promise.resolve(inspectVolume(store, getVolume(store, name)))],
 ])
@@ -28,17 +30,22 @@ export const objectTypes: readonly string[] =
  * (status 1) for a type that there is not, what its kind throws where there is none of a given type, IMAGE_UNKNOWN where
  * nothing has that name.
  */
-export async function inspectObject(store: Store, name: string, type?: string): Promise<InspectedObject> {
+export async function inspectObject(
+  store: Store,
+  name: string,
+  type?: string,
+  options: InspectContainerOptions = {},
+): Promise<InspectedObject> {
   if (type !== undefined) {
     if (!objectTypes.includes(type)) throw unknownType(type)
     const inspect = inspectors.get(type)
     if (inspect === undefined) throw unknownObject(type, name)
-    return { type, object: await inspect(store, name) }
+    return { type, object: await inspect(store, name, options) }
   }
   for (const [kind, inspect] of inspectors)
     try {
       // oxlint-disable-next-line no-await-in-loop -- the first that has it
-      return { type: kind, object: await inspect(store, name) }
+      return { type: kind, object: await inspect(store, name, options) }
     } catch (error) {
       // What no image can be called may be the name of something else.
       if (!isCairnError(error) || (error.kind !== 'not-found' && error.code !== 'REFERENCE_INVALID')) throw error

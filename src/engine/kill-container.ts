@@ -11,13 +11,13 @@ import { parseSignal, signalNumbers } from '../linux/signals.ts'
  */
 export async function killContainer(store: Store, name: string, signalName: string): Promise<void> {
   recoverContainers(store)
-  const container = resolveContainer(store, name)
-  const signal = parseSignal(signalName)
-  const ends = [signalNumbers.SIGKILL, parseSignal(container.settings.config.StopSignal ?? 'SIGTERM')]
   try {
+    const container = resolveContainer(store, name)
+    const signal = parseSignal(signalName)
+    const ends = [signalNumbers.SIGKILL, parseSignal(container.settings.config.StopSignal ?? 'SIGTERM')]
     await signalContainer(store, container, signal, { isFinal: ends.includes(signal) })
   } catch (error) {
-    if (!isCairnError(error, 'CONTAINER_STOPPED')) throw error
-    throw new CairnError('CONTAINER_STOPPED', `cannot kill container: ${name}: ${error.message}`)
+    if (!isCairnError(error)) throw error
+    throw new CairnError(error.code, `cannot kill container: ${name}: ${error.message}`)
   }
 }

@@ -1,4 +1,6 @@
+import { recordContainerEvent } from '../containers/container-events.ts'
 import { getContainer } from '../containers/container-records.ts'
+import { healthOf } from '../containers/health.ts'
 import { settleContainer } from '../containers/settle-container.ts'
 import { leaveMonitorMounts, startMonitoredContainer } from '../containers/start-monitored.ts'
 import type { Store } from '../content/store.ts'
@@ -21,4 +23,12 @@ export async function reviveContainer(store: Store, id: string): Promise<void> {
   } catch (error) {
     if (!isCairnError(error)) throw error
   }
+}
+
+/** Records that a container's health has changed: what looks after it calls this. */
+export function recordHealthChange(store: Store, id: string): void {
+  const container = getContainer(store, id)
+  const health = container === undefined ? undefined : healthOf(store, container)
+  if (container === undefined || health === undefined) return
+  recordContainerEvent(store, `health_status: ${health.status}`, container)
 }

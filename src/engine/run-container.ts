@@ -18,7 +18,7 @@ export interface ContainerStreams extends Disposable {
   /** Opens them; called once, before the container is started. */
   open(): StartOptions
   /** Called when the container has them; settles when it has ended and all output has arrived. */
-  attach(container: StartedContainer): Promise<void>
+  attach(container: Pick<StartedContainer, 'exited' | 'resize'>): Promise<void>
 }
 
 export interface RunContainerOptions extends ContainerImageRequest {

@@ -140,7 +140,7 @@ export interface ContainerOptions {
 }
 
 /** Files that tell of the host or reach into it; a container finds them empty. */
-const maskedPaths = [
+export const maskedPaths = [
   '/proc/asound',
   '/proc/acpi',
   '/proc/interrupts',
@@ -155,7 +155,8 @@ const maskedPaths = [
   '/sys/devices/virtual/powercap',
 ]
 
-const readonlyPaths = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger']
+/** Paths that a container cannot write to. */
+export const readonlyPaths = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger']
 
 /** The device files that every container has; runtime-spec config-linux.md §Default Devices. */
 const standardDevices = ['null', 'zero', 'full', 'random', 'urandom', 'tty']
@@ -231,7 +232,7 @@ function environment(options: ContainerOptions): string[] {
 }
 
 /** An ordinary user holds nothing but what a program with file capabilities may gain, up to the bounding set. */
-function processCapabilities(names: readonly string[], uid: number): RuntimeSpec['process']['capabilities'] {
+export function processCapabilities(names: readonly string[], uid: number): RuntimeSpec['process']['capabilities'] {
   return uid === 0
     ? { bounding: names, effective: names, permitted: names }
     : { bounding: names, effective: [], permitted: [] }

@@ -1,4 +1,5 @@
 import type { Container } from '../../containers/container.ts'
+import { healthOf } from '../../containers/health.ts'
 import { commandLine } from '../../containers/settings.ts'
 import { writtenSize } from '../../containers/written-size.ts'
 import type { Store } from '../../content/store.ts'
@@ -65,7 +66,7 @@ function listing(store: Store, trunc: boolean, withSize: boolean, now: number): 
       },
       CreatedAt: { heading: 'CREATED AT', value: ({ createdAt }) => formatGoTime(Math.trunc(createdAt / 1000) * 1000) },
       RunningFor: { heading: 'CREATED', value: ({ createdAt }) => formatAge(createdAt, now) },
-      Status: { heading: 'STATUS', value: (container) => statusOf(container, now) },
+      Status: { heading: 'STATUS', value: (container) => statusOf(store, container, now) },
       State: { heading: 'STATE', value: ({ state }) => state },
       Ports: { heading: 'PORTS', value: () => '' },
       Names: { heading: 'NAMES', value: ({ name }) => name },
@@ -107,12 +108,13 @@ function commandText(args: readonly string[]): string {
   return [program, ...rest.map((arg) => (arg.includes(' ') ? `'${arg}'` : arg))].join(' ')
 }
 
-function statusOf({ state, startedAt, finishedAt, exitCode, createdAt }: Container, now: number): string {
+function statusOf(store: Store, container: Container, now: number): string {
+  const { state, startedAt, finishedAt, exitCode, createdAt } = container
   switch (state) {
     case 'created':
       return 'Created'
     case 'running':
-      return `Up ${formatDuration(now - (startedAt ?? createdAt))}`
+      return `Up ${formatDuration(now - (startedAt ?? createdAt))}${healthText(store, container)}`
     case 'paused':
       return `Up ${formatDuration(now - (startedAt ?? createdAt))} (Paused)`
     case 'restarting':
@@ -120,6 +122,12 @@ function statusOf({ state, startedAt, finishedAt, exitCode, createdAt }: Contain
     case 'exited':
       return `Exited (${exitCode ?? 0}) ${formatAge(finishedAt ?? createdAt, now)}`
   }
+}
+
+function healthText(store: Store, container: Container): string {
+  const health = healthOf(store, container)
+  if (health === undefined) return ''
+  return health.status === 'starting' ? ' (health: starting)' : ` (${health.status})`
 }
 
 function sizeOf(store: Store, container: Container): string {

@@ -1,3 +1,4 @@
+import type { Store } from '../../content/store.ts'
 import { resolveContainer } from '../../containers/container-records.ts'
 import { containerDirectory } from '../../containers/places.ts'
 import { startContainerByName } from '../../engine/start-container.ts'
@@ -6,6 +7,7 @@ import { AttachSession } from '../attach-session.ts'
 import { defineCommand } from '../command.ts'
 import { detachKeysFlag } from '../container-flags.ts'
 import { containerNames } from '../container-names.ts'
+import type { CommandContext } from '../context.ts'
 import { parseDetachKeys } from '../detach-keys.ts'
 import { forEachName } from '../each-container.ts'
 import { openStoreOf } from '../open-store.ts'
@@ -24,8 +26,7 @@ export default defineCommand({
   async run(ctx, flags, names) {
     const detachKeys = parseDetachKeys(flags['detach-keys'])
     const store = await ctx.use(openStoreOf)
-    if (!flags.attach && !flags.interactive)
-      return await forEachName(ctx, names, (name) => startContainerByName(store, name))
+    if (!flags.attach && !flags.interactive) return await startAll(ctx, store, names)
     const [name = '', another] = names
     if (another !== undefined)
       throw new CairnError('USAGE', 'you cannot start and attach multiple containers at once', { exitCode: 1 })
@@ -43,3 +44,17 @@ export default defineCommand({
     return await followToEnd(ctx, store, id, session, { sigProxy: !settings.tty })
   },
 })
+
+async function startAll(ctx: CommandContext, store: Store, names: readonly string[]): Promise<number> {
+  const failed: string[] = []
+  const status = await forEachName(ctx, names, async (name) => {
+    try {
+      await startContainerByName(store, name)
+    } catch (error) {
+      failed.push(name)
+      throw error
+    }
+  })
+  if (failed.length > 0) ctx.stderr.write(`Error: failed to start containers: ${failed.join(', ')}\n`)
+  return status
+}

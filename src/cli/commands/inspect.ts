@@ -1,5 +1,6 @@
 import { inspectObject, objectTypes } from '../../engine/inspect-object.ts'
 import { defineCommand } from '../command.ts'
+import { containerNames } from '../container-names.ts'
 import { objectFormatFlag } from '../format-flag.ts'
 import { imageNames } from '../image-names.ts'
 import { openStoreOf } from '../open-store.ts'
@@ -8,7 +9,10 @@ import { volumeNames } from '../volume-names.ts'
 
 export default defineCommand({
   usage: '[OPTIONS] NAME|ID [NAME|ID...]',
-  examples: [{ text: 'When an image was made', command: "cairn inspect -f '{{.Created}}' alpine" }],
+  examples: [
+    { text: 'Where a container is in the list of processes', command: "cairn inspect -f '{{.State.Pid}}' web" },
+    { text: 'When an image was made', command: "cairn inspect -f '{{.Created}}' alpine" },
+  ],
   args: { min: 1 },
   flags: {
     format: objectFormatFlag,
@@ -16,12 +20,12 @@ export default defineCommand({
     type: { type: 'string', summary: 'Only inspect objects of the given type', complete: objectTypes },
   },
   output: 'collected',
-  complete: async (ctx) => [...(await imageNames(ctx)), ...(await volumeNames(ctx))],
+  complete: async (ctx) => [...(await containerNames(ctx)), ...(await imageNames(ctx)), ...(await volumeNames(ctx))],
   async run(ctx, flags, names) {
     const store = await ctx.use(openStoreOf)
     return await printInspections(ctx, names, flags.format, async (name) => {
-      const { type, object } = await inspectObject(store, name, flags.type)
-      if (flags.size) ctx.stderr.write(`WARNING: --size ignored for ${type}\n`)
+      const { type, object } = await inspectObject(store, name, flags.type, { size: flags.size })
+      if (flags.size && type !== 'container') ctx.stderr.write(`WARNING: --size ignored for ${type}\n`)
       return object
     })
   },

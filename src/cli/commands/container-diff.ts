@@ -1,0 +1,16 @@
+import { diffContainer } from '../../engine/diff-container.ts'
+import { defineCommand } from '../command.ts'
+import { containerNames } from '../container-names.ts'
+import { openStoreOf } from '../open-store.ts'
+
+export default defineCommand({
+  usage: 'CONTAINER',
+  description: 'A is a path that the container added, C one that it changed and D one that it deleted.',
+  args: { min: 1, max: 1 },
+  flags: {},
+  complete: (ctx) => containerNames(ctx),
+  async run(ctx, _, [name = '']) {
+    for (const { kind, path } of await diffContainer(await ctx.use(openStoreOf), name))
+      ctx.stdout.write(`${kind} ${path}\n`)
+  },
+})

@@ -1,0 +1,16 @@
+import { holdContainer } from '../../engine/pause-container.ts'
+import { defineCommand } from '../command.ts'
+import { containerNames } from '../container-names.ts'
+import { forEachName } from '../each-container.ts'
+import { openStoreOf } from '../open-store.ts'
+
+export default defineCommand({
+  usage: 'CONTAINER [CONTAINER...]',
+  args: { min: 1 },
+  flags: {},
+  complete: (ctx) => containerNames(ctx),
+  async run(ctx, _, names) {
+    const store = await ctx.use(openStoreOf)
+    return await forEachName(ctx, names, (name) => holdContainer(store, name))
+  },
+})

@@ -1,0 +1,23 @@
+import { renameContainer } from '../../engine/rename-container.ts'
+import { isCairnError } from '../../errors/error.ts'
+import { defineCommand } from '../command.ts'
+import { containerNames } from '../container-names.ts'
+import { openStoreOf } from '../open-store.ts'
+
+export default defineCommand({
+  usage: 'CONTAINER NEW_NAME',
+  args: { min: 2, max: 2 },
+  flags: {},
+  complete: (ctx, _, args) => (args.length === 0 ? containerNames(ctx) : []),
+  async run(ctx, _, [name = '', newName = '']) {
+    const store = await ctx.use(openStoreOf)
+    try {
+      renameContainer(store, name, newName)
+    } catch (error) {
+      if (!isCairnError(error)) throw error
+      ctx.stderr.write(`cairn: ${error.message}\nError: failed to rename container named ${name}\n`)
+      return 1
+    }
+    return 0
+  },
+})

@@ -1,0 +1,81 @@
+import { type ContainerStats, StatsReader } from '../../engine/stats-containers.ts'
+import { defineCommand } from '../command.ts'
+import { containerNames } from '../container-names.ts'
+import { listFormatFlag } from '../format-flag.ts'
+import { shownId } from '../image-names.ts'
+import { openStoreOf } from '../open-store.ts'
+import { type Listing, renderListing } from '../printer.ts'
+import { formatBinarySize, formatByteSize } from '../units.ts'
+
+/** How long is looked at what the processor does, in milliseconds. */
+const interval = 1000
+const clearScreen = '\u001B[H\u001B[2J'
+
+export default defineCommand({
+  usage: '[OPTIONS] [CONTAINER...]',
+  examples: [
+    { text: 'Once, for all that run', command: 'cairn stats --no-stream' },
+    { text: 'Names and memory', command: "cairn stats --no-stream --format '{{.Name}} {{.MemUsage}}'" },
+  ],
+  args: {},
+  flags: {
+    all: { type: 'bool', short: 'a', summary: 'Show all containers (default shows just running)' },
+    format: listFormatFlag,
+    'no-stream': { type: 'bool', summary: 'Disable streaming stats and only pull the first result' },
+    'no-trunc': { type: 'bool', summary: 'Do not truncate output' },
+  },
+  complete: (ctx) => containerNames(ctx),
+  async run(ctx, flags, names) {
+    const reader = new StatsReader(await ctx.use(openStoreOf))
+    const table = listing(!flags['no-trunc'])
+    for (const container of reader.select(names, flags.all)) reader.read(container)
+    for (;;) {
+      await Bun.sleep(interval)
+      ctx.signal.throwIfAborted()
+      const stats = reader.select(names, flags.all).map((container) => reader.read(container))
+      const text = renderListing(table, stats, flags.format)
+      ctx.stdout.write(!flags['no-stream'] && ctx.stdout.isTTY ? `${clearScreen}${text}` : text)
+      if (flags['no-stream']) return
+    }
+  },
+})
+
+const unknown = '--'
+
+function listing(trunc: boolean): Listing<ContainerStats> {
+  const known = (
+    text: (stats: ContainerStats & { readonly usage: NonNullable<ContainerStats['usage']> }) => string,
+  ) => {
+    return ({ usage, ...rest }: ContainerStats): string => (usage === undefined ? unknown : text({ ...rest, usage }))
+  }
+  const pair = (left: string, right: string): string => `${left} / ${right}`
+  return {
+    columns: {
+      Container: { heading: 'CONTAINER', value: ({ container }) => shownId(container.id, trunc) },
+      ID: { heading: 'CONTAINER ID', value: ({ container }) => shownId(container.id, trunc) },
+      Name: { heading: 'NAME', value: ({ container }) => container.name },
+      CPUPerc: { heading: 'CPU %', value: known(({ cpuPercent }) => `${cpuPercent.toFixed(2)}%`) },
+      MemUsage: {
+        heading: 'MEM USAGE / LIMIT',
+        value: ({ usage }) =>
+          usage === undefined
+            ? pair(unknown, unknown)
+            : pair(formatBinarySize(usage.memory), formatBinarySize(usage.memoryLimit)),
+      },
+      MemPerc: {
+        heading: 'MEM %',
+        value: known(({ usage }) => `${((usage.memory / (usage.memoryLimit || 1)) * 100).toFixed(2)}%`),
+      },
+      NetIO: {
+        heading: 'NET I/O',
+        value: known(({ received, sent }) => pair(formatByteSize(received, 3), formatByteSize(sent, 3))),
+      },
+      BlockIO: {
+        heading: 'BLOCK I/O',
+        value: known(({ usage }) => pair(formatByteSize(usage.blockRead, 3), formatByteSize(usage.blockWritten, 3))),
+      },
+      PIDs: { heading: 'PIDS', value: known(({ usage }) => String(usage.pids)) },
+    },
+    shown: ['ID', 'Name', 'CPUPerc', 'MemUsage', 'MemPerc', 'NetIO', 'BlockIO', 'PIDs'],
+  }
+}

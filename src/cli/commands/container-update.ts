@@ -1,0 +1,40 @@
+import { updateContainer } from '../../engine/update-container.ts'
+import { CairnError } from '../../errors/error.ts'
+import { defineCommand } from '../command.ts'
+import { parseRestartPolicy } from '../container-flag-values.ts'
+import { containerNames } from '../container-names.ts'
+import { forEachName } from '../each-container.ts'
+import { limitFlags, parseUpdatedLimits } from '../limit-flags.ts'
+import { openStoreOf } from '../open-store.ts'
+
+export default defineCommand({
+  usage: '[OPTIONS] CONTAINER [CONTAINER...]',
+  examples: [
+    { text: 'More memory for a container that runs', command: 'cairn update -m 512m --memory-swap 1g web' },
+    { text: 'Start it again whenever it ends', command: 'cairn update --restart unless-stopped web' },
+  ],
+  args: { min: 1 },
+  flags: {
+    ...limitFlags,
+    restart: {
+      type: 'string',
+      complete: ['no', 'always', 'on-failure', 'unless-stopped'],
+      summary: 'Restart policy to apply when a container exits',
+    },
+  },
+  complete: (ctx) => containerNames(ctx),
+  async run(ctx, flags, names) {
+    const limits = parseUpdatedLimits(flags)
+    if (limits === undefined && flags.restart === undefined)
+      throw new CairnError('CONFIG_INVALID', 'you must provide one or more flags when using this command', {
+        exitCode: 1,
+      })
+    const restart =
+      flags.restart === undefined
+        ? undefined
+        : (parseRestartPolicy(flags.restart) ?? { name: 'no' as const, maximumRetries: 0 })
+    const store = await ctx.use(openStoreOf)
+    const options = { ...(limits === undefined ? {} : { limits }), ...(restart === undefined ? {} : { restart }) }
+    return await forEachName(ctx, names, (name) => updateContainer(store, name, options))
+  },
+})
