@@ -1,0 +1,119 @@
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { closeSync, mkdirSync, openSync, readdirSync, rmSync, statfsSync, writeSync } from 'node:fs'
+import { BuildBench, type Ended } from './fixtures/build-bench.ts'
+
+/** The store is on a file system of its own, which a file beside it fills. */
+let bench: BuildBench
+let disk: string
+let environment: { readonly CAIRN_ROOT: string }
+
+beforeEach(async () => {
+  bench = await BuildBench.open()
+  disk = `${bench.directory}/disk`
+  environment = { CAIRN_ROOT: `${disk}/store` }
+  mkdirSync(disk)
+  expect(Bun.spawnSync(['mount', '-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', disk]).exitCode).toBe(0)
+  bench.file('file', 'x'.repeat(600_000))
+  bench.file('Dockerfile', 'FROM busybox\nCOPY file /file\nRUN dd if=/dev/zero of=/z bs=1024 count=700 2>/dev/null\n')
+  expect((await bench.cairn(['save', '-o', `${bench.directory}/base.tar`, 'busybox'])).status).toBe(0)
+  await ok('load', '-q', '-i', `${bench.directory}/base.tar`)
+})
+afterEach(() => {
+  Bun.spawnSync(['umount', '-l', disk])
+  bench[Symbol.dispose]()
+})
+
+const cairn = (...argv: string[]): Promise<Ended> => bench.cairn(argv, { env: environment })
+
+async function ok(...argv: string[]): Promise<string> {
+  const { status, out, err } = await cairn(...argv)
+  expect([argv, status, status === 0 ? '' : out + err]).toEqual([argv, 0, ''])
+  return out
+}
+
+/** Fills the disk but for so many bytes. */
+function fill(rest: number): void {
+  const { bavail, bsize } = statfsSync(disk)
+  const fd = openSync(`${disk}/filler`, 'w')
+  try {
+    for (let left = bavail * bsize - rest; left > 0; left -= 65536) writeSync(fd, new Uint8Array(Math.min(left, 65536)))
+  } finally {
+    closeSync(fd)
+  }
+}
+
+const emptied = (): void => rmSync(`${disk}/filler`)
+
+/** One error that says what was full. */
+async function failsFull(...argv: string[]): Promise<void> {
+  const { status, err } = await cairn(...argv)
+  expect([argv, status === 0, err]).toEqual([argv, false, expect.stringMatching(/no space left on device/)])
+  expect(err).not.toMatch(/internal error|SQLITE|Suppressed/)
+  expect(err).toContain(disk)
+}
+
+async function isWhole(): Promise<void> {
+  await ok('ps')
+  expect(await ok('system', 'check')).toMatch(/: ok;/)
+  for (const area of ['tmp', 'locks']) expect(readdirSync(`${environment.CAIRN_ROOT}/${area}`)).toEqual([])
+}
+
+describe('a disk without a byte left', () => {
+  test('lets look at everything, changes nothing, and lets remove things', async () => {
+    await ok('build', '-q', '-t', 'app', bench.context)
+    await ok('run', '--name', 'box', 'app', 'true')
+    fill(0)
+    for (const argv of [['images'], ['ps', '-a'], ['system', 'df'], ['image', 'inspect', 'app'], ['history', 'app']])
+      await ok(...argv)
+    await failsFull('build', '-q', '--no-cache', '-t', 'other', bench.context)
+    await failsFull('import', `${bench.directory}/base.tar`, 'other')
+    await failsFull('commit', 'box', 'other')
+    await failsFull('run', '--rm', 'app', 'true')
+    expect(await ok('images', '--format', '{{.Repository}}')).toBe('app\nbusybox\n')
+    expect(await ok('rm', 'box')).toBe('box\n')
+    expect(await ok('rmi', 'app')).toMatch(/Untagged: app:latest\nDeleted: sha256:/)
+    fill(0)
+    expect(await ok('builder', 'prune', '-af')).toMatch(/Total reclaimed space: [1-9]/)
+    fill(0)
+    expect(await ok('image', 'prune', '-af')).toMatch(/Total reclaimed space: [1-9]/)
+    emptied()
+    await isWhole()
+    await ok('load', '-q', '-i', `${bench.directory}/base.tar`)
+    await ok('run', '--rm', 'busybox', 'true')
+  }, 60_000)
+
+  test('keeps its reserve for the next time', async () => {
+    await ok('tag', 'busybox', 'second')
+    for (const name of ['second', 'busybox']) {
+      fill(0)
+      await ok('rmi', name)
+      emptied()
+    }
+    await isWhole()
+  }, 30_000)
+})
+
+describe('a disk that gets full meanwhile', () => {
+  test('fails whatever needs the space, leaves nothing of it, and the next command works', async () => {
+    const commands = [
+      ['build', '-q', '--no-cache', '-t', 'app', bench.context],
+      ['import', `${bench.directory}/base.tar`, 'imported'],
+      ['load', '-q', '-i', `${bench.directory}/base.tar`],
+      ['run', '--name', 'box', 'busybox', 'true'],
+    ]
+    for (const rest of [40_000, 400_000, 1_000_000, 2_400_000]) {
+      fill(rest)
+      for (const argv of commands) {
+        const { status, err } = await cairn(...argv)
+        if (status === 0) continue
+        expect([rest, argv, err]).toEqual([rest, argv, expect.stringMatching(/no space left on device|No space left/)])
+        expect(err).not.toMatch(/internal error|SQLITE|Suppressed/)
+      }
+      emptied()
+      await isWhole()
+      await cairn('rm', '-f', 'box')
+      await cairn('rmi', '-f', 'app', 'imported')
+      await cairn('builder', 'prune', '-af')
+    }
+  }, 120_000)
+})
