@@ -8,8 +8,8 @@ import { parseRules, repositoryActions, type Rule } from '../registry/access/rul
 import { WatchedFile } from '../registry/access/watched-file.ts'
 import { ManifestCache } from '../registry/server/manifest-cache.ts'
 import { Metrics } from '../registry/server/metrics.ts'
-import type { AuthConfig, RegistryConfig, WebhookConfig } from '../registry/server/registry-config.ts'
-import { type RegistryServer, type ServerCertificate, startRegistryServer } from '../registry/server/registry-server.ts'
+import type { Address, AuthConfig, RegistryConfig, WebhookConfig } from '../registry/server/registry-config.ts'
+import { type ServerCertificate, startRegistryServer } from '../registry/server/registry-server.ts'
 import { requestHandler } from '../registry/server/request-handler.ts'
 import { auditLog, requestLog } from '../registry/server/request-log.ts'
 import { Webhooks, type WebhookTarget } from '../registry/server/webhooks.ts'
@@ -65,11 +65,21 @@ export async function serveRegistry(
       },
     },
   )
+  const { hostname } = config.address
   const listen = (tls: ServerCertificate | undefined, port: number) =>
-    listening(() =>
-      startRegistryServer({ hostname: config.address.hostname, port, tls, idleTimeout: config.idleTimeout, handle }),
-    )
-  let server = listen(await readCertificate(config.tls), config.address.port)
+    // A new certificate needs a second server on the port, until the first one has ended.
+    startRegistryServer({
+      hostname,
+      port,
+      tls,
+      isPortShared: tls !== undefined,
+      idleTimeout: config.idleTimeout,
+      handle,
+    })
+  if (config.tls !== undefined)
+    listening(config.address, () => Bun.listen({ ...config.address, socket: { data: () => {} } }).stop(true))
+  const certificate = await readCertificate(config.tls)
+  let server = listening(config.address, () => listen(certificate, config.address.port))
   const port = Number(server.url.port)
   const stopWatching = watchCertificate(config.tls, complain, (tls) => {
     // Both listen for a moment, so no client is turned away.
@@ -92,12 +102,16 @@ export async function serveRegistry(
   }
 }
 
-function listening(start: () => RegistryServer): RegistryServer {
+/** Runs what takes an address, with the error of an address that is taken already. */
+function listening<T>({ hostname, port }: Address, start: () => T): T {
   try {
     return start()
   } catch (cause) {
     if (!(cause instanceof Error) || !('code' in cause)) throw cause
-    throw new CairnError(cause.code === 'EADDRINUSE' ? 'NAME_IN_USE' : 'CONFIG_INVALID', cause.message, {
+    const where = `${hostname}:${port}`
+    const isTaken = cause.code === 'EADDRINUSE'
+    const message = isTaken ? `${where} is in use by another server` : `cannot listen on ${where}: ${cause.message}`
+    throw new CairnError(isTaken ? 'NAME_IN_USE' : 'CONFIG_INVALID', message, {
       cause,
       hint: 'Choose another address with --addr.',
     })

@@ -37,6 +37,7 @@ export function startTestRegistry(
     hostname: '127.0.0.1',
     port: 0,
     tls: undefined,
+    isPortShared: false,
     idleTimeout: 10,
     handle: requestHandler(registry, { access, ...(observe === undefined ? {} : { observe }) }),
   })

@@ -7,6 +7,8 @@ export interface ServerOptions {
   /** 0 for any that is free. */
   readonly port: number
   readonly tls: ServerCertificate | undefined
+  /** Whether other servers may listen on the same port. Then the system spreads connections over them. */
+  readonly isPortShared: boolean
   /** Seconds that a connection may be silent, in the middle of a request too: a client that stalls is let go. */
   readonly idleTimeout: number
   readonly handle: HandleRequest
@@ -28,12 +30,13 @@ export interface RegistryServer {
 }
 
 /** Listens for requests. */
-export function startRegistryServer({ hostname, port, tls, idleTimeout, handle }: ServerOptions): RegistryServer {
+export function startRegistryServer(options: ServerOptions): RegistryServer {
+  const { hostname, port, tls, isPortShared, idleTimeout, handle } = options
   const server = Bun.serve({
     hostname,
     port,
     idleTimeout,
-    reusePort: true,
+    reusePort: isPortShared,
     // Each endpoint has its own limit; blobs may be of any size.
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     fetch: (request, own) => handle(request, own.requestIP(request)?.address),
