@@ -2,7 +2,7 @@ import { containersOfImage, listContainerRecords } from '../containers/container
 import { recoverContainers } from '../containers/recovery.ts'
 import { containerDiskSize } from '../containers/written-size.ts'
 import { fetchedFilesSize } from '../content/fetched-files.ts'
-import { listImageLayers } from '../content/manifest-records.ts'
+import { getDiffIds, listImageLayers } from '../content/manifest-records.ts'
 import type { Store } from '../content/store.ts'
 import { listDirectory, tryListDirectory } from '../linux/directories.ts'
 import { tryLstat } from '../linux/file-status.ts'
@@ -41,7 +41,7 @@ export function diskUsage(store: Store): DiskUsage[] {
   const images = listImageLayers(store)
   return [
     imageUsage(store, images, sizeOf),
-    containerUsage(store),
+    containerUsage(store, images, sizeOf),
     volumeUsage(store),
     cacheUsage(store, images, sizeOf),
     cacheMountUsage(store),
@@ -68,8 +68,15 @@ function imageUsage(store: Store, images: ImageLayers, sizeOf: SizeOf): DiskUsag
   return { type: 'Images', total: images.size, active: used.length, size, reclaimable: size - kept }
 }
 
-function containerUsage(store: Store): DiskUsage {
-  const containers = listContainerRecords(store).map((container) => ({
+/** Layers of images that were removed although containers need them count for the containers. */
+function containerUsage(store: Store, images: ImageLayers, sizeOf: SizeOf): DiskUsage {
+  const ofImages = union(images.values())
+  const records = listContainerRecords(store)
+  const ownLayers = union(records.map(({ settings }) => getDiffIds(store, settings.manifest))).difference(ofImages)
+  // Those in the build cache count there.
+  if (ownLayers.size > 0) for (const { layer } of cachedSteps(store)) if (layer !== undefined) ownLayers.delete(layer)
+  const layers = sizeOf([ownLayers])
+  const containers = records.map((container) => ({
     isRunning: container.state === 'running',
     size: containerDiskSize(store, container),
   }))
@@ -78,7 +85,7 @@ function containerUsage(store: Store): DiskUsage {
     type: 'Containers',
     total: containers.length,
     active: containers.filter(({ isRunning }) => isRunning).length,
-    size: sum(containers),
+    size: sum(containers) + layers,
     reclaimable: sum(containers.filter(({ isRunning }) => !isRunning)),
   }
 }
