@@ -46,6 +46,7 @@ export class CompressedContent implements BlobContent {
   readonly #compressed = new Digester()
   /** Over the uncompressed bytes. */
   readonly #original: Digester
+  #isVerified = false
   #identity: BlobIdentity | undefined
 
   /** The layer's uncompressed blob is in the store. */
@@ -98,13 +99,14 @@ export class CompressedContent implements BlobContent {
     let position = start
     for await (const bytes of this.#store.blobs.open(this.#diffId, { start })) {
       const fresh = position + bytes.length - this.#original.size
-      if (fresh > 0 && this.#identity === undefined) this.#original.update(bytes.subarray(bytes.length - fresh))
+      if (fresh > 0) this.#original.update(bytes.subarray(bytes.length - fresh))
       position += bytes.length
       yield bytes
     }
-    if (this.#identity !== undefined) return
+    if (this.#isVerified) return
     const found = this.#original.digest()
     if (found !== this.#diffId)
       throw new CairnError('BLOB_CORRUPT', `blob ${this.#diffId} is damaged on disk: it reads as ${found}`)
+    this.#isVerified = true
   }
 }

@@ -34,8 +34,9 @@ export interface Download {
   readonly received: number
 }
 
-/** Attempts without a single new byte after which a download fails. */
+/** Attempts that brought next to nothing after which a download fails, and how many bytes are more than that. */
 const fruitlessAttempts = 6
+const leastProgress = 4096
 const defaultPause = 300
 const longestPause = 10_000
 const writebackSize = 16 * 1024 * 1024
@@ -142,9 +143,10 @@ class BlobDownload {
         return
       } catch (error) {
         signal.throwIfAborted()
-        failures = this.#digester.size > before ? 1 : failures + 1
+        failures = this.#digester.size - before >= leastProgress ? 1 : failures + 1
         const isLast = source === repositories.length - 1
-        const isWorthAnother = isPassing(error) && failures < fruitlessAttempts
+        const isGone = this.#received > 0 && isCairnError(error, 'CONNECTION_REFUSED')
+        const isWorthAnother = (isPassing(error) || isGone) && failures < fruitlessAttempts
         if (!isWorthAnother && (isLast || isCairnError(error, 'DISK_FULL'))) throw error
         if (!isWorthAnother) {
           source++

@@ -121,8 +121,9 @@ async function* pieces(response: Response, url: URL, watch: PaceWatch): AsyncGen
     watch.begin()
     for await (const piece of response.body as unknown as AsyncIterable<Uint8Array>) {
       watch.rest()
-      yield piece
       watch.progress(piece.length)
+      yield piece
+      watch.begin()
     }
     isWhole = true
   } catch (error) {
@@ -139,6 +140,7 @@ async function* watched(source: ByteSource, watch: PaceWatch): ByteSource {
     watch.begin()
     yield piece
     watch.rest()
+    watch.progress(piece.length)
   }
   watch.begin()
 }
@@ -150,6 +152,9 @@ class PaceWatch {
   readonly #caller: AbortSignal
   #timer: ReturnType<typeof setTimeout> | undefined
   #deadline: ReturnType<typeof setTimeout> | undefined
+  /** When the wait that goes on began, and how long it may last. */
+  #since = 0
+  #left: number
   #received = 0
   #isStalled = false
   #isOver = false
@@ -157,6 +162,7 @@ class PaceWatch {
   constructor({ signal, stall }: ExchangeOptions) {
     this.#caller = signal
     this.#stall = stall
+    this.#left = stall
     signal.throwIfAborted()
     signal.addEventListener('abort', this.#abort)
   }
@@ -167,21 +173,23 @@ class PaceWatch {
 
   /** From here on the other side has to do something in time. */
   begin(): void {
-    this.rest()
-    if (!this.#isOver) this.#timer = setTimeout(this.#stalled, this.#stall)
+    clearTimeout(this.#timer)
+    this.#since = performance.now()
+    if (!this.#isOver) this.#timer = setTimeout(this.#stalled, this.#left)
   }
 
   /** It is this side's turn, which may take all the time. */
   rest(): void {
     clearTimeout(this.#timer)
-    this.#timer = undefined
-    this.#received = 0
+    this.#left = Math.max(1, this.#left - (performance.now() - this.#since))
   }
 
-  /** So many bytes came. Only enough of them buy more time. */
+  /** So many bytes went by. Only enough of them buy more time. */
   progress(bytes: number): void {
     this.#received += bytes
-    if (this.#timer === undefined || this.#received >= slowestPace) this.begin()
+    if (this.#received < slowestPace) return
+    this.#received = 0
+    this.#left = this.#stall
   }
 
   /** From here on all must be there within two stall times. */

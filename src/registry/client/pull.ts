@@ -455,7 +455,9 @@ class LayerPull {
     directory: string | undefined,
   ): Promise<{ readonly isNew: boolean; readonly unpacked: UnpackedLayer }> {
     const { descriptor } = this.#layer
-    let arriving: { readonly file: GrowingFile; readonly unpacking: Promise<UnpackedLayer>; size: number } | undefined
+    let arriving:
+      | { readonly file: GrowingFile; readonly unpacking: Promise<UnpackedLayer>; size: number; hasRestarted: boolean }
+      | undefined
     const fail = (error: unknown): void => arriving?.file.fail(error)
     try {
       const { isNew } = await download({
@@ -464,25 +466,28 @@ class LayerPull {
           const unpacking = this.#unpack(directory, file)
           // Whether it failed matters once all bytes are known to be right.
           unpacking.catch(() => {})
-          arriving = { file, unpacking, size: 0 }
+          arriving = { file, unpacking, size: 0, hasRestarted: false }
         },
         onBytes: (size) => {
           if (arriving === undefined) return
-          if (size < arriving.size) arriving.file.fail(new StartedAnew())
+          if (size < arriving.size) arriving.hasRestarted = true
+          if (arriving.hasRestarted) arriving.file.fail(new Error('the download began anew'))
           else arriving.file.grow(size)
           arriving.size = size
           this.#tell(descriptor, 'Downloading', size)
         },
       })
-      arriving?.file.end()
       this.#tell(descriptor, 'Download complete')
-      const unpacked = await (arriving?.unpacking ?? this.#unpackStored(directory))
-      return { isNew, unpacked }
+      if (arriving === undefined) return { isNew, unpacked: await this.#unpackStored(directory) }
+      // What was unpacked of a beginning that turned out to be bad counts for nothing.
+      if (arriving.hasRestarted) return { isNew, unpacked: await this.#unpackStored(undefined) }
+      arriving.file.end()
+      return { isNew, unpacked: await arriving.unpacking }
     } catch (error) {
       fail(error)
+      throw error
+    } finally {
       await arriving?.unpacking.catch(() => {})
-      if (!(error instanceof StartedAnew)) throw error
-      return { isNew: true, unpacked: await this.#unpackStored(undefined) }
     }
   }
 
@@ -511,9 +516,6 @@ class LayerPull {
     deleteSnapshot(store, id)
   }
 }
-
-/** The beginning of a download turned out to be bad, so what was unpacked of it counts for nothing. */
-class StartedAnew extends Error {}
 
 /** The chosen entry and what attests to it. */
 function withAttestations(index: ImageIndex, chosen: Descriptor): readonly Descriptor[] {

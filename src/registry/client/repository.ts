@@ -90,6 +90,8 @@ export class Repository {
       headers: { Accept: acceptedDocuments },
     })
     if (answer.status === 404) return undefined
+    // A refusal of HEAD does not say why.
+    if (answer.status === 401 || answer.status === 403) return (await this.document(reference)).descriptor
     if (answer.status !== 200) throw await answerError(answer, this.#asked(this.#manifestName(reference)))
     const digest = answer.headers.get(registryHeaders.contentDigest)
     const size = Number(answer.headers.get('content-length') ?? NaN)

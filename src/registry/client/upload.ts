@@ -24,6 +24,8 @@ export interface UploadOptions {
 const fruitlessAttempts = 6
 const defaultPause = 300
 const longestPause = 10_000
+/** How often an upload that the registry does not know any more, or refuses to go on with, is begun anew. */
+const mostLosses = 3
 /** What is sent at once of an upload that is gone on with and whose end is not known yet. */
 const chunkSize = 16 * 1024 * 1024
 /** A blob up to this size is sent again from its beginning: asking how far it got takes as long. */
@@ -62,7 +64,7 @@ class BlobUpload {
   async run(): Promise<BlobIdentity> {
     const { store, signal, key, firstPause = defaultPause } = this.#options
     let session = this.#session ?? (await this.#found()) ?? (await this.#begin())
-    for (;;) {
+    for (let lost = 0; ;) {
       const before = session.offset
       try {
         const identity = await this.#send(session)
@@ -72,7 +74,7 @@ class BlobUpload {
         signal.throwIfAborted()
         const isLost = isCairnError(error, 'MANIFEST_UNKNOWN') || isCairnError(error, 'REGISTRY_INVALID')
         if (isCairnError(error, 'BLOB_CORRUPT') && this.#isKept) deleteRemoteUpload(store, this.#place, key)
-        if (!isPassing(error) && !(isLost && before > 0)) throw error
+        if (!isPassing(error) && !(isLost && lost++ < mostLosses)) throw error
         session = (await this.#standing(session)) ?? (await this.#begin())
         this.#failures = session.offset > before ? 1 : this.#failures + 1
         if (this.#failures >= fruitlessAttempts) throw error
