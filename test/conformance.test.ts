@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { rmSync } from 'node:fs'
+import { rmSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
 import { CairnError } from '../src/errors/error.ts'
 import { BuildBench } from './fixtures/build-bench.ts'
@@ -18,9 +18,15 @@ import {
 describe('build() makes of a Dockerfile what docker 28.5 makes of it', () => {
   let bench: BuildBench
   beforeAll(async () => {
-    bench = await BuildBench.open()
-  })
-  afterAll(() => bench[Symbol.dispose]())
+    bench = await BuildBench.open(memory())
+  }, 60_000)
+  afterAll(() => bench[Symbol.dispose](), 60_000)
+
+  /** A directory in memory where there is enough: most of the time of small builds is bringing them to the disk. */
+  function memory(): string | undefined {
+    const { bavail, bsize } = statfsSync('/dev/shm')
+    return bavail * bsize > 256 << 20 ? '/dev/shm' : undefined
+  }
 
   for (const name of conformanceCases())
     test(name, async () => {
