@@ -109,6 +109,11 @@ export const table: CommandTable = {
       load: () => import('./commands/container-diff.ts'),
     },
     {
+      paths: ['cp', 'container cp'],
+      summary: 'Copy files/folders between a container and the local filesystem',
+      load: () => import('./commands/container-cp.ts'),
+    },
+    {
       paths: ['update', 'container update'],
       summary: 'Update configuration of one or more containers',
       load: () => import('./commands/container-update.ts'),

@@ -2,6 +2,7 @@ import { tryAcquireLock } from '../content/lock.ts'
 import type { Store } from '../content/store.ts'
 import { isRunning, processStatus, signalProcess } from '../linux/processes.ts'
 import { signalNumbers } from '../linux/signals.ts'
+import { removeCgroup } from '../runtime/cgroups.ts'
 import { deleteMonitored, monitoredEnd, wasOutOfMemory } from '../runtime/monitor.ts'
 import type { Container, ContainerRun, RestartRecord } from './container.ts'
 import { getContainer, recordMonitoredEnd, recordRestart, recordRun } from './container-records.ts'
@@ -97,6 +98,7 @@ function end(store: Store, container: Container, run: ContainerRun): void {
   stopHealth(run.health)
   const oomKilled = wasOutOfMemory(bundle)
   deleteMonitored(run.runtime, monitoredRoot(store, run.runtime.name), id)
+  if (run.cgroup !== null) removeCgroup(run.cgroup)
   // One that was to go when it ends is not started again, as docker refuses the two together.
   const plan = container.autoRemove ? undefined : planRestart(container, exitCode, at)
   const away = store.database.transaction(() => {

@@ -20,6 +20,14 @@ export function directoryTree(directory: string): LayerTree {
 }
 
 /**
+ * As {@link directoryTree} of an open directory, wherever that is: also in another mount namespace. It stays the
+ * caller's to close.
+ */
+export function openedTree(directory: number): LayerTree {
+  return new DirectoryTree(directory)
+}
+
+/**
  * An unpacked layer as overlayfs reads it: devices 0:0 are whiteouts, and directories with the opaque attribute hide
  * what the layers below have in them. It must not change meanwhile, as what its directories are is remembered.
  */
@@ -28,10 +36,13 @@ export function overlayTree(directory: string): LayerTree {
 }
 
 class DirectoryTree implements LayerTree {
+  /** What paths are taken from, and what stands before them. */
+  readonly #base: number
   readonly #root: string
 
-  constructor(directory: string) {
-    this.#root = realPath(directory)
+  constructor(directory: string | number) {
+    this.#base = typeof directory === 'number' ? directory : AT_FDCWD
+    this.#root = typeof directory === 'number' ? '.' : realPath(directory)
   }
 
   lookup(path: string): TreeEntry | undefined {
@@ -50,7 +61,7 @@ class DirectoryTree implements LayerTree {
 
   *read(path: string): Generator<Uint8Array> {
     const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = openFlags
-    const fd = openAt2(AT_FDCWD, this.#root + path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, resolveFlags.NO_SYMLINKS)
+    const fd = openAt2(this.#base, this.#root + path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, resolveFlags.NO_SYMLINKS)
     if (fd < 0) throw new SystemCallError('open', -fd, this.#root + path)
     try {
       yield* readChunks(fd, path)
@@ -83,7 +94,7 @@ class DirectoryTree implements LayerTree {
 
   #withDirectory<Result>(path: string, use: (fd: number) => Result): Result | undefined {
     const host = path === '/' ? this.#root || '/' : this.#root + path
-    const fd = openAt2(AT_FDCWD, host, openFlags.O_PATH | openFlags.O_DIRECTORY, resolveFlags.NO_SYMLINKS)
+    const fd = openAt2(this.#base, host, openFlags.O_PATH | openFlags.O_DIRECTORY, resolveFlags.NO_SYMLINKS)
     if (absent.has(-fd)) return undefined
     if (fd < 0) throw new SystemCallError('open', -fd, host)
     try {

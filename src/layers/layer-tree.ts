@@ -1,7 +1,7 @@
 import { CairnError } from '../errors/error.ts'
 import type { LayerTree, Tree, TreeEntry } from './tree.ts'
 
-export { directoryTree, overlayTree } from './directory-tree.ts'
+export { directoryTree, openedTree, overlayTree } from './directory-tree.ts'
 export { resolvePath } from './resolve-path.ts'
 export { checkDemands, type LayerDemand } from './layer-demands.ts'
 export { LayerScan, tarTree } from './tar-tree.ts'

@@ -1,6 +1,10 @@
+import { listDirectory } from '../linux/directories.ts'
+import { SystemCallError } from '../linux/errno.ts'
 import { tryStat } from '../linux/file-status.ts'
+import { AT_FDCWD } from '../linux/files.ts'
 import { enterPrivateMounts, inMountNamespaceCopy } from '../linux/mount-namespace.ts'
 import { bindMount, mountCgroup2, unmount } from '../linux/mounts.ts'
+import { removeDirectoryAt } from '../linux/names.ts'
 
 /**
  * How a host's cgroups are mounted: `v2` alone, `v1` controllers alone, `hybrid` (v1 controllers beside a v2 hierarchy
@@ -16,6 +20,24 @@ export function cgroupLayout(root = cgroupRoot): CgroupLayout {
   if (tryStat(`${root}/unified/cgroup.controllers`) !== undefined) return 'hybrid'
   const controllers = ['memory', 'pids', 'cpu', 'devices', 'systemd']
   return controllers.some((name) => tryStat(`${root}/${name}/cgroup.procs`) !== undefined) ? 'v1' : 'none'
+}
+
+/** How often and after how many milliseconds a cgroup is tried again whose last process is just going. */
+const removalAttempts = 20
+const removalPause = 5
+
+/** Removes the cgroup `path` from every hierarchy, where it is there and no process is in it. */
+export function removeCgroup(path: string): void {
+  const hierarchies =
+    cgroupLayout() === 'v2' ? [cgroupRoot] : listDirectory(cgroupRoot).map(({ name }) => `${cgroupRoot}/${name}`)
+  for (const hierarchy of hierarchies)
+    for (let attempt = 0; attempt < removalAttempts && tryStat(`${hierarchy}${path}`) !== undefined; attempt++)
+      try {
+        removeDirectoryAt(AT_FDCWD, `${hierarchy}${path}`)
+      } catch (error) {
+        if (!(error instanceof SystemCallError)) throw error
+        Bun.sleepSync(removalPause)
+      }
 }
 
 let isViewChanged = false
