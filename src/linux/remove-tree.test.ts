@@ -77,3 +77,28 @@ test('removeTree() leaves the content of another mount alone when one is inside'
   expect(result.stdout.toString()).toMatch(/errno|EXDEV/)
   expect(readFileSync(`${root}/source/f`, 'utf8')).toBe('kept')
 })
+
+test('`removeTree()` goes on when several processes remove the same tree', async () => {
+  const script = `
+      const { removeTree } = await import(${JSON.stringify(join(import.meta.dir, 'remove-tree.ts'))})
+      process.stdin.once('data', () => {
+        for (let tree = 0; tree < 40; tree++) removeTree(process.argv[1] + '/' + tree)
+        process.exit(0)
+      })
+      console.log('ready')`
+  const root = mkdtempSync(join(tmpdir(), 'cairn-remove-'))
+  for (let tree = 0; tree < 40; tree++)
+    for (let file = 0; file < 20; file++) mkdirSync(join(root, String(tree), String(file), 'deep'), { recursive: true })
+  const children = Array.from({ length: 4 }, () =>
+    Bun.spawn([process.execPath, '-e', script, root], { stdin: 'pipe', stdout: 'pipe', stderr: 'pipe' }),
+  )
+  for (const child of children) await child.stdout.getReader().read()
+  for (const child of children) {
+    void child.stdin.write('go\n')
+    void child.stdin.flush()
+  }
+  const ends = await Promise.all(children.map(async (child) => [await child.exited, await child.stderr.text()]))
+  expect(ends).toEqual(children.map(() => [0, '']))
+  expect(readdirSync(root)).toEqual([])
+  rmSync(root, { recursive: true })
+})

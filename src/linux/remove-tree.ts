@@ -11,12 +11,25 @@ interface Level {
   readonly identity: string
 }
 
+/** How often a removal begins anew because another process removes the same tree. */
+const attempts = 20
+
 /**
  * Removes `path` and all below it; nothing happens when there is nothing. Follows no symlink and enters no other
- * mount: a mount point inside fails with EXDEV (also for a bind mount) and its content is left alone. Any depth.
- * Throws SystemCallError.
+ * mount: a mount point inside fails with EXDEV (also for a bind mount) and its content is left alone. Any depth. Several
+ * processes may remove the same tree at once. Throws SystemCallError.
  */
 export function removeTree(path: string): void {
+  for (let attempt = 1; ; attempt++)
+    try {
+      return removeOnce(path)
+    } catch (error) {
+      const isGone = error instanceof SystemCallError && error.errno === errno.ENOENT
+      if (!isGone || attempt === attempts) throw error
+    }
+}
+
+function removeOnce(path: string): void {
   const status = tryLstat(path)
   if (status === undefined) return
   if (status.type !== 'directory') {
