@@ -408,9 +408,12 @@ COPY --from=builder /out /out
       code: 'DOCKERFILE_INVALID',
       message: expect.stringMatching(/^circular dependency detected on stage: [ab]$/) as string,
     })
-    expect(await failure('FROM busybox AS a\nCOPY --from=a / /\n')).toMatchObject({
+    expect(await failure('FROM busybox AS a\nUSER x\nCOPY --from=a / /\n')).toMatchObject({
       message: 'circular dependency detected on stage: a',
+      range: { start: 3 },
     })
+    const throughBase = 'FROM busybox AS a\nRUN --mount=from=b,target=/x true\nFROM a AS b\n'
+    expect(await failure(throughBase)).toMatchObject({ range: { start: 2 } })
   })
 
   test('refuses a source stage that comes later', async () => {
@@ -459,6 +462,19 @@ EOF
       '[4/4] RUN <<EOF (one x y...)',
     ])
   })
+
+  test.each(['../../x', 'a/b', '/etc/x', '..', '.'])(
+    'refuses the here-document %s, which as a file would be elsewhere',
+    async (name) => {
+      for (const source of [`RUN <<${name}\n#!/bin/sh\n${name}`, `COPY <<${name} /d/\nx\n${name}`])
+        expect(await failure(`FROM busybox\n${source}\n`)).toMatchObject({
+          code: 'STEP_INVALID',
+          message: `the here-document "${name}" cannot be a file of that name`,
+          range: { start: 2, end: 4 },
+        })
+      expect(titles(await plan(`FROM busybox\nRUN <<${name}\necho\n${name}\n`))).toHaveLength(2)
+    },
+  )
 
   test('marks the steps of the stages that must not come from the cache', async () => {
     const ignored = ({ ops }: BuildPlan): string[] =>

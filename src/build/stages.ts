@@ -37,6 +37,8 @@ export class StageNode {
   instructions: StageInstruction[]
   /** The stages and images that COPY --from and RUN --mount read, by the name written there. */
   readonly sources = new Map<string, StageNode>()
+  /** Where each of them was first named. */
+  readonly sourceRanges = new Map<StageNode, SourceRange>()
   image: BaseImage | undefined
   /** The `--build-context` that stands in place of the stage; its instructions are dropped then. */
   readonly replacedBy: string | undefined
@@ -213,7 +215,9 @@ export class StageGraph {
     const isIndex = allowIndex && /^\d+$/.test(name)
     const stage = isIndex ? this.#byIndex.get(Number(name)) : this.#byName.get(name.toLowerCase())
     if (isIndex && stage === undefined) throw new CairnError('DOCKERFILE_INVALID', `invalid stage index ${name}`)
-    node.sources.set(from, stage ?? this.#image(name, range))
+    const source = stage ?? this.#image(name, range)
+    node.sources.set(from, source)
+    if (!node.sourceRanges.has(source)) node.sourceRanges.set(source, range)
   }
 
   /** The stage or image that a `from` names. With extensions it may hold variables, which FROM would see too. */
@@ -257,9 +261,15 @@ export class StageGraph {
 export function reachableStages(dockerfile: Dockerfile, roots: readonly StageNode[]): Set<StageNode> {
   const reachable = new Set<StageNode>()
   const path = new Set<StageNode>()
-  const pending: { node: StageNode; leave: boolean }[] = roots.toReversed().map((node) => ({ node, leave: false }))
+  interface Visit {
+    readonly node: StageNode
+    /** Where it was asked for. */
+    readonly range: SourceRange
+    readonly leave: boolean
+  }
+  const pending: Visit[] = roots.toReversed().map((node) => ({ node, range: node.range, leave: false }))
   for (let item = pending.pop(); item !== undefined; item = pending.pop()) {
-    const { node, leave } = item
+    const { node, range, leave } = item
     if (leave) {
       path.delete(node)
       continue
@@ -271,14 +281,14 @@ export function reachableStages(dockerfile: Dockerfile, roots: readonly StageNod
           `circular dependency detected on stage: ${node.title === '' ? (node.name ?? 'stage-0') : node.title}`,
         ),
         dockerfile,
-        node.range,
+        range,
       )
     if (reachable.has(node)) continue
     reachable.add(node)
     path.add(node)
-    pending.push({ node, leave: true })
-    for (const next of [...(node.base === undefined ? [] : [node.base]), ...node.sources.values()])
-      pending.push({ node: next, leave: false })
+    pending.push({ node, range, leave: true })
+    if (node.base !== undefined) pending.push({ node: node.base, range: node.range, leave: false })
+    for (const [next, where] of node.sourceRanges) pending.push({ node: next, range: where, leave: false })
   }
   return reachable
 }

@@ -33,11 +33,13 @@ export function buildFailure(ctx: CommandContext, error: unknown, mode: DisplayM
       ...(error.hint === undefined ? {} : { hint: error.hint }),
     })
   }
-  if (isCairnError(error) && error.kind !== 'canceled')
-    return new CairnError(error.code, `failed to build: ${error.message}`, {
+  if (isCairnError(error) && error.kind !== 'canceled') {
+    const solving = error.code === 'DOCKERFILE_INVALID' || error.code === 'STAGE_UNKNOWN' ? 'failed to solve: ' : ''
+    return new CairnError(error.code, `failed to build: ${solving}${error.message}`, {
       cause: error,
       ...(error.hint === undefined ? {} : { hint: error.hint }),
     })
+  }
   return error
 }
 

@@ -13,9 +13,9 @@ describe('parseCheckOptions()', () => {
     expect(parseCheckOptions('')).toMatchObject({ skip: [], error: false })
   })
   test.each([
-    ['skip', 'invalid check option "skip"'],
-    ['foo=1', 'invalid check option "foo"'],
-    ['error=yes', 'failed to parse check option "error=yes"'],
+    ['skip', 'failed to parse check options: invalid check option "skip"'],
+    ['foo=1', 'failed to parse check options: invalid check option "foo"'],
+    ['error=yes', 'failed to parse check options: failed to parse check option "error=yes"'],
   ])('refuses %j', (text, message) => {
     expect(() => parseCheckOptions(text)).toThrow(expect.objectContaining({ code: 'DOCKERFILE_INVALID', message }))
   })

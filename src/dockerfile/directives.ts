@@ -91,7 +91,7 @@ export function parseCheckOptions(text: string): CheckOptions {
   for (const part of (compact.split(/\s/, 1)[0] ?? '').split(';')) {
     if (part === '') continue
     const equals = part.indexOf('=')
-    if (equals < 0) throw invalid(part)
+    if (equals < 0) throw invalid(`invalid check option ${quoteGo(part)}`)
     const key = part.slice(0, equals)
     const value = part.slice(equals + 1)
     if (key === 'skip') {
@@ -103,18 +103,18 @@ export function parseCheckOptions(text: string): CheckOptions {
     } else if (key === 'error') {
       const error = parseGoBool(value)
       if (error === undefined) {
-        throw new CairnError('DOCKERFILE_INVALID', `failed to parse check option ${quoteGo(part)}`)
+        throw invalid(`failed to parse check option ${quoteGo(part)}`)
       }
       options.error = error
     } else {
-      throw invalid(key)
+      throw invalid(`invalid check option ${quoteGo(key)}`)
     }
   }
   return options
 }
 
-function invalid(option: string): CairnError {
-  return new CairnError('DOCKERFILE_INVALID', `invalid check option ${quoteGo(option)}`, {
+function invalid(reason: string): CairnError {
+  return new CairnError('DOCKERFILE_INVALID', `failed to parse check options: ${reason}`, {
     hint: 'the options are skip=, experimental= and error=, joined with ;',
   })
 }

@@ -347,8 +347,8 @@ describe('a whole file', () => {
     ['# only\n\n# comments\n', 'file with no instructions'],
     ['ARG a\n', 'dockerfile contains no stages to build'],
     ['RUN a\nFROM b\n', 'no build stage in current context'],
-    ['# check=foo=bar\nFROM a\n', 'invalid check option "foo"'],
-    ['# check=error=maybe\nFROM a\n', 'failed to parse check option "error=maybe"'],
+    ['# check=foo=bar\nFROM a\n', 'failed to parse check options: invalid check option "foo"'],
+    ['# check=error=maybe\nFROM a\n', 'failed to parse check options: failed to parse check option "error=maybe"'],
   ])('%j fails', (text, message) => {
     expect(errorOf(text).problems[0]?.message).toBe(message)
   })

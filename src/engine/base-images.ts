@@ -130,7 +130,7 @@ async function shownLookUp(
   progress: ProgressListener,
   lookUp: (reference: Reference, name: string, note: (text: string) => void, vertex: string) => Promise<BaseImage>,
 ): Promise<BaseImage> {
-  const reference = withDefaultTag(parseReference(text))
+  const reference = withDefaultTag(baseReference(text))
   const name = formatReference(reference)
   const id = `metadata ${name} ${formatPlatform(platform)}`
   const work = { id, name: title ?? `[internal] load metadata for ${name}`, status: 'resolving' }
@@ -139,6 +139,19 @@ async function shownLookUp(
     progress({ type: 'status', vertex: id, id: what, current: 0, total: 0, timestamp: now, started: now })
   }
   return await shown(progress, work, () => lookUp(reference, name, note, id))
+}
+
+/** Throws REFERENCE_INVALID in BuildKit's words. */
+function baseReference(text: string): Reference {
+  try {
+    return parseReference(text)
+  } catch (error) {
+    if (!isCairnError(error)) throw error
+    throw new CairnError(error.code, `failed to parse stage name ${JSON.stringify(text)}: ${error.message}`, {
+      cause: error,
+      ...(error.hint === undefined ? {} : { hint: error.hint }),
+    })
+  }
 }
 
 function missing(reference: Reference, name: string): CairnError {

@@ -7,6 +7,7 @@ import { cleanPath, joinPath } from '../paths.ts'
 import type { StagePlanner } from '../plan.ts'
 import { upperCaseCommand } from '../step-title.ts'
 import { remoteSourcesOf } from './remote-source.ts'
+import { heredocFileName } from './heredoc-name.ts'
 
 /** Adds the op of a COPY or ADD instruction. */
 export function planCopy(
@@ -31,7 +32,7 @@ export function planCopy(
 
   const heredocs = instruction.heredocs.map((heredoc) => ({
     kind: 'inline' as const,
-    name: heredoc.name,
+    name: heredocFileName(heredoc.name),
     content: heredoc.expand ? planner.expandHeredoc(heredoc.content) : heredoc.content,
   }))
   const local = patterns.filter((_, index) => remotes[index] === undefined)

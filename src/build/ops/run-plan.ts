@@ -7,6 +7,7 @@ import { defaultHostname, type FileSource, type OpMount } from '../graph.ts'
 import type { StagePlanner } from '../plan.ts'
 import { cleanPath, joinPath } from '../paths.ts'
 import { summarizeHeredoc, upperCaseCommand } from '../step-title.ts'
+import { heredocFileName } from './heredoc-name.ts'
 import { withShell } from './metadata.ts'
 
 /** Adds the op of a RUN instruction. */
@@ -72,7 +73,8 @@ function runCommand({ command, heredocs }: RunInstruction): RunCommand {
   }
   const summary = ` (${summarizeHeredoc(first.content)})`
   if (first.content.startsWith('#!')) {
-    const { name, content } = first
+    const { content } = first
+    const name = heredocFileName(first.name)
     return {
       command: { form: 'shell', line: `/dev/pipes/${name}` },
       script: { name, content },

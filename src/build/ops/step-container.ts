@@ -1,4 +1,4 @@
-import { CairnError } from '../../errors/error.ts'
+import { CairnError, isCairnError } from '../../errors/error.ts'
 import type { Tree } from '../../layers/tree.ts'
 import { enterPrivateMounts } from '../../linux/mount-namespace.ts'
 import { tryLstat, tryStat } from '../../linux/file-status.ts'
@@ -40,10 +40,24 @@ export class StepFailure extends CairnError {
 
   /** `cause` says why the command did not even start. */
   constructor(op: RunOp, status: number, cause?: CairnError) {
-    const command = JSON.stringify(op.args.join(' '))
     const reason = cause === undefined ? '' : `: ${cause.message}`
-    super('STEP_FAILED', `process ${command} did not complete successfully: exit code: ${status}${reason}`, { cause })
+    super('STEP_FAILED', `${incomplete(op)}: exit code: ${status}${reason}`, { cause })
     this.status = status
+  }
+}
+
+function incomplete({ args }: RunOp): string {
+  return `process ${JSON.stringify(args.join(' '))} did not complete successfully`
+}
+
+/** Throws USER_UNKNOWN in BuildKit's words. */
+function stepUser(op: RunOp, tree: Tree): ReturnType<typeof resolveUser> {
+  try {
+    return resolveUser(op.user, accountFiles(tree))
+  } catch (error) {
+    if (!isCairnError(error, 'USER_UNKNOWN')) throw error
+    const hint = error.hint === undefined ? {} : { hint: error.hint }
+    throw new CairnError(error.code, `${incomplete(op)}: ${error.message}`, { cause: error, ...hint })
   }
 }
 
@@ -186,7 +200,7 @@ export class StepContainer implements Disposable {
   /** How the container is to be, but for its devices. */
   #specOf(snapshot: WritableSnapshot, tree: Tree, mounts: RunMounts): RuntimeSpec {
     const { run: settings } = this.#environment
-    const user = resolveUser(this.#op.user, accountFiles(tree))
+    const user = stepUser(this.#op, tree)
     const hostNetwork = this.#op.network !== 'none'
     const files = { resolvConf: `${this.#bundle}/resolv.conf`, hosts: `${this.#bundle}/hosts` }
     writeReadable(files.resolvConf, resolverConfig({ hostNetwork }), 0o644)
