@@ -256,3 +256,106 @@ RUN --mount=type=ssh ssh-add -L; ssh-add -T /one.pub && echo signed; ssh-add /mo
     expect(await twice).toBe('duplicate agent ID "a"')
   })
 })
+
+describe('a whole build', () => {
+  const values = {
+    file: 'value-of-a-file-0b71',
+    variable: 'value-of-a-variable-93ce',
+    keyed: 'value-that-counts-e55d',
+    token: 'value-of-a-token-4a08',
+    user: 'value-in-a-url-17fa',
+    proxy: 'value-in-a-proxy-c6d2',
+  }
+
+  /** What could carry a value: as it is, in base64 at each of its three alignments, in hex, its digest. */
+  function formsOf(value: string): string[] {
+    const aligned = ['', 'x', 'xy'].map((before) =>
+      Buffer.from(before + value)
+        .toString('base64')
+        .slice(before === '' ? 0 : 4, -4),
+    )
+    return [
+      value,
+      Buffer.from(value).toString('hex'),
+      new Bun.CryptoHasher('sha256').update(value).digest('hex'),
+      ...aligned,
+    ]
+  }
+
+  test('shows and keeps no value: not in the output, records, traces, history, nor an image of it', async () => {
+    using own = await BuildBench.open()
+    using server = Bun.serve({
+      port: 0,
+      hostname: '127.0.0.1',
+      fetch: (request) =>
+        new Response('file', { status: request.headers.get('authorization') === `Bearer ${values.token}` ? 200 : 401 }),
+    })
+    const traces: Buffer[] = []
+    using collector = Bun.serve({
+      port: 0,
+      hostname: '127.0.0.1',
+      async fetch(request) {
+        traces.push(Buffer.from(await request.arrayBuffer()))
+        return new Response()
+      },
+    })
+    writeFileSync(`${own.directory}/secret`, values.file)
+    Bun.spawnSync(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', `${own.directory}/key`])
+    const key = readFileSync(`${own.directory}/key`, 'utf8').split('\n')[1] ?? ''
+    const url = `127.0.0.1:${server.port}`
+    const steps = `FROM busybox
+ADD http://me:${values.user}@${url}/file /file
+RUN --mount=type=secret,id=f --mount=type=secret,id=v,env=V --mount=type=ssh test "$V" && test -s /run/secrets/f
+RUN --mount=type=secret,id=k,target=/root/.netrc env | grep -q ${values.proxy.slice(0, -4)}
+`
+    own.file('Dockerfile', steps)
+    own.file('Fails', `${steps}RUN --mount=type=secret,id=v,env=V false\n`)
+    own.file(
+      'Missing',
+      `FROM busybox\nADD --checksum=sha256:${'0'.repeat(64)} http://me:${values.user}@${url}/none /\n`,
+    )
+    const flags = [
+      ['--secret', 'id=f,src=secret', '--secret', 'id=v,env=VARIABLE', '--secret', 'id=k,env=KEYED,cache=key'],
+      ['--secret', 'id=HTTP_AUTH_TOKEN_127.0.0.1,env=TOKEN', '--ssh', 'default=key'],
+      ['--build-arg', `https_proxy=http://me:${values.proxy}@127.0.0.1:1`],
+    ].flat()
+    const env = {
+      VARIABLE: values.variable,
+      KEYED: values.keyed,
+      TOKEN: values.token,
+      OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${collector.port}`,
+      OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json',
+      CAIRN_DEBUG: '1',
+      NO_PROXY: '127.0.0.1',
+    }
+    const statuses: number[] = []
+    let shown = ''
+    const run = async (...argv: string[]): Promise<string> => {
+      const { status, out, err } = await own.cairn(argv, { env })
+      statuses.push(status)
+      shown += out + err
+      return out
+    }
+    for (const file of ['Dockerfile', 'Fails', 'Missing'])
+      for (const progress of ['plain', 'rawjson'])
+        // oxlint-disable-next-line no-await-in-loop -- the second time most of it is known
+        await run('build', ...flags, '--progress', progress, '-t', 'made', '-f', `context/${file}`, 'context')
+    expect(statuses).toEqual([0, 0, 1, 1, 1, 1])
+    for (const id of (await run('builds', 'ls', '-q')).split('\n').filter(Boolean))
+      // oxlint-disable-next-line no-await-in-loop -- one process is enough
+      for (const verb of ['inspect', 'logs']) await run('builds', verb, id)
+    await run('history', '--no-trunc', 'made')
+    await run('inspect', 'made')
+    await run('save', '-o', `${own.root}/made.tar`, 'made')
+    expect(statuses.slice(6)).not.toContain(1)
+    own.closeStore()
+    const patterns = [...Object.values(values), key].flatMap(formsOf).flatMap((form) => ['-e', form])
+    expect(Bun.spawnSync(['grep', '-rlaF', ...patterns, own.root]).stdout.toString()).toBe('')
+    expect(Buffer.concat(traces).length).toBeGreaterThan(0)
+    for (const [name, value] of [...Object.entries(values), ['ssh', key] as const])
+      for (const form of formsOf(value)) {
+        expect(`${name} shown: ${shown.includes(form)}`).toBe(`${name} shown: false`)
+        expect(`${name} traced: ${Buffer.concat(traces).includes(form)}`).toBe(`${name} traced: false`)
+      }
+  })
+})

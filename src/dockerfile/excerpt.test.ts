@@ -44,4 +44,10 @@ describe('renderExcerpt()', () => {
     const excerpt = renderExcerpt({ filename: 'f', lines: ['a\tb\u001b[31m\u0000\u007f\u009b'] }, { start: 1, end: 1 })
     expect(excerpt).toContain('   1 | >>> a\tb^[[31m^@^?\ufffd')
   })
+  test('hides what a URL holds for its server alone', () => {
+    const lines = ['ADD https://me:pass@host/x?token=abc&v=1 "http://you:word@host" /', 'ADD ssh://git@host/x.git /']
+    const excerpt = renderExcerpt({ filename: 'f', lines }, { start: 1, end: 1 })
+    expect(excerpt).toContain('ADD https://host/x?token=xxxxx&v=1 "http://host/" /')
+    expect(excerpt).toContain(lines[1] ?? '')
+  })
 })

@@ -1,3 +1,4 @@
+import { redactUrls } from '../errors/redact.ts'
 import { printable, shorten } from './characters.ts'
 import type { SourceRange } from './instruction.ts'
 
@@ -16,7 +17,8 @@ const maxShown = 1000
 /**
  * The lines of `range` (in `source`, or in the file it includes) marked with `>>>` and a few lines around them, in
  * BuildKit's form, without a line end after the last rule. Empty where the range lies outside the file. Control
- * characters are shown as `^X`, so that a file cannot drive the terminal; of long lines the beginning is shown.
+ * characters are shown as `^X`, so that a file cannot drive the terminal; of long lines the beginning is shown. URLs are
+ * shown without credentials: excerpts go to logs and records.
  */
 export function renderExcerpt(source: ExcerptSource, range: SourceRange): string {
   const file = range.file ?? source
@@ -38,7 +40,9 @@ export function renderExcerpt(source: ExcerptSource, range: SourceRange): string
       continue
     }
     const mark = line >= range.start && line <= lastMarked ? '>>>' : '   '
-    out.push(` ${String(line).padStart(3)} | ${mark} ${printable(shorten(file.lines[line - 1] ?? '', maxShown))}`)
+    out.push(
+      ` ${String(line).padStart(3)} | ${mark} ${printable(shorten(redactUrls(file.lines[line - 1] ?? ''), maxShown))}`,
+    )
   }
   out.push(rule)
   return out.join('\n')

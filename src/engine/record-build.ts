@@ -4,7 +4,7 @@ import type { Store } from '../content/store.ts'
 import { DockerfileError } from '../dockerfile/dockerfile-error.ts'
 import type { Dockerfile } from '../dockerfile/instruction.ts'
 import { isCairnError } from '../errors/error.ts'
-import { redactUrl } from '../errors/redact.ts'
+import { redactUrl, redactUrls } from '../errors/redact.ts'
 import { SystemCallError } from '../linux/errno.ts'
 import { tryStat } from '../linux/file-status.ts'
 import type { ProgressListener } from '../progress/events.ts'
@@ -64,7 +64,8 @@ export class BuildRecording {
   }
 
   source({ filename, source }: Dockerfile): void {
-    this.#writer?.source({ filename, text: typeof source === 'string' ? source : new TextDecoder().decode(source) })
+    const text = typeof source === 'string' ? source : new TextDecoder().decode(source)
+    this.#writer?.source({ filename, text: redactUrls(text) })
   }
 
   /** Ends the record of a build that made an image. */

@@ -20,3 +20,8 @@ export function redactUrl(text: string): string {
   for (const key of hidden) url.searchParams.set(key, 'xxxxx')
   return url.toString()
 }
+
+/** Text with every URL in it as {@link redactUrl} shows it. Takes time that grows with the text's length. */
+export function redactUrls(text: string): string {
+  return text.replace(/(?<![a-z])[a-z]+:\/\/[^\s"',\]]+/gi, redactUrl)
+}

@@ -64,7 +64,7 @@ export interface BuildRecord extends RecordHeader {
   readonly end: RecordEnd | undefined
 }
 
-/** The Dockerfile as it was read. */
+/** The Dockerfile as it was read, its URLs without credentials. */
 export interface RecordedSource {
   readonly filename: string
   readonly text: string
