@@ -73,7 +73,7 @@ function request({ dockerfile, ignore, args = [], platform, target }: Given): Om
     target,
     buildArgs: new Map(pairs),
     labels: new Map(),
-    platform: platform === undefined ? undefined : parsePlatform(platform),
+    platforms: platform === undefined ? [] : [parsePlatform(platform)],
     buildPlatform: amd64,
     network: 'default',
     extraHosts: [],

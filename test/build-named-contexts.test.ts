@@ -137,7 +137,7 @@ describe('--build-context with an image', () => {
 
   test('counts for one platform where it says so', async () => {
     const contexts = ['busybox::linux/arm64=docker-image://none', 'busybox::linux/x86_64=docker-image://other']
-    expect(await own('FROM busybox\n', contexts, { platform: { os: 'linux', architecture: 'amd64' } })).toBe(true)
+    expect(await own('FROM busybox\n', contexts, { platforms: [{ os: 'linux', architecture: 'amd64' }] })).toBe(true)
     const error = await bench.failure('FROM --platform=linux/arm64 busybox\n', { contexts })
     expect(error.message).toContain('none:latest')
   })

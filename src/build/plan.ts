@@ -8,7 +8,7 @@ import { compareRanges } from '../dockerfile/source-order.ts'
 import { withSuggestion } from '../dockerfile/suggest.ts'
 import type { WordOptions } from '../dockerfile/words.ts'
 import type { ImageConfig } from '../oci/config.ts'
-import { normalizePlatform, type Platform } from '../oci/platform.ts'
+import { formatPlatform, normalizePlatform, type Platform } from '../oci/platform.ts'
 import { Bases } from './bases.ts'
 import { evaluateGlobalArgs, tellDefaultBases } from './from-scope.ts'
 import type { BaseImage, BuildPlan, ExtraHost, Op, PlanWarning } from './graph.ts'
@@ -52,12 +52,21 @@ export interface PlanOptions {
   readonly linter?: Linter | undefined
   /** What the ignore file excludes from the context. */
   readonly ignore?: IgnoreMatcher | undefined
+  /** Of a build for several platforms: what was planned for others, which this joins. Titles then name platforms. */
+  readonly joined?: JoinedPlans | undefined
   /** Finds a base image; called once for each distinct name and platform, concurrently. */
   readonly resolveImage: (reference: string, platform: Platform) => Promise<BaseImage>
   /** When the context is from, seconds since 1970, where it has a time of its own: what SOURCE_DATE_EPOCH=context is. */
   readonly contextTime?: (() => number | undefined) | undefined
   /** What `--build-context` gives in place of images and stages. */
   readonly namedContexts?: NamedContexts | undefined
+}
+
+/** The ops of several plans in one graph. */
+export interface JoinedPlans {
+  readonly ops: Op[]
+  /** The ops of images and contexts, by what they are. */
+  readonly bases: Map<string, Op>
 }
 
 /** A plan, and what the file says about it. */
@@ -122,7 +131,8 @@ export async function planBuild(options: PlanOptions): Promise<PlannedBuild> {
   const wanted = options.allStages === true ? graph.stages : [target]
   const reachable = await resolveReachable(graph, wanted, options, targetPlatform, problems)
 
-  const ops: Op[] = []
+  const { ops, bases } = options.joined ?? { ops: [], bases: new Map<string, Op>() }
+  const first = ops.length
   const proxyEnv = proxyEnvironment(buildArgs)
   const warnings: PlanWarning[] = []
   const stoodOn = new Set([...wanted, ...[...reachable].map(({ base }) => base)])
@@ -130,7 +140,7 @@ export async function planBuild(options: PlanOptions): Promise<PlannedBuild> {
     stoodOn,
     options,
     ops,
-    bases: new Map(),
+    bases,
     words,
     globalArgs,
     declared,
@@ -155,7 +165,7 @@ export async function planBuild(options: PlanOptions): Promise<PlannedBuild> {
   const state = target.state
   if (state === undefined) throw new Error('the target stage was not planned')
   return {
-    ops,
+    ops: ops.slice(first),
     target: state.tip,
     wanted: wanted.flatMap(({ state: other }) => (other?.tip === undefined ? [] : [other.tip])),
     config: resultConfig(state, options, targetPlatform),
@@ -280,7 +290,8 @@ function planStage(node: StageNode, scope: StageScope): void {
   const title = (text: string, onbuild: boolean): string => {
     if (total === 0) return text
     step += 1
-    return renderStepTitle({ stage: node.title, step, total, onbuild, text })
+    const stage = options.joined === undefined ? node.title : `${formatPlatform(platform)} ${node.title}`.trimEnd()
+    return renderStepTitle({ stage, step, total, onbuild, text })
   }
   const nextOp = (): { id: number; ordinal: number } => ({ id: ops.length, ordinal: ordinal++ })
   const isFiltered = node.name !== undefined && options.noCacheFilter.has(node.name)

@@ -40,7 +40,8 @@ export interface StepExecutor {
 export interface SolveOptions {
   readonly dockerfile: Dockerfile
   readonly cache: BuildCache
-  readonly history: BuildHistory
+  /** The history of an op's build: each platform has its own. */
+  readonly history: (op: Op) => BuildHistory
   readonly executor: StepExecutor
   readonly progress: ProgressListener
   readonly signal: AbortSignal
@@ -102,10 +103,14 @@ export class Solver {
   }
 
   /**
-   * The filesystem after `target`, its layers packed and in the cache; what is `wanted` besides is brought about too.
-   * Throws StepError for a step that failed.
+   * The filesystems after each of `targets`, their layers packed and in the cache; what is `wanted` besides is brought
+   * about too. Throws StepError for a step that failed.
    */
-  async solve(ops: readonly Op[], target: Op | undefined, wanted: readonly Op[] = []): Promise<readonly PackedLayer[]> {
+  async solve(
+    ops: readonly Op[],
+    targets: readonly (Op | undefined)[],
+    wanted: readonly Op[] = [],
+  ): Promise<readonly (readonly PackedLayer[])[]> {
     for (const op of ops)
       this.#options.progress({ type: 'vertex', id: stepId(op), name: op.title, inputs: neededOps(op).map(stepId) })
     // Ops come after those they need.
@@ -119,13 +124,21 @@ export class Solver {
       // In this order each finds the keys of the steps before it. Whatever COPY names is missed before anything runs.
       const keys = await Promise.all(ops.map((op) => this.#key(op)))
       this.#options.cache.prepare(keys.map(({ key }) => key))
-      const [result] = await Promise.all([
-        target === undefined ? undefined : this.#result(target),
+      const results = await Promise.all([
+        ...targets.map((op) => (op === undefined ? undefined : this.#result(op))),
         ...wanted.map((op) => this.#result(op)),
       ])
-      const layers = await Promise.all((result?.filesystem ?? []).map((layer) => layer.packed()))
+      const layers = await Promise.all(
+        results
+          .slice(0, targets.length)
+          .map(async (result) => await Promise.all((result?.filesystem ?? []).map((layer) => layer.packed()))),
+      )
       await Promise.all(this.#packing)
-      for (const op of ops) this.#showUntouched(op)
+      const titles = new Set<string>()
+      for (const op of ops) {
+        this.#showUntouched(op, titles)
+        titles.add(op.title)
+      }
       return layers
     } catch (error) {
       this.#stop.abort(error)
@@ -140,9 +153,12 @@ export class Solver {
     return this.#reports.of(ops)
   }
 
-  /** Keeps what the steps were made of, so that the next build can say what changed. */
+  /** Keeps what the steps of one platform were made of, so that the next build can say what changed. */
   async remember(ops: readonly Op[]): Promise<void> {
-    this.#options.history.save(await Promise.all(ops.map(async (op) => ({ op, ...(await this.#key(op)) }))))
+    const [first] = ops
+    if (first === undefined) return
+    const history = this.#options.history(first)
+    history.save(await Promise.all(ops.map(async (op) => ({ op, ...(await this.#key(op)) }))))
   }
 
   #key(op: Op): Promise<StepKey> {
@@ -220,7 +236,9 @@ export class Solver {
   /** A step that another stage has word for word on the same filesystem: done once for both. */
   async #sameAs(twin: Op, op: Op): Promise<StepResult> {
     const result = await this.#result(twin)
-    this.#showCached(op)
+    // The stages of several platforms that are built once for all of them are shown once.
+    if (op.title === twin.title) this.#reports.note(op, { outcome: 'cached' })
+    else this.#showCached(op)
     return result
   }
 
@@ -244,7 +262,7 @@ export class Solver {
     progress({ type: 'vertex', id: stepId(op), name: op.title, started: now, completed: now, cached: false })
     const filesystem = op.image.config.rootfs.diff_ids.map((diffId) => baseLayer(diffId, executor.layerSize(diffId)))
     const { key, inputs } = await this.#key(op)
-    const miss = this.#options.history.explainBase(op, key, inputs)
+    const miss = this.#options.history(op).explainBase(op, key, inputs)
     this.#reports.note(op, { outcome: 'base', ...(miss === undefined ? {} : { miss }) })
     return { filesystem, contentId: () => Promise.resolve(key), miss }
   }
@@ -382,7 +400,8 @@ export class Solver {
     sources: ReadonlyMap<Op, StepResult>,
     byContent: StepKey | undefined,
   ): Promise<Miss> {
-    const { cache, history } = this.#options
+    const { cache } = this.#options
+    const history = this.#options.history(op)
     const { key, inputs, files } = await this.#key(op)
     const miss = history.explain(op, {
       key,
@@ -426,8 +445,9 @@ export class Solver {
   }
 
   /** Steps that nobody had to look at, since a later step was a hit: shown as cached like that one. */
-  #showUntouched(op: Op): void {
+  #showUntouched(op: Op, titles: ReadonlySet<string>): void {
     if (this.#reports.has(op)) return
+    if (titles.has(op.title)) return this.#reports.note(op, { outcome: 'cached' })
     this.counts.steps += 1
     this.#showCached(op)
   }

@@ -4,7 +4,7 @@ import { parseEntitlements } from '../engine/build-devices.ts'
 import { parseSecrets } from '../engine/build-secrets.ts'
 import { parseNamedContexts } from '../engine/named-context-flags.ts'
 import { CairnError, isCairnError } from '../errors/error.ts'
-import { hostPlatform, parsePlatform } from '../oci/platform.ts'
+import { formatPlatform, hostPlatform, parsePlatform, type Platform } from '../oci/platform.ts'
 import { parseReference, type Reference, withDefaultTag } from '../oci/reference.ts'
 import type { BuildOutput } from '../outputs/output.ts'
 import { type OutputOptions, parseAnnotations, parseOutputs } from '../outputs/parse-output.ts'
@@ -41,7 +41,7 @@ export async function parseBuildRequest(ctx: CommandContext, flags: BuildFlagVal
     squash: flags.squash,
     buildArgs: buildArguments(flags['build-arg'], ctx.env),
     labels: keyValues(flags.label, 'label'),
-    platform: targetPlatform(flags.platform),
+    platforms: targetPlatforms(flags.platform),
     buildPlatform: hostPlatform(),
     network: flags.network,
     allow: parseEntitlements(flags.allow),
@@ -84,10 +84,12 @@ function buildOutputs(ctx: CommandContext, flags: BuildFlagValues): readonly Bui
 }
 
 function outputOptions(ctx: CommandContext, flags: BuildFlagValues): OutputOptions {
+  const isIndex = targetPlatforms(flags.platform).length > 1 || flags['build-arg'].includes('BUILDKIT_MULTI_PLATFORM=1')
   return {
+    isIndex,
     cwd: ctx.cwd,
     isTerminal: ctx.stdout.isTTY,
-    annotations: parseAnnotations(flags.annotation, targetPlatform(flags.platform) ?? hostPlatform()),
+    annotations: parseAnnotations(flags.annotation, isIndex),
     allowsDelete: flags.allow.includes('buildx.local.delete'),
   }
 }
@@ -118,12 +120,12 @@ function parseTag(text: string): Reference {
   }
 }
 
-function targetPlatform(platforms: readonly string[]): ReturnType<typeof parsePlatform> | undefined {
-  if (platforms.length > 1)
-    throw new CairnError('NOT_SUPPORTED', 'building for several platforms at once is not supported yet', {
-      hint: 'Build once for each platform.',
-    })
-  return platforms[0] === undefined ? undefined : parsePlatform(platforms[0])
+/** The platforms of `--platform`, each once; `local` is that of the machine. Throws PLATFORM_INVALID. */
+function targetPlatforms(texts: readonly string[]): Platform[] {
+  const platforms = texts
+    .filter((text) => text !== '')
+    .map((text) => (text === 'local' ? hostPlatform() : parsePlatform(text)))
+  return [...new Map(platforms.map((platform) => [formatPlatform(platform), platform])).values()]
 }
 
 function refuseUnsupported(flags: BuildFlagValues): void {

@@ -3,9 +3,9 @@ import { BuildCache } from '../build/cache.ts'
 import { BuildHistory } from '../build/build-history.ts'
 import { type BuildContext, BuildContexts } from '../build/context.ts'
 import { BuildExecutor } from '../build/executor.ts'
-import type { BuildPlan } from '../build/graph.ts'
+import type { BuildPlan, Op } from '../build/graph.ts'
 import type { PackedLayer } from '../build/layer.ts'
-import { planBuild, type PlanOptions } from '../build/plan.ts'
+import { type JoinedPlans, planBuild, type PlannedBuild, type PlanOptions } from '../build/plan.ts'
 import { RemoteFiles } from '../build/remote-files.ts'
 import { resultConfig } from '../build/result-image.ts'
 import type { RunSettings } from '../build/ops/run.ts'
@@ -22,7 +22,8 @@ import type { ImageConfig } from '../oci/config.ts'
 import { serializeConfig } from '../oci/config.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
-import { formatPlatform } from '../oci/platform.ts'
+import { formatPlatform, type Platform } from '../oci/platform.ts'
+import type { UnformedImage } from '../outputs/form-image.ts'
 import type { ProgressListener } from '../progress/events.ts'
 import type { ExplainedStep } from '../records/record.ts'
 import { DeviceRegistry } from '../runtime/cdi.ts'
@@ -39,12 +40,17 @@ import { remoteAccess } from './remote-access.ts'
 
 export interface BuildOptions
   extends
-    Omit<PlanOptions, 'resolveImage' | 'findDevices' | 'secretFingerprint' | 'namedContexts' | 'ignore'>,
+    Omit<
+      PlanOptions,
+      'resolveImage' | 'findDevices' | 'secretFingerprint' | 'namedContexts' | 'ignore' | 'platform' | 'joined'
+    >,
     Pick<ExportOptions, 'outputs' | 'tags' | 'push' | 'stdout' | 'compressor' | 'concurrency'> {
   readonly dockerfile: Dockerfile
   readonly context: BuildContext
   /** Id of the step that read the Dockerfile. */
   readonly definition: string
+  /** What to build for: several give an index; none leaves it to the base image, as docker does. */
+  readonly platforms: readonly Platform[]
   /** `--lock`: what sources have to be. It is the caller who keeps what it has learnt. */
   readonly lock?: SourceLock | undefined
   /** `--build-context`. */
@@ -102,7 +108,7 @@ export async function build(store: Store, options: BuildOptions): Promise<BuildR
   const { pullBase, isPullForced } = options
   const bases = { store, lease, lock: options.lock, pullBase, isPullForced }
   const sources = options.namedContexts ?? new Map<string, NamedSource>()
-  const plan = await planBuild({
+  const plans = await planPlatforms(options.platforms, {
     ...options,
     ignore: context.ignore,
     findDevices: (wanted) => findDevices(devices, options.allow, wanted),
@@ -110,13 +116,21 @@ export async function build(store: Store, options: BuildOptions): Promise<BuildR
     namedContexts: new BuildNamedContexts({ sources, contexts, access, bases, progress }),
     resolveImage: (reference, platform) => resolveBaseImage(bases, reference, platform, progress),
   })
-  for (const { message } of plan.warnings)
+  for (const message of new Set(plans.flatMap(({ warnings }) => warnings.map((warning) => warning.message))))
     progress({ type: 'warning', vertex: options.definition, level: 1, short: message })
   const snapshots = new Snapshots(store, lease)
+  const ops = plans.flatMap((plan) => plan.ops)
+  const historyOf = new Map<Op, BuildHistory>()
+  for (const plan of plans) {
+    const scope = [context.identity, dockerfile.filename, formatPlatform(plan.platform)]
+    const history = new BuildHistory(store, scope, plan.ops)
+    for (const op of plan.ops) historyOf.set(op, history)
+  }
+  const epoch = plans[0]?.epoch
   const solver: Solver = new Solver({
     dockerfile,
     cache: new BuildCache(store, lease),
-    history: new BuildHistory(store, [context.identity, dockerfile.filename, formatPlatform(plan.platform)], plan.ops),
+    history: (op) => historyOf.get(op) as BuildHistory,
     executor: new BuildExecutor({
       store,
       lease,
@@ -124,7 +138,7 @@ export async function build(store: Store, options: BuildOptions): Promise<BuildR
       contexts,
       remotes: new RemoteFiles(access, progress),
       dockerfile: dockerfile.filename,
-      epoch: plan.epoch,
+      epoch,
       run: { ...options.run, devices },
       signal: () => solver.signal,
     }),
@@ -132,31 +146,51 @@ export async function build(store: Store, options: BuildOptions): Promise<BuildR
     signal,
     onFailure: options.onFailure,
     failOnMiss: options.failOnMiss,
-    epoch: plan.epoch,
+    epoch,
     claim: async (key, onWait) => {
       const lock = await acquireLock(store, `step ${key}`, { signal: solver.signal, onWait })
       return { release: () => lock.release() }
     },
   })
   running = () => solver.signal
-  let layers: readonly PackedLayer[]
+  let filesystems: readonly (readonly PackedLayer[])[]
   try {
-    layers = await solver.solve(plan.ops, plan.target, plan.wanted)
+    const targets = plans.map(({ target }) => target)
+    const wanted = plans.flatMap((plan) => plan.wanted)
+    filesystems = await solver.solve(ops, targets, wanted)
   } finally {
-    options.onSteps?.(explained(dockerfile, solver.reports(plan.ops)))
+    options.onSteps?.(explained(dockerfile, solver.reports(ops)))
   }
-  await solver.remember(plan.ops)
+  for (const { ops: own } of plans) await solver.remember(own)
   await contexts.save()
-  const made: BuiltImage = { config: resultConfig(plan, layers, new Date()), layers }
-  const built = options.squash === true ? await squashed(made, plan, { store, lease, snapshots }, progress) : made
-  const unformed = {
-    config: built.config,
-    diffIds: built.layers.map(({ diffId }) => diffId),
-    baseLayers: baseLayersOf(plan),
+  const images: UnformedImage[] = []
+  for (const [index, plan] of plans.entries()) {
+    const layers = filesystems[index] ?? []
+    const made: BuiltImage = { config: resultConfig(plan, layers, new Date()), layers }
+    const built = options.squash === true ? await squashed(made, plan, { store, lease, snapshots }, progress) : made
+    const diffIds = built.layers.map(({ diffId }) => diffId)
+    images.push({ config: built.config, diffIds, baseLayers: baseLayersOf(plan) })
   }
-  const image = await exportBuild(unformed, { ...options, store, lease, snapshots, epoch: plan.epoch })
-  const imageId = image?.imageId ?? digestOf(serializeConfig(built.config))
-  return { imageId, manifest: image?.target, config: built.config, ...solver.counts }
+  const isIndexForced = /^(?:1|t|true)$/i.test(options.buildArgs.get('BUILDKIT_MULTI_PLATFORM') ?? '')
+  const exported = await exportBuild(images, { ...options, store, lease, snapshots, epoch, isIndexForced })
+  const { config } = images[0] as UnformedImage
+  const imageId = exported?.imageId ?? digestOf(serializeConfig(config))
+  return { imageId, manifest: exported?.target, config, ...solver.counts }
+}
+
+/** The plans for all platforms, in one graph where there are several; the Dockerfile is judged once. */
+async function planPlatforms(
+  platforms: readonly Platform[],
+  options: Omit<PlanOptions, 'platform' | 'joined'>,
+): Promise<readonly PlannedBuild[]> {
+  if (platforms.length < 2) return [await planBuild({ ...options, platform: platforms[0] })]
+  const joined: JoinedPlans = { ops: [], bases: new Map() }
+  const plans: PlannedBuild[] = []
+  for (const platform of platforms) {
+    const linter = plans.length === 0 ? options.linter : undefined
+    plans.push(await planBuild({ ...options, platform, joined, linter }))
+  }
+  return plans
 }
 
 async function squashed(

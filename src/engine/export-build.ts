@@ -5,14 +5,26 @@ import { CairnError } from '../errors/error.ts'
 import { copyImage } from '../images/copy-image.ts'
 import { storeSource } from '../images/image-source.ts'
 import { openLayoutTarget } from '../images/layout-target.ts'
-import { recordManifest } from '../images/put-image.ts'
+import { recordIndex, recordManifest } from '../images/put-image.ts'
 import { findByName } from '../images/resolve-image.ts'
 import { writeImageArchive } from '../images/save-images.ts'
 import { stackTree } from '../layers/layer-tree.ts'
 import type { Tree } from '../layers/tree.ts'
 import { openFileSink } from '../linux/file-sink.ts'
+import { platformOf } from '../oci/config.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
+import { type Digest, digestOf } from '../oci/digest.ts'
+import { serializeIndex } from '../oci/image-index.ts'
+import { mediaTypes } from '../oci/media-types.ts'
+import { formatPlatform } from '../oci/platform.ts'
 import { familiarString, formatReference, type Reference, withDefaultTag } from '../oci/reference.ts'
-import { type FormedImage, formImage, storeFormedImage, type UnformedImage } from '../outputs/form-image.ts'
+import {
+  annotationsFor,
+  type FormedImage,
+  formImage,
+  storeFormedImage,
+  type UnformedImage,
+} from '../outputs/form-image.ts'
 import {
   type ArchiveOutput,
   type BuildOutput,
@@ -21,6 +33,7 @@ import {
   type ImageOutput,
   plainForm,
 } from '../outputs/output.ts'
+import { platformTree } from '../outputs/platform-tree.ts'
 import { writeFilesArchive, writeFilesDirectory } from '../outputs/write-files.ts'
 import type { ProgressListener, StatusEvent } from '../progress/events.ts'
 import type { Snapshots } from '../snapshots/snapshots.ts'
@@ -39,6 +52,8 @@ export interface ExportOptions {
   readonly snapshots: Snapshots
   /** What is written; the image in the store, under `tags`, where nothing is asked for. */
   readonly outputs: readonly BuildOutput[]
+  /** Whether one platform gets an index, too. */
+  readonly isIndexForced?: boolean | undefined
   /** `--tag`. */
   readonly tags: readonly Reference[]
   /** Seconds since 1970 that no file of an exported tree is newer than. */
@@ -55,15 +70,28 @@ export interface ExportOptions {
 /** The image in the store: the only output where none is asked for. */
 const storeOutput: ImageOutput = { kind: 'image', form: plainForm, names: undefined, push: false }
 
+/** What a build wrote: an image, or an index of images. */
+export interface ExportedImage {
+  /** Digest of the config, or of the index. */
+  readonly imageId: Digest
+  /** The manifest or index. */
+  readonly target: Descriptor
+  /** Of each platform. */
+  readonly images: readonly FormedImage[]
+}
+
 /**
- * Writes an image that was built to all its outputs, each shown as BuildKit shows it. Gives the image in the form of the
- * first output that has one. Throws what writing throws; a file or directory is then as it was, and outputs before it
- * stay.
+ * Writes what was built, an image for each platform, to all outputs, each shown as BuildKit shows it. Gives the image in
+ * the form of the first output that has one. Throws what writing throws; a file or directory is then as it was, and
+ * outputs before it stay.
  */
-export async function exportBuild(image: UnformedImage, options: ExportOptions): Promise<FormedImage | undefined> {
-  const exporter = new BuildExporter(image, options)
+export async function exportBuild(
+  images: readonly UnformedImage[],
+  options: ExportOptions,
+): Promise<ExportedImage | undefined> {
+  const exporter = new BuildExporter(images, options)
   const outputs = options.outputs.length === 0 ? [storeOutput] : options.outputs
-  let first: FormedImage | undefined
+  let first: ExportedImage | undefined
   for (const output of outputs) {
     options.signal.throwIfAborted()
     const formed = await exporter.write(output)
@@ -72,18 +100,23 @@ export async function exportBuild(image: UnformedImage, options: ExportOptions):
   return first
 }
 
+interface Exported extends ExportedImage {
+  /** The bytes of an index; undefined where there is only one manifest. */
+  readonly index: Uint8Array | undefined
+}
+
 class BuildExporter {
-  readonly #image: UnformedImage
+  readonly #images: readonly UnformedImage[]
   readonly #options: ExportOptions
-  readonly #formed = new Map<string, Promise<FormedImage>>()
+  readonly #formed = new Map<string, Promise<Exported>>()
   #count = 0
 
-  constructor(image: UnformedImage, options: ExportOptions) {
-    this.#image = image
+  constructor(images: readonly UnformedImage[], options: ExportOptions) {
+    this.#images = images
     this.#options = options
   }
 
-  async write(output: BuildOutput): Promise<FormedImage | undefined> {
+  async write(output: BuildOutput): Promise<ExportedImage | undefined> {
     switch (output.kind) {
       case 'image':
         return await this.#shown('exporting to image', (step) => this.#writeImage(output, step))
@@ -99,20 +132,24 @@ class BuildExporter {
     }
   }
 
-  async #writeImage(output: ImageOutput, step: ExportStep): Promise<FormedImage> {
-    const { store, lease, push } = this.#options
+  async #writeImage(output: ImageOutput, step: ExportStep): Promise<ExportedImage> {
+    const { store, push } = this.#options
     const names = this.#names(output)
     const image = await this.#form(output.form, step)
     // What is there under all its names needs no writing, unless it was damaged on the disk.
     const present = names.map((name) => findByName(store, name))
     const isNamed = names.length > 0 && present.every((record) => record?.digest === image.target.digest)
-    const { blobs } = store
-    if (!isNamed || !(await blobs.isWhole(image.target.digest)) || !(await blobs.isWhole(image.imageId))) {
-      await storeFormedImage(store, lease, image)
-      recordManifest(store, image.target, image.manifest, names)
+    if (!isNamed || !(await this.#isWhole(image))) {
+      await this.#store(image)
+      const [first] = image.images
+      const children = image.images.map(({ target }) => target)
+      if (image.index !== undefined) recordIndex(store, image.target, children, names)
+      else if (first !== undefined) recordManifest(store, first.target, first.manifest, names)
     }
     step.status('exporting layers')
-    step.status(`writing image ${image.imageId}`)
+    step.status(
+      image.index === undefined ? `writing image ${image.imageId}` : `exporting manifest list ${image.target.digest}`,
+    )
     for (const name of names) step.status(`naming to ${formatReference(name)}`)
     if (!output.push) return image
     if (push === undefined) throw new CairnError('NOT_SUPPORTED', 'images cannot be pushed here')
@@ -123,13 +160,16 @@ class BuildExporter {
     return image
   }
 
-  async #writeArchive(output: ArchiveOutput, step: ExportStep): Promise<FormedImage> {
-    const { store, lease, signal } = this.#options
+  async #writeArchive(output: ArchiveOutput, step: ExportStep): Promise<ExportedImage> {
+    const { store, signal } = this.#options
     const image = await this.#form(output.form, step)
-    await storeFormedImage(store, lease, image)
+    await this.#store(image)
     step.status('exporting layers')
-    step.status(`exporting manifest ${image.target.digest}`)
-    step.status(`exporting config ${image.imageId}`)
+    for (const { target, imageId } of image.images) {
+      step.status(`exporting manifest ${target.digest}`)
+      step.status(`exporting config ${imageId}`)
+    }
+    if (image.index !== undefined) step.status(`exporting manifest list ${image.target.digest}`)
     const references = this.#names(output)
     const { dest } = output
     if (output.isDirectory && dest !== undefined) {
@@ -146,9 +186,9 @@ class BuildExporter {
     return image
   }
 
-  async #writeFiles({ dest, type, mode }: FilesOutput, step: ExportStep): Promise<void> {
+  async #writeFiles({ dest, type, mode, isSplit }: FilesOutput, step: ExportStep): Promise<void> {
     const { epoch, signal } = this.#options
-    const tree = await this.#tree()
+    const tree = await this.#tree(isSplit ?? this.#images.length > 1)
     if (type === 'local' && dest !== undefined) {
       const skipped = writeFilesDirectory(tree, dest, mode)
       step.status('copying files')
@@ -193,9 +233,30 @@ class BuildExporter {
     step.status('sending tarball', size)
   }
 
-  async #tree(): Promise<Tree> {
+  /** The files of all platforms: a directory for each, or one over the other. */
+  async #tree(isSplit: boolean): Promise<Tree> {
     const { snapshots } = this.#options
-    return stackTree(await snapshots.layerTrees(this.#image.diffIds.map((diffId) => ({ diffId }))))
+    const stacks = await Promise.all(
+      this.#images.map(async ({ diffIds }) => await snapshots.layerTrees(diffIds.map((diffId) => ({ diffId })))),
+    )
+    if (!isSplit) return stackTree(stacks.flat())
+    const names = this.#images.map(({ config }) => formatPlatform(platformOf(config)).replaceAll('/', '_'))
+    return platformTree(new Map(stacks.map((layers, index) => [names[index] ?? '', stackTree(layers)])))
+  }
+
+  /** Whether the documents of an image are in the store and not damaged. */
+  async #isWhole({ images, target }: Exported): Promise<boolean> {
+    const { blobs } = this.#options.store
+    const digests = [target.digest, ...images.flatMap((image) => [image.target.digest, image.imageId])]
+    for (const digest of digests) if (!(await blobs.isWhole(digest))) return false
+    return true
+  }
+
+  /** Puts an image, with its index, into the store for as long as the lease lives. */
+  async #store({ images, index }: Exported): Promise<void> {
+    const { store, lease } = this.#options
+    for (const image of images) await storeFormedImage(store, lease, image)
+    if (index !== undefined) await lease.put(index)
   }
 
   #names({ names }: ImageOutput | ArchiveOutput): readonly Reference[] {
@@ -205,15 +266,30 @@ class BuildExporter {
   }
 
   /** The image in a form; several outputs may ask for the same. */
-  #form(form: ImageForm, step: ExportStep): Promise<FormedImage> {
+  #form(form: ImageForm, step: ExportStep): Promise<Exported> {
     const key = JSON.stringify(form)
     let formed = this.#formed.get(key)
     if (formed === undefined) {
       const onCompress = (diffId: string): void => step.status(`compressing layer ${diffId}`)
-      formed = formImage(this.#image, form, { ...this.#options, onCompress })
+      formed = this.#formAll(form, onCompress)
       this.#formed.set(key, formed)
     }
     return formed
+  }
+
+  async #formAll(form: ImageForm, onCompress: (diffId: string) => void): Promise<Exported> {
+    const images: FormedImage[] = []
+    for (const image of this.#images) images.push(await formImage(image, form, { ...this.#options, onCompress }))
+    const [first] = images
+    if (first === undefined) throw new Error('there is no image to export')
+    const { target, imageId } = first
+    if (images.length === 1 && this.#options.isIndexForced !== true)
+      return { images, target, imageId, index: undefined }
+    const mediaType = form.ociTypes ? mediaTypes.ociIndex : mediaTypes.dockerManifestList
+    const manifests = images.map((image) => image.target)
+    const index = serializeIndex({ schemaVersion: 2, mediaType, manifests, ...annotationsFor('index', form) })
+    const digest = digestOf(index)
+    return { images, target: { mediaType, digest, size: index.length }, imageId: digest, index }
   }
 
   /** Shows one export while it is done. */

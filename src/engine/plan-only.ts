@@ -6,14 +6,20 @@ import { findBaseImage } from './base-images.ts'
 import { type BuildInputOptions, loadBuildInputs } from './build-inputs.ts'
 import type { LintedDockerfile, MakeLinter } from './lint.ts'
 import type { NamedSource } from './named-context-flags.ts'
+import type { Platform } from '../oci/platform.ts'
 import { BuildNamedContexts } from './named-contexts.ts'
 import { remoteAccess } from './remote-access.ts'
 
 /** What a plan that is only looked at is made from: what a build would be asked for, and where its files are. */
 export interface PlanOnlyOptions
   extends
-    Omit<PlanOptions, 'dockerfile' | 'resolveImage' | 'linter' | 'ignore' | 'allow' | 'namedContexts'>,
+    Omit<
+      PlanOptions,
+      'dockerfile' | 'resolveImage' | 'linter' | 'ignore' | 'allow' | 'namedContexts' | 'platform' | 'joined'
+    >,
     Omit<BuildInputOptions, 'makeLinter' | 'buildArgs'> {
+  /** `--platform`: of several the first is looked at. */
+  readonly platforms: readonly Platform[]
   /** `--build-context`. */
   readonly namedContexts?: ReadonlyMap<string, NamedSource>
 }
@@ -36,6 +42,7 @@ export async function planOnly(
   const sources = options.namedContexts ?? new Map<string, NamedSource>()
   const plan = await planBuild({
     ...options,
+    platform: options.platforms[0],
     dockerfile,
     linter,
     contextTime,

@@ -11,8 +11,9 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
 import { type Manifest, serializeManifest } from '../oci/manifest.ts'
 import { mediaTypes } from '../oci/media-types.ts'
+import { formatPlatform, type Platform } from '../oci/platform.ts'
 import type { ByteSource } from '../streams/source.ts'
-import type { ImageForm } from './output.ts'
+import type { Annotation, ImageForm } from './output.ts'
 
 /** An image that was built, before it is written in one form or another. */
 export interface UnformedImage {
@@ -72,23 +73,39 @@ export async function formImage(image: UnformedImage, form: ImageForm, options: 
     layers.push({ mediaType: names.layer[compression], digest, size })
   }
   const raw = serializeConfig(image.config)
-  const { manifest: manifestAnnotations, descriptor: descriptorAnnotations } = form.annotations
+  const platform = platformOf(image.config)
   const manifest: Manifest = {
     schemaVersion: 2,
     mediaType: names.manifest,
     config: { mediaType: names.config, digest: digestOf(raw), size: raw.length },
     layers,
-    ...(Object.keys(manifestAnnotations).length === 0 ? {} : { annotations: manifestAnnotations }),
+    ...annotationsFor('manifest', form, platform),
   }
   const bytes = serializeManifest(manifest)
   const target: Descriptor = {
     mediaType: names.manifest,
     digest: digestOf(bytes),
     size: bytes.length,
-    platform: platformOf(image.config),
-    ...(Object.keys(descriptorAnnotations).length === 0 ? {} : { annotations: descriptorAnnotations }),
+    platform,
+    ...annotationsFor('manifest-descriptor', form, platform),
   }
   return { imageId: manifest.config.digest, target, manifest, documents: [raw, bytes] }
+}
+
+/** What `carrier` is given of a form's annotations; those of other platforms are not for it. */
+export function annotationsFor(
+  carrier: Annotation['carrier'],
+  { annotations }: ImageForm,
+  platform?: Platform,
+): { readonly annotations?: Readonly<Record<string, string>> } {
+  const own = annotations.filter(
+    (annotation) =>
+      annotation.carrier === carrier &&
+      (annotation.platform === undefined ||
+        (platform !== undefined && formatPlatform(annotation.platform) === formatPlatform(platform))),
+  )
+  if (own.length === 0) return {}
+  return { annotations: Object.fromEntries(own.map(({ key, value }) => [key, value])) }
 }
 
 /** Writes the documents of an image into the store, where its lease keeps them. */

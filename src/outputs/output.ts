@@ -1,3 +1,4 @@
+import type { Platform } from '../oci/platform.ts'
 import type { Reference } from '../oci/reference.ts'
 
 /** How an image is written: what decides its digests besides its content. */
@@ -9,14 +10,16 @@ export interface ImageForm {
   readonly force: boolean
   /** False for the media types of docker's schema 2. */
   readonly ociTypes: boolean
-  readonly annotations: Annotations
+  readonly annotations: readonly Annotation[]
 }
 
-/** By what carries them. */
-export interface Annotations {
-  readonly manifest: Readonly<Record<string, string>>
-  /** Of the entry for the manifest in an index. */
-  readonly descriptor: Readonly<Record<string, string>>
+export interface Annotation {
+  /** What carries it; descriptors are those in indexes. */
+  readonly carrier: 'manifest' | 'manifest-descriptor' | 'index'
+  /** The platform whose manifest it is for; undefined for all. */
+  readonly platform: Platform | undefined
+  readonly key: string
+  readonly value: string
 }
 
 /** The image in the store, under its names, and at their registries where it is pushed. */
@@ -47,6 +50,8 @@ export interface FilesOutput {
   readonly dest: string | undefined
   /** `delete`: what is in the directory besides goes. */
   readonly mode: 'copy' | 'delete'
+  /** A directory for each platform; undefined where there are several. */
+  readonly isSplit: boolean | undefined
 }
 
 /** What a build writes: one `--output`. `cacheonly` is nothing at all. */
@@ -58,5 +63,5 @@ export const plainForm: ImageForm = {
   level: undefined,
   force: false,
   ociTypes: true,
-  annotations: { manifest: {}, descriptor: {} },
+  annotations: [],
 }

@@ -2,16 +2,18 @@ import { cleanPath, joinPath } from '../build/paths.ts'
 import { CsvError, splitCsv } from '../dockerfile/csv.ts'
 import { CairnError } from '../errors/error.ts'
 import { tryStat } from '../linux/file-status.ts'
-import { formatPlatform, parsePlatform, type Platform } from '../oci/platform.ts'
+import { parsePlatform, type Platform } from '../oci/platform.ts'
 import { parseReference, type Reference, withDefaultTag } from '../oci/reference.ts'
-import type { Annotations, BuildOutput, ImageForm } from './output.ts'
+import type { Annotation, BuildOutput, ImageForm } from './output.ts'
 
 export interface OutputOptions {
   readonly cwd: string
   /** Whether a terminal is where stdout goes: archives are not written there. */
   readonly isTerminal: boolean
   /** `--annotation`, for every image output. */
-  readonly annotations: Annotations
+  readonly annotations: readonly Annotation[]
+  /** Whether an index is made: for several platforms. */
+  readonly isIndex: boolean
   /** `--allow buildx.local.delete`. */
   readonly allowsDelete: boolean
 }
@@ -38,9 +40,15 @@ function readOutput(fields: OutputFields, options: OutputOptions): BuildOutput {
   const { type } = fields
   switch (type) {
     case 'local':
-      return { kind: 'files', type, dest: directoryOf(fields, options), mode: localMode(fields, options) }
+      return {
+        kind: 'files',
+        type,
+        dest: directoryOf(fields, options),
+        mode: localMode(fields, options),
+        isSplit: splitting(fields),
+      }
     case 'tar':
-      return { kind: 'files', type, dest: fileOf(fields, options), mode: 'copy' }
+      return { kind: 'files', type, dest: fileOf(fields, options), mode: 'copy', isSplit: splitting(fields) }
     case 'oci':
       return archiveOutput(fields, type, options)
     case 'docker':
@@ -73,6 +81,8 @@ function imageOutput(fields: OutputFields, push: boolean, options: OutputOptions
 }
 
 function archiveOutput(fields: OutputFields, type: 'oci' | 'docker', options: OutputOptions): BuildOutput {
+  if (type === 'docker' && options.isIndex)
+    throw wrong('docker exporter does not support exporting manifest lists, use the oci exporter instead')
   const isDirectory = !fields.bool('tar', true)
   const dest = isDirectory ? directoryOf(fields, options) : fileOf(fields, options)
   return { kind: 'archive', type, form: imageForm(fields, options, 'gzip'), names: namesOf(fields), dest, isDirectory }
@@ -81,7 +91,7 @@ function archiveOutput(fields: OutputFields, type: 'oci' | 'docker', options: Ou
 /** Options of images, BuildKit's exporter/containerimage; layers' times are clamped to SOURCE_DATE_EPOCH in any case. */
 function imageForm(
   fields: OutputFields,
-  { annotations }: OutputOptions,
+  { annotations, isIndex }: OutputOptions,
   defaultCompression: ImageForm['compression'],
 ): ImageForm {
   const ociTypes = fields.bool('oci-mediatypes', true)
@@ -105,7 +115,7 @@ function imageForm(
     level: level === undefined ? undefined : Number(level),
     force: fields.bool('force-compression', false),
     ociTypes,
-    annotations: fields.annotations(annotations),
+    annotations: [...annotations, ...fields.annotations(isIndex)],
   }
 }
 
@@ -117,7 +127,6 @@ function namesOf(fields: OutputFields): readonly Reference[] | undefined {
 
 function localMode(fields: OutputFields, { cwd, allowsDelete }: OutputOptions): 'copy' | 'delete' {
   const mode = fields.take('mode') ?? 'copy'
-  fields.bool('platform-split', false)
   fields.take('attestation-prefix')
   if (mode !== 'copy' && mode !== 'delete') throw wrong(`invalid local exporter mode ${JSON.stringify(mode)}`)
   const dest = joinPath(cwd, fields.peek('dest') ?? '')
@@ -126,6 +135,10 @@ function localMode(fields: OutputFields, { cwd, allowsDelete }: OutputOptions): 
       `local output mode=delete for destination ${JSON.stringify(fields.peek('dest'))} requires --allow=buildx.local.delete`,
     )
   return mode
+}
+
+function splitting(fields: OutputFields): boolean | undefined {
+  return fields.peek('platform-split') === undefined ? undefined : fields.bool('platform-split', true)
 }
 
 function directoryOf(fields: OutputFields, { cwd }: OutputOptions): string {
@@ -191,19 +204,17 @@ class OutputFields {
     throw wrong(`non-bool value specified for ${name}`)
   }
 
-  /** `annotation.KEY`, `annotation-manifest-descriptor.KEY` and the like, besides those that are given for all. */
-  annotations(common: Annotations): Annotations {
-    const manifest = { ...common.manifest }
-    const descriptor = { ...common.descriptor }
+  /** `annotation.KEY`, `annotation-manifest-descriptor[PLATFORM].KEY` and the like. */
+  annotations(isIndex: boolean): Annotation[] {
+    const annotations: Annotation[] = []
     for (const [name, value] of this.#values) {
-      const [, kind, key] = /^annotation(?:-([a-z-]+))?(?:\[[^\]]*\])?\.(.+)$/.exec(name) ?? []
-      if (key === undefined) continue
+      const match = /^annotation(?:-([a-z-]+))?(?:\[([^\]]*)\])?\.(.+)$/.exec(name)
+      if (match === null) continue
       this.#taken.add(name)
-      if (kind === undefined || kind === 'manifest') manifest[key] = value
-      else if (kind === 'manifest-descriptor') descriptor[key] = value
-      else throw wrong('index annotations not supported for single platform export')
+      const [, kind = 'manifest', platform, key = ''] = match
+      annotations.push({ carrier: carrierOf(kind, isIndex), platform: platformOf(platform), key, value })
     }
-    return { manifest, descriptor }
+    return annotations
   }
 
   refuseOthers(): void {
@@ -222,34 +233,39 @@ function fieldsOf(text: string): string[] {
 }
 
 /**
- * Reads the values of `--annotation`: `[TYPE[[PLATFORM]],…:]KEY=VALUE`. Those for other platforms than `platform` are
- * left out. Throws USAGE with buildx's texts.
+ * Reads the values of `--annotation`: `[TYPE[[PLATFORM]],…:]KEY=VALUE`; `isIndex` says that an index is made. Throws USAGE
+ * with buildx's texts.
  */
-export function parseAnnotations(values: readonly string[], platform: Platform): Annotations {
-  const annotations = { manifest: {} as Record<string, string>, descriptor: {} as Record<string, string> }
-  for (const text of values) {
-    if (text === '') continue
+export function parseAnnotations(values: readonly string[], isIndex: boolean): readonly Annotation[] {
+  return values.flatMap((text) => {
+    if (text === '') return []
     const equals = text.indexOf('=')
     if (equals < 0) throw wrong(`invalid annotation ${JSON.stringify(text)}, expected key=value`)
     const [name, value] = [text.slice(0, equals), text.slice(equals + 1)]
     const colon = name.indexOf(':')
     const types = colon < 0 ? ['manifest'] : name.slice(0, colon).split(',')
-    for (const type of types) {
+    return types.map((type): Annotation => {
       const match = /^([a-z-]+)(?:\[([A-Za-z0-9_/-]+)\])?$/.exec(type)
       if (match === null)
         throw wrong(
           `invalid annotation type ${JSON.stringify(type)}, expected type and optional platform in square brackets`,
         )
-      const [, kind = '', only] = match
-      if (kind === 'index' || kind === 'index-descriptor')
-        throw wrong('index annotations not supported for single platform export')
-      if (kind !== 'manifest' && kind !== 'manifest-descriptor')
-        throw wrong(`unknown annotation type ${JSON.stringify(kind)}`)
-      if (only !== undefined && formatPlatform(parsePlatform(only)) !== formatPlatform(platform)) continue
-      annotations[kind === 'manifest' ? 'manifest' : 'descriptor'][name.slice(colon + 1)] = value
-    }
-  }
-  return annotations
+      const [, kind = '', platform] = match
+      return { carrier: carrierOf(kind, isIndex), platform: platformOf(platform), key: name.slice(colon + 1), value }
+    })
+  })
+}
+
+function carrierOf(kind: string, isIndex: boolean): Annotation['carrier'] {
+  if (kind === 'manifest' || kind === 'manifest-descriptor') return kind
+  if (kind !== 'index' && kind !== 'index-descriptor') throw wrong(`unknown annotation type ${JSON.stringify(kind)}`)
+  if (!isIndex) throw wrong('index annotations not supported for single platform export')
+  if (kind === 'index') return kind
+  throw new CairnError('NOT_SUPPORTED', 'annotations of type index-descriptor are not supported: nothing carries them')
+}
+
+function platformOf(text: string | undefined): Platform | undefined {
+  return text === undefined || text === '' ? undefined : parsePlatform(text)
 }
 
 function wrong(message: string, hint?: string): CairnError {

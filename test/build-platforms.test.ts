@@ -1,0 +1,100 @@
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { readdirSync, readFileSync } from 'node:fs'
+import { storedImage } from '../src/images/image.ts'
+import { parseIndex } from '../src/oci/image-index.ts'
+import { largestDocument } from '../src/oci/json-document.ts'
+import { parsePlatform } from '../src/oci/platform.ts'
+import type { Digest } from '../src/oci/digest.ts'
+import { BuildBench, type BenchOptions, type ShownStep } from './fixtures/build-bench.ts'
+
+let bench: BuildBench
+beforeEach(async () => {
+  bench = await BuildBench.open()
+})
+afterEach(() => bench[Symbol.dispose]())
+
+const both = ['linux/amd64', 'linux/arm64'].map(parsePlatform)
+
+const dockerfile = `FROM --platform=$BUILDPLATFORM busybox AS build
+ARG TARGETARCH
+RUN echo for $TARGETARCH > /out
+FROM --platform=$BUILDPLATFORM busybox AS common
+RUN echo once > /common
+FROM scratch
+ARG TARGETPLATFORM
+LABEL platform=$TARGETPLATFORM
+COPY --from=build /out /out
+COPY --from=common /common /common
+`
+
+async function build(source: string, options: BenchOptions = {}): Promise<{ target: Digest; steps: ShownStep[] }> {
+  const steps: ShownStep[] = []
+  const { manifest } = await bench.build(source, { platforms: both, tag: 'app', steps, ...options })
+  return { target: manifest?.digest as Digest, steps }
+}
+
+describe('a build for several platforms', () => {
+  test('makes an index with an image for each, and what is native once', async () => {
+    const { target, steps } = await build(dockerfile)
+    const { value: index } = parseIndex(bench.store.blobs.readAll(target, largestDocument))
+    expect(index.manifests.map(({ platform }) => platform)).toEqual([
+      { os: 'linux', architecture: 'amd64' },
+      { os: 'linux', architecture: 'arm64' },
+    ])
+    for (const [place, { digest }] of index.manifests.entries()) {
+      const { value: config } = await storedImage(bench.store, digest).config()
+      const architecture = both[place]?.architecture
+      expect(config).toMatchObject({ os: 'linux', architecture })
+      expect(config.config?.Labels).toEqual({ platform: `linux/${architecture}` })
+      const tree = bench.tree(config.rootfs.diff_ids)
+      expect(Buffer.concat([...tree.read('/out')]).toString()).toBe(`for ${architecture}\n`)
+    }
+    const titles = steps.map(({ title }) => title)
+    expect(titles.filter((title) => title.includes('common'))).toEqual([
+      '[linux/amd64 common 2/2] RUN echo once > /common',
+      '[linux/amd64 stage-2 2/2] COPY --from=common /common /common',
+      '[linux/arm64 stage-2 2/2] COPY --from=common /common /common',
+    ])
+  })
+
+  test('is cached, and explained, platform by platform', async () => {
+    const first = await build(dockerfile)
+    const second = await build(dockerfile)
+    expect(second.target).toBe(first.target)
+    expect(second.steps.filter(({ cached, title }) => !cached && !title.includes('FROM'))).toEqual([])
+    const third = await build(dockerfile.replace('for $TARGETARCH', 'built for $TARGETARCH'))
+    const ran = third.steps.filter(({ reason, title }) => reason !== undefined && title.includes('RUN'))
+    expect(ran.map(({ title }) => title)).toEqual([
+      '[linux/amd64 build 2/2] RUN echo built for amd64 > /out',
+      '[linux/amd64 build 2/2] RUN echo built for arm64 > /out',
+    ])
+    for (const { reason } of ran) expect(reason).toContain('the instruction changed (was RUN echo for ')
+  })
+
+  test('writes directories, one for each, layouts, and no docker archive', async () => {
+    bench.file('Dockerfile', dockerfile)
+    bench.closeStore()
+    const argv = ['build', '--platform', 'linux/amd64,linux/arm64', '--annotation', 'index:k=v', bench.context]
+    const ended = await bench.cairn([...argv, '-o', 'out', '-o', 'type=oci,tar=false,dest=layout'])
+    expect(ended.err).toContain('exporting manifest list sha256:')
+    expect(ended.status).toBe(0)
+    expect(readdirSync(`${bench.directory}/out`).sort()).toEqual(['linux_amd64', 'linux_arm64'])
+    expect(readFileSync(`${bench.directory}/out/linux_arm64/out`, 'utf8')).toBe('for arm64\n')
+    const { out } = await bench.cairn(['manifest', 'inspect', `oci:${bench.directory}/layout`])
+    expect(JSON.parse(out)).toMatchObject({ annotations: { k: 'v' }, manifests: [{}, {}] })
+    const refused = await bench.cairn([...argv, '-o', 'type=docker,dest=x.tar'])
+    expect(refused.err).toContain(
+      'docker exporter does not support exporting manifest lists, use the oci exporter instead',
+    )
+    expect(refused.status).toBe(1)
+  })
+
+  test('of one platform is an index where BUILDKIT_MULTI_PLATFORM asks for it', async () => {
+    const { target } = await build('FROM scratch\nCOPY Dockerfile /\n', {
+      platforms: both.slice(1),
+      args: { BUILDKIT_MULTI_PLATFORM: '1' },
+    })
+    const { value } = parseIndex(bench.store.blobs.readAll(target, largestDocument))
+    expect(value.manifests).toHaveLength(1)
+  })
+})
