@@ -5,11 +5,13 @@ import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
 import { chooseManifest, imageEntries } from '../images/copy-image.ts'
 import { type ImageLocation, parseImageLocation } from '../images/image-location.ts'
-import { imageOf, type ImageSource, openBlob, openImageSource } from '../images/image-source.ts'
+import { imageOf, type ImageSource, openBlob } from '../images/image-source.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { Digest } from '../oci/digest.ts'
 import { isIndexType } from '../oci/media-types.ts'
 import { formatPlatform, type Platform } from '../oci/platform.ts'
+import { openSource } from './open-source.ts'
+import type { RegistryAccess } from './registry-access.ts'
 
 /**
  * Analyzes the image at `text`, a name of the store or `oci:`, `oci-archive:`, `docker-archive:`, `dir:`: of one for
@@ -20,10 +22,11 @@ export async function* analyzeImages(
   store: Store,
   text: string,
   platform?: Platform | 'all',
+  access?: RegistryAccess,
 ): AsyncGenerator<AnalyzedImage> {
   const location = parseImageLocation(text)
   using lease = acquireLease(store)
-  using source = await openImageSource(store, location)
+  using source = await openSource(store, location, access, platform !== 'all')
   const isAll = platform === 'all' && isIndexType(source.target.mediaType)
   const manifests = isAll
     ? await imageEntries(source, source.target)

@@ -9,6 +9,7 @@ import { platformOf } from '../oci/config.ts'
 import type { Digest } from '../oci/digest.ts'
 import { formatPlatform, type Platform } from '../oci/platform.ts'
 import { openImageFiles, type OpenImageFiles } from './image-files.ts'
+import type { RegistryAccess } from './registry-access.ts'
 
 /** One of two images that are compared. */
 export interface ComparedImage {
@@ -64,6 +65,8 @@ export interface DiffOptions {
   readonly platform?: Platform | undefined
   /** Times of files and of the image count. */
   readonly times?: boolean
+  /** How registries are reached; images there cannot be compared without. */
+  readonly access?: RegistryAccess
 }
 
 /**
@@ -76,9 +79,9 @@ export async function diffImages(
   to: string,
   options: DiffOptions,
 ): Promise<ImageDifference> {
-  const { platform, times = false } = options
-  using before = await openImageFiles(store, from, platform)
-  using after = await openImageFiles(store, to, platform)
+  const { platform, times = false, access } = options
+  using before = await openImageFiles(store, from, platform, access)
+  using after = await openImageFiles(store, to, platform, access)
   const [configBefore, configAfter] = [(await before.image.config()).value, (await after.image.config()).value]
   return {
     from: await compared(before, from, configBefore),

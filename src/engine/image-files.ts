@@ -4,9 +4,11 @@ import { chooseManifest } from '../images/copy-image.ts'
 import type { Image } from '../images/image.ts'
 import { type FoundFile, ImageFiles } from '../images/image-files.ts'
 import { parseImageLocation } from '../images/image-location.ts'
-import { imageOf, openImageSource } from '../images/image-source.ts'
+import { imageOf } from '../images/image-source.ts'
 import type { LayerTree, TreeEntry } from '../layers/tree.ts'
 import type { Platform } from '../oci/platform.ts'
+import { openSource } from './open-source.ts'
+import type { RegistryAccess } from './registry-access.ts'
 
 /** The files of one image, opened. To be disposed of. */
 export interface OpenImageFiles extends Disposable {
@@ -25,10 +27,15 @@ export interface ListedFile {
 
 /**
  * Opens the files of the image that `location` means (a name, `oci:…` and the like); of one for several platforms those
- * of `platform`, by default this machine's. Throws as openImageSource, and IMAGE_PLATFORM.
+ * of `platform`, by default this machine's. Throws as openSource, and IMAGE_PLATFORM.
  */
-export async function openImageFiles(store: Store, location: string, platform?: Platform): Promise<OpenImageFiles> {
-  const source = await openImageSource(store, parseImageLocation(location))
+export async function openImageFiles(
+  store: Store,
+  location: string,
+  platform?: Platform,
+  access?: RegistryAccess,
+): Promise<OpenImageFiles> {
+  const source = await openSource(store, parseImageLocation(location), access)
   try {
     const image = imageOf(source, await chooseManifest(source, platform))
     const files = new ImageFiles(store, source, image)

@@ -1,7 +1,7 @@
 import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
 import { parseImageLocation } from '../images/image-location.ts'
-import { type ImageSource, imageOf, openImageSource, readDocument } from '../images/image-source.ts'
+import { type ImageSource, imageOf, readDocument } from '../images/image-source.ts'
 import { isImageConfigType } from '../images/image.ts'
 import { findImage } from '../images/resolve-image.ts'
 import { platformOf } from '../oci/config.ts'
@@ -10,6 +10,8 @@ import type { ImageDocument } from '../oci/image-index.ts'
 import { isManifestType, mediaTypes } from '../oci/media-types.ts'
 import { formatReference, parseReference, withDefaultTag } from '../oci/reference.ts'
 import { sourceDigest } from './manifest-lists.ts'
+import { openSource } from './open-source.ts'
+import type { RegistryAccess } from './registry-access.ts'
 import { fetchManifest, noSuchList } from './registry-manifests.ts'
 
 export interface InspectOptions {
@@ -17,6 +19,8 @@ export interface InspectOptions {
   readonly list?: string | undefined
   /** Tell more than what the manifest says. */
   readonly verbose?: boolean
+  /** How registries are reached; without it only what is here is inspected. */
+  readonly access?: RegistryAccess
 }
 
 export interface InspectedManifest {
@@ -37,21 +41,21 @@ export interface ManifestDetails {
 
 /**
  * The manifest or index that `name` means: a name or ID of the store, or a place as parseImageLocation reads it; with
- * `list` the manifest of that name in this list. Throws IMAGE_UNKNOWN, NOT_SUPPORTED for what only a registry could
- * have, and as openImageSource.
+ * `list` the manifest of that name in this list; a name that the store does not have is asked for at its registry. Throws
+ * IMAGE_UNKNOWN, and as openSource and fetchManifest.
  */
 export async function inspectManifest(
   store: Store,
   name: string,
-  { list, verbose = false }: InspectOptions = {},
+  { list, verbose = false, access }: InspectOptions = {},
 ): Promise<InspectedManifest> {
   const location = parseImageLocation(list ?? name)
   if (location.transport === 'store' && findImage(store, location.name) === undefined) {
     if (list !== undefined) throw noSuchList(withDefaultTag(parseReference(list)))
-    const { descriptor, document } = await fetchManifest(store, name)
+    const { descriptor, document } = await fetchManifest(name, access)
     return { document, ...(verbose ? { details: detailsOf(nameOf(name), descriptor, document) } : {}) }
   }
-  using source = await openImageSource(store, location)
+  using source = await openSource(store, location, access)
   const entry = list === undefined ? source.target : await memberOf(store, source, list, name)
   const document = await readDocument(source, entry)
   return { document, ...(verbose ? { details: await allDetails(source, entry, document) } : {}) }

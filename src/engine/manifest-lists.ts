@@ -7,7 +7,7 @@ import type { Store } from '../content/store.ts'
 import { CairnError, isCairnError } from '../errors/error.ts'
 import { recordImageEvent } from '../images/image-events.ts'
 import { putIndex } from '../images/put-image.ts'
-import { findByName, findImage, platformEntries } from '../images/resolve-image.ts'
+import { findByName, findImage, platformEntries, resolveImage } from '../images/resolve-image.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { Digest } from '../oci/digest.ts'
 import { parseIndex } from '../oci/image-index.ts'
@@ -15,11 +15,13 @@ import { largestDocument } from '../oci/json-document.ts'
 import { isIndexType, mediaTypes } from '../oci/media-types.ts'
 import { hostPlatform, type Platform } from '../oci/platform.ts'
 import { familiarString, formatReference, parseReference, type Reference, withDefaultTag } from '../oci/reference.ts'
-import { fetchManifest, noSuchList } from './registry-manifests.ts'
+import { noSuchList } from './registry-manifests.ts'
 
 export interface CreateOptions {
   /** Adds to a list that is there. */
   readonly amend?: boolean
+  /** Brings an image that is not in the store; without it that fails. */
+  readonly bring?: (name: string) => Promise<void>
 }
 
 /** A manifest list that was made. */
@@ -38,7 +40,7 @@ export async function createManifestList(
   store: Store,
   list: string,
   names: readonly string[],
-  { amend = false }: CreateOptions = {},
+  { amend = false, bring }: CreateOptions = {},
 ): Promise<CreatedList> {
   const reference = listReference(list)
   recover(store)
@@ -52,7 +54,7 @@ export async function createManifestList(
   const missing: Descriptor[] = []
   const added: Descriptor[] = []
   for (const name of names) {
-    const { present, absent } = await sourceEntries(store, name)
+    const { present, absent } = await sourceEntries(store, name, bring)
     added.push(...present)
     missing.push(...absent)
   }
@@ -155,9 +157,9 @@ interface SourceEntries {
   readonly absent: readonly Descriptor[]
 }
 
-async function sourceEntries(store: Store, name: string): Promise<SourceEntries> {
-  const record = findImage(store, name)?.record
-  if (record === undefined) return { present: [(await fetchManifest(store, name)).descriptor], absent: [] }
+async function sourceEntries(store: Store, name: string, bring: CreateOptions['bring']): Promise<SourceEntries> {
+  if (findImage(store, name) === undefined) await bring?.(name)
+  const { record } = resolveImage(store, name)
   if (!isIndexType(record.mediaType)) return { present: await platformEntries(store, record), absent: [] }
   const entries = entriesOf(store, record)
   return {

@@ -4,7 +4,18 @@ import { findByName } from '../images/resolve-image.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { ImageDocument } from '../oci/image-index.ts'
 import { isIndexType } from '../oci/media-types.ts'
-import { familiarString, formatReference, parseReference, type Reference, withDefaultTag } from '../oci/reference.ts'
+import {
+  familiarString,
+  formatReference,
+  parseReference,
+  pinned,
+  type Reference,
+  withDefaultTag,
+} from '../oci/reference.ts'
+import type { PushedImage } from '../registry/client/push.ts'
+import { unreachable } from './open-source.ts'
+import { pushImage, type PushImageOptions } from './push-image.ts'
+import type { RegistryAccess } from './registry-access.ts'
 
 /** A manifest or index of a registry. */
 export interface RegistryManifest {
@@ -12,27 +23,25 @@ export interface RegistryManifest {
   readonly document: ImageDocument
 }
 
-/** The manifest or index that a registry has under `name`. Throws NOT_SUPPORTED: registries are not connected yet. */
-export function fetchManifest(_store: Store, name: string): Promise<RegistryManifest> {
-  const shown = familiarString(withDefaultTag(parseReference(name)))
-  return Promise.reject(
-    new CairnError('NOT_SUPPORTED', `${shown} is not in the store, and manifests of registries cannot be read yet`, {
-      hint: 'Load or copy the image into the store, or name an oci:DIR, oci-archive:FILE or docker-archive:FILE.',
-    }),
-  )
+/**
+ * The manifest or index that a registry has under `name`. Throws NOT_SUPPORTED without `access`, and as
+ * resolveRemote() and Repository.document().
+ */
+export async function fetchManifest(name: string, access: RegistryAccess | undefined): Promise<RegistryManifest> {
+  const reference = pinned(parseReference(name))
+  if (access === undefined) throw unreachable(familiarString(reference))
+  const { resolveRemote } = await import('../registry/client/resolve.ts')
+  const { registryClient } = await import('./registry-access.ts')
+  const { repositories, descriptor } = await resolveRemote(registryClient(access), reference)
+  return await repositories[0].document(descriptor.digest)
 }
 
-/** Sends a manifest list with its images to its registry. Throws NOT_SUPPORTED: registries are not connected yet. */
-export function pushManifestList(store: Store, name: string): Promise<void> {
+/** Sends a manifest list with its images to its registry. Throws IMAGE_UNKNOWN for what is none, and as pushImage(). */
+export async function pushManifestList(store: Store, name: string, options: PushImageOptions): Promise<PushedImage> {
   const reference = withDefaultTag(parseReference(name))
   const record = findByName(store, reference)
-  if (record === undefined || !isIndexType(record.mediaType)) return Promise.reject(noSuchList(reference))
-  const shown = familiarString(reference)
-  return Promise.reject(
-    new CairnError('NOT_SUPPORTED', `${shown} cannot be pushed: registries cannot be written to yet`, {
-      hint: '`cairn save` or `cairn image copy` write it to a file, from which skopeo and crane push.',
-    }),
-  )
+  if (record === undefined || !isIndexType(record.mediaType)) throw noSuchList(reference)
+  return await pushImage(store, reference, options)
 }
 
 /** The error for what is no manifest list, with docker's text. */

@@ -11,7 +11,7 @@ import { readTarFile } from '../tar/reader.ts'
 import { listTags } from '../content/image-records.ts'
 import { copyImage, type ImageCopy } from './copy-image.ts'
 import { putFixtureImage, type TemporaryStore, temporaryStore } from './image-fixtures.ts'
-import { formatImageLocation, parseImageLocation } from './image-location.ts'
+import { formatImageLocation, parseImageLocation, parseLocalLocation } from './image-location.ts'
 import { openImageSource } from './image-source.ts'
 import { openImageTarget } from './image-target.ts'
 import { putIndex } from './put-image.ts'
@@ -33,8 +33,8 @@ afterEach(() => {
 
 async function copy(source: string, target: string, { store } = from, platform?: Platform): Promise<ImageCopy> {
   using lease = acquireLease(store)
-  using reader = await openImageSource(store, parseImageLocation(source))
-  using writer = await openImageTarget(store, lease, parseImageLocation(target))
+  using reader = await openImageSource(store, parseLocalLocation(source))
+  using writer = await openImageTarget(store, lease, parseLocalLocation(target))
   return await copyImage(store, reader, writer, { platform })
 }
 
@@ -149,10 +149,10 @@ describe('copyImage()', () => {
       const blob = `${directory}/L/${layoutBlobPath(layer.digest)}`
       const before = readdirSync(directory)
       // Verified at first and changed before it is copied.
-      using source = await openImageSource(other.store, parseImageLocation(at('oci:L:a')))
+      using source = await openImageSource(other.store, parseLocalLocation(at('oci:L:a')))
       using lease = acquireLease(other.store)
       {
-        using writer = await openImageTarget(other.store, lease, parseImageLocation(at(place)))
+        using writer = await openImageTarget(other.store, lease, parseLocalLocation(at(place)))
         const put = writer.put.bind(writer)
         writer.put = async (one, bytes) => {
           if (one.role === 'layer') writeFileSync(blob, 'changed')
@@ -204,7 +204,7 @@ describe('openImageSource()', () => {
     await copy('a', at('oci:L:docker.io/library/a:1'))
     await copy('b', at('oci:L:two'))
     const digestOf = async (place: string): Promise<Digest> => {
-      using source = await openImageSource(from.store, parseImageLocation(at(place)))
+      using source = await openImageSource(from.store, parseLocalLocation(at(place)))
       return source.target.digest
     }
     expect(await digestOf('oci:L:a:1')).toBe(a.target.digest)
@@ -237,7 +237,8 @@ describe('parseImageLocation()', () => {
 
   test('refuses places it cannot reach and those without a path', () => {
     expect(() => parseImageLocation('docker-daemon:x')).toThrow('images cannot be read or written there')
-    expect(() => parseImageLocation('docker://x')).toThrow('images cannot be read or written there')
+    expect(() => parseImageLocation('docker://X')).toThrow('must be lowercase')
+    expect(() => parseLocalLocation('docker://x')).toThrow('images are changed in the store')
     expect(() => parseImageLocation('oci:')).toThrow('it has no path')
     expect(() => parseImageLocation('oci:d:')).toThrow('the name after the path is empty')
   })

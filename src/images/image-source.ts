@@ -8,7 +8,7 @@ import { largestDocument } from '../oci/json-document.ts'
 import type { Reference } from '../oci/reference.ts'
 import { type ByteSource, collect, verified } from '../streams/source.ts'
 import { completeImage, type Image } from './image.ts'
-import { type ImageLocation, formatImageLocation } from './image-location.ts'
+import { type LocalLocation, formatImageLocation } from './image-location.ts'
 import { resolveImage } from './resolve-image.ts'
 
 /** A place with one chosen image, opened for reading. To be disposed of. */
@@ -51,7 +51,7 @@ export function storeSource(store: Store, target: Descriptor, name: string): Ima
  * Opens the image that `location` means. Throws IMAGE_UNKNOWN, IMAGE_AMBIGUOUS, ARCHIVE_INVALID, MANIFEST_INVALID,
  * SystemCallError.
  */
-export async function openImageSource(store: Store, location: ImageLocation): Promise<ImageSource> {
+export async function openImageSource(store: Store, location: LocalLocation): Promise<ImageSource> {
   if (location.transport === 'store') return namedSource(store, location.name)
   const name = formatImageLocation(location)
   switch (location.transport) {

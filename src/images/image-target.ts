@@ -7,7 +7,7 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import type { Manifest } from '../oci/manifest.ts'
 import type { Reference } from '../oci/reference.ts'
 import type { ByteSource } from '../streams/source.ts'
-import { formatImageLocation, type ImageLocation } from './image-location.ts'
+import { formatImageLocation, type LocalLocation } from './image-location.ts'
 
 /** A manifest on its way to another place. */
 export interface CopiedManifest {
@@ -52,7 +52,7 @@ export interface ImageTarget extends Disposable {
  * Opens the place `location` for one image. Throws USAGE for a place no image can be written to, REFERENCE_INVALID,
  * STORE_BUSY, SystemCallError.
  */
-export async function openImageTarget(store: Store, lease: Lease, location: ImageLocation): Promise<ImageTarget> {
+export async function openImageTarget(store: Store, lease: Lease, location: LocalLocation): Promise<ImageTarget> {
   if (location.transport !== 'store' && location.digest !== undefined)
     throw new CairnError('USAGE', `${formatImageLocation(location)}: a digest cannot be written to`, {
       hint: 'The digest follows from the image; name it by a tag.',

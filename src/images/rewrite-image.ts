@@ -13,7 +13,7 @@ import { formatPlatform, type Platform } from '../oci/platform.ts'
 import type { Reference } from '../oci/reference.ts'
 import { copyImage } from './copy-image.ts'
 import { type ImageLayer, isImageConfigType, pairLayers } from './image.ts'
-import { isFileLocation, parseImageLocation } from './image-location.ts'
+import { isFileLocation, parseLocalLocation } from './image-location.ts'
 import { openImageSource } from './image-source.ts'
 import { verifyLayers } from './layer-verification.ts'
 import { linkManifest, recordIndex, recordManifest } from './put-image.ts'
@@ -53,7 +53,7 @@ export interface Rewritten {
  * Throws as resolveImage, openImageSource and copyImage.
  */
 export async function bringImage(store: Store, lease: Lease, location: string): Promise<StoredTarget> {
-  const place = parseImageLocation(location)
+  const place = parseLocalLocation(location)
   if (!isFileLocation(place)) {
     const { record, reference } = resolveImage(store, place.name)
     const { digest, mediaType, size } = record

@@ -9,6 +9,7 @@ import { analysisText, failureText } from '../analysis-text.ts'
 import { defineCommand } from '../command.ts'
 import { imageNames } from '../image-names.ts'
 import { openStoreOf } from '../open-store.ts'
+import { registryAccessOf } from '../registry-access.ts'
 import { renderObjects } from '../printer.ts'
 import { toJson } from '../template-functions.ts'
 import { version } from '../version.ts'
@@ -68,7 +69,7 @@ ${metricNames.slice(9).join(', ')}.`,
     const platform =
       flags.platform === undefined || flags.platform === 'all' ? flags.platform : parsePlatform(flags.platform)
     const images: AnalyzedImage[] = []
-    for await (const image of analyzeImages(await ctx.use(openStoreOf), name, platform))
+    for await (const image of analyzeImages(await ctx.use(openStoreOf), name, platform, registryAccessOf(ctx)))
       images.push({ ...image, analysis: withoutIgnored(image.analysis, budget.ignore) })
     const rows = top === 0 ? Number.MAX_SAFE_INTEGER : top
     ctx.stdout.write(

@@ -2,6 +2,7 @@ import { openImageFiles, readImageFile } from '../../engine/image-files.ts'
 import { defineCommand } from '../command.ts'
 import { imageNames } from '../image-names.ts'
 import { openStoreOf } from '../open-store.ts'
+import { registryAccessOf } from '../registry-access.ts'
 import { platformFlag, platformOfFlag } from '../platform-flag.ts'
 
 export default defineCommand({
@@ -19,7 +20,12 @@ export default defineCommand({
   flags: { platform: platformFlag },
   complete: (ctx, _text, args) => (args.length === 0 ? imageNames(ctx) : []),
   async run(ctx, flags, [image = '', ...paths]) {
-    using opened = await openImageFiles(await ctx.use(openStoreOf), image, platformOfFlag(flags.platform))
+    using opened = await openImageFiles(
+      await ctx.use(openStoreOf),
+      image,
+      platformOfFlag(flags.platform),
+      registryAccessOf(ctx),
+    )
     for (const path of paths) for (const bytes of await readImageFile(opened.files, path)) ctx.stdout.write(bytes)
   },
 })

@@ -3,6 +3,7 @@ import { parsePlatform } from '../../oci/platform.ts'
 import { defineCommand } from '../command.ts'
 import { imageNames } from '../image-names.ts'
 import { openStoreOf } from '../open-store.ts'
+import { registryAccessOf } from '../registry-access.ts'
 import { formatByteSize } from '../units.ts'
 
 export default defineCommand({
@@ -30,7 +31,11 @@ export default defineCommand({
   async run(ctx, flags, [source = '', destination = '']) {
     const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform)
     const store = await ctx.use(openStoreOf)
-    const { target, written } = await copyImage(store, source, destination, { platform, signal: ctx.signal })
+    const { target, written } = await copyImage(store, source, destination, {
+      platform,
+      signal: ctx.signal,
+      access: registryAccessOf(ctx),
+    })
     if (!flags.quiet)
       ctx.stderr.write(
         `Copied ${source} to ${destination}: ${written.blobs} blobs, ${formatByteSize(written.bytes)} written\n`,

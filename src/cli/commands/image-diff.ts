@@ -11,6 +11,7 @@ import { formatMode } from '../file-mode.ts'
 import { objectFormatFlag } from '../format-flag.ts'
 import { imageNames, shownId } from '../image-names.ts'
 import { openStoreOf } from '../open-store.ts'
+import { registryAccessOf } from '../registry-access.ts'
 import { platformFlag, platformOfFlag } from '../platform-flag.ts'
 import { ellipsis } from '../printer.ts'
 import { renderReport } from '../render-report.ts'
@@ -36,7 +37,11 @@ export default defineCommand({
   async run(ctx, flags, [from = '', to = '']) {
     const { times } = flags
     const platform = platformOfFlag(flags.platform)
-    const difference = await diffImages(await ctx.use(openStoreOf), from, to, { platform, times })
+    const difference = await diffImages(await ctx.use(openStoreOf), from, to, {
+      platform,
+      times,
+      access: registryAccessOf(ctx),
+    })
     if (!flags.quiet) ctx.stdout.write(renderReport(difference, flags.format, () => describe(difference)))
     return flags['exit-code'] && !areEqual(difference) ? 1 : 0
   },

@@ -4,6 +4,7 @@ import { CairnError } from '../../errors/error.ts'
 import { defineCommand } from '../command.ts'
 import { imageNames } from '../image-names.ts'
 import { openStoreOf } from '../open-store.ts'
+import { registryAccessOf } from '../registry-access.ts'
 import { platformFlag, platformOfFlag } from '../platform-flag.ts'
 
 export default defineCommand({
@@ -31,7 +32,12 @@ export default defineCommand({
   async run(ctx, flags, [image = '', path = '/']) {
     if (flags.output === '-' && ctx.stdout.isTTY)
       throw new CairnError('USAGE', 'refusing to write a tar to a terminal', { hint: 'Redirect it.', exitCode: 1 })
-    using opened = await openImageFiles(await ctx.use(openStoreOf), image, platformOfFlag(flags.platform))
+    using opened = await openImageFiles(
+      await ctx.use(openStoreOf),
+      image,
+      platformOfFlag(flags.platform),
+      registryAccessOf(ctx),
+    )
     if (flags.output === '-') return await extractArchive(opened.files, path, (bytes) => ctx.stdout.write(bytes))
     const owners = process.getuid?.() === 0 ? 'archive' : 'caller'
     const { skipped } = await extractFiles(opened.files, path, flags.output, owners)

@@ -4,6 +4,7 @@ import { formatMode } from '../file-mode.ts'
 import { listFormatFlag } from '../format-flag.ts'
 import { imageNames } from '../image-names.ts'
 import { openStoreOf } from '../open-store.ts'
+import { registryAccessOf } from '../registry-access.ts'
 import { platformFlag, platformOfFlag } from '../platform-flag.ts'
 import { type Listing, renderListing } from '../printer.ts'
 
@@ -27,7 +28,12 @@ export default defineCommand({
   },
   complete: (ctx, _text, args) => (args.length === 0 ? imageNames(ctx) : []),
   async run(ctx, flags, [image = '', path = '/']) {
-    using opened = await openImageFiles(await ctx.use(openStoreOf), image, platformOfFlag(flags.platform))
+    using opened = await openImageFiles(
+      await ctx.use(openStoreOf),
+      image,
+      platformOfFlag(flags.platform),
+      registryAccessOf(ctx),
+    )
     const rows = await listImageFiles(opened.files, path)
     const format = flags.format === '' && !flags.long ? '{{.Path}}' : flags.format
     ctx.stdout.write(renderListing(listing, rows, format))

@@ -4,6 +4,7 @@ import type { ImageProblem, ImageValidation } from '../../images/validate-image.
 import { defineCommand } from '../command.ts'
 import { imageNames, shownId } from '../image-names.ts'
 import { openStoreOf } from '../open-store.ts'
+import { registryAccessOf } from '../registry-access.ts'
 import { type Listing, renderListing } from '../printer.ts'
 import { formatByteSize } from '../units.ts'
 
@@ -32,7 +33,9 @@ export default defineCommand({
     if (flags.all ? names.length > 0 : names.length === 0)
       throw new CairnError('USAGE', 'give the images to validate, or --all for those of the store', { exitCode: 1 })
     const store = await ctx.use(openStoreOf)
-    const validations = flags.all ? await validateStore(store) : await validateImages(store, names)
+    const validations = flags.all
+      ? await validateStore(store)
+      : await validateImages(store, names, registryAccessOf(ctx))
     if (!flags.quiet) ctx.stdout.write(describe(validations, flags.format, !flags['no-trunc']))
     return validations.some(({ problems }) => problems.length > 0) ? 1 : 0
   },

@@ -3,6 +3,7 @@ import { pushManifestList } from '../../engine/registry-manifests.ts'
 import { defineCommand } from '../command.ts'
 import { imageNames } from '../image-names.ts'
 import { openStoreOf } from '../open-store.ts'
+import { registryAccessOf } from '../registry-access.ts'
 
 export default defineCommand({
   usage: '[OPTIONS] MANIFEST_LIST',
@@ -14,7 +15,12 @@ export default defineCommand({
   complete: (ctx) => imageNames(ctx),
   async run(ctx, flags, [list = '']) {
     const store = await ctx.use(openStoreOf)
-    await pushManifestList(store, list)
+    const { target } = await pushManifestList(store, list, {
+      access: registryAccessOf(ctx),
+      compression: { format: 'gzip' },
+      startWorker: ctx.startWorker,
+    })
+    ctx.stdout.write(`${target.digest}\n`)
     if (!flags.purge) return
     for (const failure of await removeManifestLists(store, [list])) throw failure
   },

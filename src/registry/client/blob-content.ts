@@ -20,10 +20,9 @@ export interface BlobContent {
   from(start: number): ByteSource
 }
 
-/** A blob of the store as it is. */
-export function storedContent(store: Store, identity: BlobIdentity): BlobContent {
-  const { digest } = identity
-  return { identity, file: store.blobs.path(digest), from: (start) => store.blobs.open(digest, { start }) }
+/** A blob that is there as it is, in a file. */
+export function fileContent(file: string, { digest, size }: BlobIdentity): BlobContent {
+  return { identity: { digest, size }, file, from: (start) => Bun.file(file).slice(start).stream() }
 }
 
 export interface LayerCompression extends CompressionSettings {

@@ -63,15 +63,32 @@ export async function downloadBlob(blob: Descriptor, options: DownloadOptions): 
   })
 }
 
+/**
+ * Fetches a blob into a file that is no part of the store, its digest and size checked. Throws as {@link downloadBlob}; the
+ * file is then gone.
+ */
+export async function fetchBlob(
+  blob: Descriptor,
+  path: string,
+  options: Pick<DownloadOptions, 'repositories' | 'signal' | 'firstPause' | 'onBytes'>,
+): Promise<void> {
+  try {
+    await new BlobDownload(blob, path, options).run()
+  } catch (error) {
+    removeFile(path)
+    throw error
+  }
+}
+
 class BlobDownload {
   readonly #blob: Descriptor
   readonly #path: string
-  readonly #options: DownloadOptions
+  readonly #options: Omit<DownloadOptions, 'store' | 'lease'>
   #digester: Digester
   #received = 0
   #flushed = 0
 
-  constructor(blob: Descriptor, path: string, options: DownloadOptions) {
+  constructor(blob: Descriptor, path: string, options: Omit<DownloadOptions, 'store' | 'lease'>) {
     this.#blob = blob
     this.#path = path
     this.#options = options

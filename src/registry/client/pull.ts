@@ -4,8 +4,9 @@ import { getLayerRecord, type LayerRecord, putLayerRecord } from '../../content/
 import type { Lease } from '../../content/leases.ts'
 import { type Lock, tryAcquireLock } from '../../content/lock.ts'
 import { beginSnapshot, deleteSnapshot, findSnapshot, finishSnapshot } from '../../content/snapshot-records.ts'
+import { putBlobSources } from '../../content/remote-blobs.ts'
 import type { Store } from '../../content/store.ts'
-import { CairnError, isCairnError } from '../../errors/error.ts'
+import { CairnError } from '../../errors/error.ts'
 import { type ImageLayer, isImageConfigType, pairLayers } from '../../images/image.ts'
 import { LayerStack } from '../../images/layer-stack.ts'
 import { linkManifest, preferredEntry, recordIndex, recordManifest } from '../../images/put-image.ts'
@@ -21,13 +22,14 @@ import { largestDocument } from '../../oci/json-document.ts'
 import type { Manifest } from '../../oci/manifest.ts'
 import { isIndexType, isManifestType, layerCompression } from '../../oci/media-types.ts'
 import { formatPlatform, hostPlatform, type Platform, selectPlatform } from '../../oci/platform.ts'
-import { familiarName, familiarString, formatReference, type Reference, withDigest } from '../../oci/reference.ts'
+import { familiarString, formatReference, type Reference, withDigest } from '../../oci/reference.ts'
 import type { TransferListener } from '../../progress/transfer-events.ts'
 import { Snapshots } from '../../snapshots/snapshots.ts'
 import { GrowingFile } from '../../streams/growing-file.ts'
 import type { RegistryClient } from './connection.ts'
 import { downloadBlob } from './download.ts'
-import { Repository } from './repository.ts'
+import type { Repository } from './repository.ts'
+import { firstOf, resolveRemote } from './resolve.ts'
 import { TaskSlots } from './task-slots.ts'
 
 export interface PullOptions {
@@ -43,6 +45,8 @@ export interface PullOptions {
   readonly isComplete?: boolean
   /** Examines and unpacks layers, on threads or here. */
   readonly unpack: UnpackLayer
+  /** What it is called here, where that is not `reference`. */
+  readonly names?: readonly Reference[]
   readonly listener?: TransferListener
   readonly signal: AbortSignal
 }
@@ -101,41 +105,19 @@ class ImagePull {
 
   async run(): Promise<PulledImage> {
     const { reference, store } = this.#options
-    const target = await this.#resolve()
+    const { repositories, descriptor: target } = await resolveRemote(this.#options.client, reference)
+    this.#repositories = repositories
     const tag = reference.digest === undefined ? `${reference.tag}: ` : ''
     this.#tell(undefined, `${tag}Pulling from ${reference.path}`)
     const document = await this.#document(target)
     const manifest = document.type === 'manifest' ? target : await this.#bringIndex(target, document.value, 0)
     if (document.type === 'manifest') await this.#bringManifest(target, document.value, this.#isForHere(target))
-    const name = formatReference(reference)
-    const isNew = this.#hasFetched || getTag(store, name)?.digest !== target.digest
+    const isNamed = this.#namesOf(target).every(
+      (name) => getTag(store, formatReference(name))?.digest === target.digest,
+    )
+    const isNew = this.#hasFetched || !isNamed
     if (isNew) this.#record(target)
     return { target, manifest: manifest ?? target, isNew }
-  }
-
-  /** Asks the mirrors and the registry, in order, for what the name leads to. */
-  async #resolve(): Promise<Descriptor> {
-    const { client, reference } = this.#options
-    const wanted = reference.digest ?? reference.tag ?? 'latest'
-    const all = client
-      .endpointsFor(reference)
-      .map((endpoint) => new Repository(client, endpoint, { name: familiarName(reference) }))
-    for (const [index, repository] of all.entries()) {
-      try {
-        // Where HEAD finds nothing, GET says why.
-        const found = (await repository.describe(wanted)) ?? (await repository.document(wanted)).descriptor
-        this.#repositories = [repository, ...all.filter((other) => other !== repository)]
-        if (reference.digest !== undefined && found.digest !== reference.digest)
-          throw new CairnError(
-            'BLOB_CORRUPT',
-            `${repository.endpoint.host} has ${found.digest} for ${reference.digest}`,
-          )
-        return found
-      } catch (error) {
-        if (index === all.length - 1 || isCairnError(error, 'CANCELED')) throw error
-      }
-    }
-    throw new Error('a registry has no endpoint')
   }
 
   /** A manifest or index: from the store, else fetched by its digest. */
@@ -143,7 +125,7 @@ class ImagePull {
     const { store, lease } = this.#options
     const { digest, mediaType, size } = descriptor
     if (lease.claim(digest)) return parseImageDocument(store.blobs.readAll(digest, largestDocument), mediaType)
-    const found = await this.#firstOf((repository) => repository.document(digest))
+    const found = await firstOf(this.#repositories, (repository) => repository.document(digest))
     if (found.descriptor.mediaType !== mediaType || found.descriptor.size !== size)
       throw new CairnError(
         'MANIFEST_INVALID',
@@ -152,17 +134,6 @@ class ImagePull {
     await this.#put(found.document.raw, descriptor)
     this.#hasFetched = true
     return found.document
-  }
-
-  async #firstOf<Result>(ask: (repository: Repository) => Promise<Result>): Promise<Result> {
-    for (const [index, repository] of this.#repositories.entries()) {
-      try {
-        return await ask(repository)
-      } catch (error) {
-        if (index === this.#repositories.length - 1 || isCairnError(error, 'CANCELED')) throw error
-      }
-    }
-    throw new Error('there is no repository to ask')
   }
 
   async #put(bytes: Uint8Array, { digest, size }: Descriptor): Promise<void> {
@@ -320,12 +291,12 @@ class ImagePull {
   }
 
   #record(target: Descriptor): void {
-    const { store, reference } = this.#options
+    const { store } = this.#options
     store.database.transaction(() => {
       for (const { descriptor, manifest } of this.#manifests) linkManifest(store, descriptor.digest, manifest)
       for (const { descriptor, children } of this.#indexes) {
         const present = children.filter(({ digest }) => store.blobs.has(digest))
-        if (descriptor.digest === target.digest) recordIndex(store, target, present, this.#tags(), 'pull')
+        if (descriptor.digest === target.digest) recordIndex(store, target, present, this.#tagsOf(target), 'pull')
         else
           link(
             store,
@@ -334,14 +305,26 @@ class ImagePull {
           )
       }
       const own = this.#manifests.find(({ descriptor }) => descriptor.digest === target.digest)
-      if (own !== undefined) recordManifest(store, target, own.manifest, this.#tags(), 'pull')
-      putTag(store, formatReference(withDigest(reference, target.digest)), target.digest)
+      if (own !== undefined) recordManifest(store, target, own.manifest, this.#tagsOf(target), 'pull')
+      for (const name of this.#namesOf(target))
+        if (name.digest !== undefined) putTag(store, formatReference(name), target.digest)
+      const { host, path } = (this.#repositories[0] as Repository).endpoint
+      putBlobSources(
+        store,
+        this.#manifests.flatMap(({ manifest }) => blobsOf(manifest)),
+        { host, repository: path },
+      )
     })
   }
 
-  #tags(): readonly Reference[] {
-    const { reference } = this.#options
-    return reference.digest === undefined ? [reference] : []
+  /** What the image is called here: unless it is told, by its tag and by its digest. */
+  #namesOf({ digest }: Descriptor): readonly Reference[] {
+    const { reference, names } = this.#options
+    return names ?? (reference.digest === undefined ? [reference, withDigest(reference, digest)] : [reference])
+  }
+
+  #tagsOf(target: Descriptor): readonly Reference[] {
+    return this.#namesOf(target).filter(({ digest }) => digest === undefined)
   }
 
   get #name(): string {
@@ -515,6 +498,10 @@ class LayerPull {
     removeTree(store.path('snapshots', id))
     deleteSnapshot(store, id)
   }
+}
+
+function blobsOf({ config, layers }: Manifest): Digest[] {
+  return [config, ...layers].map(({ digest }) => digest)
 }
 
 /** The chosen entry and what attests to it. */

@@ -16,7 +16,7 @@ import { isIndexType, isManifestType, layerCompression, mediaTypes } from '../..
 import { formatPlatform } from '../../oci/platform.ts'
 import { familiarName, familiarString, formatReference, type Reference, withDigest } from '../../oci/reference.ts'
 import type { TransferListener } from '../../progress/transfer-events.ts'
-import { CompressedContent, type LayerCompression, storedContent } from './blob-content.ts'
+import { CompressedContent, fileContent, type LayerCompression } from './blob-content.ts'
 import type { RegistryClient } from './connection.ts'
 import { Repository, type UploadSession } from './repository.ts'
 import { TaskSlots } from './task-slots.ts'
@@ -311,7 +311,11 @@ class ImagePush {
       const tell = (current: number): void => {
         if (isLayer) this.#listener({ id, text: 'Pushing', current, total: descriptor.size })
       }
-      await uploadBlob(storedContent(store, descriptor), { ...base, key: descriptor.digest, onBytes: tell })
+      await uploadBlob(fileContent(store.blobs.path(descriptor.digest), descriptor), {
+        ...base,
+        key: descriptor.digest,
+        onBytes: tell,
+      })
       return descriptor
     }
     const content = new CompressedContent(store, diffId, compression)

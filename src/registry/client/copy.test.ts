@@ -1,0 +1,142 @@
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { readdirSync } from 'node:fs'
+import { acquireLease } from '../../content/leases.ts'
+import { isCairnError } from '../../errors/error.ts'
+import { copyImage } from '../../images/copy-image.ts'
+import { putFixtureImage, tarOf, type TemporaryStore, temporaryStore } from '../../images/image-fixtures.ts'
+import { openImageSource } from '../../images/image-source.ts'
+import { storeTarget } from '../../images/store-target.ts'
+import { validateImage } from '../../images/validate-image.ts'
+import { serializeIndex } from '../../oci/image-index.ts'
+import { mediaTypes } from '../../oci/media-types.ts'
+import { parsePlatform } from '../../oci/platform.ts'
+import { parseReference, type Reference } from '../../oci/reference.ts'
+import type { RegistryClient } from './connection.ts'
+import { copyRemote } from './copy.ts'
+import { openRegistrySource } from './registry-source.ts'
+import { openRegistryTarget } from './registry-target.ts'
+import { ScriptedRegistry, testClient } from './scripted-registry.ts'
+
+let registry: ScriptedRegistry
+let other: ScriptedRegistry
+let place: TemporaryStore
+let client: RegistryClient & Disposable
+
+beforeEach(() => {
+  registry = new ScriptedRegistry()
+  other = new ScriptedRegistry()
+  place = temporaryStore()
+  client = testClient()
+})
+afterEach(() => {
+  registry[Symbol.dispose]()
+  other[Symbol.dispose]()
+  place[Symbol.dispose]()
+  client[Symbol.dispose]()
+})
+
+const at = (server: ScriptedRegistry, name: string): Reference => parseReference(`${server.host}/${name}`)
+
+/** Two platforms in one index. */
+function putBoth(): string {
+  const manifests = ['amd64', 'arm64'].map((architecture) => ({
+    ...registry.putImage('app', architecture, [tarOf({ architecture }), tarOf({ shared: 'x' })], { architecture })
+      .target,
+    platform: { os: 'linux', architecture },
+  }))
+  return registry.putDocument(
+    'app',
+    '1',
+    serializeIndex({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests }),
+    mediaTypes.ociIndex,
+  )
+}
+
+describe('copyRemote()', () => {
+  test('copies all platforms to another registry, each blob once', async () => {
+    const digest = putBoth()
+    const { target, written } = await copyRemote({
+      store: place.store,
+      client,
+      from: at(registry, 'app:1'),
+      to: at(other, 'copy:1'),
+    })
+    expect(target.digest as string).toBe(digest)
+    expect(written.blobs).toBe(5)
+    expect(other.documents.get('copy 1')?.raw).toEqual(registry.documents.get('app 1')?.raw as Uint8Array<ArrayBuffer>)
+    using source = await openRegistrySource(place.store, client, at(other, 'copy:1'))
+    expect((await validateImage(place.store, source)).problems).toEqual([])
+    const again = await copyRemote({ store: place.store, client, from: at(registry, 'app:1'), to: at(other, 'copy:1') })
+    expect(again.written.blobs).toBe(0)
+  })
+
+  test('moves no bytes within one registry', async () => {
+    putBoth()
+    registry.mountable = new Set(['app'])
+    const { written } = await copyRemote({
+      store: place.store,
+      client,
+      from: at(registry, 'app:1'),
+      to: at(registry, 'prod/app:1'),
+    })
+    expect(written).toEqual({ blobs: 0, bytes: 0 })
+    expect(registry.asked('GET').some((path) => path.includes('/blobs/'))).toBe(false)
+    expect(registry.documents.has('prod/app 1')).toBe(true)
+  })
+
+  test('copies one platform, and says which there are none of', async () => {
+    putBoth()
+    const options = { store: place.store, client, from: at(registry, 'app:1'), to: at(other, 'copy:1') }
+    const { target } = await copyRemote({ ...options, platform: parsePlatform('linux/arm64') })
+    expect(target.mediaType).toBe(mediaTypes.ociManifest)
+    const wrong = copyRemote({ ...options, platform: parsePlatform('linux/s390x') })
+    expect(await wrong.catch((error: unknown) => isCairnError(error, 'IMAGE_PLATFORM'))).toBe(true)
+  })
+
+  test('refuses a corrupt blob, and leaves no tag', async () => {
+    const image = registry.putImage('app', '1')
+    const [layer] = image.layers
+    registry.blobs.set(`app ${layer?.digest}`, new Uint8Array(layer?.size ?? 0))
+    const copied = copyRemote({ store: place.store, client, from: at(registry, 'app:1'), to: at(other, 'copy:1') })
+    expect(await copied.catch((error: unknown) => isCairnError(error, 'BLOB_CORRUPT'))).toBe(true)
+    expect(other.documents.size).toBe(0)
+    expect(readdirSync(place.store.session.directory)).toEqual([])
+  })
+})
+
+describe('openRegistrySource()', () => {
+  test('gives an image as other places do, each blob fetched once', async () => {
+    putBoth()
+    using source = await openRegistrySource(place.store, client, at(registry, 'app:1'), { isRead: true })
+    using lease = acquireLease(place.store)
+    await copyImage(place.store, source, storeTarget(place.store, lease, [parseReference('here:1')]))
+    using here = await openImageSource(place.store, { transport: 'store', name: 'here:1' })
+    expect(here.target.digest).toBe(source.target.digest)
+    const blobs = registry.asked('GET').filter((path) => path.includes('/blobs/'))
+    expect(new Set(blobs).size).toBe(blobs.length)
+  })
+
+  test('reads nothing that nobody asks for, and what the store has from there', async () => {
+    putBoth()
+    using source = await openRegistrySource(place.store, client, at(registry, 'app:1'))
+    expect(source.size(source.target.digest)).toBe(source.target.size)
+    expect(registry.asked('GET')).toEqual([])
+  })
+})
+
+describe('openRegistryTarget()', () => {
+  test('takes an image from anywhere, its tag last', async () => {
+    const { target } = await putFixtureImage(place.store, {
+      layers: [{ a: 'x' }],
+      compression: 'gzip',
+      tags: ['here:1'],
+    })
+    using source = await openImageSource(place.store, { transport: 'store', name: 'here:1' })
+    await copyImage(place.store, source, openRegistryTarget(place.store, client, at(other, 'copy:1')))
+    expect(other.documents.get('copy 1')?.raw).toEqual(place.store.blobs.readAll(target.digest, 1e6))
+    expect(other.asked('PUT').at(-1)).toBe('/v2/copy/manifests/1')
+    expect(() => openRegistryTarget(place.store, client, parseReference(`x@${target.digest}`))).toThrow(
+      'cannot be written to',
+    )
+  })
+})

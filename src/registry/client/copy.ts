@@ -1,0 +1,158 @@
+import { acquireLease, type Lease } from '../../content/leases.ts'
+import type { Store } from '../../content/store.ts'
+import { isCairnError } from '../../errors/error.ts'
+import { preferredEntry } from '../../images/put-image.ts'
+import { removeFile } from '../../linux/names.ts'
+import type { Descriptor } from '../../oci/descriptor.ts'
+import type { Digest } from '../../oci/digest.ts'
+import type { ImageDocument } from '../../oci/image-index.ts'
+import { isIndexType, isManifestType } from '../../oci/media-types.ts'
+import { formatPlatform, type Platform } from '../../oci/platform.ts'
+import { familiarName, familiarString, type Reference } from '../../oci/reference.ts'
+import { CairnError } from '../../errors/error.ts'
+import { fileContent } from './blob-content.ts'
+import type { RegistryClient } from './connection.ts'
+import { fetchBlob } from './download.ts'
+import { Repository } from './repository.ts'
+import { firstOf, type ResolvedRemote, resolveRemote } from './resolve.ts'
+import { TaskSlots } from './task-slots.ts'
+import { uploadBlob } from './upload.ts'
+
+export interface RemoteCopyOptions {
+  readonly store: Store
+  readonly client: RegistryClient
+  readonly from: Reference
+  /** With a tag. */
+  readonly to: Reference
+  /** Of an image for several platforms, copy only this one. */
+  readonly platform?: Platform | undefined
+}
+
+/** What a copy between registries did. */
+export interface RemoteCopy {
+  readonly target: Descriptor
+  /** Blobs that were sent, and their bytes. */
+  readonly written: { readonly blobs: number; readonly bytes: number }
+}
+
+const concurrentBlobs = 4
+const deepestIndex = 4
+
+/**
+ * Copies an image from registry to registry, byte for byte, with all platforms and attestations. What the target has, or
+ * can mount as it is the same registry, moves no bytes. What moves is verified by its digest and size; documents are
+ * checked as a pull checks them. Throws as {@link Repository}, fetchBlob() and uploadBlob(), and IMAGE_PLATFORM.
+ */
+export async function copyRemote(options: RemoteCopyOptions): Promise<RemoteCopy> {
+  using lease = acquireLease(options.store)
+  return await new RegistryCopy(options, lease, await resolveRemote(options.client, options.from)).run()
+}
+
+class RegistryCopy {
+  readonly #options: RemoteCopyOptions
+  readonly #lease: Lease
+  readonly #source: ResolvedRemote
+  readonly #target: Repository
+  /** The source's repository where the target can mount from it. */
+  readonly #mountable: string | undefined
+  readonly #slots = new TaskSlots(concurrentBlobs)
+  readonly #moved = new Map<Digest, Promise<void>>()
+  readonly #written = { blobs: 0, bytes: 0 }
+
+  constructor(options: RemoteCopyOptions, lease: Lease, source: ResolvedRemote) {
+    this.#options = options
+    this.#lease = lease
+    this.#source = source
+    const { client, to } = options
+    const endpoint = client.hosts.endpointFor(to)
+    const from = source.repositories[0].endpoint
+    const isSame = from.host === endpoint.host && from.path !== endpoint.path
+    this.#mountable = isSame ? from.path : undefined
+    this.#target = new Repository(client, endpoint, {
+      name: familiarName(to),
+      isPush: true,
+      alsoPull: isSame ? [from.path] : [],
+    })
+  }
+
+  async run(): Promise<RemoteCopy> {
+    const { platform, to } = this.#options
+    const tag = to.tag ?? 'latest'
+    const root = platform === undefined ? this.#source.descriptor : await this.#choose(platform)
+    const there = await this.#target.describe(tag)
+    if (there?.digest !== root.digest) await this.#copyDocument(root, tag, 0)
+    return { target: root, written: this.#written }
+  }
+
+  async #choose(platform: Platform): Promise<Descriptor> {
+    const { descriptor } = this.#source
+    const document = await this.#document(descriptor)
+    const found = document.type === 'index' ? preferredEntry(document.value.manifests, platform) : descriptor
+    if (found === undefined)
+      throw new CairnError(
+        'IMAGE_PLATFORM',
+        `${familiarString(this.#options.from)} does not provide the platform ${formatPlatform(platform)}`,
+      )
+    const { digest, mediaType, size } = found
+    return { digest, mediaType, size }
+  }
+
+  async #document({ digest, size, mediaType }: Descriptor): Promise<ImageDocument> {
+    const found = await firstOf(this.#source.repositories, (repository) => repository.document(digest))
+    if (found.descriptor.size !== size || found.descriptor.mediaType !== mediaType)
+      throw new CairnError('MANIFEST_INVALID', `${digest} is not what leads to it says`)
+    return found.document
+  }
+
+  /** Copies a document after all it leads to. */
+  async #copyDocument(descriptor: Descriptor, reference: string, depth: number): Promise<void> {
+    if (depth > deepestIndex)
+      throw new CairnError('MANIFEST_INVALID', `indexes are nested more than ${deepestIndex} deep`)
+    const document = await this.#document(descriptor)
+    if (document.type === 'index') {
+      for (const entry of document.value.manifests)
+        if (isIndexType(entry.mediaType) || isManifestType(entry.mediaType))
+          await this.#copyDocument(entry, entry.digest, depth + 1)
+    } else {
+      const results = await Promise.allSettled(
+        [document.value.config, ...document.value.layers].map((blob) => this.#move(blob)),
+      )
+      const failed = results.find((result) => result.status === 'rejected')
+      if (failed !== undefined) throw failed.reason
+    }
+    await this.#target.putDocument(reference, document.raw, descriptor.mediaType)
+  }
+
+  #move(blob: Descriptor): Promise<void> {
+    let moved = this.#moved.get(blob.digest)
+    if (moved === undefined) this.#moved.set(blob.digest, (moved = this.#slots.run(() => this.#moveOne(blob))))
+    return moved
+  }
+
+  async #moveOne(blob: Descriptor): Promise<void> {
+    if (await this.#isThere(blob)) return
+    const { store, client } = this.#options
+    const { signal, firstPause } = client.options
+    const more = { signal, ...(firstPause === undefined ? {} : { firstPause }) }
+    const isStored = store.blobs.size(blob.digest) === blob.size && this.#lease.claim(blob.digest)
+    const path = isStored ? store.blobs.path(blob.digest) : store.session.temporaryPath('copy')
+    try {
+      if (!isStored) await fetchBlob(blob, path, { repositories: this.#source.repositories, ...more })
+      await uploadBlob(fileContent(path, blob), { store, repository: this.#target, key: blob.digest, ...more })
+    } finally {
+      if (!isStored) removeFile(path)
+    }
+    this.#written.blobs++
+    this.#written.bytes += blob.size
+  }
+
+  async #isThere({ digest }: Descriptor): Promise<boolean> {
+    if (this.#mountable === undefined) return (await this.#target.blobSize(digest)) !== undefined
+    try {
+      if ((await this.#target.mountBlob(digest, this.#mountable)) === undefined) return true
+    } catch (error) {
+      if (!isCairnError(error) || error.kind === 'canceled' || error.kind === 'unavailable') throw error
+    }
+    return (await this.#target.blobSize(digest)) !== undefined
+  }
+}

@@ -1,0 +1,124 @@
+import { acquireLease } from '../../content/leases.ts'
+import { getLayerRecord } from '../../content/layer-records.ts'
+import type { Store } from '../../content/store.ts'
+import type { ImageSource } from '../../images/image-source.ts'
+import type { Descriptor } from '../../oci/descriptor.ts'
+import type { Digest } from '../../oci/digest.ts'
+import type { ImageDocument } from '../../oci/image-index.ts'
+import { isIndexType, isManifestType } from '../../oci/media-types.ts'
+import { familiarString, type Reference } from '../../oci/reference.ts'
+import { GrowingFile } from '../../streams/growing-file.ts'
+import type { ByteSource } from '../../streams/source.ts'
+import type { RegistryClient } from './connection.ts'
+import { fetchBlob } from './download.ts'
+import type { Repository } from './repository.ts'
+import { firstOf, resolveRemote } from './resolve.ts'
+import { TaskSlots } from './task-slots.ts'
+
+export interface RegistrySourceOptions {
+  /** True where all of the image will be read: blobs are then fetched ahead, several at once. */
+  readonly isRead?: boolean
+}
+
+/** Blobs that are fetched at once. */
+const concurrentDownloads = 4
+
+/**
+ * An image of a registry as a place to read from. Blobs that the store has are read there; others are fetched once, when
+ * they are first read, into files that go with the process. Throws as resolveRemote().
+ */
+export async function openRegistrySource(
+  store: Store,
+  client: RegistryClient,
+  reference: Reference,
+  options: RegistrySourceOptions = {},
+): Promise<ImageSource> {
+  const { repositories, descriptor } = await resolveRemote(client, reference)
+  const reader = new RemoteReader(store, client, repositories, options.isRead === true)
+  reader.knows(descriptor)
+  return {
+    name: `docker://${familiarString(reference)}`,
+    target: descriptor,
+    references: reference.digest === undefined ? [reference] : [],
+    size: (digest) => reader.size(digest),
+    open: (blob) => reader.open(blob),
+    examined: (layer) => getLayerRecord(store, layer),
+    [Symbol.dispose]: () => reader[Symbol.dispose](),
+  }
+}
+
+class RemoteReader implements Disposable {
+  readonly #store: Store
+  readonly #client: RegistryClient
+  readonly #repositories: readonly Repository[]
+  readonly #readsAhead: boolean
+  readonly #lease: ReturnType<typeof acquireLease>
+  /** Of all that documents which were read lead to. */
+  readonly #sizes = new Map<Digest, number>()
+  readonly #documents = new Map<Digest, Promise<ImageDocument>>()
+  readonly #files = new Map<Digest, Promise<string>>()
+  readonly #slots = new TaskSlots(concurrentDownloads)
+
+  constructor(store: Store, client: RegistryClient, repositories: readonly Repository[], readsAhead: boolean) {
+    this.#store = store
+    this.#client = client
+    this.#repositories = repositories
+    this.#readsAhead = readsAhead
+    this.#lease = acquireLease(store)
+  }
+
+  knows({ digest, size }: Descriptor): void {
+    this.#sizes.set(digest, size)
+  }
+
+  size(digest: Digest): number | undefined {
+    return this.#sizes.get(digest)
+  }
+
+  async *open(blob: Descriptor): ByteSource {
+    if (isIndexType(blob.mediaType) || isManifestType(blob.mediaType)) {
+      yield (await this.#document(blob)).raw
+      return
+    }
+    yield* GrowingFile.whole(await this.#file(blob), blob.size).open()
+  }
+
+  [Symbol.dispose](): void {
+    this.#lease.release()
+  }
+
+  #document(blob: Descriptor): Promise<ImageDocument> {
+    let document = this.#documents.get(blob.digest)
+    if (document === undefined) this.#documents.set(blob.digest, (document = this.#readDocument(blob)))
+    return document
+  }
+
+  async #readDocument({ digest }: Descriptor): Promise<ImageDocument> {
+    const { document } = await firstOf(this.#repositories, (repository) => repository.document(digest))
+    const { value } = document
+    const parts = 'manifests' in value ? value.manifests : [value.config, ...value.layers]
+    for (const part of parts) this.knows(part)
+    if (this.#readsAhead && document.type === 'manifest') for (const part of parts) this.#file(part).catch(() => {})
+    return document
+  }
+
+  /** A file with the blob's bytes, which were verified. */
+  #file(blob: Descriptor): Promise<string> {
+    let file = this.#files.get(blob.digest)
+    if (file === undefined) this.#files.set(blob.digest, (file = this.#slots.run(() => this.#fetch(blob))))
+    return file
+  }
+
+  async #fetch(blob: Descriptor): Promise<string> {
+    const { signal, firstPause } = this.#client.options
+    if (this.#store.blobs.size(blob.digest) === blob.size && this.#lease.claim(blob.digest))
+      return this.#store.blobs.path(blob.digest)
+    const path = this.#store.session.temporaryPath('remote')
+    await fetchBlob(blob, path, {
+      repositories: this.#repositories,
+      signal,
+      ...(firstPause === undefined ? {} : { firstPause }),
+    })
+    return path
+  }
+}
