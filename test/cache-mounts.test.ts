@@ -142,12 +142,13 @@ describe('cairn cache', () => {
     await output(
       'RUN --mount=type=cache,id=shown,sharing=locked,uid=7,mode=0750,target=/c head -c 5000 /dev/zero > /c/f; ln /c/f /c/g',
     )
+    // Blocks of the file, which counts once, of the directories and of the record.
     const format = '{{.ID}} {{.Size}} {{.Sharing}} {{.Owner}} {{.Mode}} {{.InUse}} {{.UsedBy}}'
-    expect(await cacheOutput('ls', '--no-trunc', '--filter', 'id=shown', '--format', format)).toBe(
-      `shown 5kB locked 7:0 0750 false Dockerfile in ${bench.context}\n`,
-    )
+    const shown = await cacheOutput('ls', '--no-trunc', '--filter', 'id=shown', '--format', format)
+    expect(shown).toEndWith(`kB locked 7:0 0750 false Dockerfile in ${bench.context}\n`)
+    expect(Number(/^shown ([\d.]+)kB/.exec(shown)?.[1])).toBeWithin(8, 25)
     expect(await cacheOutput('ls', '--filter', 'id=shown')).toMatch(
-      /^NAME +ID +SIZE +SHARING +LAST USED +USED BY\n[0-9a-f]{12} +shown +5kB +locked +\S/,
+      /^NAME +ID +SIZE +SHARING +LAST USED +USED BY\n[0-9a-f]{12} +shown +[\d.]+kB +locked +\S/,
     )
     expect(await cacheOutput('ls', '--filter', 'until=1h', '-q')).toBe('')
     expect((await cache('ls', '--filter', 'color=red')).err).toContain("invalid filter 'color'")
@@ -166,7 +167,7 @@ describe('cairn cache', () => {
       expect(removal.err).toMatch(/the cache mount busy \([0-9a-f]{12}\) is in use\n.*\n.*no such cache mount: nothing/)
       await output('RUN --mount=type=cache,id=idle,target=/c true')
       expect(await cacheOutput('prune', '-f', '--filter', 'id=busy', '--filter', 'id=idle')).toMatch(
-        /^Deleted cache mounts:\n[0-9a-f]{32} idle\n\nTotal reclaimed space: 0B\n$/,
+        /^Deleted cache mounts:\n[0-9a-f]{32} idle\n\nTotal reclaimed space: \d[\d.]*k?B\n$/,
       )
       expect(await cacheOutput('ls', '--format', '{{.ID}}')).toContain('busy\n')
     } finally {
@@ -176,19 +177,24 @@ describe('cairn cache', () => {
     expect(await cacheOutput('rm', 'busy')).toBe('busy\n')
   })
 
-  test('prune asks first, and builder prune takes cache mounts only when they are asked for', async () => {
+  test('prune asks first; cache mounts are records of the build cache, as docker has them', async () => {
     await output('RUN --mount=type=cache,id=asked,target=/c touch /c/f')
     bench.closeStore()
     const refused = await bench.cairn(['cache', 'prune'], { stdin: 'n\n' })
     expect(refused.out).toContain('WARNING! This will remove all cache mounts that no build is using.')
-    expect((await bench.cairn(['builder', 'prune', '-af'])).status).toBe(0)
-    expect(await cacheOutput('ls', '--format', '{{.ID}}')).toContain('asked\n')
-    expect((await bench.cairn(['system', 'df', '--format', '{{.Type}} {{.TotalCount}}'])).out).toMatch(
-      /^Cache Mounts [1-9]/m,
-    )
+    const list = async (): Promise<string> =>
+      (await bench.cairn(['builder', 'du', '--filter', 'type=exec.cachemount', '--format', '{{.Description}}'])).out
+    expect(await list()).toContain('cached mount with id "asked"')
+    const others = ['builder', 'prune', '-af', '--filter', 'type=regular', '--filter', 'type=source.local']
+    expect((await bench.cairn(others)).status).toBe(0)
+    expect(await list()).toContain('cached mount with id "asked"')
     const pruned = await bench.cairn(['builder', 'prune', '-f', '--filter', 'type=exec.cachemount'])
-    expect(pruned.status).toBe(0)
+    expect(pruned.out).toMatch(/^ID\t.*\n(?:\w{25}\* .*\n)+Total:\t[1-9]/)
     expect(await cacheOutput('ls', '-q')).toBe('')
+    await output('RUN --mount=type=cache,id=asked,target=/c touch /c/g')
+    bench.closeStore()
+    expect((await bench.cairn(['builder', 'prune', '-f'])).status).toBe(0)
+    expect(await list()).toBe('')
   })
 
   test('rm wants a name where an id or the start of a name is not enough for one, export too', async () => {

@@ -42,6 +42,6 @@ describe('cairn prints what docker 28.5 prints', () => {
           .filter(({ made, wanted }) => made !== wanted)
         expect(different.map(({ made }) => made).join('\n')).toBe(different.map(({ wanted }) => wanted).join('\n'))
       },
-      60_000,
+      120_000,
     )
 })

@@ -73,7 +73,7 @@ describe('a disk without a byte left', () => {
     expect(await ok('rm', 'box')).toBe('box\n')
     expect(await ok('rmi', 'app')).toMatch(/Untagged: app:latest\nDeleted: sha256:/)
     fill(0)
-    expect(await ok('builder', 'prune', '-af')).toMatch(/Total reclaimed space: [1-9]/)
+    expect(await ok('builder', 'prune', '-af')).toMatch(/Total:\t[1-9]/)
     fill(0)
     expect(await ok('image', 'prune', '-af')).toMatch(/Total reclaimed space: [1-9]/)
     emptied()

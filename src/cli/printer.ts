@@ -68,12 +68,12 @@ function expandEscapes(text: string): string {
   return text.replaceAll('\\t', '\t').replaceAll('\\n', '\n')
 }
 
-const rowObjects = new WeakSet<object>()
+const rowsOfTemplates = new WeakSet<object>()
 
 /** What a template sees of one row: every column as a field computed when asked for. */
 function rowFields<Row>(listing: Listing<Row>, row: Row): object {
   const fields = {}
-  rowObjects.add(fields)
+  rowsOfTemplates.add(fields)
   for (const [name, column] of Object.entries(listing.columns))
     Object.defineProperty(fields, name, { enumerable: true, get: () => column.value(row) })
   const { labels } = listing
@@ -97,7 +97,7 @@ const rowFunctions = {
   json: {
     parameters: ['any'],
     call: (value: unknown) =>
-      typeof value === 'object' && value !== null && rowObjects.has(value)
+      typeof value === 'object' && value !== null && rowsOfTemplates.has(value)
         ? escapeMarkup(toJson(sorted(value)))
         : toJson(value),
   },
@@ -125,6 +125,11 @@ function rowJson<Row>(listing: Listing<Row>, row: Row): string {
 
 function sorted(fields: object): object {
   return Object.fromEntries(Object.entries(fields).sort(([a], [b]) => (a < b ? -1 : 1)))
+}
+
+/** The rows of a list as objects with the names that templates know, each value found out once. */
+export function rowObjects<Row>(listing: Listing<Row>, rows: readonly Row[]): object[] {
+  return rows.map((row) => sorted(rowFields(listing, row)))
 }
 
 /** As Go's encoder writes JSON, so that `<none>` is the same bytes as docker's. */

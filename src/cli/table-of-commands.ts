@@ -310,6 +310,11 @@ export const table: CommandTable = {
       load: () => import('./commands/info.ts'),
     },
     {
+      paths: ['builder du', 'buildx du'],
+      summary: 'Disk usage',
+      load: () => import('./commands/builder-du.ts'),
+    },
+    {
       paths: ['builder prune', 'buildx prune'],
       summary: 'Remove build cache',
       load: () => import('./commands/builder-prune.ts'),
@@ -408,6 +413,11 @@ export const table: CommandTable = {
       paths: ['volume rm', 'volume remove'],
       summary: 'Remove one or more volumes',
       load: () => import('./commands/volume-rm.ts'),
+    },
+    {
+      paths: ['system prune'],
+      summary: 'Remove unused data',
+      load: () => import('./commands/system-prune.ts'),
     },
     {
       paths: ['system df'],

@@ -109,6 +109,13 @@ export function lastStepRecord(store: Store, stepId: string): BuildStepRecord | 
   return row === undefined ? undefined : { ...row, inputs: JSON.parse(row.inputs) as unknown }
 }
 
+/** What is recorded of builds' steps, the newest first. */
+export function listStepRecords(store: Store): BuildStepRecord[] {
+  return store.database
+    .all<StepRow>(`SELECT ${stepColumns} FROM build_steps ORDER BY created_at DESC, rowid DESC`)
+    .map((row) => ({ ...row, inputs: JSON.parse(row.inputs) as unknown }))
+}
+
 /** Records a build of a step; does nothing where the last record has the same key. Older ones are forgotten by and by. */
 export function putStepRecord(store: Store, step: Pick<BuildStepRecord, 'stepId' | 'key' | 'inputs'>): void {
   if (lastStepRecord(store, step.stepId)?.key === step.key) return

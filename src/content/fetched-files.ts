@@ -1,4 +1,3 @@
-import { blocksOf } from '../linux/tree-size.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
 import type { Store } from './store.ts'
 
@@ -48,16 +47,23 @@ export function putFetchedFile(store: Store, url: string, file: FetchedFile): vo
   )
 }
 
-/** Bytes on the disk of all files that records keep, each once. */
-export function fetchedFilesSize(store: Store): number {
-  const rows = store.database.all<{ digest: Digest }>('SELECT DISTINCT digest FROM fetched_files')
-  return rows.reduce((total, { digest }) => total + blocksOf(store.blobs.size(digest) ?? 0), 0)
+/** A record of a file that was fetched. */
+export interface FetchedFileRecord {
+  /** Digest of the URL, which may hold a credential. */
+  readonly url: string
+  readonly digest: Digest
+  /** Milliseconds since 1970. */
+  readonly usedAt: number
 }
 
-/**
- * Forgets the files that were last used before `moment`, milliseconds since 1970; gives how many there were. Blobs that
- * only they kept go with the next garbage collection.
- */
-export function forgetFetchedFiles(store: Store, moment: number): number {
-  return store.database.run('DELETE FROM fetched_files WHERE used_at < ?', moment)
+/** All records of fetched files. */
+export function listFetchedFiles(store: Store): FetchedFileRecord[] {
+  return store.database.all('SELECT url, digest, used_at AS usedAt FROM fetched_files ORDER BY used_at, url')
+}
+
+/** Forgets fetched files. Blobs that only they kept go with the next garbage collection. */
+export function forgetFetchedFiles(store: Store, files: readonly Pick<FetchedFileRecord, 'url'>[]): void {
+  store.database.transaction(() => {
+    for (const { url } of files) store.database.run('DELETE FROM fetched_files WHERE url = ?', url)
+  })
 }

@@ -1,21 +1,20 @@
+import { isActive } from '../containers/container.ts'
 import { containersOfImage, listContainerRecords } from '../containers/container-records.ts'
 import { recoverContainers } from '../containers/recovery.ts'
+import { listVolumes, listVolumeUsers } from '../containers/volume-records.ts'
 import { containerDiskSize } from '../containers/written-size.ts'
-import { fetchedFilesSize } from '../content/fetched-files.ts'
 import { getDiffIds, listImageLayers } from '../content/manifest-records.ts'
 import type { Store } from '../content/store.ts'
-import { listDirectory, tryListDirectory } from '../linux/directories.ts'
-import { tryLstat } from '../linux/file-status.ts'
+import { tryListDirectory } from '../linux/directories.ts'
 import { treeSize } from '../linux/tree-size.ts'
 import type { Digest } from '../oci/digest.ts'
-import { listMirrors } from '../remote/git-mirror.ts'
-import { findCacheMounts, isInUse } from './list-cache-mounts.ts'
-import { cacheMountSize } from './remove-cache-mounts.ts'
+import { buildCacheRecords } from './build-cache-records.ts'
 import { cachedSteps, documentSizes, layerDiskSizes } from './layer-usage.ts'
+import { volumeSize } from './volumes.ts'
 
 /** What one kind of thing takes. */
 export interface DiskUsage {
-  readonly type: 'Images' | 'Containers' | 'Local Volumes' | 'Build Cache' | 'Cache Mounts'
+  readonly type: 'Images' | 'Containers' | 'Local Volumes' | 'Build Cache'
   readonly total: number
   /** Those in use. */
   readonly active: number
@@ -43,8 +42,7 @@ export function diskUsage(store: Store): DiskUsage[] {
     imageUsage(store, images, sizeOf),
     containerUsage(store, images, sizeOf),
     volumeUsage(store),
-    cacheUsage(store, images, sizeOf),
-    cacheMountUsage(store),
+    cacheUsage(store),
   ]
 }
 
@@ -77,7 +75,7 @@ function containerUsage(store: Store, images: ImageLayers, sizeOf: SizeOf): Disk
   if (ownLayers.size > 0) for (const { layer } of cachedSteps(store)) if (layer !== undefined) ownLayers.delete(layer)
   const layers = sizeOf([ownLayers])
   const containers = records.map((container) => ({
-    isRunning: container.state === 'running',
+    isRunning: isActive(container),
     size: containerDiskSize(store, container),
   }))
   const sum = (some: typeof containers): number => some.reduce((total, { size }) => total + size, 0)
@@ -91,14 +89,11 @@ function containerUsage(store: Store, images: ImageLayers, sizeOf: SizeOf): Disk
 }
 
 function volumeUsage(store: Store): DiskUsage {
-  const directory = store.path('volumes')
-  const names = tryLstat(directory)?.type === 'directory' ? listDirectory(directory).map(({ name }) => name) : []
-  const used = new Set(
-    listContainerRecords(store).flatMap(({ settings }) =>
-      settings.mounts.flatMap((mount) => (mount.type === 'volume' ? [mount.name] : [])),
-    ),
-  )
-  const volumes = names.map((name) => ({ isUsed: used.has(name), size: treeSize(`${directory}/${name}`) }))
+  const users = listVolumeUsers(store)
+  const volumes = listVolumes(store).map((volume) => ({
+    isUsed: users.has(volume.name),
+    size: volumeSize(store, volume),
+  }))
   const sum = (some: typeof volumes): number => some.reduce((total, { size }) => total + size, 0)
   return {
     type: 'Local Volumes',
@@ -109,32 +104,23 @@ function volumeUsage(store: Store): DiskUsage {
   }
 }
 
-function cacheUsage(store: Store, images: ImageLayers, sizeOf: SizeOf): DiskUsage {
-  const ofImages = union(images.values())
-  const steps = cachedSteps(store).flatMap(({ layer }) => (layer === undefined ? [] : [layer]))
-  const mirrors = listMirrors(store).map(({ path }) => treeSize(path))
-  const remote = mirrors.reduce((total, size) => total + size, fetchedFilesSize(store))
-  const reclaimable = sizeOf([steps.filter((layer) => !ofImages.has(layer))]) + remote
-  // Indexes of contexts and records of builds stay.
-  const indexes = tryListDirectory(store.path('builds'))
-    .filter(({ name, type }) => type === 'directory' && name !== 'run')
-    .flatMap(({ name }) => tryListDirectory(store.path('builds', name)).map((file) => `${name}/${file.name}`))
-    .map((path) => treeSize(store.path('builds', path)))
-  const size = indexes.reduce((total, one) => total + one, reclaimable)
-  return { type: 'Build Cache', total: new Set(steps).size, active: 0, size, reclaimable }
+function cacheUsage(store: Store): DiskUsage {
+  const records = buildCacheRecords(store)
+  const own = records.filter(({ isShared }) => !isShared)
+  const sum = (some: typeof records): number => some.reduce((total, { size }) => total + size, 0)
+  return {
+    type: 'Build Cache',
+    total: records.length,
+    active: records.filter(({ isInUse }) => isInUse).length,
+    size: sum(own) + historySize(store),
+    reclaimable: sum(own.filter(({ isInUse }) => !isInUse)),
+  }
 }
 
-function cacheMountUsage(store: Store): DiskUsage {
-  const mounts = findCacheMounts(store).map((mount) => ({
-    isUsed: isInUse(store, mount),
-    size: cacheMountSize(store, mount),
-  }))
-  const sum = (some: typeof mounts): number => some.reduce((total, { size }) => total + size, 0)
-  return {
-    type: 'Cache Mounts',
-    total: mounts.length,
-    active: mounts.filter(({ isUsed }) => isUsed).length,
-    size: sum(mounts),
-    reclaimable: sum(mounts.filter(({ isUsed }) => !isUsed)),
-  }
+/** Bytes on the disk of what is remembered of builds and not pruned with the cache. */
+function historySize(store: Store): number {
+  return tryListDirectory(store.path('builds'))
+    .filter(({ name, type }) => type === 'directory' && name !== 'run' && name !== 'contexts')
+    .flatMap(({ name }) => tryListDirectory(store.path('builds', name)).map((file) => `${name}/${file.name}`))
+    .reduce((total, path) => total + treeSize(store.path('builds', path)), 0)
 }

@@ -41,17 +41,23 @@ export function pruneCacheMounts(store: Store, filters: Filters, now = Date.now(
   const mounts: CacheMount[] = []
   let reclaimed = 0
   for (const mount of findCacheMounts(store, filters, now)) {
-    const size = cacheMountSize(store, mount)
-    if (!tryRemove(store, mount)) continue
+    const freed = removeUnusedCacheMount(store, mount)
+    if (freed === undefined) continue
     mounts.push(mount)
-    reclaimed += size
+    reclaimed += freed
   }
   return { mounts, reclaimed }
 }
 
-/** Bytes of a cache mount's files, of several names of one file once. */
+/** Removes a cache mount unless a step uses it. Gives the bytes freed, undefined where it stays. */
+export function removeUnusedCacheMount(store: Store, mount: CacheMount): number | undefined {
+  const size = cacheMountSize(store, mount)
+  return tryRemove(store, mount) ? size : undefined
+}
+
+/** Bytes on the disk of a cache mount, with its record. */
 export function cacheMountSize(store: Store, { name }: CacheMount): number {
-  return treeSize(store.path('cache', 'mounts', name, 'fs'))
+  return treeSize(store.path('cache', 'mounts', name))
 }
 
 /** False for one that a step uses. */

@@ -9,6 +9,7 @@ import { recoverContainers } from '../containers/recovery.ts'
 import { recordEvent } from '../content/events.ts'
 import type { Store } from '../content/store.ts'
 import { CairnError, isCairnError } from '../errors/error.ts'
+import { tryListDirectory } from '../linux/directories.ts'
 import { treeSize } from '../linux/tree-size.ts'
 import { booleanFilter, checkFilters, type Filters, suitsLabels } from './filters.ts'
 import { nilMap } from './go-values.ts'
@@ -73,9 +74,10 @@ function expression(pattern: string): RegExp | undefined {
   }
 }
 
-/** Bytes on the disk of a volume's files. */
+/** Bytes on the disk of what is in a volume; an empty one has none. */
 export function volumeSize(store: Store, volume: Pick<Volume, 'name'>): number {
-  return treeSize(store.path('volumes', volume.name))
+  const directory = volumeDirectory(store, volume)
+  return tryListDirectory(directory).reduce((total, { name }) => total + treeSize(`${directory}/${name}`), 0)
 }
 
 export interface PruneVolumesOptions {

@@ -78,22 +78,16 @@ export function listMirrors(store: Store): { readonly id: string; readonly path:
   }
 }
 
-/**
- * Removes the mirrors that were last used before `moment`, milliseconds since 1970, save those in use. Gives the bytes
- * freed.
- */
-export function pruneMirrors(store: Store, moment: number): number {
-  let freed = 0
-  for (const { id, path, usedAt } of listMirrors(store)) {
-    if (usedAt >= moment) continue
-    using lock = tryAcquireLock(store, mirrorLock(id))
-    if (lock === undefined || tryLstat(path) === undefined) continue
-    const away = store.session.temporaryPath('git')
-    freed += treeSize(path)
-    rename(path, away)
-    removeTree(away)
-  }
-  return freed
+/** Removes a mirror. Gives the bytes freed, undefined where it is in use or gone. */
+export function removeMirror(store: Store, id: string): number | undefined {
+  const path = store.path('cache', 'git', id)
+  using lock = tryAcquireLock(store, mirrorLock(id))
+  if (lock === undefined || tryLstat(path) === undefined) return undefined
+  const size = treeSize(path)
+  const away = store.session.temporaryPath('git')
+  rename(path, away)
+  removeTree(away)
+  return size
 }
 
 /** Name of the lock that a mirror is used under. */

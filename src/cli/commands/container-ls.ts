@@ -148,3 +148,5 @@ function mountNames(mounts: Container['settings']['mounts']): string[] {
     return mount.type === 'bind' ? [mount.source] : []
   })
 }
+
+export { listing as containerListing }

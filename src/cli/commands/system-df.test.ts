@@ -40,16 +40,12 @@ describe('cairn system df', () => {
       Size: '45.06kB',
       Reclaimable: '45.06kB (100%)',
     })
-    // What is known of the files of the context.
-    expect(built.get('Build Cache')).toMatchObject({ TotalCount: '2', Size: '4.096kB', Reclaimable: '0B (0%)' })
+    // What is known of the files of the context can be pruned, the record of the build stays.
+    expect(built.get('Build Cache')).toMatchObject({ TotalCount: '3', Size: '8.192kB', Reclaimable: '4.096kB' })
     await cairn.ok(['rmi', 'box'])
     const removed = await usage()
     expect(removed.get('Images')).toMatchObject({ TotalCount: '0', Size: '0B' })
-    expect(removed.get('Build Cache')).toMatchObject({
-      TotalCount: '2',
-      Size: '40.96kB',
-      Reclaimable: '36.86kB (90%)',
-    })
+    expect(removed.get('Build Cache')).toMatchObject({ TotalCount: '3', Size: '45.06kB', Reclaimable: '40.96kB' })
   })
 
   test('prints the table docker prints', async () => {
@@ -59,8 +55,7 @@ describe('cairn system df', () => {
         'Images          1         0         45.06kB   45.06kB (100%)',
         'Containers      0         0         0B        0B',
         'Local Volumes   0         0         0B        0B',
-        'Build Cache     2         0         4.096kB   0B (0%)',
-        'Cache Mounts    0         0         0B        0B',
+        'Build Cache     3         0         8.192kB   4.096kB',
         '',
       ].join('\n'),
     )
@@ -68,23 +63,38 @@ describe('cairn system df', () => {
 })
 
 describe('cairn builder prune', () => {
+  const types = async (): Promise<string[]> =>
+    (await cairn.ok(['builder', 'du', '--format', '{{.Type}}'])).trim().split('\n').toSorted()
+
   test('keeps what images have, and with -a forgets all', async () => {
-    expect(await cairn.ok(['builder', 'prune', '-f'])).toBe('Total reclaimed space: 0B\n')
-    expect(await cairn.ok(['builder', 'prune', '-af'])).toMatch(
-      /^Deleted build cache objects:\n(?:\S+\n)+\nTotal reclaimed space: 0B\n$/,
-    )
-    expect((await usage()).get('Build Cache')).toMatchObject({ TotalCount: '0' })
+    expect(await types()).toEqual(['regular', 'regular', 'source.local'])
+    expect(await cairn.ok(['builder', 'prune', '-f'])).toMatch(/^ID\t.*\n\w{25}\* .*\nTotal:\t4\.096kB\n$/)
+    expect(await types()).toEqual(['regular', 'regular'])
+    expect(await cairn.ok(['builder', 'prune', '-af'])).toMatch(/^ID\t.*\n(?:\w{25} .*\n){2}Total:\t0B\n$/)
+    expect(await types()).toEqual([''])
     await cairn.ok(['save', '-o', 'box.tar', 'box'])
   })
 
   test('frees the layers that only the cache kept', async () => {
     await cairn.ok(['rmi', 'box'])
-    expect(await cairn.ok(['builder', 'prune', '-f', '--filter', 'until=1h'])).toBe('Total reclaimed space: 0B\n')
+    expect(await cairn.ok(['builder', 'prune', '-f', '--filter', 'until=1h'])).toBe('Total:\t0B\n')
     expect(await cairn.ok(['builder', 'prune'], { stdin: 'n\n' })).toBe(
-      'WARNING! This will remove all dangling build cache.\nAre you sure you want to continue? [y/N] ',
+      'WARNING! This will remove all dangling build cache. Are you sure you want to continue? [y/N] ',
     )
-    expect(await cairn.ok(['builder', 'prune', '-f'])).toEndWith('\nTotal reclaimed space: 36.86kB\n')
+    expect(await cairn.ok(['builder', 'prune', '-f'])).toEndWith('\nTotal:\t40.96kB\n')
     expect(readdirSync(join(cairn.root, 'content/blobs/sha256'))).toEqual([])
     expect((await cairn.run(['builder', 'prune', '-f', '--filter', 'foo=1'])).err).toContain("invalid filter 'foo'")
+  })
+
+  test('removes the oldest until no more is left than may be', async () => {
+    await cairn.ok(['rmi', 'box'])
+    // 16 kB and 25 kB of layers and 4 kB of the context's index, in blocks; the first layer is the oldest.
+    expect(await cairn.ok(['builder', 'prune', '-f', '--max-used-space', '41kB'])).toBe('Total:\t0B\n')
+    expect(await cairn.ok(['builder', 'prune', '-f', '--max-used-space', '30kB'])).toEndWith('\nTotal:\t12.29kB\n')
+    expect(await types()).toEqual(['regular', 'source.local'])
+    expect(await cairn.ok(['builder', 'prune', '-f', '--max-used-space', '1', '--reserved-space', '1GB'])).toBe(
+      'Total:\t0B\n',
+    )
+    expect(await cairn.ok(['builder', 'prune', '-f', '--min-free-space', '1PB'])).toMatch(/Total:\t28\.67kB\n$/)
   })
 })

@@ -1,0 +1,119 @@
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { existsSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { ContainerCairn } from './fixtures/cli/container-cairn.ts'
+
+let cairn: ContainerCairn
+beforeEach(() => {
+  cairn = new ContainerCairn()
+})
+afterEach(() => {
+  cairn[Symbol.dispose]()
+})
+
+/** Bytes on the disk of what the store holds: all but its database, which no command frees. */
+function storeSize(): number {
+  const parts = ['content', 'snapshots', 'containers', 'volumes', 'cache', 'builds', 'tmp']
+  const paths = parts.map((part) => join(cairn.root, part)).filter((path) => existsSync(path))
+  const du = Bun.spawnSync(['du', '-s', '-c', '-B1', '--exclude=builds/run', ...paths])
+  return Number(/^(\d+)\ttotal$/m.exec(du.stdout.toString())?.[1])
+}
+
+const units: Readonly<Record<string, number>> = { B: 1, kB: 1e3, MB: 1e6, GB: 1e9 }
+
+/** Bytes that a text such as `1.234MB` stands for. */
+function bytes(text = ''): number {
+  const [, number = 'NaN', unit = ''] = /^([\d.]+)([kMG]?B)/.exec(text) ?? []
+  return Number(number) * (units[unit] ?? Number.NaN)
+}
+
+interface Usage {
+  readonly size: number
+  readonly reclaimable: number
+}
+
+async function usage(): Promise<Usage> {
+  const rows = (await cairn.ok(['system', 'df', '--format', '{{.Size}} {{.Reclaimable}}'])).trim().split('\n')
+  const sum = (column: number): number => rows.reduce((total, row) => total + bytes(row.split(' ')[column]), 0)
+  return { size: sum(0), reclaimable: sum(1) }
+}
+
+async function prune(...args: string[]): Promise<number> {
+  const out = await cairn.ok([...args, '-f'])
+  return bytes(/^(?:Total reclaimed space: |Total:\t)(\S+)$/m.exec(out)?.[1])
+}
+
+/** Within one percent of a whole. */
+function expectSame(actual: number, wanted: number, whole: number): void {
+  expect(Math.abs(actual - wanted)).toBeLessThanOrEqual(whole / 100)
+}
+
+describe('system df, prune and du', () => {
+  test('agree within one percent on images, containers, volumes, unpacked layers and every kind of cache', async () => {
+    await cairn.image('base')
+    cairn.file('big', crypto.getRandomValues(new Uint8Array(65_536)).toString().repeat(40))
+    cairn.file('.dockerignore', 'store\nrootfs-*\n')
+    const write = (name: string, size: number): string => `head -c ${size} /dev/urandom > ${name}`
+    cairn.file(
+      'Dockerfile',
+      `FROM base
+COPY big /big
+RUN --mount=type=cache,target=/cache ${write('/cache/kept', 4_000_000)}; ${write('/made', 3_000_000)}
+RUN for i in $(seq 300); do echo $i > /file$i; done
+`,
+    )
+    await cairn.ok(['build', '-q', '-t', 'app', '.'])
+    await cairn.ok(['save', '-o', 'app.tar', 'app'])
+    await cairn.ok(['rmi', 'app'])
+    await cairn.ok(['load', '-q', '-i', 'app.tar'])
+    await cairn.ok(['run', '--name', 'used', '-v', 'data:/data', 'app', 'sh', '-c', write('/data/a', 2_000_000)])
+    await cairn.ok(['run', '--name', 'idle', 'app', 'sh', '-c', write('/written', 2_500_000)])
+    await cairn.ok(['volume', 'create', 'loose'])
+    writeFileSync(join(cairn.root, 'volumes/loose/_data/file'), new Uint8Array(1_500_000))
+    await cairn.ok(['import', '-', 'spare'], { stdin: await Bun.file(join(cairn.directory, 'app.tar')).bytes() })
+
+    const full = storeSize()
+    expect(full).toBeGreaterThan(25_000_000)
+    const before = await usage()
+    expectSame(before.size, full, full)
+
+    // One kind after the other: each frees what it said, and the disk has it back. Layers of images that the build cache
+    // has too count for the images, which free them once it has let go of them.
+    let last = full
+    const steps: readonly (readonly [string, readonly string[]])[] = [
+      ['Containers', ['container', 'prune']],
+      ['Local Volumes', ['volume', 'prune', '-a']],
+      ['Build Cache', ['builder', 'prune', '-a']],
+      ['Images', ['image', 'prune', '-a']],
+    ]
+    for (const [type, command] of steps) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const rows = await cairn.ok(['system', 'df', '--format', '{{.Type}}: {{.Reclaimable}}'])
+      const promised = bytes(new RegExp(`^${type}: (\\S+)`, 'm').exec(rows)?.[1])
+      // oxlint-disable-next-line no-await-in-loop
+      const freed = await prune(...command)
+      const left = storeSize()
+      expectSame(freed, promised, full)
+      expectSame(last - left, freed, full)
+      last = left
+    }
+    const after = await usage()
+    expect(after.reclaimable).toBe(0)
+    expect(last).toBeLessThan(full / 100)
+  }, 60_000)
+
+  test('agree on what system prune -a --volumes frees at once', async () => {
+    await cairn.image('base')
+    cairn.file('.dockerignore', 'store\nrootfs-*\n')
+    cairn.file(
+      'Dockerfile',
+      'FROM base\nRUN --mount=type=cache,target=/c head -c 3000000 /dev/urandom > /c/f; head -c 5000000 /dev/urandom > /f\n',
+    )
+    await cairn.ok(['build', '-q', '-t', 'app', '.'])
+    await cairn.ok(['run', '--name', 'done', 'app', 'sh', '-c', 'head -c 2000000 /dev/urandom > /g'])
+    const full = storeSize()
+    const freed = await prune('system', 'prune', '-a', '--volumes')
+    expectSame(full - storeSize(), freed, full)
+    expect(storeSize()).toBeLessThan(full / 100)
+  }, 60_000)
+})
