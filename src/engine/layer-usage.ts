@@ -4,6 +4,7 @@ import { listSnapshotSizes } from '../content/snapshot-records.ts'
 import type { Store } from '../content/store.ts'
 import { blocksOf } from '../linux/tree-size.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
+import { mediaTypes } from '../oci/media-types.ts'
 
 /** A result of a build step. */
 export interface CachedStep {
@@ -34,7 +35,8 @@ export function documentSizes(store: Store): ReadonlyMap<Digest, number> {
      WHERE child NOT IN (SELECT digest FROM layers)
      UNION SELECT images.image_id, below.child FROM images CROSS JOIN links ON links.parent = images.digest
      CROSS JOIN manifests ON manifests.digest = links.child CROSS JOIN links AS below ON below.parent = links.child
-     WHERE below.child NOT IN (SELECT digest FROM layers)`,
+     WHERE images.media_type IN ('${mediaTypes.ociIndex}', '${mediaTypes.dockerManifestList}')
+       AND below.child NOT IN (SELECT digest FROM layers)`,
   )
   const seen = new Set<Digest>()
   const sizes = new Map<Digest, number>()
