@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
-import { BuildBench } from './fixtures/build-bench.ts'
+import { BuildBench, busyboxArchive } from './fixtures/build-bench.ts'
 
 /** What a command may say when another took away what it wanted. */
 const excuses =
@@ -48,3 +48,19 @@ test('twenty processes that build, load, run, remove and prune at once neither f
   expect(check.out).toMatch(/: ok;/)
   for (const area of ['tmp', 'locks']) expect(readdirSync(`${bench.root}/${area}`)).toEqual([])
 }, 180_000)
+
+test('what fails leaves nothing of itself', async () => {
+  using bench = await BuildBench.open()
+  const before = readdirSync(`${bench.root}/content/blobs/sha256`)
+  writeFileSync(`${bench.directory}/base.tar`, busyboxArchive())
+  const dockerfile = bench.file('Dockerfile', 'FROM busybox\nRUN echo x > /x; echo out; exit 3\n')
+  for (const argv of [
+    ['build', '-f', dockerfile, bench.context],
+    ['import', '-c', 'ENV =x', `${bench.directory}/base.tar`],
+    ['import', `${bench.directory}/base.tar`, 'UPPER:case'],
+    ['commit', 'none', 'name'],
+  ])
+    expect([argv, (await bench.cairn(argv)).status]).not.toEqual([argv, 0])
+  expect(readdirSync(`${bench.root}/content/blobs/sha256`).toSorted()).toEqual(before.toSorted())
+  expect((await bench.cairn(['system', 'check'])).out).toMatch(/: ok;/)
+}, 60_000)

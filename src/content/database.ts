@@ -2,7 +2,7 @@ import { constants, Database, type Statement } from 'bun:sqlite'
 import { CairnError } from '../errors/error.ts'
 import { SystemCallError } from '../linux/errno.ts'
 import { tryLstat } from '../linux/file-status.ts'
-import { freeSpace } from '../linux/free-space.ts'
+import { type FreeSpace, freeSpace } from '../linux/free-space.ts'
 import { close, fdatasync, open, openFlags, tryLock } from '../linux/files.ts'
 import { recordLockHolder } from '../linux/record-locks.ts'
 import { migrations } from './schema.ts'
@@ -264,7 +264,7 @@ function translate(path: string, code: string, error: unknown): unknown {
       hint: '`cairn system check` tells what is wrong with it, and with --repair saves what can be read of it.',
     })
   if (code.startsWith('SQLITE_READONLY') || code.startsWith('SQLITE_CANTOPEN') || code === 'SQLITE_PERM')
-    return new CairnError('STORE_UNUSABLE', `the metadata database ${path} cannot be opened for writing`, {
+    return new CairnError('STORE_UNUSABLE', `the metadata database ${path} cannot be opened for writing${whyNot(path)}`, {
       cause: error,
       hint: 'The store must be writable by the user who runs cairn; set CAIRN_ROOT to one that is.',
     })
@@ -277,11 +277,19 @@ function translate(path: string, code: string, error: unknown): unknown {
 }
 
 function isFull(path: string): boolean {
+  const space = spaceFor(path)
+  return space?.bytes === 0 || space?.files === 0
+}
+
+function whyNot(path: string): string {
+  return spaceFor(path)?.isReadOnly === true ? ': its file system is read-only' : ''
+}
+
+function spaceFor(path: string): FreeSpace | undefined {
   try {
-    const { bytes, files } = freeSpace(path.slice(0, path.lastIndexOf('/')))
-    return bytes === 0 || files === 0
+    return freeSpace(path.slice(0, path.lastIndexOf('/')))
   } catch (error) {
-    if (error instanceof SystemCallError) return false
+    if (error instanceof SystemCallError) return undefined
     throw error
   }
 }

@@ -30,6 +30,7 @@ export function recordEvent(
   actor: string,
   attributes: StoreEvent['attributes'],
 ): void {
+  if (store.isReadOnly) return
   store.database.transaction(() => {
     store.database.run(
       'INSERT INTO events (time, type, action, actor, attributes) VALUES (?, ?, ?, ?, ?)',

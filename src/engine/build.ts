@@ -13,7 +13,8 @@ import type { FailedCommand } from '../build/running-step.ts'
 import { Solver } from '../build/solve.ts'
 import { type BuiltImage, squashImage, type SquashEnvironment } from '../build/squash.ts'
 import type { StepReport } from '../build/step-reports.ts'
-import { acquireLease } from '../content/leases.ts'
+import { withLease } from '../content/leased-work.ts'
+import type { Lease } from '../content/leases.ts'
 import { acquireLock } from '../content/lock.ts'
 import { recover } from '../content/recovery.ts'
 import type { Store } from '../content/store.ts'
@@ -91,7 +92,10 @@ export interface BuildResult {
 export async function build(store: Store, options: BuildOptions): Promise<BuildResult> {
   recover(store)
   reapAbandoned(store.path('builds', 'run'))
-  using lease = acquireLease(store)
+  return await withLease(store, (lease) => buildUnder(store, lease, options))
+}
+
+async function buildUnder(store: Store, lease: Lease, options: BuildOptions): Promise<BuildResult> {
   const { dockerfile, context, progress, signal } = options
   using contexts = new BuildContexts(context)
   const devices = options.run.devices ?? new DeviceRegistry()

@@ -5,7 +5,8 @@ import { recordContainerEvent } from '../containers/container-events.ts'
 import { getContainer, resolveContainer } from '../containers/container-records.ts'
 import { pauseContainer } from '../containers/pause-container.ts'
 import { recoverContainers } from '../containers/recovery.ts'
-import { acquireLease } from '../content/leases.ts'
+import { withLease } from '../content/leased-work.ts'
+import type { Lease } from '../content/leases.ts'
 import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
 import { storedImage } from '../images/image.ts'
@@ -45,7 +46,7 @@ export async function commitContainer(store: Store, name: string, options: Commi
   recoverContainers(store)
   const container = resolveContainer(store, name)
   try {
-    return await commit(store, container, options)
+    return await withLease(store, (lease) => commit(store, lease, container, options))
   } catch (error) {
     if (getContainer(store, container.id) !== undefined) throw error
     const hint = 'It was removed while it was committed.'
@@ -53,9 +54,8 @@ export async function commitContainer(store: Store, name: string, options: Commi
   }
 }
 
-async function commit(store: Store, container: Container, options: CommitOptions): Promise<PutImage> {
+async function commit(store: Store, lease: Lease, container: Container, options: CommitOptions): Promise<PutImage> {
   const { author, message, created } = options
-  using lease = acquireLease(store)
   const files = await containerFiles(store, lease, container)
   const { image } = files
   const config = applyChanges(committedConfig(container), options.changes, platformOf(image))

@@ -1,7 +1,8 @@
 import { decompress } from '../compression/decompress.ts'
 import { layerNode } from '../content/graph.ts'
 import { putLayerRecord } from '../content/layer-records.ts'
-import { acquireLease, type Lease } from '../content/leases.ts'
+import { withLease } from '../content/leased-work.ts'
+import type { Lease } from '../content/leases.ts'
 import { recover } from '../content/recovery.ts'
 import type { Store } from '../content/store.ts'
 import { CairnError, isCairnError } from '../errors/error.ts'
@@ -47,22 +48,23 @@ export async function importImage(store: Store, source: ByteSource, options: Imp
   const { name, reference, changes = [], message, platform, created } = options
   const config: ContainerConfig = applyChanges({}, changes, platform)
   recover(store)
-  using lease = acquireLease(store)
-  const { layer, looksLikeImages } = await storeRootfs(store, lease, source, name)
-  const image = await putImage(store, {
-    config: {
-      ...platform,
-      created,
-      config,
-      rootfs: { type: 'layers', diff_ids: [layer.digest] },
-      history: [{ created, comment: message }],
-    },
-    layers: [layer],
-    tags: reference === undefined ? [] : [reference],
-    arrival: 'import',
-    lease,
+  return await withLease(store, async (lease) => {
+    const { layer, looksLikeImages } = await storeRootfs(store, lease, source, name)
+    const image = await putImage(store, {
+      config: {
+        ...platform,
+        created,
+        config,
+        rootfs: { type: 'layers', diff_ids: [layer.digest] },
+        history: [{ created, comment: message }],
+      },
+      layers: [layer],
+      tags: reference === undefined ? [] : [reference],
+      arrival: 'import',
+      lease,
+    })
+    return { ...image, looksLikeImages }
   })
-  return { ...image, looksLikeImages }
 }
 
 async function storeRootfs(
