@@ -6,6 +6,7 @@ import { acquireLease } from '../../content/leases.ts'
 import { findSnapshot } from '../../content/snapshot-records.ts'
 import { isCairnError } from '../../errors/error.ts'
 import { tarOf, type TemporaryStore, temporaryStore } from '../../images/image-fixtures.ts'
+import { platformEntries, resolveImage } from '../../images/resolve-image.ts'
 import { unpackLayer } from '../../images/unpack-layer.ts'
 import { digestOf } from '../../oci/digest.ts'
 import { serializeIndex } from '../../oci/image-index.ts'
@@ -149,8 +150,25 @@ describe('pullImage()', () => {
     expect(await failureOf(pull('app:all', { platform: parsePlatform('linux/s390x') }))).toBe(
       'IMAGE_PLATFORM: no matching manifest for linux/s390x in the manifest list entries',
     )
-    await pull('app:all', { isComplete: true })
-    expect(target.store.blobs.has(amd.target.digest)).toBe(true)
+    await pull('app:all', { platform: parsePlatform('linux/amd64') })
+    const { record } = resolveImage(target.store, `${registry.host}/app:all`)
+    const platforms = (await platformEntries(target.store, record)).map(({ platform }) => platform?.architecture)
+    expect(platforms).toEqual(['arm64', 'amd64'])
+  })
+
+  test('does not count a platform that it brought in part only', async () => {
+    const amd = registry.putImage('app', 'amd', [tarOf({ arch: 'amd64' })])
+    const arm = registry.putImage('app', 'arm', [tarOf({ arch: 'arm64' })], { architecture: 'arm64' })
+    const manifests = [
+      { ...arm.target, platform: { os: 'linux', architecture: 'arm64' } },
+      { ...amd.target, platform: { os: 'linux', architecture: 'amd64' } },
+    ]
+    registry.putDocument('app', '1', serializeIndex({ schemaVersion: 2, manifests }), mediaTypes.ociIndex)
+    registry.blobs.delete(`app ${arm.layers[0]?.digest}`)
+    expect(await failureOf(pull('app:1', { isComplete: true }))).toStartWith('BLOB_UNKNOWN')
+    await pull('app:1', { platform: parsePlatform('linux/amd64') })
+    const { record } = resolveImage(target.store, `${registry.host}/app:1`)
+    expect((await platformEntries(target.store, record)).map(({ digest }) => digest)).toEqual([amd.target.digest])
   })
 
   test('follows what a tag means now, not what it meant when it was asked', async () => {

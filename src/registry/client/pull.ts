@@ -83,6 +83,7 @@ interface BroughtManifest {
 
 interface BroughtIndex {
   readonly descriptor: Descriptor
+  /** All its entries, in the store or not. */
   readonly children: readonly Descriptor[]
 }
 
@@ -96,6 +97,8 @@ class ImagePull {
   readonly #indexes: BroughtIndex[] = []
   readonly #records: LayerRecord[] = []
   readonly #layers = new Map<Digest, Promise<PulledLayer>>()
+  /** Documents that were fetched and are not in the store yet. */
+  readonly #unkept = new Map<Digest, Uint8Array>()
   #hasFetched = false
 
   constructor(options: PullOptions) {
@@ -131,12 +134,15 @@ class ImagePull {
         'MANIFEST_INVALID',
         `${digest} is ${found.descriptor.mediaType} of ${found.descriptor.size} bytes, not ${mediaType} of ${size} as it was announced`,
       )
-    await this.#put(found.document.raw, descriptor)
+    this.#unkept.set(digest, found.document.raw)
     this.#hasFetched = true
     return found.document
   }
 
-  async #put(bytes: Uint8Array, { digest, size }: Descriptor): Promise<void> {
+  /** Puts a document into the store, where one stands for all it leads to: that has to be there. */
+  async #keep({ digest, size }: Descriptor): Promise<void> {
+    const bytes = this.#unkept.get(digest)
+    if (bytes === undefined) return
     const ingest = this.#options.lease.ingest({ digest, size })
     try {
       ingest.write(bytes)
@@ -162,7 +168,8 @@ class ImagePull {
       } else await this.#bringManifest(child, document.value, child === chosen && this.#isForHere(child))
     })
     await Promise.all(work)
-    this.#indexes.push({ descriptor, children })
+    await this.#keep(descriptor)
+    this.#indexes.push({ descriptor, children: index.manifests })
     return preferred
   }
 
@@ -195,6 +202,7 @@ class ImagePull {
   async #bringManifest(descriptor: Descriptor, manifest: Manifest, isForHere: boolean): Promise<void> {
     if (!isImageConfigType(manifest.config.mediaType)) {
       await Promise.all([manifest.config, ...manifest.layers].map((blob) => this.#bringBlob(blob)))
+      await this.#keep(descriptor)
       this.#manifests.push({ descriptor, manifest })
       return
     }
@@ -208,6 +216,7 @@ class ImagePull {
     )
     await Promise.all(documents.map((layer) => this.#bringBlob(layer.descriptor)))
     if (files.length > 0) await this.#bringLayers(files, isForHere)
+    await this.#keep(descriptor)
     this.#manifests.push({ descriptor, manifest })
   }
 
