@@ -1,4 +1,10 @@
 import { describe, expect, test } from 'bun:test'
+import { readFileSync } from 'node:fs'
+import { findCommand } from '../src/cli/command.ts'
+import type { FlagDefinitions } from '../src/cli/flags.ts'
+import { globalFlags } from '../src/cli/global-flags.ts'
+import { table } from '../src/cli/table-of-commands.ts'
+import { type DockerFlags, flagsFile } from './fixtures/docker-parity/flags.ts'
 import { WarmCairn } from './fixtures/cli/warm-cairn.ts'
 import { inCairnsWords, withoutPrefix } from './fixtures/docker-parity/masks.ts'
 import { type Outcome, readScenario, scenarioNames, type Step } from './fixtures/docker-parity/scenario.ts'
@@ -44,4 +50,18 @@ describe('cairn prints what docker 28.5 prints', () => {
       },
       120_000,
     )
+})
+
+describe('commands have the flags that they have in docker 28.5', () => {
+  const recorded = JSON.parse(readFileSync(flagsFile, 'utf8')) as DockerFlags
+  for (const [command, flags] of Object.entries(recorded))
+    test(command, async () => {
+      const found = findCommand(table, command.split(' '))
+      if (found.kind !== 'command') throw new Error(`no such command: ${command}`)
+      const { default: definition } = await found.entry.load()
+      const own: FlagDefinitions = { ...globalFlags, ...definition.flags }
+      expect(flags.map(([name]) => [name, own[name]?.short ?? ''])).toEqual(flags.map(([name, short]) => [name, short]))
+      const takesValue = flags.map(([name]) => [name, own[name] !== undefined && own[name].type !== 'bool'])
+      expect(takesValue).toEqual(flags.map(([name, , value]) => [name, value !== '']))
+    })
 })
