@@ -29,6 +29,8 @@ export async function collectRegistryGarbage(
   const released = new Map<Digest, number>()
   for (const { name } of repositories) {
     policy.signal?.throwIfAborted()
+    // Requests go on meanwhile.
+    await new Promise((resolve) => setImmediate(resolve))
     const sweep = new RepositorySweep(store, name, policy)
     for (const item of await sweep.run()) {
       items.push(item)

@@ -4,6 +4,7 @@ import { isCairnError } from '../../errors/error.ts'
 import type { Descriptor } from '../../oci/descriptor.ts'
 import { type Digest, isDigest } from '../../oci/digest.ts'
 import { largestDocument } from '../../oci/json-document.ts'
+import type { GroupSync } from './group-sync.ts'
 import { addRepository, freeBlobs } from './local-uploads.ts'
 import type {
   ManifestEntry,
@@ -21,9 +22,11 @@ const referrersAtOnce = 8
 /** Manifests of repositories, what tags lead to, and referrers. */
 export class LocalManifests {
   readonly #store: Store
+  readonly #disk: GroupSync
 
-  constructor(store: Store) {
+  constructor(store: Store, disk: GroupSync) {
     this.#store = store
+    this.#disk = disk
   }
 
   resolve(repository: string, reference: string): ManifestEntry | undefined {
@@ -59,17 +62,20 @@ export class LocalManifests {
     const ingest = lease.ingest({ digest: manifest.digest, size: manifest.size })
     ingest.write(manifest.bytes)
     await ingest.commit()
-    this.#store.settle()
-    return this.#store.database.transaction(() => {
+    await this.#disk.settle()
+    const result = this.#store.database.transaction((): PutResult => {
       const refusedNow = this.#check(repository, manifest, options)
       if (refusedNow !== undefined) return refusedNow
       this.#record(repository, manifest, options.tags)
       return { outcome: 'stored' }
     })
+    await this.#disk.sync()
+    return result
   }
 
   async delete(repository: string, digest: Digest): Promise<boolean> {
     if (!this.#store.database.transaction(() => forgetManifest(this.#store, repository, digest))) return false
+    await this.#disk.sync()
     await freeBlobs(this.#store, [digest])
     return true
   }

@@ -1,6 +1,7 @@
 import type { Store } from '../../content/store.ts'
 import type { Digest, DigestAlgorithm } from '../../oci/digest.ts'
 import { collectRegistryGarbage } from './local-garbage.ts'
+import { GroupSync } from './group-sync.ts'
 import { LocalManifests } from './local-manifests.ts'
 import { addBlob, freeBlobs, LocalUploads } from './local-uploads.ts'
 import type {
@@ -35,13 +36,15 @@ export function localStorage(store: Store): RegistryStorage {
 
 class LocalStorage implements RegistryStorage {
   readonly #store: Store
+  readonly #disk: GroupSync
   readonly #uploads: LocalUploads
   readonly #manifests: LocalManifests
 
   constructor(store: Store) {
     this.#store = store
-    this.#uploads = new LocalUploads(store)
-    this.#manifests = new LocalManifests(store)
+    this.#disk = new GroupSync(store)
+    this.#uploads = new LocalUploads(store, this.#disk)
+    this.#manifests = new LocalManifests(store, this.#disk)
   }
 
   async hasRepository(repository: string): Promise<boolean> {
@@ -65,7 +68,7 @@ class LocalStorage implements RegistryStorage {
 
   async mountBlob(repository: string, digest: Digest, from: string): Promise<boolean> {
     const { database } = this.#store
-    return database.transaction(() => {
+    const isMounted = database.transaction(() => {
       const row = database.one<{ size: number }>(
         'SELECT size FROM registry_blobs WHERE repository = ? AND digest = ?',
         from,
@@ -75,6 +78,8 @@ class LocalStorage implements RegistryStorage {
       addBlob(this.#store, repository, digest, row.size)
       return true
     })
+    if (isMounted) await this.#disk.sync()
+    return isMounted
   }
 
   async repositoriesWith(digest: Digest, page: Page): Promise<readonly string[]> {
@@ -94,6 +99,7 @@ class LocalStorage implements RegistryStorage {
     const { database } = this.#store
     if (database.run('DELETE FROM registry_blobs WHERE repository = ? AND digest = ?', repository, digest) === 0)
       return false
+    await this.#disk.sync()
     await freeBlobs(this.#store, [digest])
     return true
   }

@@ -8,6 +8,7 @@ import { fstat, tryLstat } from '../../linux/file-status.ts'
 import { close, ftruncate, open, openFlags, pread, pwrite, tryLock } from '../../linux/files.ts'
 import { makeDirectories, removeFile } from '../../linux/names.ts'
 import { type Digest, type DigestAlgorithm, Digester, digestAlgorithm } from '../../oci/digest.ts'
+import type { GroupSync } from './group-sync.ts'
 import type { UploadOptions, UploadState, UploadWriter } from './registry-storage.ts'
 
 /** How long a writer waits for another one to let go of the upload, in milliseconds: a connection that broke is noticed within that. */
@@ -27,11 +28,13 @@ interface UploadRow {
  * Nothing else is needed to go on with one, in whatever process. The file is locked by its writer.
  */
 export class LocalUploads {
+  readonly disk: GroupSync
   readonly #store: Store
   readonly #hashes = new Map<string, Digester>()
 
-  constructor(store: Store) {
+  constructor(store: Store, disk: GroupSync) {
     this.#store = store
+    this.disk = disk
   }
 
   begin(repository: string, { algorithm, owner }: UploadOptions): UploadState {
@@ -189,12 +192,13 @@ class LocalUpload implements UploadWriter {
     }
     using lease = acquireLease(this.#store)
     await lease.adopt(this.#path, { digest, size: this.#size })
-    this.#store.settle()
+    await this.#uploads.disk.settle()
     database.transaction(() => {
       addBlob(this.#store, this.#repository, digest, this.#size)
       database.run('DELETE FROM registry_uploads WHERE id = ?', this.#id)
     })
     this.#close()
+    await this.#uploads.disk.sync()
     return true
   }
 
