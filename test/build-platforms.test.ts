@@ -1,10 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs'
 import { storedImage } from '../src/images/image.ts'
 import { parseIndex } from '../src/oci/image-index.ts'
 import { largestDocument } from '../src/oci/json-document.ts'
 import { parsePlatform } from '../src/oci/platform.ts'
 import type { Digest } from '../src/oci/digest.ts'
+import { arm64Program } from './fixtures/arm64-program.ts'
 import { BuildBench, type BenchOptions, type ShownStep } from './fixtures/build-bench.ts'
 
 let bench: BuildBench
@@ -96,5 +97,44 @@ describe('a build for several platforms', () => {
     })
     const { value } = parseIndex(bench.store.blobs.readAll(target, largestDocument))
     expect(value.manifests).toHaveLength(1)
+  })
+})
+
+describe('RUN for another processor', () => {
+  const dockerfile = 'FROM scratch\nCOPY --chmod=755 arm64 /arm64\nRUN ["/arm64"]\n'
+  const emulator = Bun.which('qemu-aarch64-static')
+
+  test.skipIf(emulator === null)('is emulated, in the step alone (needs qemu-user-static)', async () => {
+    const handlers = '/proc/sys/fs/binfmt_misc'
+    const before = existsSync(handlers) ? readdirSync(handlers) : []
+    bench.file('arm64', arm64Program())
+    const { shown, config } = await bench.build(dockerfile, { platforms: both.slice(1) })
+    expect(shown.at(-1)?.log).toBe('arm64\n')
+    expect(config.architecture).toBe('arm64')
+    expect(existsSync(handlers) ? readdirSync(handlers) : []).toEqual(before)
+  })
+
+  test.skipIf(emulator === null)('is emulated beside native steps, also without a network', async () => {
+    bench.file('arm64', arm64Program())
+    const source = `${dockerfile.replace('FROM', 'FROM --platform=linux/arm64')}RUN --network=none ["/arm64"]\nFROM busybox AS native\nRUN uname -m > /machine\nFROM scratch\nCOPY --from=0 /arm64 /\nCOPY --from=native /machine /\n`
+    const { shown } = await bench.build(source)
+    expect(shown.map(({ error }) => error)).not.toContainEqual(expect.any(String))
+  })
+
+  test('says what to install where there is no emulator', async () => {
+    bench.file('arm64', arm64Program())
+    bench.file('Dockerfile', dockerfile)
+    bench.closeStore()
+    const programs = `${bench.directory}/bin`
+    mkdirSync(programs)
+    for (const name of ['crun', 'runc', 'sh', 'mount']) {
+      const path = Bun.which(name)
+      if (path !== null) symlinkSync(path, `${programs}/${name}`)
+    }
+    const argv = ['build', '--platform', 'linux/arm64', bench.context]
+    const { err, status } = await bench.cairn(argv, { env: { PATH: programs } })
+    expect(err).toContain('programs for arm64 cannot be run on amd64 without an emulator')
+    expect(err).toContain('apt-get install qemu-user-static')
+    expect(status).toBe(1)
   })
 })

@@ -68,6 +68,7 @@ const kinds = {
   TRACE_REFUSED: 'unavailable',
   // runtime, containers
   RUNTIME_MISSING: 'unsupported',
+  EMULATOR_MISSING: 'unsupported',
   RUNTIME_FAILED: 'unavailable',
   OVERLAY_UNSUPPORTED: 'unsupported',
   NOT_ROOT: 'forbidden',

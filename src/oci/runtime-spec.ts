@@ -162,9 +162,19 @@ export interface RuntimeSeccompArgument {
     | 'SCMP_CMP_NE'
 }
 
+/** config-linux.md §User namespace mappings. */
+export interface RuntimeIdMapping {
+  readonly containerID: number
+  readonly hostID: number
+  readonly size: number
+}
+
 /** config-linux.md. */
 export interface RuntimeLinux {
   readonly namespaces: readonly RuntimeNamespace[]
+  /** Of the user namespace. */
+  readonly uidMappings?: readonly RuntimeIdMapping[]
+  readonly gidMappings?: readonly RuntimeIdMapping[]
   readonly devices?: readonly RuntimeDevice[]
   readonly cgroupsPath?: string
   readonly resources?: RuntimeResources

@@ -8,8 +8,10 @@ import { changeModeAt, makeDirectories } from '../../linux/names.ts'
 import { mountOverlay } from '../../linux/overlay.ts'
 import { removeTree } from '../../linux/remove-tree.ts'
 import { writeTextFile } from '../../linux/text-file.ts'
+import { hostPlatform } from '../../oci/platform.ts'
 import type { RuntimeSpec } from '../../oci/runtime-spec.ts'
 import { withDevices } from '../../runtime/cdi-edits.ts'
+import { findEmulator, withEmulator } from '../../runtime/emulation.ts'
 import { insecureDevices } from '../../runtime/insecure-devices.ts'
 import { runtimeLimit } from '../../runtime/limits.ts'
 import { hostsFile, resolverConfig } from '../../runtime/network-files.ts'
@@ -97,7 +99,9 @@ export class StepContainer implements Disposable {
     const mounts = new RunMounts(this.#op, this.#environment, tree, bundle)
     this.#undo.push(() => mounts.close())
     await mounts.open()
-    const spec = this.#withDevices(this.#specOf(snapshot, tree, mounts))
+    const own = this.#withDevices(this.#specOf(snapshot, tree, mounts))
+    const emulator = findEmulator(this.#op.platform.architecture, hostPlatform().architecture, process.env)
+    const spec = emulator === undefined ? own : withEmulator(own, emulator)
     const points = mountPoints(
       tree,
       spec.mounts.map(({ destination }) => destination),
