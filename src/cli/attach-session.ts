@@ -1,6 +1,6 @@
 import { attachContainer, type Attachment, resizeMonitored } from '../containers/attach-container.ts'
 import { CairnError } from '../errors/error.ts'
-import { isTerminal, makeRaw } from '../linux/terminal.ts'
+import { isTerminal, makeRaw, type TerminalSize } from '../linux/terminal.ts'
 import type { StreamName } from './attached-streams.ts'
 import type { CommandContext } from './context.ts'
 import { DetachKeys } from './detach-keys.ts'
@@ -39,6 +39,12 @@ export class AttachSession implements Disposable {
       if (tty && this.#ctx.stdin.isTTY) this.#undo.push(makeRawUntilExit())
       void this.#pumpInput(attachment)
     }
+  }
+
+  /** The size of the terminal that the container's is shown on; undefined where there is none. */
+  get terminalSize(): TerminalSize | undefined {
+    const { columns, rows } = this.#ctx.stdout
+    return this.#options.tty && isTerminal(1) ? { columns, rows } : undefined
   }
 
   /** Waits until the container has ended or its user has left it. Throws what kept the output from being written. */

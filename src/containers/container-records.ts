@@ -123,6 +123,11 @@ export function claimContainer(store: Store, id: string): void {
   store.database.run('UPDATE containers SET session = ? WHERE id = ?', store.session.id, id)
 }
 
+/** Undoes {@link claimContainer}: the container is as it was. */
+export function releaseClaim(store: Store, id: string): void {
+  store.database.run('UPDATE containers SET session = NULL WHERE id = ?', id)
+}
+
 /** Records the processes of a container that is about to run. */
 export function recordRun(store: Store, id: string, run: ContainerRun): void {
   store.database.run('UPDATE containers SET run = ? WHERE id = ?', JSON.stringify(run), id)

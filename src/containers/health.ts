@@ -7,7 +7,8 @@ import { signalNumbers } from '../linux/signals.ts'
 import { tryStat } from '../linux/file-status.ts'
 import { readTextFile, writeTextFile } from '../linux/text-file.ts'
 import type { Healthcheck } from '../oci/config.ts'
-import { type Container, type ContainerRun, isActive } from './container.ts'
+import { type Container, type ContainerRun, isActive, type RestartRecord } from './container.ts'
+import { recordRun, recordStarted } from './container-records.ts'
 import { execProcess } from './exec-process.ts'
 import { ownCommand } from './own-command.ts'
 import { containerDirectory, monitoredRoot } from './places.ts'
@@ -134,6 +135,13 @@ export function watchHealth(
   child.unref()
   const status = processStatus(child.pid)
   return status === undefined ? undefined : { pid: child.pid, startTime: status.startTime }
+}
+
+/** Records that a container runs, which this process has claimed, and begins to look after its health. */
+export function recordBegun(store: Store, container: Container, run: ContainerRun, restart: RestartRecord): void {
+  const health = watchHealth(store, container, run, true)
+  recordRun(store, container.id, health === undefined ? run : { ...run, health })
+  recordStarted(store, container.id, restart)
 }
 
 function commandOf({ settings }: Container, { Test: test = [] }: Healthcheck): readonly string[] {

@@ -3,12 +3,14 @@ import { seizeSession } from '../content/session.ts'
 import type { Store } from '../content/store.ts'
 import { SystemCallError } from '../linux/errno.ts'
 import { tryStat } from '../linux/file-status.ts'
-import { deleteMonitored } from '../runtime/monitor.ts'
+import { deleteMonitored, hasBegun } from '../runtime/monitor.ts'
 import { detectRuntime } from '../runtime/runtime.ts'
 import { reapAbandoned } from '../runtime/state.ts'
-import { recordEnd, recordStartFailure } from './container-records.ts'
+import { getContainer, recordEnd, recordStartFailure, releaseClaim } from './container-records.ts'
 import { discardContainer } from './discard-container.ts'
+import { recordBegun } from './health.ts'
 import { monitoredRoot, runtimeStateDirectory } from './places.ts'
+import { runState } from './run-scope.ts'
 import { settleContainers } from './settle-container.ts'
 
 /** Status of a container whose Cairn was killed: it was killed with it, by SIGKILL. */
@@ -36,7 +38,7 @@ export function recoverContainers(store: Store): void {
     try {
       for (const { id, autoRemove, state } of containers) {
         if (state === 'running') recordEnd(store, id, { state: 'exited', exitCode: killedStatus })
-        else abandonStart(store, id)
+        else if (finishStart(store, id)) continue
         if (autoRemove !== 0) discardContainer(store, id, true)
       }
     } finally {
@@ -46,11 +48,29 @@ export function recoverContainers(store: Store): void {
   recover(store)
 }
 
-/** Ends what a process had begun to start in the background when it was killed. */
-function abandonStart(store: Store, id: string): void {
+/**
+ * Sets right a start in the background whose process was killed: where the container's command has begun it has only to
+ * be recorded, else what there is of it is ended. True where it runs or is to be started again.
+ */
+function finishStart(store: Store, id: string): boolean {
+  const container = getContainer(store, id)
+  const run = container?.run ?? undefined
+  if (container !== undefined && run !== undefined && runState(run) === 'running') {
+    const root = monitoredRoot(store, run.runtime.name)
+    if (hasBegun(run.runtime, root, id)) {
+      const { count = 0, delay = 0 } = container.restart ?? {}
+      recordBegun(store, container, run, { count, delay })
+      return true
+    }
+  }
   for (const name of ['crun', 'runc'] as const) {
     const root = monitoredRoot(store, name)
     if (tryStat(`${root}/${id}`) !== undefined) deleteMonitored(detectRuntime(name), root, id)
   }
+  if (container?.state === 'restarting') {
+    releaseClaim(store, id)
+    return true
+  }
   recordStartFailure(store, id, killedStatus, 'the process that started it was killed')
+  return false
 }

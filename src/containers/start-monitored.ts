@@ -6,13 +6,15 @@ import { storedImage } from '../images/image.ts'
 import { joinMountsOf, mountNamespace } from '../linux/mount-namespace.ts'
 import { unmount } from '../linux/mounts.ts'
 import { makeDirectories } from '../linux/names.ts'
+import type { TerminalSize } from '../linux/terminal.ts'
+import type { RuntimeSpec } from '../oci/runtime-spec.ts'
 import { cgroupLayout } from '../runtime/cgroups.ts'
 import { createMonitored, deleteMonitored, type MonitorOptions, startMonitored } from '../runtime/monitor.ts'
 import { detectRuntime } from '../runtime/runtime.ts'
 import { Snapshots, type WritableSnapshot } from '../snapshots/snapshots.ts'
 import type { Container, ContainerRun, ContainerSettings, RestartRecord } from './container.ts'
-import { claimContainer, getContainer, recordRun, recordStarted, recordStartFailure } from './container-records.ts'
-import { watchHealth } from './health.ts'
+import { claimContainer, getContainer, recordRun, recordStartFailure } from './container-records.ts'
+import { recordBegun } from './health.ts'
 import { ownCommand } from './own-command.ts'
 import { containerLock, monitoredRoot, runtimeStateDirectory } from './places.ts'
 import { cgroupPath, prepareContainer } from './prepare-container.ts'
@@ -22,6 +24,8 @@ import { settleContainer } from './settle-container.ts'
 export interface MonitoredStart {
   /** Called when the container is there and before its command begins, with its bundle. */
   readonly attach?: (bundle: string) => Promise<void>
+  /** What its terminal begins with, where it has one. */
+  readonly terminalSize?: TerminalSize | undefined
   readonly signal?: AbortSignal
 }
 
@@ -34,9 +38,10 @@ export interface MonitoredStart {
 export async function startMonitoredContainer(
   store: Store,
   id: string,
-  { attach, signal }: MonitoredStart = {},
+  start: MonitoredStart = {},
   restart: RestartRecord = { count: 0, delay: 0 },
 ): Promise<void> {
+  const { signal } = start
   settleContainer(store, id)
   using _lock = await acquireLock(store, containerLock(id), signal === undefined ? {} : { signal })
   const container = getContainer(store, id)
@@ -46,10 +51,7 @@ export async function startMonitoredContainer(
   if (container.state === 'running' || container.session !== null) return
   claimContainer(store, id)
   try {
-    const run = await launch(store, container, attach, signal)
-    const health = watchHealth(store, container, run, true)
-    recordRun(store, id, health === undefined ? run : { ...run, health })
-    recordStarted(store, id, restart)
+    recordBegun(store, container, await launch(store, container, start), restart)
   } catch (error) {
     const exitCode = error instanceof CairnError ? (error.exitCode ?? unstartable) : unstartable
     recordStartFailure(store, id, exitCode, error instanceof Error ? error.message : String(error))
@@ -63,8 +65,7 @@ const unstartable = 128
 async function launch(
   store: Store,
   container: Container,
-  attach: MonitoredStart['attach'],
-  signal: AbortSignal | undefined,
+  { attach, terminalSize, signal }: MonitoredStart,
 ): Promise<ContainerRun> {
   const { id, settings } = container
   using lease = acquireLease(store)
@@ -74,7 +75,8 @@ async function launch(
   const cgroup = wantsCgroup(settings) ? cgroupPath(container) : undefined
   const { diff_ids: diffIds } = image.rootfs
   const prepared = await prepareContainer(store, snapshots, container, snapshot, diffIds, { cgroup, signal })
-  const { spec, bundle, mountRoot } = prepared
+  const { bundle, mountRoot } = prepared
+  const spec = withTerminalSize(prepared.spec, terminalSize)
   const runtime = settings.runtime === undefined ? undefined : detectRuntime(settings.runtime)
   const options: MonitorOptions = {
     id,
@@ -85,7 +87,8 @@ async function launch(
     ...(runtime === undefined ? {} : { runtime }),
     ...logOptions(bundle, settings),
     stdin: settings.openStdin,
-    keepStdin: settings.stdinOnce !== true,
+    // A terminal is left by its keys, which end no input.
+    keepStdin: settings.tty || settings.stdinOnce !== true,
     exitCommand: ownCommand(store, 'container', 'cleanup', id),
     mountRoot: () => {
       makeDirectories(snapshot.merged)
@@ -95,16 +98,24 @@ async function launch(
     },
   }
   const created = await createMonitored(options)
+  const { monitor, init } = created
+  const place = { scope: runScope(), mounts: home ?? null, cgroup: cgroup ?? null }
+  const run: ContainerRun = { monitor, init, runtime: created.runtime, ...place }
   try {
+    // Whoever finds that this process was killed can tell by it how far it came.
+    recordRun(store, id, run)
     await attach?.(bundle)
     await startMonitored(created, options)
   } catch (error) {
     deleteMonitored(created.runtime, created.runtimeRoot, id)
     throw error
   }
-  const { monitor, init } = created
-  const mounts = home ?? null
-  return { monitor, init, runtime: created.runtime, scope: runScope(), mounts, cgroup: cgroup ?? null }
+  return run
+}
+
+function withTerminalSize(spec: RuntimeSpec, size: TerminalSize | undefined): RuntimeSpec {
+  if (size === undefined || spec.process.terminal !== true) return spec
+  return { ...spec, process: { ...spec.process, consoleSize: { height: size.rows, width: size.columns } } }
 }
 
 /** Every container with a monitor has a cgroup, unless this machine has none for the runtime that is asked for. */

@@ -18,7 +18,9 @@ export async function diffContainer(store: Store, name: string): Promise<Contain
   const container = resolveContainer(store, name)
   using lease = acquireLease(store)
   const files = await containerFiles(store, lease, container)
-  return [...changesIn(overlayTree(files.upper), await files.imageTree(), '')].toSorted((a, b) => (a.path < b.path ? -1 : 1))
+  return [...changesIn(overlayTree(files.upper), await files.imageTree(), '')].toSorted((a, b) =>
+    a.path < b.path ? -1 : 1,
+  )
 }
 
 /** `directory` without a slash at its end. */

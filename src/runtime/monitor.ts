@@ -235,6 +235,12 @@ export async function runRuntime(
   return { exitCode, stderr: stderr.trim() }
 }
 
+/** True where the container's command has begun, by what the runtime says. */
+export function hasBegun(runtime: OciRuntime, runtimeRoot: string, id: string): boolean {
+  const { stdout } = Bun.spawnSync([runtime.path, '--root', runtimeRoot, 'state', id], { stderr: 'ignore', cwd: '/' })
+  return /"status": *"(?:running|paused)"/.test(stdout.toString())
+}
+
 /** Kills what is left of a container and removes the runtime's state of it and its cgroup. Waits for that. */
 export function deleteMonitored(runtime: OciRuntime, runtimeRoot: string, id: string): void {
   Bun.spawnSync([runtime.path, '--root', runtimeRoot, 'delete', '--force', id], {

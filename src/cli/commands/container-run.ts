@@ -84,7 +84,7 @@ async function runAttached(ctx: CommandContext, flags: RunFlagValues, plan: Cont
   )
   await writeIdFile(flags.cidfile, id)
   using session = new AttachSession(ctx, { streams, tty, detachKeys })
-  await startMonitoredContainer(store, id, { attach: session.connect })
+  await startMonitoredContainer(store, id, { attach: session.connect, terminalSize: session.terminalSize })
   return await followToEnd(ctx, store, id, session, { sigProxy: flags['sig-proxy'] })
 }
 

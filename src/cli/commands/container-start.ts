@@ -39,6 +39,7 @@ export default defineCommand({
         isAttached = true
         await session.connect(bundle)
       },
+      terminalSize: session.terminalSize,
     })
     if (!isAttached) await session.connect(containerDirectory(store, id))
     return await followToEnd(ctx, store, id, session, { sigProxy: !settings.tty })
