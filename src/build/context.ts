@@ -45,6 +45,7 @@ export class ContextTree implements ContextFiles {
   readonly #names = new Map<string, readonly string[]>()
   readonly #links = new Map<string, string>()
   readonly #plain = new Set<string>()
+  readonly #attributes = new Map<string, ReadonlyMap<string, Uint8Array>>()
   readonly #digests = new Map<string, Digest>()
   readonly #index: ContextIndex | undefined
 
@@ -178,6 +179,8 @@ export class ContextTree implements ContextFiles {
   }
 
   #xattrs(path: string, status: FileStatus): ReadonlyMap<string, Uint8Array> {
+    const known = this.#plain.has(path) ? noXattrs : this.#attributes.get(path)
+    if (known !== undefined) return known
     if (this.#index?.isPlain(path, status) === true) {
       this.#plain.add(path)
       return noXattrs
@@ -193,6 +196,7 @@ export class ContextTree implements ContextFiles {
       const value = getXattr(host, name)
       if (value !== undefined) values.set(name, value)
     }
+    this.#attributes.set(path, values)
     return values
   }
 }
