@@ -10,7 +10,7 @@ let directory: string
 beforeEach(() => void (directory = mkdtempSync(join(tmpdir(), 'cairn-index-'))))
 afterEach(() => rmSync(directory, { recursive: true }))
 
-const index = (): Promise<ContextIndex> => ContextIndex.open(`${directory}/index.json`)
+const index = (): Promise<ContextIndex> => ContextIndex.open(`${directory}/index.json`, () => `${directory}/index.tmp`)
 
 function status(path: string): FileStatus {
   const found = tryLstat(path)

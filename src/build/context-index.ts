@@ -29,22 +29,31 @@ type StoredFile = [string, number, number, number, number, number, number, strin
  */
 export class ContextIndex {
   readonly #path: string
+  readonly #temporaryPath: () => string
   readonly #before: ReadonlyMap<string, IndexedFile>
   readonly #now = new Map<string, IndexedFile>()
   #changed = false
 
-  private constructor(path: string, before: ReadonlyMap<string, IndexedFile>) {
+  private constructor(path: string, temporaryPath: () => string, before: ReadonlyMap<string, IndexedFile>) {
     this.#path = path
+    this.#temporaryPath = temporaryPath
     this.#before = before
   }
 
-  /** Opens the index kept at `path`; one that is missing or damaged is empty. */
-  static async open(path: string): Promise<ContextIndex> {
+  /**
+   * Opens the index kept at `path`; one that is missing or damaged is empty. `temporaryPath` gives a place on the same
+   * file system to write a new one to, which is removed if this process dies.
+   */
+  static async open(path: string, temporaryPath: () => string): Promise<ContextIndex> {
+    return new ContextIndex(path, temporaryPath, await ContextIndex.#read(path))
+  }
+
+  static async #read(path: string): Promise<ReadonlyMap<string, IndexedFile>> {
     const file = Bun.file(path)
-    if (!(await file.exists())) return new ContextIndex(path, new Map())
+    if (!(await file.exists())) return new Map()
     try {
       const stored = (await file.json()) as { version: number; files: StoredFile[] }
-      if (stored.version !== version) return new ContextIndex(path, new Map())
+      if (stored.version !== version) return new Map()
       const files = new Map<string, IndexedFile>()
       for (const [
         name,
@@ -68,10 +77,10 @@ export class ContextIndex {
           isPlain: plain === 1,
         })
       }
-      return new ContextIndex(path, files)
+      return files
     } catch {
       // It only saves work: an unreadable index is the same as none.
-      return new ContextIndex(path, new Map())
+      return new Map()
     }
   }
 
@@ -122,7 +131,7 @@ export class ContextIndex {
       const [name] = before
       if (!this.#now.has(name) && stillThere(name)) files.push(storedFile(before))
     }
-    const temporary = `${this.#path}.${process.pid}`
+    const temporary = this.#temporaryPath()
     await Bun.write(temporary, JSON.stringify({ version, files }))
     const { rename } = await import('../linux/names.ts')
     rename(temporary, this.#path)

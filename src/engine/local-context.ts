@@ -39,7 +39,8 @@ export async function localContext(
 ): Promise<BuildContext> {
   const directory = store.path('builds', 'contexts')
   makeDirectories(directory)
-  const index = await ContextIndex.open(`${directory}/${digestHex(digestOf(identity)).slice(0, 32)}.json`)
+  const path = `${directory}/${digestHex(digestOf(identity)).slice(0, 32)}.json`
+  const index = await ContextIndex.open(path, () => store.session.temporaryPath('index'))
   return directoryContext(identity, root, ignore, index)
 }
 
