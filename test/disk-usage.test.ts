@@ -116,4 +116,18 @@ RUN for i in $(seq 300); do echo $i > /file$i; done
     expectSame(full - storeSize(), freed, full)
     expect(storeSize()).toBeLessThan(full / 100)
   }, 60_000)
+
+  test('image prune --unpacked keeps images, and what containers have mounted', async () => {
+    await cairn.image('base')
+    await cairn.image('other', { files: { text: 'x'.repeat(3_000_000) } })
+    await cairn.ok(['run', '--rm', 'other', 'true'])
+    await cairn.ok(['run', '--name', 'kept', 'base', 'true'])
+    const full = storeSize()
+    const freed = await prune('image', 'prune', '--unpacked')
+    expect(freed).toBeGreaterThan(3_000_000)
+    expectSame(full - storeSize(), freed, full)
+    expect(await prune('image', 'prune', '--unpacked')).toBe(0)
+    expect(await cairn.ok(['run', '--rm', 'other', 'wc', '-c', '/text'])).toBe('3000000 /text\n')
+    expect(await cairn.ok(['system', 'check'])).not.toContain('damaged')
+  })
 })

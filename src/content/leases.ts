@@ -68,3 +68,8 @@ export function acquireLease(store: Store): Lease {
     },
   }
 }
+
+/** True while a process that lives, or whose end nobody has noticed, protects this very node. */
+export function isLeased(store: Store, node: StoreNode): boolean {
+  return store.database.one('SELECT 1 FROM lease_nodes WHERE node = ?', node) !== undefined
+}

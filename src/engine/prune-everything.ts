@@ -3,6 +3,7 @@ import { CairnError } from '../errors/error.ts'
 import type { Removal } from '../images/remove-image.ts'
 import type { BuildCacheRecord } from './build-cache-records.ts'
 import { checkFilters, type Filters } from './filters.ts'
+import { dropUnpackedLayers } from './drop-unpacked-layers.ts'
 import { pruneBuildCache } from './prune-build-cache.ts'
 import { pruneImages } from './prune-images.ts'
 import { pruneContainers } from './remove-containers.ts'
@@ -28,8 +29,8 @@ export interface PrunedEverything {
 }
 
 /**
- * Removes what is not used, in docker's order: containers that do not run, volumes without a name, images, build cache.
- * Labels are those of containers, volumes and images; the build cache has none. Throws USAGE (status 1) for filters that
+ * Removes what is not used, in docker's order: containers that do not run, volumes without a name, images with the unpacked copies of layers
+ * that no container has, build cache. Labels are those of containers, volumes and images; the build cache has none. Throws USAGE (status 1) for filters that
  * are wrong, CANCELED.
  */
 export async function pruneEverything(store: Store, options: PruneEverythingOptions = {}): Promise<PrunedEverything> {
@@ -40,13 +41,14 @@ export async function pruneEverything(store: Store, options: PruneEverythingOpti
   const stopped = await pruneContainers(store, filters)
   const unused = volumes ? pruneVolumes(store, { filters: only('label', 'label!') }) : { names: [], reclaimed: 0 }
   const images = await pruneImages(store, { all, filters, ...stop })
+  const unpacked = dropUnpackedLayers(store)
   const cache = await pruneBuildCache(store, { all, filters: only('until'), ...stop })
   return {
     containers: stopped.containers,
     volumes: unused.names,
     images: images.removals,
     records: cache.records,
-    reclaimed: stopped.reclaimed + unused.reclaimed + images.reclaimed + cache.reclaimed,
+    reclaimed: stopped.reclaimed + unused.reclaimed + images.reclaimed + unpacked + cache.reclaimed,
   }
 }
 

@@ -1,3 +1,4 @@
+import { dropUnpackedLayers } from '../../engine/drop-unpacked-layers.ts'
 import { pruneImages } from '../../engine/prune-images.ts'
 import { defineCommand } from '../command.ts'
 import { confirm } from '../confirm.ts'
@@ -15,6 +16,7 @@ export default defineCommand({
   description: 'What the build cache keeps is not removed with its image.',
   examples: [
     { text: 'Images that nothing names any more', command: 'cairn image prune -f' },
+    { text: 'Space of layers that are there twice', command: 'cairn image prune -f --unpacked' },
     { text: 'Everything unused that is older than ten days', command: 'cairn image prune -a --filter until=240h' },
   ],
   args: { max: 0 },
@@ -22,6 +24,7 @@ export default defineCommand({
     all: { type: 'bool', short: 'a', summary: 'Remove all unused images, not just dangling ones' },
     filter: { type: 'stringArray', value: 'filter', summary: 'Provide filter values (e.g. "until=<timestamp>")' },
     force: { type: 'bool', short: 'f', summary: 'Do not prompt for confirmation' },
+    unpacked: { type: 'bool', summary: 'Also remove unpacked copies of layers that no container has' },
   },
   async run(ctx, flags) {
     const filters = parseFilters(flags.filter, '--filter')
@@ -32,6 +35,7 @@ export default defineCommand({
       const lines = removals.map((one) => ('untagged' in one ? `untagged: ${one.untagged}` : `deleted: ${one.deleted}`))
       ctx.stdout.write(`Deleted Images:\n${lines.join('\n')}\n\n`)
     }
-    ctx.stdout.write(`Total reclaimed space: ${formatByteSize(reclaimed)}\n`)
+    const unpacked = flags.unpacked ? dropUnpackedLayers(store) : 0
+    ctx.stdout.write(`Total reclaimed space: ${formatByteSize(reclaimed + unpacked)}\n`)
   },
 })
