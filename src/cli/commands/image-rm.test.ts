@@ -112,6 +112,50 @@ describe('cairn rmi', () => {
   })
 })
 
+describe('an image for several platforms', () => {
+  let ids: string[]
+  beforeEach(async () => {
+    ids = []
+    for (const platform of ['amd64', 'arm64', 's390x']) {
+      const stdin = layerOf(file('a', platform.repeat(1000)))
+      ids.push((await cairn.ok(['import', '--platform', `linux/${platform}`, '-', platform], { stdin })).trim())
+    }
+    await cairn.ok(['manifest', 'create', 'multi', 'amd64', 'arm64', 's390x'])
+    await cairn.ok(['rmi', 'amd64', 'arm64', 's390x'])
+  })
+  const platforms = async (): Promise<string[]> =>
+    (await cairn.ok(['images', '--tree'])).split('\n').flatMap((line) => /[├└]─ (\S+)/.exec(line)?.[1] ?? [])
+
+  test('stands above them in a tree, with what each takes', async () => {
+    const [, , heading, top, ...rest] = (await cairn.ok(['images', '--tree', 'multi'])).trimEnd().split('\n')
+    expect(heading).toBe(`IMAGE${' '.repeat(27)}ID             DISK USAGE   CONTENT SIZE   EXTRA`)
+    expect(top).toMatch(/^multi:latest {20}[0-9a-f]{12} +[\d.]+kB +[\d.]+kB$/)
+    expect(rest.map((line) => line.slice(0, 15))).toEqual(['├─ linux/amd64 ', '├─ linux/arm64 ', '└─ linux/s390x '])
+    for (const [index, line] of rest.entries()) expect(line).toContain(ids[index]?.slice(7, 19) ?? '')
+  })
+
+  test('loses the platforms that rmi names, with their blobs, and goes with the last', async () => {
+    const before = blobs()
+    const removal = await cairn.ok(['rmi', '--platform', 'linux/arm64', 'multi'])
+    expect(removal).toMatch(new RegExp(`^Deleted: ${ids[1]}\nDeleted: sha256:[0-9a-f]{64}\n$`))
+    expect(blobs()).toBe(before - 3)
+    expect(await platforms()).toEqual(['linux/amd64', 'linux/s390x'])
+    expect((await cairn.run(['rmi', '--platform', 'linux/arm64', 'multi'])).err).toContain(
+      'does not provide the specified platform (linux/arm64)',
+    )
+    expect(await cairn.ok(['image', 'inspect', '--platform', 'linux/s390x', '-f', '{{.Architecture}}', 'multi'])).toBe(
+      's390x\n',
+    )
+    await cairn.ok(['rmi', '--platform', 'linux/amd64', 'multi'])
+    // The ID is that of what is left.
+    expect(await cairn.ok(['images', '-q', '--no-trunc'])).toBe(`${ids[2]}\n`)
+    expect(await cairn.ok(['rmi', '--platform', 'linux/s390x', 'multi'])).toStartWith(
+      `Untagged: multi:latest\nDeleted: ${ids[2]}\n`,
+    )
+    expect(blobs()).toBe(0)
+  })
+})
+
 describe('cairn image prune', () => {
   test('asks first, and only y is yes', async () => {
     await make('box', 'old')
