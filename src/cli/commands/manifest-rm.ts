@@ -1,7 +1,7 @@
 import { removeManifestLists } from '../../engine/manifest-lists.ts'
 import { defineCommand } from '../command.ts'
 import { imageNames } from '../image-names.ts'
-import { openStoreOf } from '../open-store.ts'
+import { openStoreToFree } from '../open-store.ts'
 
 export default defineCommand({
   usage: 'MANIFEST_LIST [MANIFEST_LIST...]',
@@ -11,7 +11,7 @@ export default defineCommand({
   output: 'collected',
   complete: (ctx) => imageNames(ctx),
   async run(ctx, _flags, names) {
-    const failures = await removeManifestLists(await ctx.use(openStoreOf), names)
+    const failures = await removeManifestLists(await ctx.use(openStoreToFree), names)
     for (const { message } of failures) ctx.stderr.write(`${message}\n`)
     return failures.length > 0 ? 1 : 0
   },
