@@ -124,6 +124,16 @@ export const table: CommandTable = {
       load: () => import('./commands/container-logs.ts'),
     },
     {
+      paths: ['container restore'],
+      summary: 'Start containers by their restart policies after the machine has started',
+      load: () => import('./commands/container-restore.ts'),
+    },
+    {
+      paths: ['container systemd'],
+      summary: 'Print a systemd unit for a container, or for all with a restart policy',
+      load: () => import('./commands/container-systemd.ts'),
+    },
+    {
       paths: ['container cleanup'],
       summary: 'Record the end of a container',
       hidden: true,

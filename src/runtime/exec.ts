@@ -1,4 +1,5 @@
 import { removeFile } from '../linux/names.ts'
+import { terminalSize } from '../linux/terminal.ts'
 import { readTextFile, writeTextFile } from '../linux/text-file.ts'
 import type { RuntimeProcess } from '../oci/runtime-spec.ts'
 import { hasTerminal, lendTerminal, resizeContainer } from './container-terminal.ts'
@@ -39,7 +40,7 @@ export function execute(options: ExecuteOptions): Execution {
   const launch = planLaunch(options.hasCgroup, detectRuntime(options.runtime))
   const { runtime } = launch
   const log = `${directory}/exec.log`
-  writeTextFile(`${directory}/process.json`, JSON.stringify(command))
+  writeTextFile(`${directory}/process.json`, JSON.stringify(withSize(command, options)))
   const words = [runtime.path, ...launch.globalArguments, '--root', root, '--log', log]
   if (runtime.name === 'runc') words.push('--log-format', 'json')
   words.push('exec', ...(isDetached ? ['--detach'] : []))
@@ -79,6 +80,15 @@ export function execute(options: ExecuteOptions): Execution {
       void resizeContainer(child.pid, { columns, rows })
     },
   }
+}
+
+/** A new terminal has the size of the one it is shown on; later changes reach it as signals. */
+function withSize(command: RuntimeProcess, { terminal, isDetached }: ExecuteOptions): RuntimeProcess {
+  if (command.terminal !== true || isDetached) return command
+  const isOwn = terminal === undefined || terminal === 'inherit'
+  if (isOwn && !hasTerminal()) return command
+  const { columns, rows } = isOwn ? terminalSize(0) : terminal
+  return { ...command, consoleSize: { height: rows, width: columns } }
 }
 
 type Streams = Pick<

@@ -1,24 +1,18 @@
-import { createMonitoredContainer } from '../../engine/create-container.ts'
 import { runContainer } from '../../engine/run-container.ts'
-import { startMonitoredContainer } from '../../containers/start-monitored.ts'
 import { exitAtOnce } from '../../linux/exit.ts'
 import type { Store } from '../../content/store.ts'
 import type { StartedContainer } from '../../containers/start-container.ts'
-import { CairnError } from '../../errors/error.ts'
 import { detectRuntime } from '../../runtime/runtime.ts'
-import { AttachSession } from '../attach-session.ts'
 import { defineCommand } from '../command.ts'
 import { asContainerFailure, type ContainerPlan, planContainer, withImage, writeIdFile } from '../container-creation.ts'
 import { containerFlags, missingFlags, runFlags } from '../container-flags.ts'
 import { containerStreams } from '../container-streams.ts'
 import type { CommandContext } from '../context.ts'
 import { parseDetachKeys } from '../detach-keys.ts'
-import type { FlagValues } from '../flags.ts'
+import type { RunFlagValues } from '../run-monitored.ts'
 import { imageNames } from '../image-names.ts'
 import { openStoreOf } from '../open-store.ts'
-import { followToEnd } from '../run-attached.ts'
 
-type RunFlagValues = FlagValues<typeof containerFlags & typeof runFlags>
 
 export default defineCommand({
   usage: '[OPTIONS] IMAGE [COMMAND] [ARG...]',
@@ -41,8 +35,9 @@ export default defineCommand({
     const flags = values as unknown as RunFlagValues
     try {
       const plan = planContainer(ctx, values, image, command)
-      if (flags.detach) return await runDetached(ctx, flags, plan)
-      return belongsToCommand(plan) ? await runInForeground(ctx, flags, plan) : await runAttached(ctx, flags, plan)
+      if (!flags.detach && belongsToCommand(plan)) return await runInForeground(ctx, flags, plan)
+      const { runAttached, runDetached } = await import('../run-monitored.ts')
+      return flags.detach ? await runDetached(ctx, flags, plan) : await runAttached(ctx, flags, plan)
     } catch (error) {
       throw asContainerFailure(error, 125)
     }
@@ -55,37 +50,6 @@ export default defineCommand({
  */
 function belongsToCommand({ request }: ContainerPlan): boolean {
   return request.autoRemove && !request.tty && request.healthcheck === undefined
-}
-
-async function runDetached(ctx: CommandContext, flags: RunFlagValues, plan: ContainerPlan): Promise<number> {
-  if (flags.attach.length > 0)
-    throw new CairnError('USAGE', 'conflicting options: cannot specify both --attach and --detach')
-  parseDetachKeys(flags['detach-keys'])
-  const store = await ctx.use(openStoreOf)
-  const { id } = await withImage(ctx, store, flags, plan, () => createMonitoredContainer(store, plan))
-  await writeIdFile(flags.cidfile, id)
-  ctx.stdout.write(`${id}\n`)
-  await startMonitoredContainer(store, id, { signal: ctx.signal })
-  return 0
-}
-
-async function runAttached(ctx: CommandContext, flags: RunFlagValues, plan: ContainerPlan): Promise<number> {
-  const streams = plan.request.attached ?? []
-  const { tty } = plan.request
-  if (tty && streams.includes('stdin') && !ctx.stdin.isTTY)
-    throw new CairnError('USAGE', 'the input device is not a TTY', {
-      exitCode: 1,
-      hint: 'Leave out -t to pipe into the container, or -i where it reads nothing.',
-    })
-  const detachKeys = parseDetachKeys(flags['detach-keys'])
-  const store = await ctx.use(openStoreOf)
-  const { id } = await withImage(ctx, store, flags, plan, () =>
-    createMonitoredContainer(store, { ...plan, request: { ...plan.request, stdinOnce: streams.includes('stdin') } }),
-  )
-  await writeIdFile(flags.cidfile, id)
-  using session = new AttachSession(ctx, { streams, tty, detachKeys })
-  await startMonitoredContainer(store, id, { attach: session.connect, terminalSize: session.terminalSize })
-  return await followToEnd(ctx, store, id, session, { sigProxy: flags['sig-proxy'] })
 }
 
 /**
