@@ -1,3 +1,4 @@
+import { recover } from '../content/recovery.ts'
 import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
 import { tryStat } from '../linux/file-status.ts'
@@ -42,6 +43,7 @@ export async function serveRegistry(
   config: RegistryConfig,
   print: (line: string) => void,
 ): Promise<RunningRegistry> {
+  recover(store)
   const storage = localStorage(store)
   const metrics = new Metrics()
   const complain = (error: CairnError) => print(`${new Date().toISOString()} ${error.message}`)
@@ -87,7 +89,7 @@ export async function serveRegistry(
     server = listen(tls, port)
     void old.stop(config.drain)
   })
-  const metricsServer = config.metrics === undefined ? undefined : serveMetrics(config.metrics, metrics)
+  const metricsServer = serveMetricsAt(config.metrics, metrics)
   const stopCollecting = collectRegularly(storage, config, metrics, complain)
   return {
     url: server.url,
@@ -202,10 +204,13 @@ async function readText(path: string): Promise<string> {
   }
 }
 
-function serveMetrics({ hostname, port }: { hostname: string; port: number }, metrics: Metrics): Bun.Server<undefined> {
+function serveMetricsAt(address: Address | undefined, metrics: Metrics): Bun.Server<undefined> | undefined {
+  return address === undefined ? undefined : listening(address, () => serveMetrics(address, metrics))
+}
+
+function serveMetrics(address: Address, metrics: Metrics): Bun.Server<undefined> {
   return Bun.serve({
-    hostname,
-    port,
+    ...address,
     fetch: ({ url }) => {
       const { pathname } = new URL(url)
       if (pathname === '/healthz') return new Response(null)

@@ -308,6 +308,16 @@ describe('lists', () => {
     expect(page.headers.get('link')).toContain('rel="next"')
   })
 
+  test('HEAD is as GET, without a body', async () => {
+    for (const path of ['/v2/', '/v2/_catalog', '/v2/tags/x/tags/list', `/v2/tags/x/referrers/${unknownDigest}`]) {
+      const [get, head] = [await registry.fetch(path), await registry.fetch(path, { method: 'HEAD' })]
+      expect(head.status).toBe(200)
+      expect(head.headers.get('content-length')).toBe(String((await get.bytes()).length))
+      expect(head.headers.get('content-type')).toBe(get.headers.get('content-type'))
+      expect(await head.text()).toBe('')
+    }
+  })
+
   test('tags of a repository that is not there are 404', async () => {
     expect(await refusal(await registry.fetch('/v2/never/tags/list'))).toEqual({ status: 404, code: 'NAME_UNKNOWN' })
   })

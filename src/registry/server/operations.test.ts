@@ -166,6 +166,8 @@ describe('records', () => {
     for (const record of records) audit(record)
     const [pushed] = records
     renameSync(path, `${path}.1`)
+    audit({ ...(pushed as RequestRecord), status: 401 })
+    audit({ ...(pushed as RequestRecord), status: 401, hasCredentials: true })
     audit({ ...(pushed as RequestRecord), status: 403, user: 'eve' })
     const read = (name: string) =>
       readFileSync(name, 'utf8')
@@ -173,7 +175,10 @@ describe('records', () => {
         .split('\n')
         .map((line) => JSON.parse(line) as Record<string, unknown>)
     expect(read(`${path}.1`)).toMatchObject([{ action: 'push', status: 201, address: '127.0.0.1' }])
-    expect(read(path)).toMatchObject([{ action: 'refused', user: 'eve', status: 403 }])
+    expect(read(path)).toMatchObject([
+      { action: 'refused', status: 401 },
+      { action: 'refused', user: 'eve', status: 403 },
+    ])
   })
 
   test('metrics count by closed sets of labels', async () => {

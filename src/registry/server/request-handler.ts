@@ -224,6 +224,7 @@ function recordOf(
     cause: response.status >= 500 && failure?.cause instanceof CairnError ? failure.cause.message : failure?.cause,
     duration,
     user,
+    hasCredentials: request.headers.has('authorization'),
     address,
     userAgent: request.headers.get('user-agent') ?? undefined,
     received: declaredLength(request),

@@ -14,14 +14,15 @@ export function requestLog(
 }
 
 /**
- * Appends a line of JSON to the file for each change and each refusal for want of rights. The line is written before
+ * Appends a line of JSON to the file for each change, and each refusal for want of rights or
+ * for wrong credentials. The line is written before
  * the client has its answer. The file is opened each time, so it may be moved away at any moment.
  */
 export function auditLog(path: string): (record: RequestRecord) => void {
   return (record) => {
     const action = actionOf(record)
-    const isRefused =
-      record.status === 403 || (record.status === 401 && record.user === undefined && record.route?.kind !== 'base')
+    // Clients ask without credentials first: that alone is no refusal.
+    const isRefused = record.status === 403 || (record.status === 401 && record.hasCredentials)
     if (!isRefused && (action === undefined || action === 'pull')) return
     const fd = open(path, openFlags.O_WRONLY | openFlags.O_CREAT | openFlags.O_APPEND, 0o600)
     try {

@@ -29,6 +29,8 @@ export interface RequestRecord {
   /** Milliseconds until the answer began. */
   readonly duration: number
   readonly user: string | undefined
+  /** Whether the client has said who it is, rightly or not. */
+  readonly hasCredentials: boolean
   readonly address: string | undefined
   readonly userAgent: string | undefined
   /** Bytes of bodies as their headers say; 0 where those do not. */
