@@ -14,8 +14,9 @@ export const secretRules: readonly SecretRule[] = [
 
 /** Directories of what package managers install, and of tests and documentation within them. */
 const managed =
-  /(?:^|\/)(?:node_modules|site-packages|dist-packages|vendor|gems|go\/src|go\/pkg\/mod|registry\/src|usr\/share|usr\/(?:local\/)?lib\/[^/]+)\//
-const samples = /\/(?:testdata|tests?|__tests__|fixtures|examples?|samples?|docs?|man\d?|[^/]+\.(?:egg|dist)-info)\//
+  /(?:^|\/)(?:node_modules|site-packages|dist-packages|vendor|gems|go(?:-[\d.]+)?\/src|go\/pkg\/mod|registry\/src|usr\/share|usr\/(?:local\/)?lib\/[^/]+)\//
+const samples =
+  /\/(?:testdata|tests?|__tests__|fixtures|examples?|samples?|docs?|man\d?|[^/]+\.(?:egg|dist)-info)\/|_test\.go$|\.(?:test|spec)\.[cm]?[jt]s$/
 
 /** A library of the distribution: those for cryptography carry the keys of their self-tests. */
 const library = /^(?:usr\/)?lib(?:32|64|x32)?\/(?:[^/]+\/)?[^/]+\.so(?:\.[\d.]+)?$/

@@ -101,6 +101,8 @@ describe('isPublicSample()', () => {
     'app/node_modules/x/test/fixtures/key.pem',
     'usr/lib/python3/dist-packages/x/tests/key.pem',
     'usr/local/go/src/crypto/tls/testdata/example-key.pem',
+    'usr/share/go-1.19/src/crypto/tls/example_test.go',
+    'app/node_modules/jose/keys.spec.mjs',
     'usr/share/doc/libx/examples/rsakey.pem',
     'usr/lib/x86_64-linux-gnu/libgnutls.so.30.34.3',
   ])('is true of %s', (path) => {
