@@ -1,6 +1,7 @@
 import type { Store } from '../content/store.ts'
 import { type Container, isActive } from '../containers/container.ts'
 import { listContainerRecords, resolveContainer } from '../containers/container-records.ts'
+import { healthOf } from '../containers/health.ts'
 import { recoverContainers } from '../containers/recovery.ts'
 import { CairnError } from '../errors/error.ts'
 import { findImage } from '../images/resolve-image.ts'
@@ -14,7 +15,24 @@ export interface ContainerQuery {
   readonly filters?: Filters
 }
 
-const accepted = ['ancestor', 'before', 'exited', 'id', 'label', 'label!', 'name', 'since', 'status', 'volume']
+const accepted = [
+  'ancestor',
+  'before',
+  'exited',
+  'expose',
+  'health',
+  'id',
+  'is-task',
+  'label',
+  'label!',
+  'name',
+  'network',
+  'publish',
+  'since',
+  'status',
+  'volume',
+]
+const healths = ['none', 'starting', 'healthy', 'unhealthy']
 const states = ['created', 'running', 'paused', 'restarting', 'removing', 'exited', 'dead']
 
 /**
@@ -50,6 +68,28 @@ function filterTests(store: Store, filters: Filters): Test[] {
     if (!/^-?\d+$/.test(value)) throw invalid(`invalid filter 'exited=${value}'`)
     return (container) => !isActive(container) && container.startedAt !== null && container.exitCode === Number(value)
   })
+  add('health', (value) => {
+    if (!healths.includes(value))
+      throw invalid(
+        `invalid filter 'health=${value}': invalid value for health (${value}): must be one of ${healths.join(', ')}`,
+      )
+    return (container) => (healthOf(store, container)?.status ?? 'none') === value
+  })
+  add('network', (value) => {
+    return ({ settings }) => (settings.network === 'none' ? 'none' : 'host') === value
+  })
+  add('expose', (value) => {
+    const [port = '', protocol = 'tcp'] = value.split('/')
+    const [first = '', last = first] = port.split('-')
+    return ({ settings }) =>
+      Object.keys(settings.config.ExposedPorts ?? {}).some((exposed) => {
+        const [number, kind = 'tcp'] = exposed.split('/')
+        return kind === protocol && Number(number) >= Number(first) && Number(number) <= Number(last)
+      })
+  })
+  // Nothing is published, and nothing is the task of a swarm.
+  add('publish', () => () => false)
+  add('is-task', (value) => () => !parseTruth(value))
   add('ancestor', (value) => {
     const imageId = findImage(store, value)?.record.imageId
     return (container) => imageId !== undefined && container.imageId === imageId
@@ -69,6 +109,12 @@ function filterTests(store: Store, filters: Filters): Test[] {
         settings.mounts.some((mount) => mount.target === value || (mount.type === 'volume' && mount.name === value)),
   )
   return tests
+}
+
+function parseTruth(text: string): boolean {
+  if (/^(?:1|t|true)$/i.test(text)) return true
+  if (/^(?:0|f|false)$/i.test(text)) return false
+  throw invalid(`invalid filter 'is-task=${text}'`)
 }
 
 /** As docker matches names and IDs: by a regular expression that any part may match. */
