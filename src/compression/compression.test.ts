@@ -276,6 +276,19 @@ describe('compress()', () => {
     expect((await failure(joined(compress(pieces(original), { format: 'gzip', level: 0 })))).code).toBe('USAGE')
   })
 
+  test.each(['gzip', 'zstd'] as const)(
+    '%s stores what does not get smaller, whole and readable by others',
+    async (format) => {
+      const dense = crypto.getRandomValues(new Uint8Array(65_536))
+      const original = new Uint8Array(2_500_000).map((_, at) => (dense[at % 65_536] ?? 0) ^ (at >> 16))
+      const bytes = await joined(compress(pieces(original), { format }))
+      expect(bytes.length).toBeLessThan(original.length * 1.001)
+      expect(Buffer.compare(await unpack(bytes), Buffer.from(original))).toBe(0)
+      const other = Bun.spawnSync([format, '-dc'], { stdin: bytes })
+      expect(Buffer.compare(other.stdout, Buffer.from(original))).toBe(0)
+    },
+  )
+
   test('passes on the error of a compressor and of its source', async () => {
     const compressor = (): Promise<Uint8Array> => Promise.reject(new CairnError('CANCELED', 'stopped'))
     expect((await failure(joined(compress(pieces(original), { format: 'gzip', compressor })))).code).toBe('CANCELED')
