@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import * as fc from 'fast-check'
 import { connect } from 'node:net'
 import { type Digest, digestOf } from '../../oci/digest.ts'
 import { mediaTypes } from '../../oci/media-types.ts'
@@ -403,6 +404,90 @@ describe('hostile requests', () => {
       const response = await rawRequest(`${method} ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`)
       expect(Number(/^HTTP\/1\.1 (\d+)/.exec(response)?.[1])).toBeOneOf([400, 404, 405])
     }
+  })
+
+  test('no mixture of paths, parameters, headers and bodies makes the server fail', async () => {
+    const word = fc.constantFrom(
+      'a',
+      'b/c',
+      'manifests',
+      'blobs',
+      'uploads',
+      'tags',
+      'list',
+      'referrers',
+      '_catalog',
+      'latest',
+      '..',
+      '',
+      '%00',
+      '%2f',
+      '%',
+      'A',
+      '-',
+      'é',
+      '__proto__',
+      'toString',
+      'sha256:x',
+      digestOf('{}'),
+      digestOf('{}', 'sha512'),
+    )
+    const value = fc.oneof(word, fc.constantFrom('0', '-1', '1e9', '9'.repeat(30), '*', '"', '\u0000', 'sha512', '{}'))
+    const parameter = fc.constantFrom('n', 'last', 'digest', 'mount', 'from', 'tag', 'artifactType', 'digest-algorithm')
+    const header = fc.constantFrom(
+      'range',
+      'content-range',
+      'content-type',
+      'if-none-match',
+      'if-match',
+      'authorization',
+    )
+    const headerValue = fc.constantFrom(
+      'bytes=0-1',
+      'bytes=-',
+      '0-1',
+      '5-1',
+      'bytes 0-1/*',
+      '*',
+      '"x"',
+      'W/"x"',
+      ',,,',
+      ';',
+      'Basic eA==',
+      'Bearer x',
+      mediaTypes.ociManifest,
+      mediaTypes.ociIndex,
+    )
+    const body = fc.oneof(
+      fc.constantFrom('', '{', '[]', 'null', '{"schemaVersion":2,"manifests":[{}]}', imageManifest().text),
+      fc
+        .record({ subject: fc.json(), layers: fc.json(), annotations: fc.json() })
+        .map(({ subject, layers, annotations }) => {
+          const fields = {
+            subject: JSON.parse(subject),
+            layers: JSON.parse(layers),
+            annotations: JSON.parse(annotations),
+          }
+          return imageManifest(fields).text
+        }),
+    )
+    await fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom('GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'),
+        fc.array(word, { minLength: 1, maxLength: 5 }),
+        fc.array(fc.tuple(parameter, value), { maxLength: 3 }),
+        fc.dictionary(header, headerValue, { maxKeys: 2 }),
+        body,
+        async (method, words, parameters, headers, content) => {
+          const query = parameters.map(([name, one]) => `${name}=${encodeURIComponent(one)}`).join('&')
+          const payload = method === 'GET' || method === 'HEAD' ? {} : { body: content }
+          const response = await registry.fetch(`/v2/${words.join('/')}?${query}`, { method, headers, ...payload })
+          expect(response.status).toBeLessThan(500)
+          if (response.status >= 400 && method !== 'HEAD') expect((await refusal(response)).code).toMatch(/^[A-Z_]+$/)
+        },
+      ),
+      { numRuns: 500 },
+    )
   })
 
   test('names may have components that look like endpoints', async () => {

@@ -126,6 +126,24 @@ describe('records', () => {
     expect(records[6]).toMatchObject({ status: 404, errorCode: 'MANIFEST_UNKNOWN' })
   })
 
+  test('a connection that breaks off in a body is no failure of the server', async () => {
+    const records: RequestRecord[] = []
+    await using registry = startTestRegistry({}, undefined, openAccess, (record) => records.push(record))
+    const cut = new AbortController()
+    const body = new ReadableStream({
+      async pull(controller) {
+        controller.enqueue(new Uint8Array(100_000))
+        await Bun.sleep(50)
+        cut.abort()
+      },
+    })
+    const request = registry.fetch('/v2/a/manifests/t', { method: 'PUT', body, signal: cut.signal })
+    await expect(request).rejects.toThrow()
+    const deadline = Date.now() + 5_000
+    while (records.length === 0 && Date.now() < deadline) await Bun.sleep(10)
+    expect(records).toMatchObject([{ status: 400, errorCode: 'SIZE_INVALID' }])
+  })
+
   test('a log has a line for each change, refusal or failure, and no control characters', async () => {
     const records = await recorded(async (registry) => {
       await pushBlob(registry, 'a', 'blob')

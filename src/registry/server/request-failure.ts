@@ -39,6 +39,9 @@ const retryAfter = '1'
  */
 export function failureOf(error: unknown): RequestFailure {
   if (error instanceof RequestFailure) return error
+  // Nobody hears this any more; logs and metrics do.
+  if (error instanceof Error && error.name === 'AbortError')
+    return new RequestFailure('SIZE_INVALID', { message: 'the connection broke off in the body', cause: error })
   if (!(error instanceof CairnError))
     return new RequestFailure('UNSUPPORTED', { status: 500, message: 'internal error', cause: error })
   switch (error.code) {
