@@ -3,6 +3,7 @@ import { getImageRecord, type ImageRecord, listRepositoryTags } from '../content
 import { acquireLease } from '../content/leases.ts'
 import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
+import { recordTransferEvent } from '../images/image-events.ts'
 import { findByName, platformEntries, platformManifest } from '../images/resolve-image.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { parseIndex } from '../oci/image-index.ts'
@@ -70,7 +71,7 @@ async function pushOne(
 ): Promise<PushedImage> {
   using lease = acquireLease(store)
   const image = await chosenImage(store, record, platform, reference, listener)
-  return await push({
+  const pushed = await push({
     store,
     lease,
     client: registryClient(access),
@@ -80,6 +81,8 @@ async function pushOne(
     signal: access.signal,
     ...(listener === undefined ? {} : { listener }),
   })
+  recordTransferEvent(store, 'push', record, reference)
+  return pushed
 }
 
 /** What is pushed: all of it, the platform asked for, or the only one that the store has. */

@@ -2,6 +2,7 @@ import { recordEvent } from '../content/events.ts'
 import { getImageLabels } from '../content/manifest-records.ts'
 import type { Store } from '../content/store.ts'
 import type { Digest } from '../oci/digest.ts'
+import { familiarName, familiarString, type Reference } from '../oci/reference.ts'
 
 /** How an image came into the store. */
 export type ImageArrival = 'create' | 'import' | 'load' | 'pull'
@@ -25,4 +26,15 @@ export function recordImageEvent(
   // Docker has no labels left to tell when an image is gone.
   const labels = action === 'delete' ? {} : getImageLabels(store, image.digest, image.imageId)
   recordEvent(store, 'image', action, image.imageId, { ...labels, name })
+}
+
+/** Records that an image was pulled or pushed by a name, which docker tells in place of its ID. */
+export function recordTransferEvent(
+  store: Store,
+  action: 'pull' | 'push',
+  image: EventImage,
+  reference: Reference,
+): void {
+  const labels = getImageLabels(store, image.digest, image.imageId)
+  recordEvent(store, 'image', action, familiarString(reference), { ...labels, name: familiarName(reference) })
 }

@@ -13,7 +13,7 @@ import { isManifestType, mediaTypes } from '../oci/media-types.ts'
 import { hostPlatform, type Platform, selectPlatform } from '../oci/platform.ts'
 import { familiarString, formatReference, type Reference, withDefaultTag } from '../oci/reference.ts'
 import { isImageConfigType, pairLayers } from './image.ts'
-import { type EventImage, type ImageArrival, recordImageEvent } from './image-events.ts'
+import { type EventImage, type ImageArrival, recordImageEvent, recordTransferEvent } from './image-events.ts'
 import { recordManifestFacts } from './manifest-facts.ts'
 import { verifyLayers } from './layer-verification.ts'
 
@@ -170,10 +170,11 @@ function announce(
   const moved = tags.map(withDefaultTag).flatMap((tag) => {
     const name = formatReference(tag)
     const before = putTag(store, name, image.digest)
-    if (arrival !== 'load' && arrival !== 'pull') recordImageEvent(store, 'tag', image, familiarString(tag))
+    if (arrival === 'pull') recordTransferEvent(store, 'pull', image, tag)
+    else if (arrival !== 'load') recordImageEvent(store, 'tag', image, familiarString(tag))
     return before === undefined || before === image.digest ? [] : [{ name, digest: before }]
   })
-  recordImageEvent(store, arrival, image)
+  if (arrival !== 'pull' || tags.length === 0) recordImageEvent(store, arrival, image)
   return moved
 }
 

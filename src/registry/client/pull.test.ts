@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { listEvents } from '../../content/events.ts'
 import { collectGarbage } from '../../content/gc.ts'
 import { listTags } from '../../content/image-records.ts'
 import { acquireLease } from '../../content/leases.ts'
@@ -81,6 +82,9 @@ describe('pullImage()', () => {
     expect(listTags(target.store).map(({ name }) => name)).toEqual([
       `${registry.host}/app:1`,
       `${registry.host}/app@${image.target.digest}`,
+    ])
+    expect(listEvents(target.store, 0)).toMatchObject([
+      { type: 'image', action: 'pull', actor: `${registry.host}/app:1`, attributes: { name: `${registry.host}/app` } },
     ])
     const snapshot = findSnapshot(target.store, digestOf(tarOf({ c: 'two' })))
     expect(readFileSync(target.store.path('snapshots', snapshot?.id ?? '', 'fs/c'), 'utf8')).toBe('two')
