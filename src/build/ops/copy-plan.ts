@@ -1,5 +1,5 @@
 import { CairnError } from '../../errors/error.ts'
-import { redactUrl } from '../../errors/redact.ts'
+import { redactUrls } from '../../errors/redact.ts'
 import { parseChmod } from '../../dockerfile/chmod.ts'
 import type { AddInstruction, CopyInstruction, SourceRange } from '../../dockerfile/instruction.ts'
 import type { CopySource, FileSource } from '../graph.ts'
@@ -46,7 +46,7 @@ export function planCopy(
     }),
     ...heredocs,
   ]
-  const text = withoutCredentials(upperCaseCommand(expandTitle(planner, instruction.original)))
+  const text = redactUrls(upperCaseCommand(expandTitle(planner, instruction.original)))
   planner.add({
     kind: 'copy',
     ...planner.nextOp(),
@@ -98,11 +98,6 @@ function tellContextSources(
   const { ignore } = options
   if (ignore === undefined || (instruction.kind === 'COPY' && instruction.from !== undefined)) return
   for (const path of paths) tell('contextSource', { kind: instruction.kind, path, ignore })
-}
-
-/** The text of an instruction as it may be shown: what a URL in it holds for its server alone is taken out. */
-function withoutCredentials(text: string): string {
-  return text.replace(/(?<![a-z])[a-z]+:\/\/[^\s"',\]]+/gi, redactUrl)
 }
 
 /** The destination made absolute; `.` and an empty one mean the working directory itself. */
