@@ -21,7 +21,8 @@ const keptEvents = 10_000
 
 /**
  * Records an event. Belongs into the transaction of what it tells of, so that either both are to be seen or neither.
- * The oldest event goes when there are more than {@link keptEvents}.
+ * The oldest event goes when there are more than {@link keptEvents}. On a read-only file system nothing changes, and what
+ * was only read is not told.
  */
 export function recordEvent(
   store: Store,
