@@ -37,6 +37,7 @@ export function startRegistryServer(options: ServerOptions): RegistryServer {
     port,
     idleTimeout,
     reusePort: isPortShared,
+    development: false,
     // Each endpoint has its own limit; blobs may be of any size.
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     fetch: (request, own) => handle(request, own.requestIP(request)?.address),

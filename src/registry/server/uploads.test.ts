@@ -194,6 +194,37 @@ describe('uploads', () => {
 })
 
 describe('uploads that break off', () => {
+  test('tell how far they got once the last bytes are written', async () => {
+    const location = await beginUpload(registry, 'status')
+    let status: Promise<Response> | undefined
+    const body = new ReadableStream({
+      async start(controller) {
+        controller.enqueue(new TextEncoder().encode('first '))
+        await Bun.sleep(100)
+        status = registry.fetch(location)
+        await Bun.sleep(100)
+        controller.enqueue(new TextEncoder().encode('last'))
+        controller.close()
+      },
+    })
+    expect((await registry.fetch(location, { method: 'PATCH', body })).status).toBe(202)
+    expect((await status)?.headers.get('range')).toBe('0-9')
+  })
+
+  test('two writers at once come one after the other', async () => {
+    const location = await beginUpload(registry, 'writers')
+    const send = (start: number, end: number) =>
+      registry.fetch(location, {
+        method: 'PATCH',
+        body: text.slice(start, end),
+        headers: { 'content-range': `${start}-${end - 1}` },
+      })
+    const statuses = await Promise.all(Array.from({ length: 10 }, async () => (await send(0, 20)).status))
+    expect(statuses.toSorted()).toEqual([202, ...Array.from({ length: 9 }, () => 416)])
+    expect((await send(20, text.length)).status).toBe(202)
+    expect((await registry.fetch(`${location}?digest=${digestOf(text)}`, { method: 'PUT' })).status).toBe(201)
+  })
+
   test('go on after the server was started again', async () => {
     const root = mkdtempSync(join(tmpdir(), 'cairn-registry-'))
     try {

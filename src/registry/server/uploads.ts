@@ -34,10 +34,16 @@ export async function beginUpload(exchange: Exchange, name: string): Promise<Res
   return await finish(exchange, writer, name, digest)
 }
 
-/** end-13 */
+/** end-13. A connection that broke off may be about to leave its last bytes, so its writer is waited for. */
 export async function getUpload(exchange: Exchange, name: string, id: string): Promise<Response> {
+  try {
+    await using writer = await openUpload(exchange, name, id)
+    return emptyResponse(204, uploadHeaders(name, { id, owner: writer.owner, size: writer.size }))
+  } catch (error) {
+    if (!(error instanceof RequestFailure) || error.status !== 409) throw error
+  }
   const upload = await exchange.storage.findUpload(name, id)
-  if (upload === undefined || upload.owner !== exchange.user) throw unknownUpload(id)
+  if (upload === undefined) throw unknownUpload(id)
   return emptyResponse(204, uploadHeaders(name, upload))
 }
 
