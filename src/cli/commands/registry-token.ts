@@ -21,7 +21,7 @@ export default defineCommand({
       type: 'stringSlice',
       value: 'action',
       complete: repositoryActions,
-      summary: 'pull, push, delete (default all)',
+      summary: 'pull, push, overwrite, delete (default all)',
     },
     expires: { type: 'duration', summary: 'How long it counts (default for ever)' },
   },

@@ -1,14 +1,14 @@
 import { type ApiToken, currentToken, findApiToken, isApiToken } from './api-tokens.ts'
 import { type Grant, signToken, verifyToken } from './bearer-token.ts'
 import { PasswordCheck, type Passwords } from './htpasswd.ts'
-import { allows, repositoryActions, type RepositoryAction, type Rule } from './rules.ts'
+import { allows, type RepositoryAction, type Rule } from './rules.ts'
 import type { Digest } from '../../oci/digest.ts'
 
 /** What a request needs. `base` is to be known by name; `catalog` shows each what it may pull. */
 export type Need =
   | { readonly kind: 'base' }
   | { readonly kind: 'catalog' }
-  | { readonly kind: 'repository'; readonly name: string; readonly action: RepositoryAction }
+  | { readonly kind: 'repository'; readonly name: string; readonly action: 'pull' | 'push' | 'delete' }
 
 /** Who asks, and what of their rights counts. */
 export interface Principal {
@@ -17,6 +17,8 @@ export interface Principal {
   /** How they have shown who they are. */
   readonly by: 'nothing' | 'password' | 'api-token' | 'bearer'
   readonly mayPull: (repository: string) => boolean
+  /** Whether tags of a repository that are there may be moved. */
+  readonly mayOverwrite: (repository: string) => boolean
 }
 
 /** No credentials, wrong ones, a token that has run out or is no more, or one that is for something else. */
@@ -66,7 +68,7 @@ export const openAccess: AccessControl = {
   judge: () => Promise.resolve({ outcome: 'allowed', principal: anybody }),
 }
 
-const anybody: Principal = { user: undefined, by: 'nothing', mayPull: () => true }
+const anybody: Principal = { user: undefined, by: 'nothing', mayPull: () => true, mayOverwrite: () => true }
 
 /** Path of the token server. */
 export const tokenPath = '/token'
@@ -105,7 +107,12 @@ class FileAccess {
     const rules = await this.#sources.rules()
     const may = rightsOf(identity, rules)
     // Mounting from a repository and listing it need the right to pull, and no token that was asked for it.
-    const principal: Principal = { user: identity.user, by: identity.by, mayPull: (name) => may(name, 'pull') }
+    const principal: Principal = {
+      user: identity.user,
+      by: identity.by,
+      mayPull: (name) => may(name, 'pull'),
+      mayOverwrite: (name) => may(name, 'overwrite'),
+    }
     const isGranted = identity.grants?.some((grant) => covers(grant, need)) ?? true
     if (need.kind === 'repository') {
       const isAllowed = may(need.name, need.action)
@@ -157,7 +164,7 @@ class FileAccess {
     const asked = wanted.split(',')
     if (type === 'registry') return name === 'catalog' ? [{ type, name, actions: ['*'] }] : []
     const may = rightsOf(identity, rules)
-    const actions = repositoryActions.filter(
+    const actions = tokenActions.filter(
       (action) => (asked.includes(action) || asked.includes('*')) && may(name, action),
     )
     return actions.length === 0 ? [] : [{ type, name, actions }]
@@ -227,6 +234,9 @@ function covers(grant: Grant, need: Need): boolean {
   if (need.kind === 'base') return true
   return grant.type === 'repository' && grant.name === need.name && grant.actions.includes(need.action)
 }
+
+/** What the token specification knows; a token to push moves tags where the rules let its user do so. */
+const tokenActions = ['pull', 'push', 'delete'] as const
 
 /** What a client has to ask the token server for. Who pushes pulls too, to see what is there already. */
 function scopeOf(need: Need): string {

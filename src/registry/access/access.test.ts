@@ -108,7 +108,7 @@ describe('rules', () => {
 
   test.each([
     ['rules = 1', 'rules is not a list of tables'],
-    ['[[rules]]\nallow = ["pul"]', 'rules[0].allow has "pul"; there are pull, push, delete'],
+    ['[[rules]]\nallow = ["pul"]', 'rules[0].allow has "pul"; there are pull, push, overwrite, delete'],
     ['[[rules]]\nusers = "ann"', 'rules[0].users is not a list of texts'],
     ['[[rules]]\nrepos = []', 'rules[0].repos is unknown'],
     ['[[rule]]\n', 'rule is unknown; there are rules'],

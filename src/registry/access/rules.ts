@@ -1,10 +1,13 @@
 import { ConfigFields } from './config-fields.ts'
 import { matchesName, matchesRepository } from './repository-pattern.ts'
 
-/** What may be done in a repository. */
-export type RepositoryAction = 'pull' | 'push' | 'delete'
+/**
+ * What may be done in a repository. `push` is to bring content and set new tags; a tag that is there moves to another
+ * manifest by `overwrite` only.
+ */
+export const repositoryActions = ['pull', 'push', 'overwrite', 'delete'] as const
 
-export const repositoryActions = ['pull', 'push', 'delete'] as const
+export type RepositoryAction = (typeof repositoryActions)[number]
 
 /** Whoever it names may do these things in these repositories. */
 export interface Rule {

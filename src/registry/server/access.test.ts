@@ -5,7 +5,7 @@ import type { Passwords } from '../access/htpasswd.ts'
 import type { Rule } from '../access/rules.ts'
 import { imageManifest, pushBlob, refusal, startTestRegistry, type TestRegistry } from './registry-fixtures.ts'
 
-const all = ['pull', 'push', 'delete'] as const
+const all = ['pull', 'push', 'overwrite', 'delete'] as const
 const rules: readonly Rule[] = [
   { repositories: ['public/**'], users: [], isAnonymous: true, allow: ['pull'] },
   { repositories: ['**'], users: ['admin'], isAnonymous: false, allow: all },
@@ -102,6 +102,26 @@ describe('rights by verb', () => {
     ] as const)
       expect(await statusOf(user, method, `/v2/team/a/${path}`)).toBe(status)
     expect(await statusOf('ann', method, `/v2/public/a/${path}`)).toBe(403)
+  })
+
+  test('a tag is moved by who may overwrite, under whatever name it is pushed', async () => {
+    const other = imageManifest({ annotations: { other: 'yes' } })
+    const put = (user: string, reference: string, text: string) =>
+      registry.fetch(`/v2/team/moved/manifests/${reference}`, {
+        method: 'PUT',
+        body: new Blob([text]),
+        headers: basic(user),
+      })
+    for (const reference of ['latest', 'v1']) expect((await put('ann', reference, manifest)).status).toBe(201)
+    expect((await put('ann', 'latest', manifest)).status).toBe(201)
+    for (const reference of ['latest', 'v1', `${other.digest}?tag=new&tag=v1`]) {
+      const refused = await put('ann', reference, other.text)
+      expect(await refusal(refused)).toEqual({ status: 403, code: 'DENIED' })
+    }
+    const tags = await registry.fetch('/v2/team/moved/tags/list', { headers: basic('ann') })
+    expect(await tags.json()).toEqual({ name: 'team/moved', tags: ['latest', 'v1'] })
+    expect((await put('ann', 'v2', other.text)).status).toBe(201)
+    expect((await put('admin', 'latest', other.text)).status).toBe(201)
   })
 
   test('DELETE needs its own right', async () => {

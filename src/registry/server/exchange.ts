@@ -20,6 +20,7 @@ export interface Exchange extends Registry {
   readonly user: string | undefined
   /** Whether who asks may pull from a repository: mounting needs it of the one it mounts from. */
   readonly mayPull: (repository: string) => boolean
+  readonly mayOverwrite: (repository: string) => boolean
   /** What the handler tells of the request. */
   readonly facts: RequestFacts
 }

@@ -49,6 +49,7 @@ export async function putManifest(exchange: Exchange, name: string, reference: D
   const result = await storage.putManifest(name, manifest, {
     tags,
     missing: settings.missingContent,
+    existingTags: exchange.mayOverwrite(name) ? 'move' : 'keep',
     condition,
   })
   if (result.outcome !== 'stored') throw refusal(result)
@@ -126,6 +127,10 @@ function refusal(result: Exclude<PutResult, { outcome: 'stored' }>): RequestFail
       const { kind, digest, size } = result.reference
       const message = `the manifest says that ${kind} ${digest} has ${size} bytes; it has ${result.size}`
       return new RequestFailure('MANIFEST_INVALID', { message })
+    }
+    case 'tag-exists': {
+      const message = `the tag ${result.tag} leads to another manifest; to move it needs the right to overwrite`
+      return new RequestFailure('DENIED', { message })
     }
     case 'condition-failed':
       return new RequestFailure('DENIED', { status: 412, message: 'the tag leads to another manifest by now' })

@@ -105,8 +105,9 @@ class Handler {
     const principal = this.#admit(await access.judge(request, needOf(route, request)), progress)
     this.#checkRate(principal, progress.address)
     checkMethod(this.#registry, request, route)
-    const { user, mayPull } = principal
-    const exchange: Exchange = { ...this.#registry, request, query, user, mayPull, facts: progress.facts }
+    const { user, mayPull, mayOverwrite } = principal
+    const { facts } = progress
+    const exchange: Exchange = { ...this.#registry, request, query, user, mayPull, mayOverwrite, facts }
     return await handlers[route.kind](exchange, route as never)
   }
 

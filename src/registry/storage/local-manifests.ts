@@ -111,6 +111,8 @@ export class LocalManifests {
       const found = this.resolve(repository, tags[0] ?? manifest.digest)?.digest
       if (condition === 'absent' ? found !== undefined : found !== condition) return { outcome: 'condition-failed' }
     }
+    const moved = options.existingTags === 'keep' ? this.#movedTag(repository, manifest.digest, tags) : undefined
+    if (moved !== undefined) return { outcome: 'tag-exists', tag: moved }
     const missing: ManifestReference[] = []
     for (const reference of manifest.references) {
       const size = this.#sizeOf(repository, reference)
@@ -119,6 +121,11 @@ export class LocalManifests {
       } else if (size !== reference.size) return { outcome: 'size-differs', reference, size }
     }
     return missing.length > 0 && options.missing === 'refuse' ? { outcome: 'missing', references: missing } : undefined
+  }
+
+  /** The first of the tags that leads to another manifest. */
+  #movedTag(repository: string, digest: Digest, tags: readonly string[]): string | undefined {
+    return tags.find((tag) => (this.resolve(repository, tag)?.digest ?? digest) !== digest)
   }
 
   #sizeOf(repository: string, { kind, digest }: ManifestReference): number | undefined {

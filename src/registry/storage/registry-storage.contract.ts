@@ -235,6 +235,23 @@ export function registryStorageContract(name: string, open: () => Promise<Storag
         expect((await storage.resolveManifest('r', 't'))?.digest).toBe(two.digest)
       })
 
+      test('putManifest() keeps existing tags where it should, and changes nothing', async () => {
+        const one = await pushImage(storage, 'r', 'one', ['t'])
+        const keep = { existingTags: 'keep' } as const
+        expect(await put(storage, 'r', one, { tags: ['t', 'u'], ...keep })).toEqual({ outcome: 'stored' })
+        const two = testManifest('two')
+        const refused = { outcome: 'tag-exists', tag: 'u' } as const
+        expect(await put(storage, 'r', two, { tags: ['new', 'u'], ...keep })).toEqual(refused)
+        expect(await storage.listTags('r', { limit: 10 })).toEqual(['t', 'u'])
+        expect(await under.isKept(two.digest)).toBe(false)
+        const results = await Promise.all(
+          Array.from({ length: 20 }, (_, index) =>
+            put(index % 2 === 0 ? storage : other, 'r', testManifest(`m${index}`), { tags: ['race'], ...keep }),
+          ),
+        )
+        expect(results.filter(({ outcome }) => outcome === 'stored')).toHaveLength(1)
+      })
+
       test('of twenty conditional pushes at once one wins', async () => {
         const results = await Promise.all(
           Array.from({ length: 20 }, (_, index) =>
@@ -460,7 +477,7 @@ function put(
   manifest: PushedManifest,
   options: Partial<PutOptions> = {},
 ) {
-  return storage.putManifest(repository, manifest, { tags: [], missing: 'accept', ...options })
+  return storage.putManifest(repository, manifest, { tags: [], missing: 'accept', existingTags: 'move', ...options })
 }
 
 function testManifest(

@@ -149,6 +149,8 @@ export interface PutOptions {
   readonly tags: readonly string[]
   /** Whether a manifest may name what the repository does not have. */
   readonly missing: 'accept' | 'refuse'
+  /** Whether tags that lead to another manifest are moved, or nothing is done. */
+  readonly existingTags: 'move' | 'keep'
   /** What must be true of the first tag, or of the manifest where there is none: it is absent, or leads to this digest. */
   readonly condition?: 'absent' | Digest | undefined
 }
@@ -160,6 +162,8 @@ export type PutResult =
   /** The repository has it in another size. */
   | { readonly outcome: 'size-differs'; readonly reference: ManifestReference; readonly size: number }
   | { readonly outcome: 'condition-failed' }
+  /** One of the tags leads to another manifest, and may not be moved. */
+  | { readonly outcome: 'tag-exists'; readonly tag: string }
 
 export interface ReferrersPage {
   readonly artifactType?: string | undefined
