@@ -5,8 +5,9 @@ import { SystemCallError, errno } from '../../linux/errno.ts'
 import { tryLstat } from '../../linux/file-status.ts'
 import { removeFile } from '../../linux/names.ts'
 import type { Digest } from '../../oci/digest.ts'
+import { freeBlobs } from './local-blobs.ts'
 import { forgetManifest } from './local-manifests.ts'
-import { freeBlobs, type LocalUploads } from './local-uploads.ts'
+import type { LocalUploads } from './local-uploads.ts'
 import type { GarbageItem, GarbagePolicy, RegistryGarbage } from './registry-storage.ts'
 
 /** Rows removed in one transaction; pushes wait for about a millisecond. */

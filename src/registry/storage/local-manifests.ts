@@ -5,7 +5,7 @@ import type { Descriptor } from '../../oci/descriptor.ts'
 import { type Digest, isDigest } from '../../oci/digest.ts'
 import { largestDocument } from '../../oci/json-document.ts'
 import type { GroupSync } from './group-sync.ts'
-import { addRepository, freeBlobs } from './local-uploads.ts'
+import { addRepository, findBlobRow, freeBlobs } from './local-blobs.ts'
 import type {
   ManifestEntry,
   ManifestReference,
@@ -129,12 +129,8 @@ export class LocalManifests {
   }
 
   #sizeOf(repository: string, { kind, digest }: ManifestReference): number | undefined {
-    const table = kind === 'blob' ? 'registry_blobs' : 'registry_manifests'
-    return this.#store.database.one<{ size: number }>(
-      `SELECT size FROM ${table} WHERE repository = ? AND digest = ?`,
-      repository,
-      digest,
-    )?.size
+    const found = kind === 'blob' ? findBlobRow(this.#store, repository, digest) : this.resolve(repository, digest)
+    return found?.size
   }
 
   #record(repository: string, manifest: PushedManifest, tags: readonly string[]): void {

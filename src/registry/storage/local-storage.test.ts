@@ -79,3 +79,23 @@ test('findUpload() does not know an upload whose file is gone', async () => {
   expect(await storage.findUpload('r', id)).toBeUndefined()
   expect(await storage.openUpload('r', id)).toBeUndefined()
 })
+
+test('a blob whose file is gone or cut counts as not there, until it is pushed again', async () => {
+  const store = temporaryStore()
+  const storage = localStorage(store)
+  const digest = digestOf('hello')
+  const push = async () => {
+    const { id } = await storage.beginUpload('r', { algorithm: 'sha256', owner: undefined })
+    const writer = await storage.openUpload('r', id)
+    await writer?.write(new TextEncoder().encode('hello'))
+    expect(await writer?.commit(digest)).toBe(true)
+  }
+  await push()
+  for (const damage of [() => rmSync(store.blobs.path(digest)), () => truncateSync(store.blobs.path(digest), 2)]) {
+    damage()
+    expect(await storage.findBlob('r', digest)).toBeUndefined()
+    expect(await storage.mountBlob('s', digest, 'r')).toBe(false)
+    await push()
+    expect((await storage.findBlob('r', digest))?.size).toBe(5)
+  }
+})

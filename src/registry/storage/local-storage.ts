@@ -2,8 +2,9 @@ import type { Store } from '../../content/store.ts'
 import type { Digest, DigestAlgorithm } from '../../oci/digest.ts'
 import { collectRegistryGarbage } from './local-garbage.ts'
 import { GroupSync } from './group-sync.ts'
+import { addBlob, findBlobRow, freeBlobs } from './local-blobs.ts'
 import { LocalManifests } from './local-manifests.ts'
-import { addBlob, freeBlobs, LocalUploads } from './local-uploads.ts'
+import { LocalUploads } from './local-uploads.ts'
 import type {
   BlobContent,
   BlobRange,
@@ -56,11 +57,7 @@ class LocalStorage implements RegistryStorage {
   }
 
   async findBlob(repository: string, digest: Digest): Promise<StoredBlob | undefined> {
-    const row = this.#store.database.one<{ size: number; usedAt: number }>(
-      'SELECT size, used_at AS usedAt FROM registry_blobs WHERE repository = ? AND digest = ?',
-      repository,
-      digest,
-    )
+    const row = findBlobRow(this.#store, repository, digest)
     if (row === undefined) return undefined
     this.#renew(repository, digest, row.usedAt)
     return { size: row.size, read: (range) => this.#content(digest, range) }
@@ -69,11 +66,7 @@ class LocalStorage implements RegistryStorage {
   async mountBlob(repository: string, digest: Digest, from: string): Promise<boolean> {
     const { database } = this.#store
     const isMounted = database.transaction(() => {
-      const row = database.one<{ size: number }>(
-        'SELECT size FROM registry_blobs WHERE repository = ? AND digest = ?',
-        from,
-        digest,
-      )
+      const row = findBlobRow(this.#store, from, digest)
       if (row === undefined) return false
       addBlob(this.#store, repository, digest, row.size)
       return true

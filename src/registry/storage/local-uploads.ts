@@ -1,5 +1,3 @@
-import { collectFrom } from '../../content/gc.ts'
-import { blobNode } from '../../content/graph.ts'
 import { acquireLease } from '../../content/leases.ts'
 import type { Store } from '../../content/store.ts'
 import { CairnError } from '../../errors/error.ts'
@@ -9,6 +7,7 @@ import { close, ftruncate, open, openFlags, pread, pwrite, tryLock } from '../..
 import { makeDirectories, removeFile } from '../../linux/names.ts'
 import { type Digest, type DigestAlgorithm, Digester, digestAlgorithm } from '../../oci/digest.ts'
 import type { GroupSync } from './group-sync.ts'
+import { addBlob } from './local-blobs.ts'
 import type { UploadOptions, UploadState, UploadWriter } from './registry-storage.ts'
 
 /** How long a writer waits for another one to let go of the upload, in milliseconds: a connection that broke is noticed within that. */
@@ -237,31 +236,6 @@ class LocalUpload implements UploadWriter {
     close(this.#fd)
     this.#fd = -1
   }
-}
-
-/** Makes a blob of the store visible in a repository. To be called in a transaction, while a lease protects the blob. */
-export function addBlob({ database }: Store, repository: string, digest: Digest, size: number): void {
-  const now = Date.now()
-  addRepository(database, repository, now)
-  database.run(
-    `INSERT INTO registry_blobs VALUES (?, ?, ?, ?)
-     ON CONFLICT DO UPDATE SET used_at = excluded.used_at`,
-    repository,
-    digest,
-    size,
-    now,
-  )
-}
-
-/** Records that a repository exists. */
-export function addRepository(database: Store['database'], repository: string, now: number): void {
-  database.run('INSERT OR IGNORE INTO registry_repositories VALUES (?, ?)', repository, now)
-}
-
-/** Frees what nothing needs any more of blobs that were just let go of; gives the bytes. */
-export async function freeBlobs(store: Store, digests: readonly Digest[], signal?: AbortSignal): Promise<number> {
-  const { blobs } = await collectFrom(store, digests.map(blobNode), signal === undefined ? {} : { signal })
-  return blobs.reduce((total, { size }) => total + size, 0)
 }
 
 function createFile(path: string): number {

@@ -1,0 +1,50 @@
+import { collectFrom } from '../../content/gc.ts'
+import { blobNode } from '../../content/graph.ts'
+import type { Store } from '../../content/store.ts'
+import type { Digest } from '../../oci/digest.ts'
+
+/** What is recorded of a blob of a repository. */
+export interface BlobRow {
+  /** Bytes. */
+  readonly size: number
+  /** Milliseconds since 1970. */
+  readonly usedAt: number
+}
+
+/**
+ * A blob of a repository. One whose file is gone or has another size counts as not there, so that the next push brings
+ * it again.
+ */
+export function findBlobRow(store: Store, repository: string, digest: Digest): BlobRow | undefined {
+  const row = store.database.one<BlobRow>(
+    'SELECT size, used_at AS usedAt FROM registry_blobs WHERE repository = ? AND digest = ?',
+    repository,
+    digest,
+  )
+  return row !== undefined && store.blobs.size(digest) === row.size ? row : undefined
+}
+
+/** Makes a blob of the store visible in a repository. To be called in a transaction, while a lease protects the blob. */
+export function addBlob({ database }: Store, repository: string, digest: Digest, size: number): void {
+  const now = Date.now()
+  addRepository(database, repository, now)
+  database.run(
+    `INSERT INTO registry_blobs VALUES (?, ?, ?, ?)
+     ON CONFLICT DO UPDATE SET used_at = excluded.used_at`,
+    repository,
+    digest,
+    size,
+    now,
+  )
+}
+
+/** Records that a repository exists. */
+export function addRepository(database: Store['database'], repository: string, now: number): void {
+  database.run('INSERT OR IGNORE INTO registry_repositories VALUES (?, ?)', repository, now)
+}
+
+/** Frees what nothing needs any more of blobs that were just let go of; gives the bytes. */
+export async function freeBlobs(store: Store, digests: readonly Digest[], signal?: AbortSignal): Promise<number> {
+  const { blobs } = await collectFrom(store, digests.map(blobNode), signal === undefined ? {} : { signal })
+  return blobs.reduce((total, { size }) => total + size, 0)
+}
