@@ -201,6 +201,27 @@ describe('Basic credentials', () => {
     expect(registry.seen.every(({ authorization }) => authorization === null)).toBe(true)
   })
 
+  test('may be for a part of a registry: each repository gets its own', async () => {
+    const auth = (user: string): { readonly auth: string } => ({ auth: Buffer.from(`${user}:x`).toString('base64') })
+    const auths = { [`${registry.host}/a`]: auth('alice'), [`${registry.host}/b`]: auth('bob') }
+    writeFileSync(join(client.configDir, 'config.json'), JSON.stringify({ auths }))
+    registry.intercept = (request, url) =>
+      request.headers.has('authorization') || url.pathname === '/v2/'
+        ? undefined
+        : failure(401, 'UNAUTHORIZED', { 'WWW-Authenticate': 'Basic realm="x"' })
+    for (const name of ['a/x', 'b/x', 'c/x'])
+      await repository(name)
+        .describe('1')
+        .catch(() => {})
+    const users = registry.seen
+      .filter(({ target, authorization }) => target.includes('/manifests/') && authorization !== null)
+      .map(({ target, authorization }) => [target.split('/')[2], atob((authorization ?? '').slice(6)).split(':')[0]])
+    expect(users).toEqual([
+      ['a', 'alice'],
+      ['b', 'bob'],
+    ])
+  })
+
   test('that are wrong end in one error that says what to do', async () => {
     know(registry.host)
     registry.intercept = () => failure(401, 'UNAUTHORIZED', { 'WWW-Authenticate': 'Basic realm="x"' })

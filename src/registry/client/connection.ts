@@ -31,6 +31,8 @@ export interface RegistryRequest {
   readonly scopes: readonly string[]
   /** The repository as users write it, for errors. */
   readonly name: string
+  /** The repository at this registry: credentials may be for a part of them. The registry itself if absent. */
+  readonly repository?: string
   /** False where the request must not be sent again: a stream, or what another attempt would do twice. */
   readonly isRepeatable?: boolean
   /** Credentials to use in place of those that are kept: what login tries. */
@@ -213,8 +215,9 @@ export class RegistryConnection {
 
   async #authorization(request: RegistryRequest): Promise<string | undefined> {
     if (this.#scheme === 'unknown') return undefined
-    const { host, path } = this.endpoint
-    const credentials = request.credentials ?? (await this.#client.credentials.for(host, path))
+    const { host } = this.endpoint
+    const { repository = '' } = request
+    const credentials = request.credentials ?? (await this.#client.credentials.for(host, repository))
     if (credentials?.kind === 'bearer') return `Bearer ${credentials.token}`
     if (this.#scheme === 'basic') return credentials?.kind === 'password' ? basicAuthorization(credentials) : undefined
     const { token } = await this.#token(this.#scheme, request, credentials)

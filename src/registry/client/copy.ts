@@ -147,12 +147,12 @@ class RegistryCopy {
   }
 
   async #isThere({ digest }: Descriptor): Promise<boolean> {
-    if (this.#mountable === undefined) return (await this.#target.blobSize(digest)) !== undefined
+    if (this.#mountable === undefined) return await this.#target.hasBlob(digest)
     try {
       if ((await this.#target.mountBlob(digest, this.#mountable)) === undefined) return true
     } catch (error) {
       if (!isCairnError(error) || error.kind === 'canceled' || error.kind === 'unavailable') throw error
     }
-    return (await this.#target.blobSize(digest)) !== undefined
+    return await this.#target.hasBlob(digest)
   }
 }

@@ -277,7 +277,7 @@ class ImagePush {
     const known = listBlobSources(store, digest, host)
     const others = known.filter((one) => one !== path && this.#sources.includes(one))
     if (others.length === 0 || known.includes(path))
-      if ((await this.#repository.blobSize(digest)) !== undefined) return { text: 'Layer already exists' }
+      if (await this.#repository.hasBlob(digest)) return { text: 'Layer already exists' }
     for (const from of others.slice(0, 2)) {
       try {
         const session = await this.#repository.mountBlob(digest, from)

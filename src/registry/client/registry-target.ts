@@ -29,7 +29,7 @@ export function openRegistryTarget(store: Store, client: RegistryClient, referen
   const isDocument = ({ role }: CopiedBlob): boolean => role === 'manifest' || role === 'index'
   return {
     holdsIndexes: true,
-    has: async (blob) => !isDocument(blob) && (await repository.blobSize(blob.descriptor.digest)) !== undefined,
+    has: async (blob) => !isDocument(blob) && (await repository.hasBlob(blob.descriptor.digest)),
     put: async (blob, bytes) => {
       const { descriptor } = blob
       const { digest, mediaType } = descriptor

@@ -115,13 +115,14 @@ export class Repository {
       checkDigest(said, digestOf(raw, digestAlgorithm(said)), this.#manifestName(reference))
   }
 
-  /** Bytes of a blob, undefined where the repository does not have it. Throws as {@link document}. */
-  async blobSize(digest: Digest): Promise<number | undefined> {
+  /** True where the repository has the blob. Throws as {@link document}. */
+  async hasBlob(digest: Digest): Promise<boolean> {
     const answer = await this.#send('HEAD', registryPaths.blob(this.endpoint.path, digest))
-    if (answer.status === 404) return undefined
-    if (answer.status !== 200) throw await answerError(answer, this.#asked(`blob ${digest}`))
-    const size = Number(answer.headers.get('content-length') ?? NaN)
-    return Number.isSafeInteger(size) ? size : undefined
+    if (answer.status === 200) return true
+    // Whoever redirects has it; what object stores say to a HEAD there means nothing.
+    if (answer.url.origin !== (await this.#connection.base()).origin) return true
+    if (answer.status === 404) return false
+    throw await answerError(answer, this.#asked(`blob ${digest}`))
   }
 
   /** A blob from `start` on. The bytes are not checked. Throws BLOB_UNKNOWN, and as {@link document}. */
@@ -251,7 +252,14 @@ export class Repository {
       `repository:${this.endpoint.path}:${actions}`,
       ...this.#alsoPull.map((name) => `repository:${name}:pull`),
     ]
-    return await this.#connection.send({ method, target, scopes, name: this.name, ...more })
+    return await this.#connection.send({
+      method,
+      target,
+      scopes,
+      name: this.name,
+      repository: this.endpoint.path,
+      ...more,
+    })
   }
 
   async #location(answer: HttpAnswer, fallback?: URL): Promise<URL> {
