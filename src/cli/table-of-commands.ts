@@ -282,6 +282,12 @@ export const table: CommandTable = {
       load: () => import('./commands/login.ts'),
     },
     {
+      paths: ['search'],
+      summary: 'Search Docker Hub for images',
+      common: true,
+      load: () => import('./commands/search.ts'),
+    },
+    {
       paths: ['logout'],
       summary: 'Log out from a registry',
       common: true,

@@ -73,12 +73,17 @@ export class RegistryHosts {
     return [...mirrors.map((mirror) => endpoint(rewritten(name, rule, mirror.location), mirror.isInsecure, true)), own]
   }
 
+  /** A registry as a whole, not one of its repositories. Throws as {@link endpointsFor}. */
+  hostEndpoint(host: string): Endpoint {
+    return { ...endpoint(`${host}/`, this.#ruleOf(host, { domain: host })?.isInsecure ?? false, false), path: '' }
+  }
+
   /** Where an image is pushed to: never a mirror. Throws as {@link endpointsFor}. */
   endpointFor(reference: Reference): Endpoint {
     return this.endpointsFor(reference).at(-1) as Endpoint
   }
 
-  #ruleOf(name: string, { domain }: Reference): RegistryRule | undefined {
+  #ruleOf(name: string, { domain }: Pick<Reference, 'domain'>): RegistryRule | undefined {
     this.#rules ??= readRules(this.#env)
     const fitting = this.#rules.filter(({ prefix }) => covers(prefix, name, domain))
     return fitting.reduce<RegistryRule | undefined>(

@@ -284,7 +284,8 @@ function offsetOf({ headers }: HttpAnswer): number | undefined {
   return last === 0 ? 0 : last + 1
 }
 
-function nextPage({ headers, url }: HttpAnswer): URL | undefined {
+/** Where the next page of a list is (RFC 8288), undefined after the last one. Never at another origin. */
+export function nextPage({ headers, url }: HttpAnswer): URL | undefined {
   const match = /<([^>]+)>\s*;[^,]*rel="?next"?/.exec(headers.get('link') ?? '')
   const target = match?.[1]
   if (target === undefined || !URL.canParse(target, url.href)) return undefined

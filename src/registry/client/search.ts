@@ -1,0 +1,89 @@
+import { CairnError } from '../../errors/error.ts'
+import { isJsonObject } from '../../oci/descriptor.ts'
+import { parseJsonDocument } from '../../oci/json-document.ts'
+import { registryPaths } from '../protocol.ts'
+import type { RegistryClient, RegistryConnection } from './connection.ts'
+import { answerError, printable } from './registry-answer.ts'
+import { nextPage } from './repository.ts'
+
+/** A repository that a search found. */
+export interface FoundRepository {
+  readonly name: string
+  readonly description: string
+  readonly stars: number
+  readonly isOfficial: boolean
+}
+
+const largestAnswer = 4 * 1024 * 1024
+const hubIndex = 'index.docker.io'
+
+/**
+ * Repositories of a registry that have to do with `term`, at most `limit`: by docker's search (v1) where the registry
+ * has it, as Docker Hub does, else those of its catalog whose name has the term in it. Throws NOT_SUPPORTED where it has
+ * neither, and as RegistryConnection.send().
+ */
+export async function searchRegistry(
+  client: RegistryClient,
+  host: string,
+  term: string,
+  limit: number,
+): Promise<readonly FoundRepository[]> {
+  const isHub = host === 'docker.io'
+  const endpoint = client.hosts.hostEndpoint(isHub ? hubIndex : host)
+  const connection = client.connection(endpoint)
+  const query = new URLSearchParams({ q: term, n: String(limit) })
+  const answer = await connection.send({
+    method: 'GET',
+    target: `/v1/search?${query.toString()}`,
+    scopes: [],
+    name: host,
+  })
+  if (answer.status === 200) return parseResults(await answer.bytes(largestAnswer), host).slice(0, limit)
+  if (isHub) throw await answerError(answer, { what: `search on ${host}`, name: host, isPush: false })
+  await answer.discard()
+  return await searchCatalog(connection, host, term, limit)
+}
+
+function parseResults(bytes: Uint8Array, host: string): readonly FoundRepository[] {
+  const { value } = parseJsonDocument(bytes, { name: 'search result', code: 'REGISTRY_INVALID' }, largestAnswer)
+  const { results } = value
+  if (!Array.isArray(results)) throw new CairnError('REGISTRY_INVALID', `${host} gives a search result without results`)
+  return results.filter(isJsonObject).flatMap((one) => {
+    const { name, description, star_count: stars, is_official: isOfficial } = one
+    if (typeof name !== 'string') return []
+    return {
+      name: printable(name),
+      description: typeof description === 'string' ? printable(description) : '',
+      stars: typeof stars === 'number' ? stars : 0,
+      isOfficial: isOfficial === true,
+    }
+  })
+}
+
+async function searchCatalog(
+  connection: RegistryConnection,
+  host: string,
+  term: string,
+  limit: number,
+): Promise<readonly FoundRepository[]> {
+  const found: FoundRepository[] = []
+  let target: string | URL | undefined = `${registryPaths.catalog}?n=1000`
+  for (let pages = 0; target !== undefined && found.length < limit && pages < 1000; pages++) {
+    const answer = await connection.send({ method: 'GET', target, scopes: ['registry:catalog:*'], name: host })
+    if (answer.status === 404 || answer.status === 405)
+      throw new CairnError('NOT_SUPPORTED', `${host} cannot be searched: it has neither docker's search nor a catalog`)
+    if (answer.status !== 200)
+      throw await answerError(answer, { what: `catalog of ${host}`, name: host, isPush: false })
+    const { value } = parseJsonDocument(await answer.bytes(largestAnswer), {
+      name: 'catalog',
+      code: 'REGISTRY_INVALID',
+    })
+    const { repositories } = value
+    const names = Array.isArray(repositories) ? repositories.filter((one) => typeof one === 'string') : []
+    for (const name of names)
+      if (name.includes(term))
+        found.push({ name: printable(`${host}/${name}`), description: '', stars: 0, isOfficial: false })
+    target = nextPage(answer)
+  }
+  return found.slice(0, limit)
+}
