@@ -61,7 +61,13 @@ export async function serveRegistry(
       begin: () => metrics.begin(),
       observe: (record) => {
         metrics.observe(record)
-        audit?.(record)
+        try {
+          audit?.(record)
+        } catch (error) {
+          // It is done already; the client must hear so.
+          if (!(error instanceof CairnError)) throw error
+          complain(error)
+        }
         log(record)
         webhooks.observe(record, host)
       },

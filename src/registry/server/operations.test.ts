@@ -199,6 +199,10 @@ describe('records', () => {
     ])
   })
 
+  test('an audit log that cannot be written is told at the start', () => {
+    expect(() => auditLog('/nowhere/audit.log')).toThrow('/nowhere/audit.log')
+  })
+
   test('metrics count by closed sets of labels', async () => {
     const metrics = new Metrics()
     const records = await recorded(async (registry) => {

@@ -17,23 +17,25 @@ export function requestLog(
  * Appends a line of JSON to the file for each change, and each refusal for want of rights or
  * for wrong credentials. The line is written before
  * the client has its answer. The file is opened each time, so it may be moved away at any moment.
+ * Throws as the file system does, at once where the file cannot be written.
  */
 export function auditLog(path: string): (record: RequestRecord) => void {
+  append(path, '')
   return (record) => {
     const action = actionOf(record)
     // Clients ask without credentials first: that alone is no refusal.
     const isRefused = record.status === 403 || (record.status === 401 && record.hasCredentials)
     if (!isRefused && (action === undefined || action === 'pull')) return
-    const fd = open(path, openFlags.O_WRONLY | openFlags.O_CREAT | openFlags.O_APPEND, 0o600)
-    try {
-      write(
-        fd,
-        new TextEncoder().encode(`${JSON.stringify({ action: action ?? 'refused', ...fieldsOf(record) })}\n`),
-        path,
-      )
-    } finally {
-      close(fd)
-    }
+    append(path, `${JSON.stringify({ action: action ?? 'refused', ...fieldsOf(record) })}\n`)
+  }
+}
+
+function append(path: string, text: string): void {
+  const fd = open(path, openFlags.O_WRONLY | openFlags.O_CREAT | openFlags.O_APPEND, 0o600)
+  try {
+    write(fd, new TextEncoder().encode(text), path)
+  } finally {
+    close(fd)
   }
 }
 
