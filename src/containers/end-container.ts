@@ -56,7 +56,7 @@ export async function signalContainer(
   const container = settleContainer(store, id)
   if (container === undefined || !isActive(container)) throw notRunning(id)
   if (isFinal) recordStopped(store, id)
-  if (container.state === 'restarting' && (await cancelRestart(store, id))) return
+  if (container.state === 'restarting' && (await cancelRestart(store, id, isFinal))) return
   const init = findInit(store, id)
   if (init === undefined || !signalProcess(init, signal)) {
     if (isRunningStill(store, id)) throw notRunning(id)
@@ -81,12 +81,14 @@ export function notRunning(id: string): CairnError {
 }
 
 /** Keeps a container that waits to be started again from being so; false where it was already. */
-async function cancelRestart(store: Store, id: string): Promise<boolean> {
+async function cancelRestart(store: Store, id: string, isFinal: boolean): Promise<boolean> {
   using _lock = await acquireLock(store, containerLock(id))
   const container = getContainer(store, id)
   if (container?.state !== 'restarting') return false
   const waiter = container.restart?.waiter
   if (waiter !== undefined && isRunning(waiter)) signalProcess(waiter, signalNumbers.SIGKILL)
   recordEnd(store, id, { state: 'exited', exitCode: container.exitCode ?? 0 }, { isDeath: false })
+  // What was recorded about starting it again may have come later than the wish to stop it.
+  if (isFinal) recordStopped(store, id)
   return true
 }

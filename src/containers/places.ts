@@ -1,5 +1,6 @@
 import type { Store } from '../content/store.ts'
 import type { OciRuntime } from '../runtime/runtime.ts'
+import type { Container } from './container.ts'
 
 /** Directory of a container's own, with its bundle and the files that are mounted into it. */
 export function containerDirectory(store: Store, id: string): string {
@@ -24,4 +25,10 @@ export function monitoredRoot(store: Store, runtime: OciRuntime['name']): string
 /** Name of the lock under which a container is started and its end recorded. */
 export function containerLock(id: string): string {
   return `container ${id}`
+}
+
+/** A container's cgroup, below each hierarchy. */
+export function cgroupPath({ id, settings }: Pick<Container, 'id' | 'settings'>): string {
+  const parent = (settings.cgroupParent ?? '').split('/').filter(Boolean)
+  return `/${[...parent, `cairn-${id}`].join('/')}`
 }

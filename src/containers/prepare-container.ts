@@ -22,7 +22,7 @@ import { allowedDevices } from './allowed-devices.ts'
 import { checkExecutable } from './executable.ts'
 import { hostDevices } from './host-devices.ts'
 import { initMount, initPath } from './init-program.ts'
-import { containerDirectory } from './places.ts'
+import { cgroupPath, containerDirectory } from './places.ts'
 import { findRunningInit } from './init-process.ts'
 import { openNetwork } from './network.ts'
 import { commandLine, processEnvironment } from './settings.ts'
@@ -211,12 +211,6 @@ function specOf(
     ...(oomScoreAdj === undefined ? {} : { oomScoreAdj }),
     ...(annotations === undefined ? {} : { annotations }),
   })
-}
-
-/** A container's cgroup, below each hierarchy. */
-export function cgroupPath({ id, settings }: Container): string {
-  const { cgroupParent = '' } = settings
-  return `${cgroupParent.replace(/\/*$/, '')}/cairn-${id}`
 }
 
 function namespaceJoins(store: Store, { pid, ipc, uts }: ContainerSettings): NamespaceJoins {

@@ -3,13 +3,14 @@ import { seizeSession } from '../content/session.ts'
 import type { Store } from '../content/store.ts'
 import { SystemCallError } from '../linux/errno.ts'
 import { tryStat } from '../linux/file-status.ts'
+import { removeCgroup } from '../runtime/cgroups.ts'
 import { deleteMonitored, hasBegun } from '../runtime/monitor.ts'
 import { detectRuntime } from '../runtime/runtime.ts'
 import { reapAbandoned } from '../runtime/state.ts'
 import { getContainer, recordEnd, recordStartFailure, releaseClaim } from './container-records.ts'
 import { discardContainer } from './discard-container.ts'
 import { recordBegun } from './health.ts'
-import { monitoredRoot, runtimeStateDirectory } from './places.ts'
+import { cgroupPath, monitoredRoot, runtimeStateDirectory } from './places.ts'
 import { runState } from './run-scope.ts'
 import { settleContainers } from './settle-container.ts'
 
@@ -67,6 +68,7 @@ function finishStart(store: Store, id: string): boolean {
     const root = monitoredRoot(store, name)
     if (tryStat(`${root}/${id}`) !== undefined) deleteMonitored(detectRuntime(name), root, id)
   }
+  if (container !== undefined) removeCgroup(cgroupPath(container))
   if (container?.state === 'restarting') {
     releaseClaim(store, id)
     return true

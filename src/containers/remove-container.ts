@@ -39,16 +39,20 @@ export async function removeContainer(
 
 /** Kills a container of any process and waits until its end is recorded. */
 async function killContainer(store: Store, { id }: Container, signal: AbortSignal | undefined): Promise<void> {
-  await awaitStart(store, id, signal)
-  const current = settleContainer(store, id)
-  if (current === undefined || !isActive(current)) return
-  try {
-    await signalContainer(store, current, signalNumbers.SIGKILL, { isFinal: true })
-  } catch (error) {
-    if (!isCairnError(error, 'CONTAINER_STOPPED')) throw error
+  const deadline = Date.now() + killPatience
+  // It may just be on its way from one run to the next.
+  for (;;) {
+    await awaitStart(store, id, signal)
+    const current = settleContainer(store, id)
+    if (current === undefined || !isActive(current)) return
+    if (Date.now() > deadline) throw stillRunning(current, `it did not end within ${killPatience / 1000} s of SIGKILL`)
+    try {
+      await signalContainer(store, current, signalNumbers.SIGKILL, { isFinal: true })
+    } catch (error) {
+      if (!isCairnError(error, 'CONTAINER_STOPPED')) throw error
+    }
+    await waitForEnd(store, id, { patience: killPatience, signal })
   }
-  const ended = await waitForEnd(store, id, { patience: killPatience, signal })
-  if (ended === false) throw stillRunning(current, `it did not end within ${killPatience / 1000} s of SIGKILL`)
 }
 
 /** Waits for the process that is just starting the container, so that there is something to kill. */

@@ -9,7 +9,7 @@ import { getContainer, recordMonitoredEnd, recordRestart, recordRun } from './co
 import { forgetContainer, removeTrees } from './discard-container.ts'
 import { stopHealth, watchHealth } from './health.ts'
 import { ownCommand } from './own-command.ts'
-import { containerDirectory, containerLock, monitoredRoot } from './places.ts'
+import { cgroupPath, containerDirectory, containerLock, monitoredRoot } from './places.ts'
 import { planRestart } from './restart-policy.ts'
 import { runScope, runState } from './run-scope.ts'
 
@@ -98,12 +98,13 @@ function end(store: Store, container: Container, run: ContainerRun): void {
   stopHealth(run.health)
   const oomKilled = wasOutOfMemory(bundle)
   deleteMonitored(run.runtime, monitoredRoot(store, run.runtime.name), id)
-  if (run.cgroup !== null) removeCgroup(run.cgroup)
-  // One that was to go when it ends is not started again, as docker refuses the two together.
-  const plan = container.autoRemove ? undefined : planRestart(container, exitCode, at)
-  const away = store.database.transaction(() => {
+  removeCgroup(cgroupPath(container))
+  const { plan, away } = store.database.transaction(() => {
+    // Its user may have stopped it just now. One that was to go when it ends is not started again, as docker has it.
+    const current = getContainer(store, id) ?? container
+    const plan = current.autoRemove ? undefined : planRestart(current, exitCode, at)
     recordMonitoredEnd(store, id, { exitCode, at, oomKilled, state: plan === undefined ? 'exited' : 'restarting' })
-    return container.autoRemove ? forgetContainer(store, id, true) : []
+    return { plan, away: current.autoRemove ? forgetContainer(store, id, true) : [] }
   })
   removeTrees(away)
   if (plan !== undefined) awaitRestart(store, id, plan)

@@ -8,7 +8,7 @@ import { unmount } from '../linux/mounts.ts'
 import { makeDirectories } from '../linux/names.ts'
 import type { TerminalSize } from '../linux/terminal.ts'
 import type { RuntimeSpec } from '../oci/runtime-spec.ts'
-import { cgroupLayout } from '../runtime/cgroups.ts'
+import { cgroupLayout, removeCgroup } from '../runtime/cgroups.ts'
 import { createMonitored, deleteMonitored, type MonitorOptions, startMonitored } from '../runtime/monitor.ts'
 import { detectRuntime } from '../runtime/runtime.ts'
 import { Snapshots, type WritableSnapshot } from '../snapshots/snapshots.ts'
@@ -16,8 +16,8 @@ import type { Container, ContainerRun, ContainerSettings, RestartRecord } from '
 import { claimContainer, getContainer, recordRun, recordStartFailure } from './container-records.ts'
 import { recordBegun } from './health.ts'
 import { ownCommand } from './own-command.ts'
-import { containerLock, monitoredRoot, runtimeStateDirectory } from './places.ts'
-import { cgroupPath, prepareContainer } from './prepare-container.ts'
+import { cgroupPath, containerLock, monitoredRoot, runtimeStateDirectory } from './places.ts'
+import { prepareContainer } from './prepare-container.ts'
 import { runScope } from './run-scope.ts'
 import { settleContainer } from './settle-container.ts'
 
@@ -53,6 +53,7 @@ export async function startMonitoredContainer(
   try {
     recordBegun(store, container, await launch(store, container, start), restart)
   } catch (error) {
+    removeCgroup(cgroupPath(container))
     const exitCode = error instanceof CairnError ? (error.exitCode ?? unstartable) : unstartable
     recordStartFailure(store, id, exitCode, error instanceof Error ? error.message : String(error))
     throw error

@@ -23,7 +23,7 @@ export function cgroupLayout(root = cgroupRoot): CgroupLayout {
 }
 
 /** How often and after how many milliseconds a cgroup is tried again whose last process is just going. */
-const removalAttempts = 20
+const removalAttempts = 200
 const removalPause = 5
 
 /** Removes the cgroup `path` from every hierarchy, where it is there and no process is in it. */
