@@ -1,0 +1,147 @@
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { Cairn } from '../../../test/fixtures/cli/cairn.ts'
+import { file, layerOf } from '../../../test/fixtures/layers.ts'
+import { tarOf } from '../../images/image-fixtures.ts'
+import { failure, ScriptedRegistry } from '../../registry/client/scripted-registry.ts'
+
+// A machine that is busy otherwise is no reason to fail.
+setDefaultTimeout(60_000)
+
+let cairn: Cairn
+let registry: ScriptedRegistry
+beforeEach(() => {
+  cairn = new Cairn()
+  registry = new ScriptedRegistry()
+})
+afterEach(() => {
+  cairn[Symbol.dispose]()
+  registry[Symbol.dispose]()
+})
+
+describe('cairn pull', () => {
+  test('prints what docker prints, for a new image and for one that did not change', async () => {
+    const image = registry.putImage('app', 'latest', [tarOf({ a: 'x' })])
+    const layer = image.layers[0]?.digest.slice(7, 19)
+    const name = `${registry.host}/app`
+    expect(await cairn.ok(['pull', name])).toBe(
+      `Using default tag: latest\nlatest: Pulling from app\n${layer}: Pulling fs layer\n${layer}: Download complete\n` +
+        `${layer}: Pull complete\nDigest: ${image.target.digest}\nStatus: Downloaded newer image for ${name}:latest\n${name}:latest\n`,
+    )
+    expect(await cairn.ok(['pull', `${name}:latest`])).toBe(
+      `latest: Pulling from app\nDigest: ${image.target.digest}\nStatus: Image is up to date for ${name}:latest\n${name}:latest\n`,
+    )
+    expect(await cairn.ok(['pull', '-q', name])).toBe(`${name}:latest\n`)
+    expect(await cairn.ok(['images', '--digests', '--format', '{{.Tag}} {{.Digest}}'])).toBe(
+      `latest ${image.target.digest}\n`,
+    )
+  })
+
+  test('brings every tag with -a, and by a digest exactly that', async () => {
+    const first = registry.putImage('app', '1', [tarOf({ a: '1' })])
+    registry.putImage('app', '2', [tarOf({ a: '2' })])
+    await cairn.ok(['pull', '-a', `${registry.host}/app`])
+    expect((await cairn.ok(['images', '--format', '{{.Tag}}'])).trim().split('\n').sort()).toEqual(['1', '2'])
+    expect(await cairn.ok(['pull', '-q', `${registry.host}/app@${first.target.digest}`])).toBe(
+      `${registry.host}/app@${first.target.digest}\n`,
+    )
+  })
+
+  test('fails with one line that says what is not there, and status 1', async () => {
+    const { status, err } = await cairn.run(['pull', `${registry.host}/app:nope`])
+    expect([status, err]).toEqual([
+      1,
+      `cairn: manifest for ${registry.host}/app:nope not found: manifest unknown to registry\n`,
+    ])
+    expect((await cairn.run(['pull', '-a', 'a:1'])).err).toStartWith("cairn: tag can't be used with --all-tags/-a\n")
+  })
+})
+
+describe('cairn push', () => {
+  test('prints what docker prints, and gives the image its digest', async () => {
+    const name = `${registry.host}/app:1`
+    await cairn.ok(['import', '-', name], { stdin: layerOf(file('a', 'x')) })
+    const pushed = await cairn.ok(['push', name])
+    expect(pushed).toMatch(
+      new RegExp(
+        `^The push refers to repository \\[${registry.host}/app\\]\\n[0-9a-f]{12}: Preparing\\n[0-9a-f]{12}: Pushed\\n1: digest: sha256:[0-9a-f]{64} size: \\d+\\n$`,
+      ),
+    )
+    const digest = /sha256:[0-9a-f]{64}/.exec(pushed)?.[0]
+    expect(await cairn.ok(['images', '--digests', '--format', '{{.Digest}}'])).toBe(`${digest}\n`)
+    expect(await cairn.ok(['push', '-q', name])).toBe(`${name}\n`)
+    expect((await cairn.run(['push', `${registry.host}/absent`])).err).toStartWith(
+      `cairn: An image does not exist locally with the tag: ${registry.host}/absent\n`,
+    )
+  })
+})
+
+describe('cairn login and logout', () => {
+  const accept = `Basic ${Buffer.from('me:secret').toString('base64')}`
+
+  test('keep credentials that the registry takes, for their owner only, and forget them', async () => {
+    registry.intercept = (request) =>
+      request.headers.get('authorization') === accept
+        ? undefined
+        : failure(401, 'UNAUTHORIZED', { 'WWW-Authenticate': 'Basic realm="x"' })
+    const config = join(cairn.directory, 'docker')
+    const login = ['--config', config, 'login', '-u', 'me', '--password-stdin', registry.host]
+    const { status, out, err } = await cairn.run(login, { stdin: Buffer.from('secret\n') })
+    expect([status, out]).toEqual([0, 'Login Succeeded\n'])
+    expect(err).toContain(`WARNING! Your credentials are stored unencrypted in '${config}/config.json'.`)
+    expect(JSON.parse(readFileSync(`${config}/config.json`, 'utf8'))).toEqual({
+      auths: { [registry.host]: { auth: accept.slice(6) } },
+    })
+    expect(statSync(`${config}/config.json`).mode & 0o777).toBe(0o600)
+    registry.putImage('app', '1')
+    await cairn.ok(['--config', config, 'pull', '-q', `${registry.host}/app:1`])
+    expect(await cairn.ok(['--config', config, 'logout', registry.host])).toBe(
+      `Removing login credentials for ${registry.host}\n`,
+    )
+    expect(await cairn.ok(['--config', config, 'logout', registry.host])).toBe(`Not logged in to ${registry.host}\n`)
+    const refused = await cairn.run(['--config', config, 'pull', '-q', `${registry.host}/app:1`])
+    expect(refused.err).toContain(`Log in with \`cairn login ${registry.host}\``)
+  })
+
+  test('do not keep what the registry refuses, nor ask without a terminal', async () => {
+    registry.intercept = () => failure(401, 'UNAUTHORIZED', { 'WWW-Authenticate': 'Basic realm="x"' })
+    const config = join(cairn.directory, 'docker')
+    const login = ['--config', config, 'login', '-u', 'me', '--password-stdin', registry.host]
+    const { status, err } = await cairn.run(login, { stdin: Buffer.from('wrong') })
+    expect([status, err.split('\n')[0]]).toEqual([
+      1,
+      `cairn: login attempt to ${registry.url}/v2/ failed with status: 401 Unauthorized`,
+    ])
+    const asked = await cairn.run(['--config', config, 'login', registry.host], { stdin: Buffer.from('') })
+    expect(asked.err).toStartWith('cairn: Cannot perform an interactive login from a non TTY device\n')
+    const both = await cairn.run(['login', '-p', 'x', '--password-stdin', registry.host], { stdin: Buffer.from('') })
+    expect(both.err).toContain('--password and --password-stdin are mutually exclusive')
+  })
+})
+
+describe('cairn build and run', () => {
+  test('pull what they lack, and ask again with --pull', async () => {
+    registry.putImage('base', '1', [tarOf({ 'etc/name': 'one' })])
+    const base = `${registry.host}/base:1`
+    const build = (...flags: string[]) =>
+      cairn.run(['build', '--progress', 'plain', ...flags, '-t', 'app', '-'], {
+        stdin: Buffer.from(`FROM ${base}\nENV A=b\n`),
+      })
+    expect((await build()).status).toBe(0)
+    registry.seen.length = 0
+    expect((await build()).status).toBe(0)
+    expect(registry.seen).toEqual([])
+    const moved = registry.putImage('base', '1', [tarOf({ 'etc/name': 'two' })])
+    expect((await build('--pull')).status).toBe(0)
+    expect(await cairn.ok(['image', 'cat', 'app', '/etc/name'])).toBe('two')
+    expect(await cairn.ok(['images', '--digests', '--format', '{{.Digest}}', `${registry.host}/base`])).toContain(
+      moved.target.digest,
+    )
+    const missing = await cairn.run(['build', '-'], { stdin: Buffer.from(`FROM ${registry.host}/absent\n`) })
+    expect(missing.err).toContain(`failed to resolve source metadata for ${registry.host}/absent:latest`)
+    const run = await cairn.run(['run', '--rm', `${registry.host}/absent`])
+    expect(run.err).toStartWith(`Unable to find image '${registry.host}/absent:latest' locally\n`)
+    expect(run.status).toBe(125)
+  })
+})
