@@ -226,7 +226,7 @@ class LocalUpload implements UploadWriter {
       if (count === 0) break
       hash.update(buffer.subarray(0, count))
       // Other requests go on meanwhile.
-      await Bun.sleep(0)
+      await new Promise((resolve) => setImmediate(resolve))
     }
     return hash.digest()
   }
