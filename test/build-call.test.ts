@@ -134,7 +134,7 @@ describe('build --call=check', () => {
     const built = await cairn.run(['build', name])
     expect(built.status).toBe(1)
     expect(built.err).toContain(' 2 warnings found (use cairn --debug to expand):\n - MaintainerDeprecated: ')
-    expect(built.err).toContain(`cairn: failed to build: ${message}\n`)
+    expect(built.err).toContain(`cairn: failed to build: failed to solve: ${message}\n`)
     expect((await cairn.run(['build', '--build-arg', 'BUILDKIT_DOCKERFILE_CHECK=skip=all', name])).status).toBe(0)
   })
 

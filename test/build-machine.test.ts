@@ -76,7 +76,7 @@ df -k mnt | tail -1 | awk '{print "free", ($4 > 1000) ? "enough" : $4}'
     )
     bench.file('Dockerfile.small', 'FROM busybox\nRUN echo small > /small\n')
     const said = onSmallDisk(
-      '14m',
+      '18m',
       'try -t app context',
       'cairn image inspect app >/dev/null 2>&1 || echo absent',
       'try -t app -f context/Dockerfile.small context',
@@ -97,7 +97,7 @@ df -k mnt | tail -1 | awk '{print "free", ($4 > 1000) ? "enough" : $4}'
 
   test('says so when there is no room for the base to be unpacked', () => {
     bench.file('Dockerfile', 'FROM busybox\nRUN true\n')
-    const said = onSmallDisk('3m', 'try context')
+    const said = onSmallDisk('7m', 'try context')
     expect(said).toStartWith('build 1\nleft: \n')
     expect(said).not.toContain('half made')
     expect(lastLines(read('out.1'))).toMatch(/no space left on device/i)
