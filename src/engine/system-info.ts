@@ -13,7 +13,7 @@ export interface SystemInfo {
   readonly ID: string
   readonly Containers: number
   readonly ContainersRunning: number
-  readonly ContainersPaused: 0
+  readonly ContainersPaused: number
   readonly ContainersStopped: number
   readonly Images: number
   readonly Driver: 'overlayfs'
@@ -51,7 +51,8 @@ const machines: Readonly<Record<string, string>> = { x64: 'x86_64', arm64: 'aarc
 export function systemInfo(store: Store, version: string): SystemInfo {
   recoverContainers(store)
   const containers = listContainerRecords(store)
-  const running = containers.filter(({ state }) => state === 'running').length
+  const running = containers.filter(({ state }) => state === 'running' || state === 'restarting').length
+  const paused = containers.filter(({ state }) => state === 'paused').length
   const { runtimes, missing } = findRuntimes()
   const obstacle = overlayObstacle(store.session.directory)
   const cgroups = cgroupLayout()
@@ -61,8 +62,8 @@ export function systemInfo(store: Store, version: string): SystemInfo {
     ID: store.root,
     Containers: containers.length,
     ContainersRunning: running,
-    ContainersPaused: 0,
-    ContainersStopped: containers.length - running,
+    ContainersPaused: paused,
+    ContainersStopped: containers.length - running - paused,
     Images: new Set(listImageRecords(store).map(({ imageId }) => imageId)).size,
     Driver: 'overlayfs',
     DriverStatus: [

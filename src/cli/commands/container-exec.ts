@@ -17,6 +17,7 @@ export default defineCommand({
   args: { min: 2 },
   interspersed: false,
   flags: {
+    'detach-keys': { type: 'string', hidden: true, summary: 'Not supported yet' },
     detach: { type: 'bool', short: 'd', summary: 'Detached mode: run command in the background' },
     env: { type: 'stringArray', short: 'e', value: 'list', summary: 'Set environment variables' },
     'env-file': {
@@ -33,6 +34,7 @@ export default defineCommand({
   },
   complete: (ctx, _, args) => (args.length === 0 ? containerNames(ctx) : 'file'),
   async run(ctx, flags, [name = '', ...command]) {
+    if (ctx.given('detach-keys')) throw new CairnError('NOT_SUPPORTED', '--detach-keys of exec is not supported yet')
     const env = parseEnvFlags(flags['env-file'], flags.env, ctx.env)
     const { workdir, user } = flags
     if (workdir !== undefined && workdir !== '' && !workdir.startsWith('/'))

@@ -78,7 +78,9 @@ export async function checkSnapshots(store: Store, parts: ImageParts, signal: Ab
       problem: `${difference.path} of its directory (snapshots/${id}) is not what the layer says (${difference.aspects.join(', ') || difference.change})`,
       remedy: 'Repairing removes the directory unless a container runs; it is unpacked again when it is needed.',
       repair: () => {
-        const running = store.database.one("SELECT 1 FROM containers WHERE state = 'running' OR session IS NOT NULL")
+        const running = store.database.one(
+          "SELECT 1 FROM containers WHERE state IN ('running', 'paused') OR session IS NOT NULL",
+        )
         if (running === undefined) removeSnapshot(store, id)
       },
     })

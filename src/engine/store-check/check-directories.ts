@@ -1,4 +1,4 @@
-import type { Container } from '../../containers/container.ts'
+import { type Container, isActive } from '../../containers/container.ts'
 import { listContainerRecords } from '../../containers/container-records.ts'
 import { containerOwner } from '../../containers/places.ts'
 import { listCacheMounts, removeCacheMount, tryHoldCacheMount } from '../../content/cache-mounts.ts'
@@ -96,7 +96,7 @@ function checkContainers(store: Store): StoreProblem[] {
   const containers = listContainerRecords(store)
   const known = new Set(['run', ...containers.map(({ id }) => id)])
   const lost = containers.flatMap(({ id, name, snapshot, state }): StoreProblem[] => {
-    if (state === 'running' || tryLstat(store.path('snapshots', snapshot, 'fs')) !== undefined) return []
+    if (isActive({ state }) || tryLstat(store.path('snapshots', snapshot, 'fs')) !== undefined) return []
     return [
       {
         area: 'containers',
