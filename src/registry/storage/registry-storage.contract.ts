@@ -1,14 +1,17 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
-import { type Digest, type DigestAlgorithm, digestOf } from '../../oci/digest.ts'
-import { mediaTypes } from '../../oci/media-types.ts'
-import type {
-  GarbagePolicy,
-  ManifestReference,
-  PushedManifest,
-  PutOptions,
-  RegistryStorage,
-  UploadWriter,
-} from './registry-storage.ts'
+import { type Digest, digestOf } from '../../oci/digest.ts'
+import type { GarbagePolicy, RegistryStorage } from './registry-storage.ts'
+import {
+  begin,
+  push,
+  pushImage,
+  put,
+  readBlob,
+  reference,
+  reopen,
+  testManifest,
+  textBytes,
+} from './storage-fixtures.ts'
 
 /** One storage, as its contract suite opens it. */
 export interface StorageUnderTest {
@@ -429,86 +432,4 @@ export function registryStorageContract(name: string, open: () => Promise<Storag
       })
     })
   })
-}
-
-async function begin(
-  storage: RegistryStorage,
-  repository: string,
-  algorithm: DigestAlgorithm = 'sha256',
-): Promise<UploadWriter> {
-  const { id } = await storage.beginUpload(repository, { algorithm, owner: undefined })
-  return await reopen(storage, repository, id)
-}
-
-async function reopen(storage: RegistryStorage, repository: string, id: string): Promise<UploadWriter> {
-  const writer = await storage.openUpload(repository, id)
-  if (writer === undefined) throw new Error(`upload ${id} is gone`)
-  return writer
-}
-
-async function push(storage: RegistryStorage, repository: string, text: string): Promise<Digest> {
-  const writer = await begin(storage, repository)
-  await writer.write(textBytes(text))
-  if (!(await writer.commit(digestOf(text)))) throw new Error('not stored')
-  return digestOf(text)
-}
-
-/** Pushes a config and a layer, both holding `text`, and the manifest that names them. */
-async function pushImage(
-  storage: RegistryStorage,
-  repository: string,
-  text: string,
-  tags: readonly string[] = [],
-): Promise<PushedManifest> {
-  const parts = [`config of ${text}`, `layer of ${text}`]
-  const digests = await Promise.all(parts.map((part) => push(storage, repository, part)))
-  const manifest = testManifest(
-    text,
-    digests.map((digest, index) => reference('blob', digest, parts[index]?.length ?? 0)),
-  )
-  const result = await put(storage, repository, manifest, { tags, missing: 'refuse' })
-  if (result.outcome !== 'stored') throw new Error(JSON.stringify(result))
-  return manifest
-}
-
-function put(
-  storage: RegistryStorage,
-  repository: string,
-  manifest: PushedManifest,
-  options: Partial<PutOptions> = {},
-) {
-  return storage.putManifest(repository, manifest, { tags: [], missing: 'accept', existingTags: 'move', ...options })
-}
-
-function testManifest(
-  text: string,
-  references: readonly ManifestReference[] = [],
-  { subject, artifactType }: { subject?: Digest; artifactType?: string } = {},
-): PushedManifest {
-  const bytes = textBytes(JSON.stringify({ text, references, subject }))
-  const digest = digestOf(bytes)
-  const descriptor = { mediaType: mediaTypes.ociManifest, digest, size: bytes.length }
-  return {
-    digest,
-    mediaType: mediaTypes.ociManifest,
-    size: bytes.length,
-    bytes,
-    references,
-    subject,
-    descriptor: artifactType === undefined ? descriptor : { ...descriptor, artifactType },
-  }
-}
-
-function reference(kind: ManifestReference['kind'], digest: Digest, size: number): ManifestReference {
-  return { kind, digest, size, isOptional: false }
-}
-
-function textBytes(text: string): Uint8Array<ArrayBuffer> {
-  return new TextEncoder().encode(text)
-}
-
-async function readBlob(storage: RegistryStorage, repository: string, digest: Digest): Promise<string | undefined> {
-  const content = await (await storage.findBlob(repository, digest))?.read()
-  if (content === undefined) return undefined
-  return await (content.kind === 'body' ? new Response(content.body) : await fetch(content.url)).text()
 }
