@@ -13,7 +13,7 @@ const rows: readonly (readonly string[])[] = [
   ['images', 'snapshots'],
   ['registry', 'containers', 'analysis', 'remote'],
   ['build'],
-  ['records', 'outputs'],
+  ['records', 'outputs', 'remote-cache'],
   ['engine'],
   ['api', 'explorer'],
   ['cli'],

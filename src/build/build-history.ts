@@ -22,11 +22,17 @@ export interface MissedStep {
 }
 
 /** By label and digest of the source. */
-type StoredFiles = Record<string, [path: string, digest: string][]>
+export type StoredFiles = Readonly<Record<string, readonly (readonly [path: string, digest: string])[]>>
+
+/** The steps of a build, and the files that their sources selected. */
+export interface StoredHistory {
+  readonly steps: readonly StepTrace[]
+  readonly files: StoredFiles
+}
 
 /**
  * The steps of the last build of one Dockerfile with one context, and those of this one: what a miss is explained
- * with. Read only when there is something to explain or to remember.
+ * with. Read only when there is something to explain or to remember. Builds elsewhere count too, where they came closer.
  */
 export class BuildHistory {
   readonly #store: Store
@@ -35,13 +41,37 @@ export class BuildHistory {
   readonly #steps: ReadonlySet<string>
   #before: readonly StepTrace[] | undefined
   #filesBefore: StoredFiles | undefined
+  readonly #imported: readonly StoredHistory[]
   readonly #contents = new Map<Op, readonly (SelectionDigest | undefined)[]>()
 
-  /** `scope` tells one Dockerfile and context from another; `ops` are those of this build. */
-  constructor(store: Store, scope: readonly string[], ops: readonly Op[]) {
+  /**
+   * `scope` tells one Dockerfile and context from another; `ops` are those of this build, `imported` builds of the same
+   * Dockerfile elsewhere.
+   */
+  constructor(store: Store, scope: readonly string[], ops: readonly Op[], imported: readonly StoredHistory[] = []) {
     this.#store = store
+    this.#imported = imported
     this.#scope = digestOf(JSON.stringify(scope))
     this.#steps = new Set(ops.map(stepName))
+  }
+
+  /** Takes the build that has most of these keys for the last one: that of this store where no other has more. */
+  choose(keys: ReadonlySet<CacheKey>): void {
+    if (this.#imported.length === 0) return
+    const common = ({ steps }: StoredHistory): number => steps.filter(({ key }) => keys.has(key)).length
+    let best: StoredHistory = this.stored()
+    for (const history of this.#imported)
+      if (common(history) > common(best) || best.steps.length === 0) best = history
+    this.#before = best.steps
+    this.#filesBefore = best.files
+  }
+
+  /** What this store remembers. */
+  stored(): StoredHistory {
+    return {
+      steps: (lastStepRecord(this.#store, this.#scope)?.inputs as StepTrace[] | undefined) ?? [],
+      files: (lastStepRecord(this.#store, `${this.#scope} files`)?.inputs as StoredFiles | undefined) ?? {},
+    }
   }
 
   /** What is different about the image of a FROM since the last build. */
@@ -103,7 +133,7 @@ export class BuildHistory {
   }
 
   #saveFiles(traces: readonly StepTrace[], known: ReadonlyMap<string, SelectionDigest>): void {
-    const files: StoredFiles = {}
+    const files: Record<string, StoredFiles[string]> = {}
     for (const { inputs, contents } of traces) {
       for (const [index, { label }] of (inputs.sources ?? []).entries()) {
         const digest = contents[index]
@@ -152,12 +182,11 @@ export class BuildHistory {
   }
 
   #traces(): readonly StepTrace[] {
-    return (this.#before ??= (lastStepRecord(this.#store, this.#scope)?.inputs as StepTrace[] | undefined) ?? [])
+    return (this.#before ??= this.stored().steps)
   }
 
   #storedFiles(): StoredFiles {
-    return (this.#filesBefore ??=
-      (lastStepRecord(this.#store, `${this.#scope} files`)?.inputs as StoredFiles | undefined) ?? {})
+    return (this.#filesBefore ??= this.stored().files)
   }
 }
 

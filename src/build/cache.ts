@@ -4,6 +4,7 @@ import { findSnapshot } from '../content/snapshot-records.ts'
 import { listLayerForms } from '../content/layer-records.ts'
 import type { Lease } from '../content/leases.ts'
 import type { Store } from '../content/store.ts'
+import { type Digest, digestOf } from '../oci/digest.ts'
 import type { CacheKey, StepInputs } from './cache-key.ts'
 import { canonicalJson } from './cache-key.ts'
 import type { PackedLayer } from './layer.ts'
@@ -17,14 +18,41 @@ export interface CachedResult {
   readonly parentContentId: string
 }
 
-/** Results of steps by key, in the store. */
+/** Content identity of the filesystem without files. */
+export const emptyContentId = 'scratch'
+
+/** Content identity of a filesystem: that of the one below it with one more layer. */
+export function contentIdOf(below: string, contentDigest: Digest): string {
+  return digestOf(`${below} ${contentDigest}`)
+}
+
+/** A step's result with all that it is found by. */
+export interface CachedStep {
+  /** By definition and by content. */
+  readonly keys: readonly CacheKey[]
+  /** What {@link BuildCache.hasDefinition} looks for. */
+  readonly definition: string
+  readonly result: CachedResult
+}
+
+/** Results from elsewhere, whose layers need not be in the store. */
+export interface ImportedResults {
+  find(key: CacheKey): CachedStep | undefined
+  hasDefinition(definition: string): boolean
+}
+
+/** Results of steps by key, in the store and in caches that were imported. */
 export class BuildCache {
   readonly #store: Store
   readonly #lease: Lease
+  readonly #imported: ImportedResults | undefined
+  /** What imported results were used, or are to be kept under further keys. */
+  readonly #borrowed = new Map<CacheKey, CachedStep>()
 
-  constructor(store: Store, lease: Lease) {
+  constructor(store: Store, lease: Lease, imported?: ImportedResults) {
     this.#store = store
     this.#lease = lease
+    this.#imported = imported
   }
 
   /** Protects what is recorded under any of `keys`, all at once: {@link get} then has little left to do for them. */
@@ -34,19 +62,23 @@ export class BuildCache {
     if (layers.length > 0) this.#lease.protect(...layers)
   }
 
-  /** The result under `key`, if its layer is still in the store; it then stays while this build runs. */
+  /**
+   * The result under `key`, if its layer is still in the store, where it then stays while this build runs; else that of an
+   * imported cache.
+   */
   get(key: CacheKey): CachedResult | undefined {
-    const record = getCacheRecord(this.#store, key)
-    if (record === undefined) return undefined
-    const result = record.result as CachedResult
-    this.#lease.protect(layerNode(result.layer.diffId))
-    return this.#isPresent(result) ? result : undefined
+    const result = this.#stored(key)
+    if (result !== undefined) return result
+    const imported = this.#borrowed.get(key) ?? this.#imported?.find(key)
+    if (imported !== undefined) this.#borrowed.set(key, imported)
+    return imported?.result
   }
 
-  /** True when there is a result under `key` and its layer is in the store. */
+  /** True when there is a result under `key` that could be used. */
   has(key: CacheKey): boolean {
     const record = getCacheRecord(this.#store, key)
-    return record !== undefined && this.#isPresent(record.result as CachedResult)
+    if (record !== undefined && this.#isPresent(record.result as CachedResult)) return true
+    return this.#imported?.find(key) !== undefined
   }
 
   /** True when there is a record but its layer was removed. */
@@ -55,16 +87,55 @@ export class BuildCache {
     return record !== undefined && !this.#isPresent(record.result as CachedResult)
   }
 
-  /** Keeps a result under all of `keys`. */
+  /** Keeps a result under all of `keys`; one whose layer is elsewhere only once {@link keepBorrowed} finds it here. */
   put(keys: readonly CacheKey[], result: CachedResult, inputs: StepInputs): void {
-    for (const key of new Set(keys))
-      putCacheRecord(this.#store, { key, result, inputs: {} }, [layerNode(result.layer.diffId)])
-    putCacheRecord(this.#store, { key: definitionKey(inputs), result: {}, inputs: {} }, [])
+    const others = keys.flatMap((key) => this.#borrowed.get(key)?.keys ?? [])
+    const step: CachedStep = { keys: [...new Set([...keys, ...others])], definition: definitionKey(inputs), result }
+    if (this.#isPresent(result)) this.#record(step)
+    else for (const key of step.keys) this.#borrowed.set(key, step)
   }
 
   /** True when a step that says the same was ever run, on whatever it ran: only then can content decide. */
   hasDefinition(inputs: StepInputs): boolean {
-    return getCacheRecord(this.#store, definitionKey(inputs)) !== undefined
+    const key = definitionKey(inputs)
+    return getCacheRecord(this.#store, key) !== undefined || this.#imported?.hasDefinition(key) === true
+  }
+
+  /** Imported results that were used or looked at by their keys. */
+  get borrowed(): readonly CachedStep[] {
+    return [...new Set(this.#borrowed.values())]
+  }
+
+  /** Records the imported results that were used and whose layers are in the store by now, as if they were made here. */
+  keepBorrowed(): void {
+    this.#store.database.transaction(() => {
+      for (const step of this.borrowed) {
+        this.#lease.protect(layerNode(step.result.layer.diffId))
+        if (this.#isPresent(step.result)) this.#record(step)
+      }
+    })
+  }
+
+  /** The result under `key` with all that it is found by, for whoever takes it elsewhere. */
+  step(key: CacheKey): CachedStep | undefined {
+    const result = this.#stored(key)
+    if (result === undefined) return this.#borrowed.get(key) ?? this.#imported?.find(key)
+    const { keys = [key], definition = '' } = (getCacheRecord(this.#store, key)?.inputs ?? {}) as Partial<CachedStep>
+    return { keys, definition, result }
+  }
+
+  #stored(key: CacheKey): CachedResult | undefined {
+    const record = getCacheRecord(this.#store, key)
+    if (record === undefined) return undefined
+    const result = record.result as CachedResult
+    this.#lease.protect(layerNode(result.layer.diffId))
+    return this.#isPresent(result) ? result : undefined
+  }
+
+  #record({ keys, definition, result }: CachedStep): void {
+    for (const key of keys)
+      putCacheRecord(this.#store, { key, result, inputs: { keys, definition } }, [layerNode(result.layer.diffId)])
+    putCacheRecord(this.#store, { key: definition, result: {}, inputs: {} }, [])
   }
 
   #isPresent(result: CachedResult): boolean {

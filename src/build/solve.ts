@@ -1,8 +1,7 @@
 import { CairnError } from '../errors/error.ts'
 import type { Dockerfile } from '../dockerfile/instruction.ts'
 import type { ProgressListener } from '../progress/events.ts'
-import { digestOf } from '../oci/digest.ts'
-import type { BuildCache, CachedResult } from './cache.ts'
+import { type BuildCache, type CachedResult, type CachedStep, contentIdOf, emptyContentId } from './cache.ts'
 import {
   cacheKey,
   type CacheKey,
@@ -48,6 +47,8 @@ export interface SolveOptions {
   readonly epoch: number | undefined
   /** Called for the first command that ends badly, its error with its place, when all else has been told to stop. */
   readonly onFailure?: ((command: FailedCommand) => Promise<void>) | undefined
+  /** Told of the layer of each step, once it was found or packed. */
+  readonly onLayer?: ((op: Op, layer: PackedLayer) => void) | undefined
   /** Fails with CACHE_MISS instead of running a step. */
   readonly failOnMiss?: boolean | undefined
   /** Waits until no other process runs the step with this key, and keeps others from it until released. */
@@ -68,8 +69,6 @@ interface StepKey {
   /** Files of each source, in the order of the inputs' sources; undefined where a source is known by its key only. */
   readonly files: readonly (SelectionDigest | undefined)[]
 }
-
-const emptyContentId = 'scratch'
 
 /**
  * Brings the target's filesystem about: each step is looked up by key and only what is missing is run, everything that
@@ -124,6 +123,7 @@ export class Solver {
       // In this order each finds the keys of the steps before it. Whatever COPY names is missed before anything runs.
       const keys = await Promise.all(ops.map((op) => this.#key(op)))
       this.#options.cache.prepare(keys.map(({ key }) => key))
+      this.#chooseHistories(ops, keys)
       const results = await Promise.all([
         ...targets.map((op) => (op === undefined ? undefined : this.#result(op))),
         ...wanted.map((op) => this.#result(op)),
@@ -159,6 +159,22 @@ export class Solver {
     if (first === undefined) return
     const history = this.#options.history(first)
     history.save(await Promise.all(ops.map(async (op) => ({ op, ...(await this.#key(op)) }))))
+  }
+
+  /** The results of `ops`, as far as there are any, with all that they are found by. */
+  async cachedSteps(ops: readonly Op[]): Promise<readonly CachedStep[]> {
+    const steps: CachedStep[] = []
+    for (const op of ops) {
+      const step = this.#options.cache.step((await this.#key(op)).key)
+      if (step !== undefined) steps.push(step)
+    }
+    return steps
+  }
+
+  /** What misses are explained with is the build that came closest to this one. */
+  #chooseHistories(ops: readonly Op[], keys: readonly StepKey[]): void {
+    const byHistory = Map.groupBy(ops.entries(), ([, op]) => this.#options.history(op))
+    for (const [history, own] of byHistory) history.choose(new Set(own.map(([index]) => keys[index]?.key ?? '')))
   }
 
   #key(op: Op): Promise<StepKey> {
@@ -221,7 +237,7 @@ export class Solver {
       const found = this.#options.cache.get(byContent.key)
       const result = found === undefined ? undefined : await this.#hit(op, found)
       if (found !== undefined && result !== undefined) {
-        this.#options.cache.put([key], found, inputs)
+        this.#options.cache.put([key, byContent.key], found, inputs)
         return result
       }
     }
@@ -276,6 +292,7 @@ export class Solver {
     if (parent?.miss !== undefined && !onItsOwn(op) && (await parent.contentId()) !== hit.parentContentId)
       return undefined
     this.#showCached(op)
+    this.#options.onLayer?.(op, hit.layer)
     return {
       filesystem: [...(parent?.filesystem ?? []), storedLayer(hit.layer)],
       contentId: () => Promise.resolve(hit.contentId),
@@ -427,7 +444,7 @@ export class Solver {
         parent === undefined ? emptyContentId : parent.contentId(),
         this.#key(op),
       ])
-      const id = digestOf(`${below} ${packed.contentDigest}`)
+      const id = contentIdOf(below, packed.contentDigest)
       const keys = [key]
       const content: StepInputs = {
         ...inputs,
@@ -437,6 +454,7 @@ export class Solver {
       // Without byContent the sources are all from the context, whose digests are by content anyway.
       keys.push(cacheKey(content))
       this.#options.cache.put(keys, { layer: packed, contentId: id, parentContentId: below }, inputs)
+      this.#options.onLayer?.(op, packed)
       return id
     })()
     contentId.catch(() => undefined)

@@ -41,7 +41,7 @@ export function inspectContainer(
     ResolvConfPath: container.startedAt === null ? '' : `${bundle}/resolv.conf`,
     HostnamePath: container.startedAt === null ? '' : `${bundle}/hostname`,
     HostsPath: container.startedAt === null ? '' : `${bundle}/hosts`,
-    LogPath: settings.log?.driver === 'none' ? '' : `${bundle}/log`,
+    LogPath: settings.log?.driver === 'none' || container.startedAt === null ? '' : `${bundle}/log`,
     Name: `/${container.name}`,
     RestartCount: container.restart?.count ?? 0,
     Driver: 'overlayfs',
@@ -109,24 +109,34 @@ function sizesOf(store: Store, container: Container): { readonly SizeRw: number;
 
 function mountPoint(store: Store, mount: MountSetting): object[] {
   const { target, readonly } = mount
-  const common = { Destination: target, RW: !readonly }
+  const rights = { RW: !readonly }
   switch (mount.type) {
     case 'bind':
-      return [{ Type: 'bind', Source: mount.source, Mode: readonly ? 'ro' : '', ...common, Propagation: 'rprivate' }]
+      return [
+        {
+          Type: 'bind',
+          Source: mount.source,
+          Destination: target,
+          Mode: readonly ? 'ro' : '',
+          ...rights,
+          Propagation: 'rprivate',
+        },
+      ]
     case 'volume':
       return [
         {
           Type: 'volume',
           Name: mount.name,
           Source: store.path('volumes', mount.name, '_data'),
+          Destination: target,
           Driver: 'local',
           Mode: mount.anonymous ? '' : 'z',
-          ...common,
+          ...rights,
           Propagation: '',
         },
       ]
     case 'tmpfs':
-      return [{ Type: 'tmpfs', Source: '', Mode: '', ...common, Propagation: '' }]
+      return [{ Type: 'tmpfs', Source: '', Destination: target, Mode: '', ...rights, Propagation: '' }]
   }
 }
 
@@ -142,7 +152,7 @@ function hostConfigOf(container: Container): Readonly<Record<string, unknown>> {
   const security = [
     ...(settings.noNewPrivileges ? ['no-new-privileges'] : []),
     ...(settings.seccomp === 'unconfined' ? ['seccomp=unconfined'] : []),
-    ...(privileged ? ['label=disable'] : []),
+    ...(privileged || settings.pid === 'host' || settings.ipc === 'host' ? ['label=disable'] : []),
   ]
   return {
     Binds: nullIfEmpty(settings.mounts.flatMap(bindText)),
@@ -251,7 +261,9 @@ function tmpfsOf(mounts: readonly MountSetting[]): { readonly Tmpfs?: Readonly<R
 }
 
 function configOf({ settings }: Container): Readonly<Record<string, unknown>> {
-  const { config, attached = [] } = settings
+  const { config, attached = [], mounts } = settings
+  const anonymous = mounts.flatMap((mount) => (mount.type === 'volume' && mount.anonymous ? [mount.target] : []))
+  const volumes = { ...config.Volumes, ...Object.fromEntries(anonymous.map((target) => [target, {}])) }
   return {
     Hostname: settings.hostname,
     Domainname: settings.domainname ?? '',
@@ -267,7 +279,7 @@ function configOf({ settings }: Container): Readonly<Record<string, unknown>> {
     Cmd: config.Cmd ?? nilList,
     ...(config.Healthcheck ? { Healthcheck: config.Healthcheck } : {}),
     Image: settings.image,
-    Volumes: config.Volumes ? goSet(config.Volumes) : nilMap,
+    Volumes: Object.keys(volumes).length > 0 ? goSet(volumes) : nilMap,
     WorkingDir: config.WorkingDir === '/' ? '' : (config.WorkingDir ?? ''),
     Entrypoint: config.Entrypoint ?? nilList,
     OnBuild: nilList,

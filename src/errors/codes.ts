@@ -61,6 +61,7 @@ const kinds = {
   CACHE_UNKNOWN: 'not-found',
   CACHE_AMBIGUOUS: 'invalid',
   CACHE_IN_USE: 'conflict',
+  CACHE_INVALID: 'invalid',
   RECORD_UNKNOWN: 'not-found',
   RECORD_AMBIGUOUS: 'invalid',
   RECORD_INVALID: 'invalid',

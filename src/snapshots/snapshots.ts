@@ -32,6 +32,9 @@ export interface WritableSnapshot {
   readonly merged: string
 }
 
+/** Brings a layer into the store from where it is; does nothing where nobody has it. Fails where it cannot be had. */
+export type BringLayer = (diffId: Digest) => Promise<void>
+
 /**
  * Root filesystems made of layers. A layer has a directory only once something is mounted on it: then its tar is
  * unpacked, by one process at a time, and stays for the next.
@@ -39,13 +42,15 @@ export interface WritableSnapshot {
 export class Snapshots {
   readonly #store: Store
   readonly #lease: Lease
+  readonly #bring: BringLayer | undefined
   readonly #unpacking = new Map<Digest, Promise<string>>()
   readonly #trees = new Map<string, LayerTree>()
 
-  /** What is found or made stays at least as long as `lease`. */
-  constructor(store: Store, lease: Lease) {
+  /** What is found or made stays at least as long as `lease`. `bring` is asked for layers that the store has not. */
+  constructor(store: Store, lease: Lease, bring?: BringLayer) {
     this.#store = store
     this.#lease = lease
+    this.#bring = bring
   }
 
   /**
@@ -53,6 +58,7 @@ export class Snapshots {
    * twice only the upper one is given: overlayfs refuses two, and what the lower says the upper says again.
    */
   async directories(layers: readonly StackedLayer[], signal?: AbortSignal): Promise<string[]> {
+    await this.#bringAll(layers)
     const directories: string[] = []
     for (const [index, layer] of layers.entries())
       directories.unshift(layer.directory ?? (await this.#directory(layer, layers.slice(0, index), signal)))
@@ -61,6 +67,7 @@ export class Snapshots {
 
   /** The layers as one tree to read, nothing unpacked or mounted for it. */
   async tree(layers: readonly StackedLayer[]): Promise<Tree> {
+    await this.#bringAll(layers)
     const trees: LayerTree[] = []
     for (const layer of layers) trees.push(await this.#layerTree(layer))
     return stackTree(trees)
@@ -68,6 +75,7 @@ export class Snapshots {
 
   /** Each layer of the store by itself, read from its tar. */
   async layerTrees(layers: readonly { readonly diffId: Digest }[]): Promise<LayerTree[]> {
+    await this.#bringAll(layers)
     const trees: LayerTree[] = []
     for (const { diffId } of layers) trees.push(await this.#blobTree(diffId))
     return trees
@@ -101,6 +109,18 @@ export class Snapshots {
   discard(snapshot: WritableSnapshot): void {
     deleteSnapshot(this.#store, snapshot.id)
     removeTree(this.#store.path('snapshots', snapshot.id))
+  }
+
+  /** Has all that is missing brought at once. */
+  async #bringAll(layers: readonly Partial<StackedLayer>[]): Promise<void> {
+    const bring = this.#bring
+    if (bring === undefined) return
+    const wanted = layers.flatMap(({ diffId, directory }) => (directory === undefined && diffId !== undefined ? [diffId] : []))
+    const missing = wanted.filter(
+      (diffId) => listLayerForms(this.#store, diffId).length === 0 && this.#existing(diffId) === undefined,
+    )
+    const results = await Promise.allSettled(missing.map((diffId) => bring(diffId)))
+    for (const result of results) if (result.status === 'rejected') throw result.reason
   }
 
   #directory(

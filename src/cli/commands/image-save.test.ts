@@ -79,9 +79,15 @@ describe('cairn save and load', () => {
     for (const [args, message] of [
       [['-o', 'new.tar', 'nosuch'], 'No such image: nosuch\n'],
       [['-o', 'kept.tar', 'box:1', 'nosuch'], 'No such image: nosuch\n'],
-      [['-o', '/nonexist/x', 'box:1'], 'failed to save image: invalid output path: stat /nonexist: no such file or directory'],
+      [
+        ['-o', '/nonexist/x', 'box:1'],
+        'failed to save image: invalid output path: stat /nonexist: no such file or directory',
+      ],
       [['-o', '.', 'box:1'], 'open .: is a directory'],
-      [['--platform', 'linux/s390x', '-o', 'new.tar', 'box:1'], 'no suitable export target found for platform linux/s390x'],
+      [
+        ['--platform', 'linux/s390x', '-o', 'new.tar', 'box:1'],
+        'no suitable export target found for platform linux/s390x',
+      ],
     ] as const) {
       const { status, err } = await cairn.run(['save', ...args])
       expect(status).toBe(1)

@@ -101,7 +101,7 @@ export class RegistryConnection {
   readonly endpoint: Endpoint
   readonly #client: RegistryClient
   readonly #tls: TlsSettings
-  readonly #otherTls: TlsSettings
+  #otherTls: TlsSettings | undefined
   readonly #tokens = new Map<string, Promise<AccessToken>>()
   #base: Promise<URL> | undefined
   #scheme: 'unknown' | 'basic' | TokenService = 'unknown'
@@ -110,9 +110,7 @@ export class RegistryConnection {
   constructor(client: RegistryClient, endpoint: Endpoint) {
     this.#client = client
     this.endpoint = endpoint
-    const { env } = client.options
-    this.#tls = tlsSettings(endpoint, env)
-    this.#otherTls = plainTlsSettings(env)
+    this.#tls = tlsSettings(endpoint, client.options.env)
   }
 
   /**
@@ -249,8 +247,13 @@ export class RegistryConnection {
     const isOwn = service.realm.host === this.endpoint.host
     return await fetchToken({ service, scopes, credentials, name, offline }, this.endpoint.host, env, async (request) =>
       // A redirected token request is not followed: where it goes is not what was approved.
-      this.#client.exchange({ ...request, tls: isOwn ? this.#tls : this.#otherTls }),
+      this.#client.exchange({ ...request, tls: isOwn ? this.#tls : this.#tlsElsewhere() }),
     )
+  }
+
+  #tlsElsewhere(): TlsSettings {
+    this.#otherTls ??= plainTlsSettings(this.#client.options.env)
+    return this.#otherTls
   }
 
   #forgetToken(scopes: readonly string[]): void {
@@ -271,7 +274,7 @@ export class RegistryConnection {
         url,
         headers: { ...headers, ...own },
         body,
-        tls: isOwn ? this.#tls : this.#otherTls,
+        tls: isOwn ? this.#tls : this.#tlsElsewhere(),
       })
       const location = answer.headers.get('location')
       if (!redirections.has(answer.status) || location === null) return answer

@@ -325,6 +325,23 @@ describe('pullImage() of a hostile registry', () => {
     expect(readdirSync(target.store.path('downloads'))).toEqual([])
   })
 
+  test('leaves no directory behind of the layers that were right', async () => {
+    const image = registry.putImage('app', '1', [
+      tarOf({ a: noise(3_000) }),
+      tarOf({ b: noise(4_000) }),
+      tarOf({ c: 'x' }),
+    ])
+    const whole = registry.blobs.get(`app ${image.layers[2]?.digest}`) as Uint8Array<ArrayBuffer>
+    answer(image.layers[2]?.digest ?? '', () => new Response(whole.map((byte, at) => (at === 20 ? byte ^ 1 : byte))))
+    expect(await failureOf(pull('app:1'))).toStartWith('BLOB_CORRUPT')
+    // Only the lowest needs nothing of the others; it is kept for the next attempt.
+    expect(readdirSync(target.store.path('snapshots'))).toHaveLength(1)
+    expect(listTags(target.store)).toEqual([])
+    registry.intercept = () => undefined
+    await pull('app:1')
+    expect(readdirSync(target.store.path('snapshots'))).toHaveLength(3)
+  })
+
   test('refuses a layer without an end', async () => {
     const image = registry.putImage('app', '1', [tarOf({ big: noise(5_000) })])
     let sent = 0

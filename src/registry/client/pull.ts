@@ -107,6 +107,23 @@ class ImagePull {
   }
 
   async run(): Promise<PulledImage> {
+    try {
+      return await this.#run()
+    } catch (error) {
+      await this.#discardUnfinished()
+      throw error
+    }
+  }
+
+  /** Removes directories that still waited for the layers below. */
+  async #discardUnfinished(): Promise<void> {
+    for (const layer of await Promise.allSettled(this.#layers.values())) {
+      const rest = layer.status === 'fulfilled' ? layer.value.takeSnapshot() : undefined
+      if (rest !== undefined) discardSnapshot(this.#options.store, rest.id)
+    }
+  }
+
+  async #run(): Promise<PulledImage> {
     const { reference, store } = this.#options
     const { repositories, descriptor: target } = await resolveRemote(this.#options.client, reference)
     this.#repositories = repositories
@@ -167,7 +184,7 @@ class ImagePull {
         if (child === chosen) preferred = inner
       } else await this.#bringManifest(child, document.value, child === chosen && this.#isForHere(child))
     })
-    await Promise.all(work)
+    await settled(work)
     await this.#keep(descriptor)
     this.#indexes.push({ descriptor, children: index.manifests })
     return preferred
@@ -201,7 +218,7 @@ class ImagePull {
 
   async #bringManifest(descriptor: Descriptor, manifest: Manifest, isForHere: boolean): Promise<void> {
     if (!isImageConfigType(manifest.config.mediaType)) {
-      await Promise.all([manifest.config, ...manifest.layers].map((blob) => this.#bringBlob(blob)))
+      await settled([manifest.config, ...manifest.layers].map((blob) => this.#bringBlob(blob)))
       await this.#keep(descriptor)
       this.#manifests.push({ descriptor, manifest })
       return
@@ -214,7 +231,7 @@ class ImagePull {
       layers,
       ({ descriptor: { mediaType } }) => layerCompression(mediaType) === undefined,
     )
-    await Promise.all(documents.map((layer) => this.#bringBlob(layer.descriptor)))
+    await settled(documents.map((layer) => this.#bringBlob(layer.descriptor)))
     if (files.length > 0) await this.#bringLayers(files, isForHere)
     await this.#keep(descriptor)
     this.#manifests.push({ descriptor, manifest })
@@ -433,10 +450,10 @@ class LayerPull {
       if (unpacked.unpacked === 'needs-root')
         return new PulledLayer(unpacked.record, unpacked.demands, isNew, { ...snapshot, size })
       if (unpacked.unpacked === 'whole') finishSnapshot(store, snapshot.id, { state: 'committed', diffId, size })
-      else this.#discard(snapshot.id)
+      else discardSnapshot(this.#options.store, snapshot.id)
       return new PulledLayer(unpacked.record, unpacked.demands, isNew)
     } catch (error) {
-      if (snapshot !== undefined) this.#discard(snapshot.id)
+      if (snapshot !== undefined) discardSnapshot(this.#options.store, snapshot.id)
       throw error
     }
   }
@@ -501,16 +518,16 @@ class LayerPull {
     makeDirectories(directory, 0o755)
     return { id, directory }
   }
-
-  #discard(id: string): void {
-    const { store } = this.#options
-    removeTree(store.path('snapshots', id))
-    deleteSnapshot(store, id)
-  }
 }
 
 function blobsOf({ config, layers }: Manifest): Digest[] {
   return [config, ...layers].map(({ digest }) => digest)
+}
+
+/** Removes a directory that did not become a layer's. */
+function discardSnapshot(store: Store, id: string): void {
+  removeTree(store.path('snapshots', id))
+  deleteSnapshot(store, id)
 }
 
 /** The chosen entry and what attests to it. */

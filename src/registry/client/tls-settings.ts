@@ -23,7 +23,9 @@ export interface TlsSettings {
 export function tlsSettings({ host, isInsecure }: Endpoint, env: Environment): TlsSettings {
   const directory = certificateDirectory(host, env)
   const authorities = directory?.names.filter((name) => name.endsWith('.crt')) ?? []
-  const machine = trustedCertificates(env)
+  // Where any certificate will do nobody has to read those of the machine.
+  const isAny = isInsecure && authorities.length === 0
+  const machine = isAny ? undefined : trustedCertificates(env)
   const ca = [
     ...(machine === undefined ? [] : [machine]),
     ...authorities.map((name) => readTextFile(`${directory?.path}/${name}`) ?? ''),
@@ -31,7 +33,7 @@ export function tlsSettings({ host, isInsecure }: Endpoint, env: Environment): T
   return {
     ...(ca.length === 0 ? {} : { ca }),
     ...(directory === undefined ? {} : clientCertificate(directory)),
-    ...(isInsecure && authorities.length === 0 ? { rejectUnauthorized: false } : {}),
+    ...(isAny ? { rejectUnauthorized: false } : {}),
   }
 }
 

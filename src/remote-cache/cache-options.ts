@@ -1,0 +1,219 @@
+import { cleanPath, joinPath } from '../build/paths.ts'
+import type { CompressionSettings } from '../compression/compress.ts'
+import { CsvError, splitCsv } from '../dockerfile/csv.ts'
+import { parseGoBool } from '../dockerfile/directives.ts'
+import { CairnError } from '../errors/error.ts'
+import { type Digest, isDigest } from '../oci/digest.ts'
+import { parseReference, type Reference, withDefaultTag } from '../oci/reference.ts'
+
+/** Where a cache is. */
+export type CachePlace =
+  | {
+      readonly type: 'local'
+      /** A directory with an OCI layout, absolute. */
+      readonly path: string
+      readonly tag: string
+      /** In place of the tag, to read from. */
+      readonly digest: Digest | undefined
+    }
+  | { readonly type: 'registry'; readonly reference: Reference }
+
+/** One `--cache-from`. */
+export interface CacheImport {
+  readonly place: CachePlace
+  /** As the user will recognise it. */
+  readonly name: string
+}
+
+/** One `--cache-to`. */
+export interface CacheExport {
+  /** Undefined for `type=inline`: it is in the image. */
+  readonly place: CachePlace | undefined
+  readonly name: string
+  /** `max`: all steps; `min`: those whose layers the result has. */
+  readonly mode: 'min' | 'max'
+  /** What layers are compressed with that are not compressed yet. */
+  readonly compression: CompressionSettings | 'none'
+  /** Layers that are compressed otherwise are compressed anew. */
+  readonly force: boolean
+  /** What the export fails with is only a warning. */
+  readonly ignoreError: boolean
+  /** What the new cache does not need is removed from the directory. */
+  readonly reset: boolean
+}
+
+/**
+ * Reads the values of `--cache-from` as buildx does: `type=…,key=value`, or names of registries' caches. A relative `src`
+ * is below `cwd`. Throws USAGE with buildx's and BuildKit's texts, NOT_SUPPORTED for kinds of caches that Cairn cannot
+ * read.
+ */
+export function parseCacheImports(values: readonly string[], cwd: string): readonly CacheImport[] {
+  return cacheFields(values).map((fields) => {
+    const read = importOf(fields, cwd)
+    fields.refuseOthers('--cache-from')
+    return read
+  })
+}
+
+/** The same of `--cache-to`, with `dest` in place of `src`. */
+export function parseCacheExports(values: readonly string[], cwd: string): readonly CacheExport[] {
+  const exports = cacheFields(values).map((fields) => {
+    const read = exportOf(fields, cwd)
+    fields.refuseOthers('--cache-to')
+    return read
+  })
+  if (exports.filter(({ place }) => place === undefined).length > 1)
+    throw wrong('--cache-to type=inline can be given once')
+  return exports
+}
+
+function importOf(fields: CacheFields, cwd: string): CacheImport {
+  const { type } = fields
+  if (type === 'registry') return { place: registryPlace(fields, 'importer'), name: fields.take('ref') ?? '' }
+  if (type === 'local') {
+    const src = fields.take('src') ?? ''
+    if (src === '') throw wrong('local cache importer requires src')
+    const digest = fields.take('digest')
+    const tag = fields.take('tag') ?? 'latest'
+    if (digest !== undefined && !isDigest(digest)) throw wrong(`invalid digest ${JSON.stringify(digest)}`)
+    if (digest === undefined && tag === '')
+      throw wrong(
+        'local cache importer requires either explicit digest, "latest" tag or custom tag on index.json',
+      )
+    return { place: { type, path: cleanPath(joinPath(cwd, src)), tag, digest }, name: src }
+  }
+  throw unsupported(type, 'importer')
+}
+
+function exportOf(fields: CacheFields, cwd: string): CacheExport {
+  const { type } = fields
+  const mode = fields.take('mode') ?? 'min'
+  // As BuildKit: what is not known is the least.
+  const common = {
+    mode: mode === 'max' ? ('max' as const) : ('min' as const),
+    compression: compressionOf(fields),
+    force: fields.bool('force-compression', false),
+    ignoreError: fields.bool('ignore-error', false),
+    reset: false,
+  }
+  if (mode !== 'min' && mode !== 'max') throw wrong(`invalid cache mode ${JSON.stringify(mode)}`, 'It is min or max.')
+  if (type === 'inline') return { ...common, mode: 'min', place: undefined, name: 'inline' }
+  if (!fields.bool('image-manifest', true))
+    throw new CairnError('NOT_SUPPORTED', `cache ${fields.text}: caches are written as image manifests only`)
+  if (!fields.bool('oci-mediatypes', true))
+    throw wrong(
+      'invalid configuration for remote cache, OCI mediatypes are required for image-manifest cache format',
+    )
+  if (type === 'registry') return { ...common, place: registryPlace(fields, 'exporter'), name: fields.take('ref') ?? '' }
+  if (type === 'local') {
+    const dest = fields.take('dest') ?? ''
+    if (dest === '') throw wrong('local cache exporter requires dest')
+    const tag = fields.take('tag') ?? 'latest'
+    const reset = fields.bool('reset', false)
+    const path = cleanPath(joinPath(cwd, dest))
+    return { ...common, reset, place: { type, path, tag, digest: undefined }, name: dest }
+  }
+  throw unsupported(type, 'exporter')
+}
+
+function registryPlace(fields: CacheFields, role: 'importer' | 'exporter'): CachePlace {
+  const ref = fields.take('ref') ?? ''
+  // Which registries are spoken to without TLS is configured for all commands alike.
+  fields.take('registry.insecure')
+  if (ref === '') throw wrong(`registry cache ${role} requires ref`)
+  const reference = withDefaultTag(parseReference(ref))
+  if (role === 'exporter' && reference.digest !== undefined)
+    throw wrong(`registry cache exporter cannot write to the digest reference ${ref}`, 'Name a tag.')
+  return { type: 'registry', reference }
+}
+
+function compressionOf(fields: CacheFields): CacheExport['compression'] {
+  const wanted = fields.take('compression') ?? 'gzip'
+  const level = fields.take('compression-level')
+  if (level !== undefined && !/^\d{1,2}$/.test(level)) throw wrong('non-integer value specified for compression-level')
+  if (wanted === 'uncompressed' || wanted === 'none') return 'none'
+  if (wanted === 'estargz')
+    throw new CairnError('NOT_SUPPORTED', `cache ${fields.text}: compression=estargz is not supported`)
+  if (wanted !== 'gzip' && wanted !== 'zstd')
+    throw wrong(`unsupported compression type ${wanted}`, 'There are uncompressed, gzip and zstd.')
+  return { format: wanted, level: level === undefined ? undefined : Number(level) }
+}
+
+function unsupported(type: string, role: 'importer' | 'exporter'): CairnError {
+  if (type === 'gha' || type === 's3' || type === 'azblob')
+    return new CairnError('NOT_SUPPORTED', `${type} cache ${role}: not supported yet`, {
+      hint: 'There are type=registry, type=local and, to export, type=inline.',
+    })
+  if (type === 'inline' && role === 'importer')
+    return wrong('inline caches are read from the image they are in', 'Give type=registry,ref=IMAGE.')
+  return wrong(`unknown cache ${role}: ${JSON.stringify(type)}`, 'There are registry, local and inline.')
+}
+
+/** The entries of all values, the same one only once. */
+function cacheFields(values: readonly string[]): readonly CacheFields[] {
+  const entries = values
+    .filter((value) => value !== '')
+    // Without a key each field is a name by itself.
+    .flatMap((value) => (value.includes('=') ? [value] : csvFields(value)))
+  return [...new Set(entries)].map((entry) => new CacheFields(entry))
+}
+
+/** The keys of one cache. Each is taken once; one that nobody took is refused. */
+class CacheFields {
+  readonly type: string
+  readonly text: string
+  readonly #values = new Map<string, string>()
+  readonly #taken = new Set<string>()
+
+  constructor(text: string) {
+    this.text = text
+    const fields = csvFields(text)
+    const [only = ''] = fields
+    if (fields.length === 1 && !only.includes('=')) {
+      this.type = 'registry'
+      this.#values.set('ref', only)
+      return
+    }
+    let type = ''
+    for (const field of fields) {
+      const equals = field.indexOf('=')
+      if (equals < 0) throw wrong(`invalid value ${field}`)
+      const [key, value] = [field.slice(0, equals).toLowerCase(), field.slice(equals + 1)]
+      if (key === 'type') type = value
+      else this.#values.set(key, value)
+    }
+    if (type === '') throw wrong(`type required for ${JSON.stringify(text)}`)
+    this.type = type
+  }
+
+  take(name: string): string | undefined {
+    this.#taken.add(name)
+    return this.#values.get(name)
+  }
+
+  bool(name: string, absent: boolean): boolean {
+    const value = this.take(name)
+    if (value === undefined) return absent
+    const parsed = parseGoBool(value)
+    if (parsed === undefined) throw wrong(`failed to parse ${name}: ${JSON.stringify(value)} is no bool`)
+    return parsed
+  }
+
+  refuseOthers(flag: string): void {
+    for (const name of this.#values.keys())
+      if (!this.#taken.has(name)) throw wrong(`unknown key ${JSON.stringify(name)} in ${flag} ${this.text}`)
+  }
+}
+
+function csvFields(text: string): string[] {
+  try {
+    return splitCsv(text)
+  } catch (error) {
+    if (error instanceof CsvError) throw wrong(error.message)
+    throw error
+  }
+}
+
+function wrong(message: string, hint?: string): CairnError {
+  return new CairnError('USAGE', message, { exitCode: 1, ...(hint === undefined ? {} : { hint }) })
+}

@@ -1,0 +1,29 @@
+import type { BlobIdentity } from '../content/blobs.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { ImageDocument } from '../oci/image-index.ts'
+import type { BlobContent } from '../registry/client/blob-content.ts'
+
+/** A place that a cache is read from. */
+export interface CacheSource {
+  /** What the cache's name leads to; undefined where there is nothing. Throws what reaching it throws. */
+  root(): Promise<ImageDocument | undefined>
+  /** A manifest that an index leads to, checked. */
+  document(descriptor: Descriptor): Promise<ImageDocument>
+  /** All of a small blob, checked. Throws LIMIT_EXCEEDED past `limit` bytes, BLOB_UNKNOWN, BLOB_CORRUPT. */
+  read(blob: Descriptor, limit: number): Promise<Uint8Array<ArrayBuffer>>
+  /** Brings a blob into the store, checked. Throws BLOB_UNKNOWN, BLOB_CORRUPT. */
+  fetch(blob: Descriptor): Promise<void>
+}
+
+/** A place that a cache is written to. To be disposed of. */
+export interface CacheTarget extends Disposable {
+  /** True where the blob is there. */
+  has(blob: BlobIdentity): Promise<boolean>
+  /** Takes a blob; `key` names it among unfinished uploads. Gives what it turned out to be. */
+  put(content: BlobContent, key: string): Promise<BlobIdentity>
+  /** Takes a small blob. */
+  putBytes(bytes: Uint8Array<ArrayBuffer>, digest: Digest): Promise<void>
+  /** Has the cache's name lead to a manifest all of whose blobs are there. */
+  commit(manifest: Uint8Array<ArrayBuffer>, descriptor: Descriptor): Promise<void>
+}

@@ -1,0 +1,189 @@
+import type { CachedStep } from '../build/cache.ts'
+import type { BlockCompressor } from '../compression/compress.ts'
+import { compressionKey } from '../compression/compress.ts'
+import { decompress } from '../compression/decompress.ts'
+import { layerNode } from '../content/graph.ts'
+import { type LayerRecord, listLayerForms, putLayerRecord } from '../content/layer-records.ts'
+import type { Lease } from '../content/leases.ts'
+import { getCompressedLayer, putCompressedLayer } from '../content/remote-blobs.ts'
+import type { Store } from '../content/store.ts'
+import { CairnError } from '../errors/error.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
+import { type Digest, digestOf } from '../oci/digest.ts'
+import { type Manifest, serializeManifest } from '../oci/manifest.ts'
+import { type LayerCompression, mediaTypes } from '../oci/media-types.ts'
+import { CompressedContent, fileContent } from '../registry/client/blob-content.ts'
+import { TaskSlots } from '../registry/client/task-slots.ts'
+import { cacheConfig, cacheTypes, type NamedHistory, serializeCacheConfig, serializeHistories } from './cache-document.ts'
+import type { CacheExport } from './cache-options.ts'
+import type { CacheTarget } from './cache-places.ts'
+import type { ImportedCaches } from './import-cache.ts'
+
+/** Layers that are sent at once. */
+const concurrentUploads = 4
+
+export interface CacheExporterOptions {
+  readonly store: Store
+  /** Protects what is sent. */
+  readonly lease: Lease
+  readonly target: CacheTarget
+  readonly settings: Pick<CacheExport, 'compression' | 'force'>
+  /** Where layers may be that the store has not. */
+  readonly imported: ImportedCaches
+  readonly compressor?: BlockCompressor | undefined
+  readonly concurrency?: number | undefined
+  readonly signal: AbortSignal
+}
+
+/**
+ * Writes one cache: layers as soon as they are {@link offer}ed, what says which steps they are of in the end. What the
+ * target has is not sent again; a layer that is only in another cache is not even fetched then.
+ */
+export class CacheExporter {
+  readonly #options: CacheExporterOptions
+  readonly #slots = new TaskSlots(concurrentUploads)
+  readonly #sent = new Map<Digest, Promise<Descriptor>>()
+
+  constructor(options: CacheExporterOptions) {
+    this.#options = options
+  }
+
+  /** Begins to send a layer, if the store has it. A failure is told by {@link finish}. */
+  offer(diffId: Digest): void {
+    if (listLayerForms(this.#options.store, diffId).length > 0) this.#send(diffId).catch(() => undefined)
+  }
+
+  /** Waits for what was begun, whatever comes of it. */
+  async settle(): Promise<void> {
+    await Promise.allSettled(this.#sent.values())
+  }
+
+  /**
+   * Sends what is missing of the layers of `steps`, and has the cache's name lead to all of it. Gives the manifest;
+   * undefined where there is nothing to export. Throws what sending throws; the cache is then as it was.
+   *
+   * @param status - told of each thing that is there
+   */
+  async finish(
+    steps: readonly CachedStep[],
+    histories: readonly NamedHistory[],
+    status: (text: string, size: number) => void,
+  ): Promise<Descriptor | undefined> {
+    const { target } = this.#options
+    const order = [...new Set(steps.map(({ result }) => result.layer.diffId))]
+    if (order.length === 0) return undefined
+    const results = await Promise.allSettled(order.map((diffId) => this.#send(diffId)))
+    const layers: Descriptor[] = []
+    for (const result of results) {
+      if (result.status === 'rejected') throw result.reason
+      layers.push(result.value)
+      status(`writing layer ${result.value.digest}`, result.value.size)
+    }
+    const history = await this.#put(cacheTypes.history, serializeHistories(histories))
+    const config = await this.#put(cacheTypes.config, serializeCacheConfig(cacheConfig(steps, order)))
+    status(`writing config ${config.digest}`, config.size)
+    const manifest: Manifest = {
+      schemaVersion: 2,
+      mediaType: mediaTypes.ociManifest,
+      artifactType: cacheTypes.artifact,
+      config,
+      layers: [...layers, history],
+    }
+    const bytes = serializeManifest(manifest)
+    const descriptor = { mediaType: mediaTypes.ociManifest, digest: digestOf(bytes), size: bytes.length }
+    await target.commit(bytes, descriptor)
+    status(`writing cache image manifest ${descriptor.digest}`, descriptor.size)
+    return descriptor
+  }
+
+  async #put(mediaType: string, bytes: Uint8Array<ArrayBuffer>): Promise<Descriptor> {
+    const { target } = this.#options
+    const blob = { digest: digestOf(bytes), size: bytes.length }
+    if (!(await target.has(blob))) await target.putBytes(bytes, blob.digest)
+    return { mediaType, ...blob }
+  }
+
+  #send(diffId: Digest): Promise<Descriptor> {
+    let sent = this.#sent.get(diffId)
+    if (sent === undefined) this.#sent.set(diffId, (sent = this.#slots.run(() => this.#sendLayer(diffId))))
+    return sent
+  }
+
+  async #sendLayer(diffId: Digest): Promise<Descriptor> {
+    const { store, lease, imported, target, signal } = this.#options
+    signal.throwIfAborted()
+    lease.protect(layerNode(diffId))
+    if (listLayerForms(store, diffId).length === 0) {
+      const elsewhere = imported.descriptorOf(diffId)
+      if (elsewhere !== undefined && (await target.has(elsewhere))) {
+        const { mediaType, digest, size } = elsewhere
+        return { mediaType, digest, size }
+      }
+      await imported.bring(diffId)
+    }
+    const form = this.#formOf(listLayerForms(store, diffId))
+    if (form === undefined) throw new CairnError('BLOB_UNKNOWN', `layer ${diffId} is not in the store`)
+    const { compression } = this.#options.settings
+    const isAsIs =
+      compression === 'none' ? form.compression === 'none' || !this.#options.settings.force : form.compression !== 'none'
+    return isAsIs ? await this.#sendAsIs(form) : await this.#sendCompressed(form)
+  }
+
+  /** The form of a layer that takes the least work to give what is asked for. */
+  #formOf(forms: readonly LayerRecord[]): LayerRecord | undefined {
+    const { compression, force } = this.#options.settings
+    const wanted = compression === 'none' ? 'none' : compression.format
+    const plain = forms.find((form) => form.compression === 'none')
+    const exact = forms.find((form) => form.compression === wanted)
+    return exact ?? (force ? (plain ?? forms[0]) : (forms.find((form) => form.compression !== 'none') ?? plain))
+  }
+
+  async #sendAsIs({ digest, size, compression }: LayerRecord): Promise<Descriptor> {
+    const { store, lease, target } = this.#options
+    if (!lease.claim(digest)) throw new CairnError('BLOB_UNKNOWN', `blob ${digest} is not in the store`)
+    const blob = { digest, size }
+    if (!(await target.has(blob))) await target.put(fileContent(store.blobs.path(digest), blob), digest)
+    return { mediaType: layerTypes[compression], ...blob }
+  }
+
+  async #sendCompressed(form: LayerRecord): Promise<Descriptor> {
+    const { store, target, settings, compressor, concurrency } = this.#options
+    const { compression } = settings
+    const { diffId } = form
+    if (form.compression !== 'none') await this.#unpack(form)
+    if (compression === 'none') {
+      const [plain = form] = listLayerForms(store, diffId)
+      return await this.#sendAsIs(plain)
+    }
+    const key = compressionKey(compression)
+    const mediaType = layerTypes[compression.format]
+    const known = getCompressedLayer(store, diffId, key)
+    if (known !== undefined && (await target.has(known))) return { mediaType, digest: known.digest, size: known.size }
+    const content = new CompressedContent(store, diffId, { ...compression, compressor, concurrency })
+    const { digest, size } = await target.put(content, `${diffId} ${key}`)
+    putCompressedLayer(store, diffId, key, { digest, size })
+    return { mediaType, digest, size }
+  }
+
+  /** Makes the uncompressed form of a layer. */
+  async #unpack({ diffId, digest, unpackedSize }: LayerRecord): Promise<void> {
+    const { store, lease, signal } = this.#options
+    const ingest = lease.ingest({ digest: diffId, size: unpackedSize })
+    try {
+      for await (const bytes of decompress(store.blobs.open(digest))) {
+        signal.throwIfAborted()
+        ingest.write(bytes)
+      }
+      await ingest.commit()
+    } finally {
+      ingest.abort()
+    }
+    putLayerRecord(store, { diffId, digest: diffId, compression: 'none', size: unpackedSize, unpackedSize })
+  }
+}
+
+const layerTypes: Readonly<Record<LayerCompression, string>> = {
+  none: mediaTypes.ociLayerTar,
+  gzip: mediaTypes.ociLayerGzip,
+  zstd: mediaTypes.ociLayerZstd,
+}
