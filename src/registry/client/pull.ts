@@ -1,19 +1,13 @@
-import { blobNode, layerNode, link } from '../../content/graph.ts'
+import { blobNode, link } from '../../content/graph.ts'
 import { getTag, putTag } from '../../content/image-records.ts'
-import { getLayerRecord, type LayerRecord, putLayerRecord } from '../../content/layer-records.ts'
-import type { Lease } from '../../content/leases.ts'
-import { type Lock, tryAcquireLock } from '../../content/lock.ts'
-import { beginSnapshot, deleteSnapshot, findSnapshot, finishSnapshot } from '../../content/snapshot-records.ts'
+import { getLayerRecord, type LayerRecord } from '../../content/layer-records.ts'
+import { finishSnapshot } from '../../content/snapshot-records.ts'
 import { putBlobSources } from '../../content/remote-blobs.ts'
-import type { Store } from '../../content/store.ts'
 import { CairnError } from '../../errors/error.ts'
 import { type ImageLayer, isImageConfigType, pairLayers } from '../../images/image.ts'
 import { LayerStack } from '../../images/layer-stack.ts'
 import { linkManifest, preferredEntry, recordIndex, recordManifest } from '../../images/put-image.ts'
-import type { UnpackedLayer, UnpackLayer } from '../../images/unpack-layer.ts'
 import { takeRootFrom } from '../../layers/take-root.ts'
-import { makeDirectories } from '../../linux/names.ts'
-import { removeTree } from '../../linux/remove-tree.ts'
 import { parseImageConfig } from '../../oci/config.ts'
 import type { Descriptor } from '../../oci/descriptor.ts'
 import { type Digest, digestHex } from '../../oci/digest.ts'
@@ -25,17 +19,14 @@ import { formatPlatform, hostPlatform, type Platform, selectPlatform } from '../
 import { familiarString, formatReference, type Reference, withDigest } from '../../oci/reference.ts'
 import type { TransferListener } from '../../progress/transfer-events.ts'
 import { Snapshots } from '../../snapshots/snapshots.ts'
-import { GrowingFile } from '../../streams/growing-file.ts'
 import type { RegistryClient } from './connection.ts'
 import { downloadBlob } from './download.ts'
+import { discardSnapshot, LayerPull, type LayerPullOptions, type PulledLayer } from './pull-layer.ts'
 import type { Repository } from './repository.ts'
 import { firstOf, resolveRemote } from './resolve.ts'
 import { TaskSlots } from './task-slots.ts'
 
-export interface PullOptions {
-  readonly store: Store
-  /** Protects what comes in. */
-  readonly lease: Lease
+export interface PullOptions extends LayerPullOptions {
   readonly client: RegistryClient
   /** With a tag or a digest. */
   readonly reference: Reference
@@ -43,8 +34,6 @@ export interface PullOptions {
   readonly platform?: Platform | undefined
   /** Brings all platforms. */
   readonly isComplete?: boolean
-  /** Examines and unpacks layers, on threads or here. */
-  readonly unpack: UnpackLayer
   /** What it is called here, where that is not `reference`. */
   readonly names?: readonly Reference[]
   readonly listener?: TransferListener
@@ -363,171 +352,8 @@ class ImagePull {
   }
 }
 
-type Tell = (blob: Descriptor, text: string, current?: number) => void
-
-/** A layer that is in the store. */
-class PulledLayer {
-  readonly record: LayerRecord
-  readonly demands: UnpackedLayer['demands'] | undefined
-  readonly isNew: boolean
-  #snapshot: PreparedSnapshot | undefined
-
-  constructor(
-    record: LayerRecord,
-    demands: UnpackedLayer['demands'] | undefined,
-    isNew: boolean,
-    snapshot?: PreparedSnapshot,
-  ) {
-    this.record = record
-    this.demands = demands
-    this.isNew = isNew
-    this.#snapshot = snapshot
-  }
-
-  /** The directory that still lacks its root's attributes; once. */
-  takeSnapshot(): PreparedSnapshot | undefined {
-    const taken = this.#snapshot
-    this.#snapshot = undefined
-    return taken
-  }
-}
-
-interface PreparedSnapshot {
-  readonly id: string
-  readonly directory: string
-  /** Bytes of the unpacked layer. */
-  readonly size: number
-}
-
-type Download = (more: {
-  readonly onFile: (path: string) => void
-  readonly onBytes: (size: number) => void
-}) => Promise<{ readonly isNew: boolean }>
-
-/** One layer on its way into the store. */
-class LayerPull {
-  readonly #options: PullOptions
-  readonly #layer: ImageLayer
-  readonly #isLowest: boolean
-  readonly #isUnpacked: boolean
-  readonly #tell: Tell
-
-  constructor(options: PullOptions, layer: ImageLayer, isLowest: boolean, isUnpacked: boolean, tell: Tell) {
-    this.#options = options
-    this.#layer = layer
-    this.#isLowest = isLowest
-    this.#isUnpacked = isUnpacked
-    this.#tell = tell
-  }
-
-  async run(download: Download): Promise<PulledLayer> {
-    const { store, lease } = this.#options
-    const { descriptor, diffId } = this.#layer
-    lease.protect(layerNode(diffId), blobNode(descriptor.digest))
-    const known = getLayerRecord(store, descriptor.digest)
-    if (known !== undefined && store.blobs.size(descriptor.digest) === descriptor.size) {
-      if (known.diffId !== diffId)
-        throw new CairnError(
-          'BLOB_CORRUPT',
-          `layer ${descriptor.digest} unpacks to ${known.diffId}, but its image config says ${diffId}`,
-        )
-      return new PulledLayer(known, undefined, false)
-    }
-    const unpacked = this.#isUnpacked && findSnapshot(store, diffId) === undefined
-    using lock = unpacked ? tryAcquireLock(store, `unpack ${diffId}`) : undefined
-    return await this.#fetch(download, lock)
-  }
-
-  async #fetch(download: Download, lock: Lock | undefined): Promise<PulledLayer> {
-    const { store } = this.#options
-    const { diffId } = this.#layer
-    const snapshot = lock === undefined ? undefined : this.#prepare()
-    try {
-      const { isNew, unpacked } = await this.#fetchAndUnpack(download, snapshot?.directory)
-      putLayerRecord(store, unpacked.record)
-      if (snapshot === undefined) return new PulledLayer(unpacked.record, unpacked.demands, isNew)
-      const size = unpacked.record.unpackedSize
-      if (unpacked.unpacked === 'needs-root')
-        return new PulledLayer(unpacked.record, unpacked.demands, isNew, { ...snapshot, size })
-      if (unpacked.unpacked === 'whole') finishSnapshot(store, snapshot.id, { state: 'committed', diffId, size })
-      else discardSnapshot(this.#options.store, snapshot.id)
-      return new PulledLayer(unpacked.record, unpacked.demands, isNew)
-    } catch (error) {
-      if (snapshot !== undefined) discardSnapshot(this.#options.store, snapshot.id)
-      throw error
-    }
-  }
-
-  /** Unpacks the layer while it arrives. */
-  async #fetchAndUnpack(
-    download: Download,
-    directory: string | undefined,
-  ): Promise<{ readonly isNew: boolean; readonly unpacked: UnpackedLayer }> {
-    const { descriptor } = this.#layer
-    let arriving:
-      | { readonly file: GrowingFile; readonly unpacking: Promise<UnpackedLayer>; size: number; hasRestarted: boolean }
-      | undefined
-    const fail = (error: unknown): void => arriving?.file.fail(error)
-    try {
-      const { isNew } = await download({
-        onFile: (path) => {
-          const file = new GrowingFile(path, this.#options.store.blobs.path(descriptor.digest))
-          const unpacking = this.#unpack(directory, file)
-          // Whether it failed matters once all bytes are known to be right.
-          unpacking.catch(() => {})
-          arriving = { file, unpacking, size: 0, hasRestarted: false }
-        },
-        onBytes: (size) => {
-          if (arriving === undefined) return
-          if (size < arriving.size) arriving.hasRestarted = true
-          if (arriving.hasRestarted) arriving.file.fail(new Error('the download began anew'))
-          else arriving.file.grow(size)
-          arriving.size = size
-          this.#tell(descriptor, 'Downloading', size)
-        },
-      })
-      this.#tell(descriptor, 'Download complete')
-      if (arriving === undefined) return { isNew, unpacked: await this.#unpackStored(directory) }
-      // What was unpacked of a beginning that turned out to be bad counts for nothing.
-      if (arriving.hasRestarted) return { isNew, unpacked: await this.#unpackStored(undefined) }
-      arriving.file.end()
-      return { isNew, unpacked: await arriving.unpacking }
-    } catch (error) {
-      fail(error)
-      throw error
-    } finally {
-      await arriving?.unpacking.catch(() => {})
-    }
-  }
-
-  async #unpackStored(directory: string | undefined): Promise<UnpackedLayer> {
-    const { digest, size } = this.#layer.descriptor
-    return await this.#unpack(directory, GrowingFile.whole(this.#options.store.blobs.path(digest), size))
-  }
-
-  async #unpack(directory: string | undefined, file: GrowingFile): Promise<UnpackedLayer> {
-    const { unpack, store } = this.#options
-    return await unpack({ layer: this.#layer, directory, isLowest: this.#isLowest, limits: store.limits }, file)
-  }
-
-  #prepare(): { readonly id: string; readonly directory: string } {
-    const { store } = this.#options
-    const id = crypto.randomUUID().replaceAll('-', '')
-    beginSnapshot(store, id)
-    const directory = store.path('snapshots', id, 'fs')
-    makeDirectories(directory, 0o755)
-    return { id, directory }
-  }
-}
-
 function blobsOf({ config, layers }: Manifest): Digest[] {
   return [config, ...layers].map(({ digest }) => digest)
-}
-
-/** Removes a directory that did not become a layer's. */
-function discardSnapshot(store: Store, id: string): void {
-  removeTree(store.path('snapshots', id))
-  deleteSnapshot(store, id)
 }
 
 /** The chosen entry and what attests to it. */
