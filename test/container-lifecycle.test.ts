@@ -244,3 +244,38 @@ describe('health checks', () => {
     expect(await eventually(() => cairn.attendants().length === 0)).toBe(true)
   })
 })
+
+describe('`cairn run` joins and hands in', () => {
+  const inside = (script: string, ...flags: string[]) =>
+    cairn.ok(['run', '--rm', ...flags, 'busybox', 'sh', '-c', script])
+
+  test('an init process that passes signals on and takes care of orphans', async () => {
+    expect(await inside('cat /proc/1/comm; sleep 0 & exec echo done', '--init')).toBe('docker-init\ndone\n')
+    await detached('initial', loop, '--init')
+    expect(await cairn.ok(['stop', '-t', '5', 'initial'])).toBe('initial\n')
+    expect(await inspected('initial', '{{.State.ExitCode}} {{.HostConfig.Init}}')).toBe('143 true')
+    await cairn.ok(['rm', 'initial'])
+  })
+
+  test('namespaces of the host and of other containers', async () => {
+    const id = await detached('owner', 'exec sleep 1000', '--ipc', 'shareable')
+    const ofOwner = (await cairn.ok(['exec', 'owner', 'readlink', '/proc/1/ns/ipc'])).trim()
+    expect(await inside('readlink /proc/self/ns/ipc', '--ipc', 'container:owner')).toBe(`${ofOwner}\n`)
+    expect(await inside('cat /proc/1/comm', '--pid', `container:${id}`)).toBe('sleep\n')
+    expect(await inside('readlink /proc/self/ns/uts', '--uts', 'host')).toBe(
+      await new Response(Bun.spawn(['readlink', '/proc/self/ns/uts']).stdout).text(),
+    )
+    await cairn.ok(['rm', '-f', 'owner'])
+    expect((await cairn.run(['run', '--rm', '--pid', 'container:owner', 'busybox', 'true'])).status).toBe(125)
+  })
+
+  test('devices with the rights that were given, system controls, and a score', async () => {
+    // A device that no container may use by itself; opening it reads nothing.
+    const devices = '(: </dev/mine) && echo read; (: >/dev/mine) 2>/dev/null || echo refused'
+    expect(await inside(devices, '--device', '/dev/fuse:/dev/mine:r')).toBe('read\nrefused\n')
+    expect((await cairn.run(['run', '--rm', '--device', '/nope', 'busybox', 'true'])).status).toBe(125)
+    const values = 'cat /proc/sys/kernel/shmmax /proc/self/oom_score_adj /proc/sys/kernel/domainname'
+    const flags = ['--sysctl', 'kernel.shmmax=123456', '--oom-score-adj', '77', '--domainname', 'a.b']
+    expect(await inside(values, ...flags)).toBe('123456\n77\na.b\n')
+  })
+})

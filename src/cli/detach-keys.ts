@@ -3,14 +3,14 @@ import { CairnError } from '../errors/error.ts'
 /** docker's default. */
 const usual = 'ctrl-p,ctrl-q'
 
-/** The bytes of `--detach-keys`: `ctrl-a`, `a`, `ctrl-@,x`. Throws USAGE in docker's words. */
+/** The bytes of `--detach-keys`: `ctrl-a`, `a`, `ctrl-@,x`. Throws CONFIG_INVALID in docker's words. */
 export function parseDetachKeys(text: string | undefined): readonly number[] {
   const keys = text === undefined || text === '' ? usual : text
   return keys.split(',').map((key) => {
     const control = /^ctrl-([a-z@[\\\]^_])$/.exec(key)?.[1]
     if (control !== undefined) return control.toUpperCase().charCodeAt(0) - 64
     if (key.length === 1 && key.charCodeAt(0) < 128) return key.charCodeAt(0)
-    throw new CairnError('USAGE', `invalid detach keys (${text ?? ''}): Unknown character: '${key}'`)
+    throw new CairnError('CONFIG_INVALID', `invalid detach keys (${text ?? ''}): Unknown character: '${key}'`)
   })
 }
 

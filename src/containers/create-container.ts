@@ -7,10 +7,10 @@ import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
 import { unknownImage } from '../images/resolve-image.ts'
 import type { Snapshots, WritableSnapshot } from '../snapshots/snapshots.ts'
-import type { Container } from './container.ts'
+import type { Container, ContainerSettings } from './container.ts'
 import { recordContainerEvent } from './container-events.ts'
 import { generateName, parseContainerName } from './container-name.ts'
-import { getContainerByName, insertContainer } from './container-records.ts'
+import { getContainerByName, insertContainer, resolveContainer } from './container-records.ts'
 import { containerOwner } from './places.ts'
 import { type ContainerImage, type ContainerRequest, containerSettings, newId } from './settings.ts'
 import { recordVolumes } from './volumes.ts'
@@ -41,7 +41,7 @@ export function createContainer(
   manner: ContainerManner,
 ): NewContainer {
   const id = newId()
-  const settings = containerSettings(id, image, request)
+  const settings = withKnownContainers(store, containerSettings(id, image, request))
   const wantedName = request.name === undefined ? undefined : parseContainerName(request.name)
   const isForeground = manner === 'foreground'
   if (wantedName !== undefined) checkNameFree(store, wantedName)
@@ -97,6 +97,20 @@ function freeName(store: Store, wanted: string | undefined): string {
   if (wanted === undefined) return generateName((name) => getContainerByName(store, name) !== undefined)
   checkNameFree(store, wanted)
   return wanted
+}
+
+/** Names of other containers become their IDs, which they keep. Throws CONTAINER_UNKNOWN. */
+function withKnownContainers(store: Store, settings: ContainerSettings): ContainerSettings {
+  const { pid, ipc } = settings
+  return {
+    ...settings,
+    ...(pid?.startsWith('container:') === true ? { pid: knownContainer(store, pid) } : {}),
+    ...(ipc?.startsWith('container:') === true ? { ipc: knownContainer(store, ipc) } : {}),
+  }
+}
+
+function knownContainer(store: Store, mode: string): `container:${string}` {
+  return `container:${resolveContainer(store, mode.slice('container:'.length)).id}`
 }
 
 /** Throws NAME_IN_USE, in docker's words, where a container has the name. */

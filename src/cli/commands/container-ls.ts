@@ -46,7 +46,13 @@ export default defineCommand({
     })
     const isPlain = flags.format === '' || flags.format === 'table'
     const format = flags.quiet && isPlain ? '{{.ID}}' : flags.format
-    ctx.stdout.write(renderListing(listing(store, !flags['no-trunc'], flags.size, Date.now()), containers, format))
+    ctx.stdout.write(
+      renderListing(
+        listing(store, !flags['no-trunc'], flags.size || flags.format.includes('.Size'), Date.now()),
+        containers,
+        format,
+      ),
+    )
   },
 })
 
