@@ -60,8 +60,7 @@ export class BuildHistory {
     if (this.#imported.length === 0) return
     const common = ({ steps }: StoredHistory): number => steps.filter(({ key }) => keys.has(key)).length
     let best: StoredHistory = this.stored()
-    for (const history of this.#imported)
-      if (common(history) > common(best) || best.steps.length === 0) best = history
+    for (const history of this.#imported) if (common(history) > common(best) || best.steps.length === 0) best = history
     this.#before = best.steps
     this.#filesBefore = best.files
   }

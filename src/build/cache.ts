@@ -87,7 +87,7 @@ export class BuildCache {
     return record !== undefined && !this.#isPresent(record.result as CachedResult)
   }
 
-  /** Keeps a result under all of `keys`; one whose layer is elsewhere only once {@link keepBorrowed} finds it here. */
+  /** Keeps a result under all of `keys`; one whose layer is elsewhere is {@link borrowed} as yet. */
   put(keys: readonly CacheKey[], result: CachedResult, inputs: StepInputs): void {
     const others = keys.flatMap((key) => this.#borrowed.get(key)?.keys ?? [])
     const step: CachedStep = { keys: [...new Set([...keys, ...others])], definition: definitionKey(inputs), result }
@@ -101,18 +101,16 @@ export class BuildCache {
     return getCacheRecord(this.#store, key) !== undefined || this.#imported?.hasDefinition(key) === true
   }
 
-  /** Imported results that were used or looked at by their keys. */
+  /** Imported results that were used. */
   get borrowed(): readonly CachedStep[] {
     return [...new Set(this.#borrowed.values())]
   }
 
-  /** Records the imported results that were used and whose layers are in the store by now, as if they were made here. */
-  keepBorrowed(): void {
+  /** Records imported results whose layers are in the store by now, as if they were made here. */
+  keep(steps: readonly CachedStep[]): void {
+    for (const step of steps) this.#lease.protect(layerNode(step.result.layer.diffId))
     this.#store.database.transaction(() => {
-      for (const step of this.borrowed) {
-        this.#lease.protect(layerNode(step.result.layer.diffId))
-        if (this.#isPresent(step.result)) this.#record(step)
-      }
+      for (const step of steps) if (this.#isPresent(step.result)) this.#record(step)
     })
   }
 

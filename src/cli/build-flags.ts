@@ -17,6 +17,14 @@ export const buildFlags = {
     value: 'NAME=VALUE',
     summary: 'Additional build contexts (e.g., name=path, alpine=docker-image://debian, base=oci-layout://dir)',
   },
+  'cache-from': {
+    type: 'stringArray',
+    summary: 'External cache sources (e.g., "user/app:cache", "type=local,src=path/to/dir")',
+  },
+  'cache-to': {
+    type: 'stringArray',
+    summary: 'Cache export destinations (e.g., "user/app:cache", "type=local,dest=path/to/dir")',
+  },
   call: {
     type: 'string',
     default: 'build',

@@ -8,6 +8,7 @@ import { formatPlatform, hostPlatform, parsePlatform, type Platform } from '../o
 import { parseReference, type Reference, withDefaultTag } from '../oci/reference.ts'
 import type { BuildOutput } from '../outputs/output.ts'
 import { type OutputOptions, parseAnnotations, parseOutputs } from '../outputs/parse-output.ts'
+import { parseCacheExports, parseCacheImports } from '../remote-cache/cache-options.ts'
 import { SourceLock } from '../remote/source-lock.ts'
 import type { DisplayMode } from '../progress/display.ts'
 import { type buildFlags, progressModes } from './build-flags.ts'
@@ -47,6 +48,8 @@ export async function parseBuildRequest(ctx: CommandContext, flags: BuildFlagVal
     allow: parseEntitlements(flags.allow),
     isPullForced: flags.pull,
     failOnMiss: flags['fail-on-miss'],
+    cacheFrom: parseCacheImports(flags['cache-from'], ctx.cwd),
+    cacheTo: parseCacheExports(flags['cache-to'], ctx.cwd),
     noCache: flags['no-cache'],
     noCacheFilter: new Set(flags['no-cache-filter'].map((name) => name.toLowerCase())),
     extraHosts: flags['add-host'].flatMap(parseExtraHost),

@@ -1,38 +1,38 @@
-import { adviseSteps } from '../build/advice.ts'
-import { BuildCache } from '../build/cache.ts'
-import { BuildHistory } from '../build/build-history.ts'
 import { type BuildContext, BuildContexts } from '../build/context.ts'
 import { BuildExecutor } from '../build/executor.ts'
 import type { BuildPlan, Op } from '../build/graph.ts'
-import type { PackedLayer } from '../build/layer.ts'
 import { type JoinedPlans, planBuild, type PlannedBuild, type PlanOptions } from '../build/plan.ts'
 import { RemoteFiles } from '../build/remote-files.ts'
 import { resultConfig } from '../build/result-image.ts'
 import type { RunSettings } from '../build/ops/run.ts'
 import type { FailedCommand } from '../build/running-step.ts'
-import { Solver } from '../build/solve.ts'
 import { type BuiltImage, squashImage, type SquashEnvironment } from '../build/squash.ts'
-import type { StepReport } from '../build/step-reports.ts'
 import { withLease } from '../content/leased-work.ts'
 import type { Lease } from '../content/leases.ts'
-import { acquireLock } from '../content/lock.ts'
 import { recover } from '../content/recovery.ts'
 import type { Store } from '../content/store.ts'
 import type { Dockerfile } from '../dockerfile/instruction.ts'
+import { CairnError } from '../errors/error.ts'
 import type { ImageConfig } from '../oci/config.ts'
 import { serializeConfig } from '../oci/config.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
-import { formatPlatform, type Platform } from '../oci/platform.ts'
+import type { Platform } from '../oci/platform.ts'
 import type { UnformedImage } from '../outputs/form-image.ts'
 import type { ProgressListener } from '../progress/events.ts'
+import type { RegistryClient } from '../registry/client/connection.ts'
+import type { CacheExport, CacheImport } from '../remote-cache/cache-options.ts'
+import { withInlineCache } from '../remote-cache/inline-cache.ts'
 import type { ExplainedStep } from '../records/record.ts'
 import { DeviceRegistry } from '../runtime/cdi.ts'
 import type { SourceLock } from '../remote/source-lock.ts'
 import { reapAbandoned } from '../runtime/state.ts'
-import { Snapshots } from '../snapshots/snapshots.ts'
 import { findDevices } from './build-devices.ts'
 import { exportBuild, type ExportOptions } from './export-build.ts'
+import { CacheExports } from './export-caches.ts'
+import { importCaches } from './import-caches.ts'
+import { type RegistryAccess, registryClient } from './registry-access.ts'
+import { type SolveEnvironment, solvePlans } from './solve-plans.ts'
 import { secretFingerprint } from './secret-fingerprint.ts'
 import { type PullBase, resolveBaseImage } from './base-images.ts'
 import type { NamedSource } from './named-context-flags.ts'
@@ -71,6 +71,12 @@ export interface BuildOptions
   readonly onFailure?: ((command: FailedCommand) => Promise<void>) | undefined
   /** `--fail-on-miss`: a step that is not in the cache fails the build. */
   readonly failOnMiss?: boolean | undefined
+  /** `--cache-from`. */
+  readonly cacheFrom?: readonly CacheImport[]
+  /** `--cache-to`. */
+  readonly cacheTo?: readonly CacheExport[]
+  /** How registries are reached for caches. */
+  readonly registry?: RegistryAccess
   /** Told what became of the steps, also where one failed. */
   readonly onSteps?: (steps: readonly ExplainedStep[]) => void
 }
@@ -109,6 +115,16 @@ async function buildUnder(store: Store, lease: Lease, options: BuildOptions): Pr
     lock: options.lock,
     signal: () => running(),
   })
+  const cacheAccess = {
+    store,
+    lease,
+    client: () => cacheClient(options.registry),
+    progress,
+    signal: options.signal,
+  }
+  const importing = importCaches(options.cacheFrom ?? [], cacheAccess)
+  // Should the plan fail first, that is what is told.
+  importing.catch(() => undefined)
   const { pullBase, isPullForced } = options
   const bases = { store, lease, lock: options.lock, pullBase, isPullForced }
   const sources = options.namedContexts ?? new Map<string, NamedSource>()
@@ -120,66 +136,68 @@ async function buildUnder(store: Store, lease: Lease, options: BuildOptions): Pr
     namedContexts: new BuildNamedContexts({ sources, contexts, access, bases, progress }),
     resolveImage: (reference, platform) => resolveBaseImage(bases, reference, platform, progress),
   })
+  contexts.fixTimes(plans[0]?.fixedTime)
   for (const message of new Set(plans.flatMap(({ warnings }) => warnings.map((warning) => warning.message))))
     progress({ type: 'warning', vertex: options.definition, level: 1, short: message })
-  const snapshots = new Snapshots(store, lease)
-  const ops = plans.flatMap((plan) => plan.ops)
-  const historyOf = new Map<Op, BuildHistory>()
-  for (const plan of plans) {
-    const scope = [context.identity, dockerfile.filename, formatPlatform(plan.platform)]
-    const history = new BuildHistory(store, scope, plan.ops)
-    for (const op of plan.ops) historyOf.set(op, history)
-  }
-  const epoch = plans[0]?.epoch
-  const solver: Solver = new Solver({
-    dockerfile,
-    cache: new BuildCache(store, lease),
-    history: (op) => historyOf.get(op) as BuildHistory,
-    executor: new BuildExecutor({
+  const caching = await importing
+  const resultOps = new Set(plans.flatMap(({ target }) => stackOf(target)))
+  using exports = new CacheExports(options.cacheTo ?? [], {
+    ...cacheAccess,
+    imported: caching,
+    compressor: options.compressor,
+    concurrency: options.concurrency,
+    isOfResult: (op) => resultOps.has(op),
+  })
+  try {
+    const solve: SolveEnvironment = {
       store,
       lease,
-      snapshots,
-      contexts,
-      remotes: new RemoteFiles(access, progress),
-      dockerfile: dockerfile.filename,
-      epoch,
-      run: { ...options.run, devices },
-      signal: () => solver.signal,
-    }),
-    progress,
-    signal,
-    onFailure: options.onFailure,
-    failOnMiss: options.failOnMiss,
-    epoch,
-    claim: async (key, onWait) => {
-      const lock = await acquireLock(store, `step ${key}`, { signal: solver.signal, onWait })
-      return { release: () => lock.release() }
-    },
-  })
-  running = () => solver.signal
-  let filesystems: readonly (readonly PackedLayer[])[]
-  try {
-    const targets = plans.map(({ target }) => target)
-    const wanted = plans.flatMap((plan) => plan.wanted)
-    filesystems = await solver.solve(ops, targets, wanted)
+      options,
+      plans,
+      imported: caching,
+      executor: (solver, snapshots) =>
+        new BuildExecutor({
+          store,
+          lease,
+          snapshots,
+          contexts,
+          remotes: new RemoteFiles(access, progress),
+          dockerfile: dockerfile.filename,
+          epoch: plans[0]?.epoch,
+          run: { ...options.run, devices },
+          signal: () => solver().signal,
+        }),
+      onSolver: (solver) => (running = () => solver.signal),
+      onLayer: (op, { diffId }) => exports.offer(op, diffId),
+    }
+    const solved = await solvePlans(solve)
+    await contexts.save()
+    const inline = (options.cacheTo ?? []).some(({ place }) => place === undefined)
+    const images: UnformedImage[] = []
+    for (const [index, plan] of plans.entries()) {
+      const layers = solved.filesystems[index] ?? []
+      const made: BuiltImage = { config: resultConfig(plan, layers, new Date()), layers }
+      const environment = { store, lease, snapshots: solved.snapshots }
+      const built = options.squash === true ? await squashed(made, plan, environment, progress) : made
+      const diffIds = built.layers.map(({ diffId }) => diffId)
+      const config = inline
+        ? withInlineCache(built.config, await solved.steps(stackOf(plan.target)), solved.histories(index))
+        : built.config
+      images.push({ config, diffIds, baseLayers: baseLayersOf(plan) })
+    }
+    const isIndexForced = /^(?:1|t|true)$/i.test(options.buildArgs.get('BUILDKIT_MULTI_PLATFORM') ?? '')
+    const exporting = { ...options, store, lease, snapshots: solved.snapshots, epoch: plans[0]?.epoch, isIndexForced }
+    const exported = await exportBuild(images, exporting)
+    await exports.finish({
+      steps: (mode) => solved.steps(mode === 'max' ? plans.flatMap(({ ops }) => ops) : [...resultOps]),
+      histories: plans.flatMap((_, index) => solved.histories(index)),
+    })
+    const { config } = images[0] as UnformedImage
+    const imageId = exported?.imageId ?? digestOf(serializeConfig(config))
+    return { imageId, manifest: exported?.target, config, ...solved.counts }
   } finally {
-    options.onSteps?.(explained(dockerfile, solver.reports(ops)))
+    await exports.settle()
   }
-  for (const { ops: own } of plans) await solver.remember(own)
-  await contexts.save()
-  const images: UnformedImage[] = []
-  for (const [index, plan] of plans.entries()) {
-    const layers = filesystems[index] ?? []
-    const made: BuiltImage = { config: resultConfig(plan, layers, new Date()), layers }
-    const built = options.squash === true ? await squashed(made, plan, { store, lease, snapshots }, progress) : made
-    const diffIds = built.layers.map(({ diffId }) => diffId)
-    images.push({ config: built.config, diffIds, baseLayers: baseLayersOf(plan) })
-  }
-  const isIndexForced = /^(?:1|t|true)$/i.test(options.buildArgs.get('BUILDKIT_MULTI_PLATFORM') ?? '')
-  const exported = await exportBuild(images, { ...options, store, lease, snapshots, epoch, isIndexForced })
-  const { config } = images[0] as UnformedImage
-  const imageId = exported?.imageId ?? digestOf(serializeConfig(config))
-  return { imageId, manifest: exported?.target, config, ...solver.counts }
 }
 
 /** The plans for all platforms, in one graph where there are several; the Dockerfile is judged once. */
@@ -229,10 +247,14 @@ function baseLayersOf({ target }: BuildPlan): number {
   return lowest?.kind === 'base' ? lowest.image.config.rootfs.diff_ids.length : 0
 }
 
-function explained(dockerfile: Dockerfile, steps: readonly StepReport[]): ExplainedStep[] {
-  const advice = adviseSteps(dockerfile, steps)
-  return steps.map((step) => {
-    const texts = advice.get(step.id)
-    return texts === undefined ? step : { ...step, advice: texts }
-  })
+/** An op and all that it stands on. */
+function stackOf(target: Op | undefined): Op[] {
+  const ops: Op[] = []
+  for (let op = target; op !== undefined; op = op.parent) ops.unshift(op)
+  return ops
+}
+
+function cacheClient(access: RegistryAccess | undefined): RegistryClient {
+  if (access === undefined) throw new CairnError('NOT_SUPPORTED', 'caches of registries cannot be reached here')
+  return registryClient(access)
 }

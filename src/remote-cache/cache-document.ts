@@ -197,11 +197,13 @@ function parseTrace(value: unknown, where: string): StepTrace {
 function checkInputs(value: unknown, where: string): asserts value is StepTrace['inputs'] {
   if (!isJsonObject(value)) throw invalid(`${where} is not an object`)
   const { kind, platform, parent, definition, env, sources, epoch } = value
-  if (kind !== 'base' && kind !== 'run' && kind !== 'copy' && kind !== 'workdir') throw invalid(`${where}.kind is unknown`)
+  if (kind !== 'base' && kind !== 'run' && kind !== 'copy' && kind !== 'workdir')
+    throw invalid(`${where}.kind is unknown`)
   if (typeof platform !== 'string') throw invalid(`${where}.platform is not text`)
   if (parent !== undefined && typeof parent !== 'string') throw invalid(`${where}.parent is not text`)
   if (epoch !== undefined && typeof epoch !== 'number') throw invalid(`${where}.epoch is not a number`)
-  if (!isTextMap(definition) || (env !== undefined && !isTextMap(env))) throw invalid(`${where} has fields that are no text`)
+  if (!isTextMap(definition) || (env !== undefined && !isTextMap(env)))
+    throw invalid(`${where} has fields that are no text`)
   if (sources === undefined) return
   for (const source of listOf(sources, `${where}.sources`))
     if (!isJsonObject(source) || typeof source['label'] !== 'string' || typeof source['digest'] !== 'string')

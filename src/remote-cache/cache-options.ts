@@ -77,9 +77,7 @@ function importOf(fields: CacheFields, cwd: string): CacheImport {
     const tag = fields.take('tag') ?? 'latest'
     if (digest !== undefined && !isDigest(digest)) throw wrong(`invalid digest ${JSON.stringify(digest)}`)
     if (digest === undefined && tag === '')
-      throw wrong(
-        'local cache importer requires either explicit digest, "latest" tag or custom tag on index.json',
-      )
+      throw wrong('local cache importer requires either explicit digest, "latest" tag or custom tag on index.json')
     return { place: { type, path: cleanPath(joinPath(cwd, src)), tag, digest }, name: src }
   }
   throw unsupported(type, 'importer')
@@ -101,10 +99,9 @@ function exportOf(fields: CacheFields, cwd: string): CacheExport {
   if (!fields.bool('image-manifest', true))
     throw new CairnError('NOT_SUPPORTED', `cache ${fields.text}: caches are written as image manifests only`)
   if (!fields.bool('oci-mediatypes', true))
-    throw wrong(
-      'invalid configuration for remote cache, OCI mediatypes are required for image-manifest cache format',
-    )
-  if (type === 'registry') return { ...common, place: registryPlace(fields, 'exporter'), name: fields.take('ref') ?? '' }
+    throw wrong('invalid configuration for remote cache, OCI mediatypes are required for image-manifest cache format')
+  if (type === 'registry')
+    return { ...common, place: registryPlace(fields, 'exporter'), name: fields.take('ref') ?? '' }
   if (type === 'local') {
     const dest = fields.take('dest') ?? ''
     if (dest === '') throw wrong('local cache exporter requires dest')

@@ -14,7 +14,13 @@ import { type Manifest, serializeManifest } from '../oci/manifest.ts'
 import { type LayerCompression, mediaTypes } from '../oci/media-types.ts'
 import { CompressedContent, fileContent } from '../registry/client/blob-content.ts'
 import { TaskSlots } from '../registry/client/task-slots.ts'
-import { cacheConfig, cacheTypes, type NamedHistory, serializeCacheConfig, serializeHistories } from './cache-document.ts'
+import {
+  cacheConfig,
+  cacheTypes,
+  type NamedHistory,
+  serializeCacheConfig,
+  serializeHistories,
+} from './cache-document.ts'
 import type { CacheExport } from './cache-options.ts'
 import type { CacheTarget } from './cache-places.ts'
 import type { ImportedCaches } from './import-cache.ts'
@@ -125,7 +131,9 @@ export class CacheExporter {
     if (form === undefined) throw new CairnError('BLOB_UNKNOWN', `layer ${diffId} is not in the store`)
     const { compression } = this.#options.settings
     const isAsIs =
-      compression === 'none' ? form.compression === 'none' || !this.#options.settings.force : form.compression !== 'none'
+      compression === 'none'
+        ? form.compression === 'none' || !this.#options.settings.force
+        : form.compression !== 'none'
     return isAsIs ? await this.#sendAsIs(form) : await this.#sendCompressed(form)
   }
 

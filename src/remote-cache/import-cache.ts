@@ -212,8 +212,7 @@ export class ImportedCaches implements ImportedResults {
       try {
         checkDemands(`layer ${diffId}`, demands, stackTree(await trees(diffIds.slice(0, index))))
       } catch (error) {
-        for (const cache of this.#usable)
-          if (cache.layers.has(diffId) && isCairnError(error)) this.#drop(cache, error)
+        for (const cache of this.#usable) if (cache.layers.has(diffId) && isCairnError(error)) this.#drop(cache, error)
         throw error
       }
     }

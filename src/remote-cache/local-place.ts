@@ -11,7 +11,13 @@ import { removeTree } from '../linux/remove-tree.ts'
 import { readTextFile } from '../linux/text-file.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { Digest } from '../oci/digest.ts'
-import { type ImageDocument, type ImageIndex, parseImageDocument, parseIndex, serializeIndex } from '../oci/image-index.ts'
+import {
+  type ImageDocument,
+  type ImageIndex,
+  parseImageDocument,
+  parseIndex,
+  serializeIndex,
+} from '../oci/image-index.ts'
 import { largestDocument } from '../oci/json-document.ts'
 import { layoutAnnotations, layoutBlobPath, layoutMarker, layoutPaths } from '../oci/layout.ts'
 import { isIndexType, isManifestType, mediaTypes } from '../oci/media-types.ts'

@@ -59,7 +59,10 @@ async function readManifest(source: CacheSource, manifest: Manifest): Promise<Ca
     const own = layers.filter(({ mediaType }) => layerCompression(mediaType) !== undefined)
     const [bytes, histories] = await Promise.all([
       source.read(config, largestCacheConfig),
-      readHistories(source, layers.find(({ mediaType }) => mediaType === cacheTypes.history)),
+      readHistories(
+        source,
+        layers.find(({ mediaType }) => mediaType === cacheTypes.history),
+      ),
     ])
     return { parts: [{ steps: parseCacheConfig(bytes, own.length), layers: own }], histories }
   }
@@ -70,7 +73,10 @@ async function readManifest(source: CacheSource, manifest: Manifest): Promise<Ca
     const descriptors = pairLayers(manifest, value).map(({ descriptor }) => descriptor)
     return { parts: [{ steps: inline.steps, layers: descriptors }], histories: inline.histories }
   }
-  throw new CairnError('CACHE_INVALID', `its config is a ${JSON.stringify(config.mediaType)}, not that of a cache or image`)
+  throw new CairnError(
+    'CACHE_INVALID',
+    `its config is a ${JSON.stringify(config.mediaType)}, not that of a cache or image`,
+  )
 }
 
 async function readHistories(source: CacheSource, blob: Descriptor | undefined): Promise<readonly NamedHistory[]> {

@@ -76,7 +76,7 @@ class RegistryTarget implements CacheTarget {
   async has({ digest }: BlobIdentity): Promise<boolean> {
     this.#present ??= this.#findPresent()
     if ((await this.#present).has(digest)) return true
-    return (await this.#repository.blobSize(digest)) !== undefined
+    return await this.#repository.hasBlob(digest)
   }
 
   async put(content: BlobContent, key: string): Promise<BlobIdentity> {

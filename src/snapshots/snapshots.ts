@@ -115,7 +115,9 @@ export class Snapshots {
   async #bringAll(layers: readonly Partial<StackedLayer>[]): Promise<void> {
     const bring = this.#bring
     if (bring === undefined) return
-    const wanted = layers.flatMap(({ diffId, directory }) => (directory === undefined && diffId !== undefined ? [diffId] : []))
+    const wanted = layers.flatMap(({ diffId, directory }) =>
+      directory === undefined && diffId !== undefined ? [diffId] : [],
+    )
     const missing = wanted.filter(
       (diffId) => listLayerForms(this.#store, diffId).length === 0 && this.#existing(diffId) === undefined,
     )

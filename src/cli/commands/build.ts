@@ -99,6 +99,7 @@ async function runBuild(
     const threads = ctx.startWorker === undefined ? undefined : await ctx.use(openCompressThreads)
     const exporting = {
       push,
+      registry: registryAccessOf(ctx),
       stdout: (bytes: Uint8Array) => ctx.stdout.write(bytes),
       compressor: threads?.compressBlock,
       concurrency: threads?.concurrency,
