@@ -56,6 +56,12 @@ export function listImageRecords(store: Store): ImageRecord[] {
   return store.database.all<ImageRecord>(`SELECT ${imageColumns} FROM images ORDER BY updated_at DESC, digest`)
 }
 
+/** The IDs of all images. */
+export function listImageIds(store: Store): ReadonlySet<Digest> {
+  const rows = store.database.all<{ imageId: Digest }>('SELECT DISTINCT image_id AS imageId FROM images')
+  return new Set(rows.map(({ imageId }) => imageId))
+}
+
 /** Images whose ID or manifest digest begins with `prefix` (`sha256:` and hex digits), newest first. */
 export function findImageRecords(store: Store, prefix: string): ImageRecord[] {
   // Digests are lower-case ASCII: '~' sorts after all of them.

@@ -92,21 +92,33 @@ export function listIndexedManifests(store: Store): ReadonlyMap<Digest, readonly
 
 /** The layers of each image ID, of all platforms that are held, by diff ID. */
 export function listImageLayers(store: Store): ReadonlyMap<Digest, ReadonlySet<Digest>> {
+  const layers = new Map<Digest, Set<Digest>>()
+  // Images share most of their layers, so each diff ID is kept in memory once.
+  const known = new Map<Digest, Digest>()
+  for (const { imageId, diffIds } of layerLists(store)) {
+    const own = layers.getOrInsertComputed(imageId, () => new Set())
+    for (const diffId of diffIds) own.add(known.getOrInsert(diffId, diffId))
+  }
+  return layers
+}
+
+/** The layers of all images together, of all platforms that are held; of `imageIds` alone where they are given. */
+export function layersOfImages(store: Store, imageIds?: ReadonlySet<Digest>): ReadonlySet<Digest> {
+  const all = new Set<Digest>()
+  for (const { imageId, diffIds } of layerLists(store))
+    if (imageIds === undefined || imageIds.has(imageId)) for (const diffId of diffIds) all.add(diffId)
+  return all
+}
+
+/** The layers of every manifest of every image. */
+function* layerLists(store: Store): Generator<{ readonly imageId: Digest; readonly diffIds: readonly Digest[] }> {
   const rows = store.database.all<{ imageId: Digest; diffIds: string }>(
     `SELECT images.image_id AS imageId, diff_ids AS diffIds FROM images JOIN manifests USING (digest)
      UNION ALL
      SELECT images.image_id, diff_ids FROM images CROSS JOIN links ON links.parent = images.digest
      CROSS JOIN manifests ON manifests.digest = links.child WHERE images.media_type IN (${indexTypes})`,
   )
-  // Images share most of their layers, so each diff ID is kept in memory once.
-  const known = new Map<Digest, Digest>()
-  const layers = new Map<Digest, Set<Digest>>()
-  for (const { imageId, diffIds } of rows) {
-    const own = layers.get(imageId) ?? new Set()
-    for (const diffId of JSON.parse(diffIds) as Digest[]) own.add(known.getOrInsert(diffId, diffId))
-    layers.set(imageId, own)
-  }
-  return layers
+  for (const { imageId, diffIds } of rows) yield { imageId, diffIds: JSON.parse(diffIds) as Digest[] }
 }
 
 /** Diff IDs of a manifest's layers, base first; empty where it is not recorded. */

@@ -1,7 +1,6 @@
 import { listCacheRecords, listStepRecords } from '../content/cache-records.ts'
 import type { CacheMount } from '../content/cache-mounts.ts'
 import { listFetchedFiles } from '../content/fetched-files.ts'
-import { listImageLayers } from '../content/manifest-records.ts'
 import type { Store } from '../content/store.ts'
 import { tryListDirectory } from '../linux/directories.ts'
 import { tryLstat } from '../linux/file-status.ts'
@@ -9,7 +8,7 @@ import { blocksOf, treeSize } from '../linux/tree-size.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { listMirrors } from '../remote/git-mirror.ts'
 import { findCacheMounts, isInUse } from './list-cache-mounts.ts'
-import { layerDiskSizes } from './layer-usage.ts'
+import { type LayerUse, layerUse } from './layer-usage.ts'
 import { cacheMountSize } from './remove-cache-mounts.ts'
 
 /** BuildKit's kinds of records. */
@@ -45,10 +44,10 @@ export type KeptThing =
   | { readonly kind: 'context'; readonly path: string }
   | { readonly kind: 'mount'; readonly mount: CacheMount }
 
-/** All that is kept for later builds, what was used last first. */
-export function buildCacheRecords(store: Store): BuildCacheRecord[] {
+/** All that is kept for later builds, what was used last first. `layers` is what the caller knows of layers already. */
+export function buildCacheRecords(store: Store, layers?: LayerUse): BuildCacheRecord[] {
   return [
-    ...stepRecords(store),
+    ...stepRecords(store, layers),
     ...fetchedRecords(store),
     ...mirrorRecords(store),
     ...contextRecords(store),
@@ -74,14 +73,14 @@ interface StoredStep {
 }
 
 /** One record for each layer, however many keys lead to it. */
-function stepRecords(store: Store): BuildCacheRecord[] {
-  const sizes = layerDiskSizes(store)
-  const ofImages = new Set([...listImageLayers(store).values()].flatMap((layers) => [...layers]))
+function stepRecords(store: Store, layers: LayerUse | undefined): BuildCacheRecord[] {
   const told = new Map(listStepRecords(store).flatMap(({ inputs }) => storedSteps(inputs)))
   const rows = listCacheRecords(store).flatMap(({ result, ...row }) => {
     const diffId = (result as StoredResult).layer?.diffId
     return diffId !== undefined && isDigest(diffId) ? [{ ...row, diffId }] : []
   })
+  if (rows.length === 0) return []
+  const { sizes, ofImages } = layers ?? layerUse(store)
   const idOf = new Map(rows.map(({ key, diffId }) => [key, recordId(diffId)]))
   return [...Map.groupBy(rows, ({ diffId }) => diffId)].map(([diffId, group]) => {
     const steps = group.flatMap(({ key }) => told.get(key) ?? [])

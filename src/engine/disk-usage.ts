@@ -1,15 +1,16 @@
 import { isActive } from '../containers/container.ts'
-import { containersOfImage, listContainerRecords } from '../containers/container-records.ts'
+import { listContainerRecords } from '../containers/container-records.ts'
 import { recoverContainers } from '../containers/recovery.ts'
 import { listVolumes, listVolumeUsers } from '../containers/volume-records.ts'
 import { containerDiskSize } from '../containers/written-size.ts'
-import { getDiffIds, listImageLayers } from '../content/manifest-records.ts'
+import { getDiffIds, layersOfImages } from '../content/manifest-records.ts'
+import { listImageIds } from '../content/image-records.ts'
 import type { Store } from '../content/store.ts'
 import { tryListDirectory } from '../linux/directories.ts'
 import { treeSize } from '../linux/tree-size.ts'
 import type { Digest } from '../oci/digest.ts'
 import { buildCacheRecords } from './build-cache-records.ts'
-import { cachedSteps, documentSizes, layerDiskSizes } from './layer-usage.ts'
+import { cachedSteps, documentSizes, type LayerUse, layerUse } from './layer-usage.ts'
 import { volumeSize } from './volumes.ts'
 
 /** What one kind of thing takes. */
@@ -31,49 +32,38 @@ export interface DiskUsage {
  */
 export function diskUsage(store: Store): DiskUsage[] {
   recoverContainers(store)
-  const sizes = layerDiskSizes(store)
-  const sizeOf = (groups: Iterable<Iterable<Digest>>): number => {
-    let sum = 0
-    for (const layer of union(groups)) sum += sizes.get(layer) ?? 0
-    return sum
-  }
-  const images = listImageLayers(store)
-  return [
-    imageUsage(store, images, sizeOf),
-    containerUsage(store, images, sizeOf),
-    volumeUsage(store),
-    cacheUsage(store),
-  ]
+  const layers = layerUse(store)
+  return [imageUsage(store, layers), containerUsage(store, layers), volumeUsage(store), cacheUsage(store, layers)]
 }
 
-type ImageLayers = ReadonlyMap<Digest, ReadonlySet<Digest>>
-/** Bytes on disk of the layers of several groups, each once. */
-type SizeOf = (groups: Iterable<Iterable<Digest>>) => number
-
-function union<T>(groups: Iterable<Iterable<T>>): Set<T> {
-  const all = new Set<T>()
-  for (const group of groups) for (const item of group) all.add(item)
-  return all
+/** Bytes on disk of layers. */
+function sizeOf({ sizes }: LayerUse, layers: Iterable<Digest>): number {
+  let sum = 0
+  for (const layer of layers) sum += sizes.get(layer) ?? 0
+  return sum
 }
 
-function imageUsage(store: Store, images: ImageLayers, sizeOf: SizeOf): DiskUsage {
-  const used = [...images].filter(([imageId]) => containersOfImage(store, imageId).length > 0)
+function imageUsage(store: Store, layers: LayerUse): DiskUsage {
   const documents = documentSizes(store)
-  const sum = (digests: Iterable<Digest>): number =>
-    [...digests].reduce((total, id) => total + (documents.get(id) ?? 0), 0)
-  const size = sizeOf(images.values()) + sum(documents.keys())
-  const kept = sizeOf(used.map(([, layers]) => layers)) + sum(used.map(([imageId]) => imageId))
-  return { type: 'Images', total: images.size, active: used.length, size, reclaimable: size - kept }
+  const images = listImageIds(store)
+  const used = new Set(listContainerRecords(store).map(({ imageId }) => imageId)).intersection(images)
+  const sum = (digests: Iterable<Digest>): number => {
+    let total = 0
+    for (const digest of digests) total += documents.get(digest) ?? 0
+    return total
+  }
+  const size = sizeOf(layers, layers.ofImages) + sum(documents.keys())
+  const kept = used.size === 0 ? 0 : sizeOf(layers, layersOfImages(store, used)) + sum(used)
+  return { type: 'Images', total: images.size, active: used.size, size, reclaimable: size - kept }
 }
 
 /** Layers of images that were removed although containers need them count for the containers. */
-function containerUsage(store: Store, images: ImageLayers, sizeOf: SizeOf): DiskUsage {
-  const ofImages = union(images.values())
+function containerUsage(store: Store, layers: LayerUse): DiskUsage {
   const records = listContainerRecords(store)
-  const ownLayers = union(records.map(({ settings }) => getDiffIds(store, settings.manifest))).difference(ofImages)
+  const all = new Set(records.flatMap(({ settings }) => getDiffIds(store, settings.manifest)))
+  const ownLayers = all.difference(layers.ofImages)
   // Those in the build cache count there.
   if (ownLayers.size > 0) for (const { layer } of cachedSteps(store)) if (layer !== undefined) ownLayers.delete(layer)
-  const layers = sizeOf([ownLayers])
   const containers = records.map((container) => ({
     isRunning: isActive(container),
     size: containerDiskSize(store, container),
@@ -83,7 +73,7 @@ function containerUsage(store: Store, images: ImageLayers, sizeOf: SizeOf): Disk
     type: 'Containers',
     total: containers.length,
     active: containers.filter(({ isRunning }) => isRunning).length,
-    size: sum(containers) + layers,
+    size: sum(containers) + sizeOf(layers, ownLayers),
     reclaimable: sum(containers.filter(({ isRunning }) => !isRunning)),
   }
 }
@@ -104,8 +94,8 @@ function volumeUsage(store: Store): DiskUsage {
   }
 }
 
-function cacheUsage(store: Store): DiskUsage {
-  const records = buildCacheRecords(store)
+function cacheUsage(store: Store, layers: LayerUse): DiskUsage {
+  const records = buildCacheRecords(store, layers)
   const own = records.filter(({ isShared }) => !isShared)
   const sum = (some: typeof records): number => some.reduce((total, { size }) => total + size, 0)
   return {

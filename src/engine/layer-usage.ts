@@ -1,5 +1,6 @@
 import { listCacheRecords } from '../content/cache-records.ts'
 import { listLayerSizes } from '../content/layer-records.ts'
+import { layersOfImages } from '../content/manifest-records.ts'
 import { listSnapshotSizes } from '../content/snapshot-records.ts'
 import type { Store } from '../content/store.ts'
 import { blocksOf } from '../linux/tree-size.ts'
@@ -25,15 +26,19 @@ export function cachedSteps(store: Store): CachedStep[] {
 }
 
 /**
- * Bytes on disk of the indexes, manifests and configs of each image ID. The order of the joins is forced: from each image
- * to what it leads to; the other way round it would be quadratic in the images.
+ * Bytes on disk of the indexes, manifests and configs of each image ID. Of plain images, as nearly all are, the two
+ * documents are known without a look at what they lead to. Joins go from each image to that: the other way round they
+ * would be quadratic in the images.
  */
 export function documentSizes(store: Store): ReadonlyMap<Digest, number> {
   const rows = store.database.all<{ imageId: Digest; digest: Digest }>(
     `SELECT image_id AS imageId, digest FROM images
-     UNION SELECT image_id, child FROM images CROSS JOIN links ON links.parent = images.digest
-     WHERE child NOT IN (SELECT digest FROM layers)
-     UNION SELECT images.image_id, below.child FROM images CROSS JOIN links ON links.parent = images.digest
+     UNION ALL SELECT images.image_id, images.image_id FROM images JOIN manifests USING (digest)
+     WHERE platform IS NOT NULL
+     UNION ALL SELECT images.image_id, child FROM images LEFT JOIN manifests USING (digest)
+     CROSS JOIN links ON links.parent = images.digest
+     WHERE platform IS NULL AND child NOT IN (SELECT digest FROM layers)
+     UNION ALL SELECT images.image_id, below.child FROM images CROSS JOIN links ON links.parent = images.digest
      CROSS JOIN manifests ON manifests.digest = links.child CROSS JOIN links AS below ON below.parent = links.child
      WHERE images.media_type IN ('${mediaTypes.ociIndex}', '${mediaTypes.dockerManifestList}')
        AND below.child NOT IN (SELECT digest FROM layers)`,
@@ -54,4 +59,15 @@ export function layerDiskSizes(store: Store): ReadonlyMap<Digest, number> {
   for (const { diffId, size } of [...listLayerSizes(store), ...listSnapshotSizes(store)])
     sizes.set(diffId, (sizes.get(diffId) ?? 0) + size)
   return sizes
+}
+
+/** What the layers of the store take, and which of them images have. */
+export interface LayerUse {
+  /** Bytes on disk by diff ID. */
+  readonly sizes: ReadonlyMap<Digest, number>
+  readonly ofImages: ReadonlySet<Digest>
+}
+
+export function layerUse(store: Store): LayerUse {
+  return { sizes: layerDiskSizes(store), ofImages: layersOfImages(store) }
 }
