@@ -11,7 +11,7 @@ const rows: readonly (readonly string[])[] = [
   ['content', 'runtime'],
   ['layers'],
   ['images', 'snapshots'],
-  ['registry', 'containers', 'analysis', 'remote'],
+  ['registry', 'containers', 'analysis', 'sbom', 'remote'],
   ['build'],
   ['records', 'outputs', 'remote-cache'],
   ['engine'],

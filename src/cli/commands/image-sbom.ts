@@ -1,0 +1,82 @@
+import { scanImage } from '../../engine/sbom-image.ts'
+import type { Package } from '../../sbom/package.ts'
+import type { SbomSubject } from '../../sbom/subject.ts'
+import { defineCommand } from '../command.ts'
+import { imageNames } from '../image-names.ts'
+import { openStoreOf } from '../open-store.ts'
+import { platformFlag, platformOfFlag } from '../platform-flag.ts'
+import { type Listing, renderListing } from '../printer.ts'
+import { registryAccessOf } from '../registry-access.ts'
+import { version } from '../version.ts'
+import { writeFileAtomic } from '../write-file.ts'
+
+export default defineCommand({
+  usage: '[OPTIONS] IMAGE',
+  description: `Lists the packages of an image by what package managers left in it: dpkg, apk, rpm, npm, Python, Java, and modules of
+Go programs. Nothing is run, unpacked or downloaded, and the same image gives the same document on every machine.
+IMAGE may also be oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE, dir:DIR or docker://NAME.`,
+  examples: [
+    { text: 'What an image is made of', command: 'cairn sbom debian:12' },
+    { text: 'A document of SPDX for a scanner', command: 'cairn sbom --format spdx -o debian.spdx.json debian:12' },
+    { text: 'Of an archive, in CycloneDX', command: 'cairn sbom --format cyclonedx oci-archive:app.tar' },
+  ],
+  args: { min: 1, max: 1 },
+  flags: {
+    format: {
+      type: 'string',
+      default: 'table',
+      oneOf: ['table', 'spdx', 'cyclonedx', 'json'],
+      summary:
+        "What to write:\n'table':      A table to be read\n'spdx':       SPDX 2.3 JSON\n'cyclonedx':  CycloneDX 1.6 JSON\n'json':       Operating system and packages, as they were found",
+    },
+    output: { type: 'string', short: 'o', complete: 'file', summary: 'Write to a file instead of stdout' },
+    platform: platformFlag,
+  },
+  complete: (ctx) => imageNames(ctx),
+  async run(ctx, flags, [name = '']) {
+    const { format, output } = flags
+    const found = await scanImage(await ctx.use(openStoreOf), name, {
+      platform: platformOfFlag(flags.platform),
+      access: registryAccessOf(ctx),
+      toolVersion: version,
+      signal: ctx.signal,
+    })
+    for (const { path, reason } of found.contents.unread) ctx.stderr.write(`WARNING: ${path} was not read: ${reason}\n`)
+    const text = await render(found, format)
+    if (output === undefined) ctx.stdout.write(text)
+    else await writeFileAtomic(output, text)
+  },
+})
+
+async function render(found: SbomSubject, format: 'table' | 'spdx' | 'cyclonedx' | 'json'): Promise<string> {
+  switch (format) {
+    case 'table':
+      return renderListing(listing, found.contents.packages)
+    case 'json':
+      return json({ digest: found.digest, ...found.contents })
+    case 'spdx': {
+      const { toSpdx } = await import('../../sbom/spdx.ts')
+      return json(toSpdx(found))
+    }
+    case 'cyclonedx': {
+      const { toCycloneDx } = await import('../../sbom/cyclonedx.ts')
+      return json(toCycloneDx(found))
+    }
+    default:
+      return format satisfies never
+  }
+}
+
+function json(document: object): string {
+  return `${JSON.stringify(document, undefined, 2)}\n`
+}
+
+const listing: Listing<Package> = {
+  columns: {
+    Name: { heading: 'NAME', value: ({ name }) => name },
+    Version: { heading: 'VERSION', value: ({ version: text }) => text },
+    Type: { heading: 'TYPE', value: ({ type }) => type },
+    Licenses: { heading: 'LICENSES', value: ({ licenses }) => licenses.join(', ') },
+  },
+  shown: ['Name', 'Version', 'Type', 'Licenses'],
+}

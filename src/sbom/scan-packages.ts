@@ -1,0 +1,98 @@
+import { printable } from '../dockerfile/characters.ts'
+import { CairnError } from '../errors/error.ts'
+import type { Tree, TreeEntry } from '../layers/tree.ts'
+import { isApkDatabase, readApkDatabase } from './apk.ts'
+import { isDpkgStatus, readDpkgStatus } from './dpkg.ts'
+import { mayBeProgram, readGoBinary } from './go-binary.ts'
+import { isJavaArchive, readJavaArchive } from './java.ts'
+import { isNodePackage, isNpmLock, readNodePackage, readNpmLock } from './npm.ts'
+import { readOsRelease } from './os-release.ts'
+import {
+  type ImageContents,
+  type OperatingSystem,
+  type Package,
+  UnreadableMetadata,
+  type UnreadMetadata,
+} from './package.ts'
+import { isPythonMetadata, readPythonMetadata } from './pypi.ts'
+import { isRpmDatabase, readRpmDatabase } from './rpm.ts'
+
+/** More than any real image has. */
+const mostPackages = 500_000
+
+/** One kind of metadata: which files have it, and what packages they tell of. */
+interface Catalog {
+  matches(tree: Tree, path: string, entry: TreeEntry): boolean
+  read(tree: Tree, path: string, os: OperatingSystem | undefined): readonly Package[] | Promise<readonly Package[]>
+}
+
+const catalogs: readonly Catalog[] = [
+  { matches: (_tree, path) => isDpkgStatus(path), read: readDpkgStatus },
+  { matches: (_tree, path) => isApkDatabase(path), read: readApkDatabase },
+  { matches: (_tree, path) => isRpmDatabase(path), read: readRpmDatabase },
+  { matches: (_tree, path) => isNodePackage(path), read: readNodePackage },
+  { matches: (tree, path) => isNpmLock(tree, path), read: readNpmLock },
+  { matches: (_tree, path) => isPythonMetadata(path), read: readPythonMetadata },
+  { matches: (_tree, path) => isJavaArchive(path), read: readJavaArchive },
+  { matches: (_tree, _path, entry) => mayBeProgram(entry), read: readGoBinary },
+]
+
+/**
+ * Finds the packages of a root file system by the metadata that package managers leave in it: dpkg, apk, rpm (SQLite),
+ * npm, Python, Java, and Go programs. Metadata that is damaged or too large is told in `unread`. Throws LIMIT_EXCEEDED
+ * for more than 500,000 packages, CANCELED, and what reading the tree throws.
+ */
+export async function scanPackages(tree: Tree, signal?: AbortSignal): Promise<ImageContents> {
+  const os = readOsRelease(tree)
+  const found = new Map<string, Package>()
+  const unread: UnreadMetadata[] = []
+  for (const { path, entry } of filesOf(tree)) {
+    const catalog = catalogs.find((candidate) => candidate.matches(tree, path, entry))
+    if (catalog === undefined) continue
+    signal?.throwIfAborted()
+    try {
+      for (const one of await catalog.read(tree, path, os)) found.set(`${one.purl} ${one.path}`, cleaned(one))
+    } catch (error) {
+      if (!(error instanceof UnreadableMetadata)) throw error
+      unread.push({ path: oneLine(path), reason: error.message })
+    }
+    if (found.size > mostPackages)
+      throw new CairnError('LIMIT_EXCEEDED', `the image says that it has more than ${mostPackages} packages`)
+  }
+  const packages = [...found].sort(([left], [right]) => compare(left, right)).map(([, one]) => one)
+  return { os, packages, unread: unread.sort((left, right) => compare(left.path, right.path)) }
+}
+
+/** All files below the root. */
+function* filesOf(tree: Tree): Generator<{ readonly path: string; readonly entry: TreeEntry }> {
+  const pending = ['']
+  for (let directory = pending.pop(); directory !== undefined; directory = pending.pop())
+    for (const name of tree.list(directory === '' ? '/' : directory)) {
+      const path = `${directory}/${name}`
+      const entry = tree.lookup(path)
+      if (entry?.type === 'directory') pending.push(path)
+      else if (entry?.type === 'file') yield { path, entry }
+    }
+}
+
+/** No text of an image reaches a document or a terminal with control characters in it. */
+function cleaned(one: Package): Package {
+  const { supplier, homepage } = one
+  return {
+    ...one,
+    name: oneLine(one.name),
+    version: oneLine(one.version),
+    licenses: one.licenses.map(oneLine),
+    path: oneLine(one.path),
+    ...(supplier === undefined ? {} : { supplier: oneLine(supplier) }),
+    ...(homepage === undefined ? {} : { homepage: oneLine(homepage) }),
+  }
+}
+
+function compare(left: string, right: string): number {
+  return left < right ? -1 : left > right ? 1 : 0
+}
+
+function oneLine(text: string): string {
+  return printable(text.toWellFormed()).replace(/\s+/g, ' ')
+}
