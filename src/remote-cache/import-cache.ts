@@ -35,6 +35,7 @@ class ImportedCache {
   readonly definitions = new Set<string>()
   readonly layers = new Map<Digest, OfferedLayer>()
   isDropped = false
+  isIncomplete = false
 
   constructor(name: string, source: CacheSource, { parts, histories }: CacheContent) {
     this.name = name
@@ -52,6 +53,12 @@ class ImportedCache {
         this.definitions.add(step.definition)
         for (const key of step.keys) if (!this.steps.has(key)) this.steps.set(key, step)
       }
+  }
+
+  /** Gives up the steps with a layer that is not to be had. */
+  forget(diffId: Digest): void {
+    this.layers.delete(diffId)
+    for (const [key, { result }] of this.steps) if (result.layer.diffId === diffId) this.steps.delete(key)
   }
 }
 
@@ -73,7 +80,7 @@ export class ImportedCaches implements ImportedResults {
   readonly #brought = new Map<Digest, Promise<void>>()
   readonly #demands = new Map<Digest, readonly LayerDemand[]>()
   readonly #slots = new TaskSlots(concurrentFetches)
-  /** How many caches were dropped so far. */
+  /** How often something was dropped so far: a cache, or a step of one. */
   dropped = 0
 
   constructor(options: ImportedCachesOptions) {
@@ -115,7 +122,7 @@ export class ImportedCaches implements ImportedResults {
 
   /**
    * Brings a layer that some cache has into the store, verified; does nothing for one that none has. A cache that gives
-   * it wrong or not at all is dropped. Throws what the last of them failed with, then.
+   * it wrong is dropped, the steps of one that it does not have are. Throws what the last of them failed with, then.
    */
   async bring(diffId: Digest): Promise<void> {
     let brought = this.#brought.get(diffId)
@@ -133,7 +140,8 @@ export class ImportedCaches implements ImportedResults {
         return
       } catch (error) {
         if (!isCairnError(error) || error.kind === 'canceled' || error.code === 'DISK_FULL') throw error
-        this.#drop(cache, error)
+        if (isCairnError(error, 'BLOB_UNKNOWN')) this.#forget(cache, diffId, error)
+        else this.#drop(cache, error)
         failure = error
       }
     }
@@ -216,6 +224,14 @@ export class ImportedCaches implements ImportedResults {
         throw error
       }
     }
+  }
+
+  /** A layer that registry or user have removed costs the steps that it is of, and no others. */
+  #forget(cache: ImportedCache, diffId: Digest, error: CairnError): void {
+    cache.forget(diffId)
+    this.dropped++
+    if (!cache.isIncomplete) this.#options.warn(`cache ${cache.name} is not complete: ${error.message}`)
+    cache.isIncomplete = true
   }
 
   #drop(cache: ImportedCache, error: CairnError): void {
