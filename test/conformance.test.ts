@@ -52,8 +52,10 @@ describe('build() makes of a Dockerfile what docker 28.5 makes of it', () => {
     try {
       for (const [tag, file] of Object.entries(bases))
         // oxlint-disable-next-line no-await-in-loop -- one may stand on another
-        await bench.buildFile(join(conformanceFolder, name, file), { tag })
-      const { config, tree } = await bench.buildFile(dockerfile, { args, labels, target, noCache: true })
+        await bench.buildFile(join(conformanceFolder, name, file), { tag, timestamps: 'real' })
+      // With docker's times, which are compared, too.
+      const options = { args, labels, target, noCache: true, timestamps: 'real' } as const
+      const { config, tree } = await bench.buildFile(dockerfile, options)
       const inherited = config.history?.[0]?.comment === 'busybox for tests' ? 1 : 0
       return imageFacts(config, tree, inherited)
     } catch (error) {

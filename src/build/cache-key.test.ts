@@ -31,7 +31,7 @@ async function lastOp(lines: string, options: Partial<PlanOptions> = {}): Promis
 async function keyOf(lines: string, options: Partial<PlanOptions> = {}, epoch?: number): Promise<string> {
   const op = await lastOp(lines, options)
   const sources = fileSources(op).map(({ pattern }) => ({ label: pattern, digest: digestOf('same') }))
-  return cacheKey(stepInputs(op, { parent: 'parent', sources, epoch }))
+  return cacheKey(stepInputs(op, { parent: 'parent', sources, epoch, hasFixedTimes: false }))
 }
 
 describe('cacheKey()', () => {
@@ -103,6 +103,7 @@ describe('cacheKey()', () => {
           parent,
           sources: digests.map((text) => ({ label: 'l', digest: digestOf(text) })),
           epoch: undefined,
+          hasFixedTimes: false,
         }),
       )
     const keys = [key('p', 'a', 'b'), key('q', 'a', 'b'), key('p', 'b', 'a'), key('p', 'a', 'a')]
@@ -118,11 +119,21 @@ describe('cacheKey()', () => {
     expect(new Set([...keys, ...runs]).size).toBe(keys.length + runs.length)
   })
 
+  test('of every step says that times are fixed, and that of real times says nothing of it', async () => {
+    for (const lines of ['RUN a', 'COPY a b /x/', 'WORKDIR /w', 'COPY <<E /x\ntext\nE']) {
+      const op = await lastOp(lines)
+      const inputs = { parent: 'p', sources: [], epoch: undefined }
+      const [fixed, real] = [true, false].map((hasFixedTimes) => stepInputs(op, { ...inputs, hasFixedTimes }))
+      expect(fixed?.definition).toEqual({ ...real?.definition, timestamps: 'fixed' })
+      expect(real?.definition).not.toHaveProperty('timestamps')
+    }
+  })
+
   test('does not depend on proxies or on what is below a linked copy', async () => {
     const proxies = { buildArgs: new Map([['http_proxy', 'http://p']]) }
     expect(await keyOf('RUN a', proxies)).toBe(await keyOf('RUN a'))
     const key = async (lines: string, parent: string): Promise<string> =>
-      cacheKey(stepInputs(await lastOp(lines), { parent, sources: [], epoch: undefined }))
+      cacheKey(stepInputs(await lastOp(lines), { parent, sources: [], epoch: undefined, hasFixedTimes: false }))
     expect(await key('COPY --link a /x', 'p')).toBe(await key('COPY --link a /x', 'q'))
     // Names are looked up below.
     expect(await key('COPY --link --chown=app a /x', 'p')).not.toBe(await key('COPY --link --chown=app a /x', 'q'))
@@ -130,9 +141,9 @@ describe('cacheKey()', () => {
 
   test('keeps no value of a variable', async () => {
     const op = await lastOp('ENV TOKEN=very-secret\nRUN true')
-    expect(JSON.stringify(stepInputs(op, { parent: undefined, sources: [], epoch: undefined }))).not.toContain(
-      'very-secret',
-    )
+    expect(
+      JSON.stringify(stepInputs(op, { parent: undefined, sources: [], epoch: undefined, hasFixedTimes: false })),
+    ).not.toContain('very-secret')
   })
 })
 

@@ -61,6 +61,8 @@ export interface InputContext {
   /** One per source, in the order of {@link fileSources} and then {@link remoteSources}. */
   readonly sources: readonly SourceInput[]
   readonly epoch: number | undefined
+  /** Whether files of contexts and what RUN writes get one fixed time. Which one, `epoch` says. */
+  readonly hasFixedTimes: boolean
 }
 
 /** The inputs of an op. */
@@ -80,19 +82,30 @@ export function stepInputs(op: Op, context: InputContext): StepInputs {
         definition: { layers: op.image.config.rootfs.diff_ids.join(' ') },
       }
     case 'run':
-      return { ...common, ...parent, ...runInputs(op), sources: context.sources }
+      return dated({ ...common, ...parent, ...runInputs(op), sources: context.sources }, context)
     case 'copy':
-      return {
-        ...common,
-        ...(dependsOnParent(op) ? parent : {}),
-        definition: copyDefinition(op),
-        sources: context.sources,
-      }
+      return dated(
+        {
+          ...common,
+          ...(dependsOnParent(op) ? parent : {}),
+          definition: copyDefinition(op),
+          sources: context.sources,
+        },
+        context,
+      )
     case 'workdir':
-      return { ...common, ...parent, definition: { path: op.path, user: op.user } }
+      return dated({ ...common, ...parent, definition: { path: op.path, user: op.user } }, context)
     default:
       return op satisfies never
   }
+}
+
+/**
+ * With the way times are given, which every layer's bytes depend on: a layer names the directories above its files, too,
+ * with the times they have below. Keys of real times are those of versions that knew no others.
+ */
+function dated(inputs: StepInputs, { hasFixedTimes }: InputContext): StepInputs {
+  return hasFixedTimes ? { ...inputs, definition: { ...inputs.definition, timestamps: 'fixed' } } : inputs
 }
 
 /** False for a COPY whose layer is the same on any filesystem: `--link` without names to look up. */

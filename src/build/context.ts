@@ -240,9 +240,29 @@ export function treeContext(identity: string, tree: Tree, close = (): void => un
 export class BuildContexts implements Disposable {
   readonly main: BuildContext
   readonly #named = new Map<string, BuildContext>()
+  #fixedTime: number | undefined
+  readonly #dated = new Map<ContextFiles, ContextFiles>()
 
   constructor(main: BuildContext) {
     this.main = main
+  }
+
+  /**
+   * From now on {@link files} have the modification time `seconds`, their own where undefined. Keys leave times out, so that what
+   * a checkout or an archive has for them would depend on which of them was built first.
+   */
+  fixTimes(seconds: number | undefined): void {
+    this.#fixedTime = seconds
+  }
+
+  /** The files of a context as steps read them: with the times they are to have. */
+  files(name: string | undefined): ContextFiles {
+    const { tree } = this.get(name)
+    const seconds = this.#fixedTime
+    if (seconds === undefined) return tree
+    let dated = this.#dated.get(tree)
+    if (dated === undefined) this.#dated.set(tree, (dated = datedFiles(tree, seconds)))
+    return dated
   }
 
   add(name: string, context: BuildContext): void {
@@ -263,6 +283,21 @@ export class BuildContexts implements Disposable {
 
   [Symbol.dispose](): void {
     for (const context of this.#named.values()) context[Symbol.dispose]()
+  }
+}
+
+/** The same files, all with one modification time. */
+function datedFiles(files: ContextFiles, mtimeSeconds: number): ContextFiles {
+  return {
+    lookup: (path) => {
+      const entry = files.lookup(path)
+      return entry === undefined ? undefined : { ...entry, mtimeSeconds, mtimeNanoseconds: 0 }
+    },
+    list: (path) => files.list(path),
+    read: (path) => files.read(path),
+    digest: (path) => files.digest(path),
+    ...(files.hostPath === undefined ? {} : { hostPath: (path: string) => files.hostPath?.(path) ?? path }),
+    ...(files.knownDigest === undefined ? {} : { knownDigest: (path: string) => files.knownDigest?.(path) }),
   }
 }
 

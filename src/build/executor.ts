@@ -1,5 +1,6 @@
 import { listLayerForms } from '../content/layer-records.ts'
 import type { Lease } from '../content/leases.ts'
+import { fixedTime } from '../images/fixed-time.ts'
 import type { Store } from '../content/store.ts'
 import { LayerWriter, type WrittenLayer } from '../layers/layer-writer.ts'
 import type { Tree } from '../layers/tree.ts'
@@ -19,12 +20,6 @@ import type { StepLog } from './running-step.ts'
 import type { StepExecutor } from './solve.ts'
 import { selectSources } from './source-selection.ts'
 
-/**
- * Time of directories and files that Cairn makes itself, seconds since 1970: 1980-01-01, the earliest that a zip
- * archive can hold. Fixed, so that the same build gives the same bytes whenever it runs.
- */
-const defaultCreatedTime = 315_532_800
-
 export interface ExecutorOptions {
   readonly store: Store
   readonly lease: Lease
@@ -34,6 +29,8 @@ export interface ExecutorOptions {
   /** The Dockerfile's name, as errors have it. */
   readonly dockerfile: string
   readonly epoch: number | undefined
+  /** Undefined where times are real, see `BuildPlan`. The contexts give their files this time. */
+  readonly fixedTime: number | undefined
   readonly run: RunSettings
   readonly signal: () => AbortSignal
 }
@@ -100,7 +97,7 @@ export class BuildExecutor implements StepExecutor {
       trees.set(
         source,
         source.from === 'context'
-          ? contexts.get(source.name).tree
+          ? contexts.files(source.name)
           : await snapshots.tree(source.op === undefined ? [] : (sources.get(source.op) ?? [])),
       )
     }
@@ -116,7 +113,7 @@ export class BuildExecutor implements StepExecutor {
       writeCopyLayer(op, writer, {
         lower,
         remote: (source) => brought.get(source) as RemoteSelection,
-        tree: ({ source }) => trees.get(source) ?? contexts.main.tree,
+        tree: ({ source }) => trees.get(source) ?? contexts.files(undefined),
         temporaryPath: (label) => store.session.temporaryPath(label),
         createdTime: this.#createdTime,
       }),
@@ -129,7 +126,7 @@ export class BuildExecutor implements StepExecutor {
   }
 
   get #createdTime(): number {
-    return this.#options.epoch ?? defaultCreatedTime
+    return this.#options.epoch ?? fixedTime
   }
 
   async #store(write: (writer: LayerWriter) => Promise<WrittenLayer> | WrittenLayer): Promise<Layer> {

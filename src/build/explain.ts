@@ -118,6 +118,9 @@ function definitionCauses(before: StepInputs, now: StepInputs, oldText: string, 
   return names.map((name): Cause => {
     if (name === 'script' || name === 'sources' || name === 'command') return { kind: 'text' }
     const [old, current] = [before.definition[name], now.definition[name]]
+    // Keys of real times do not say so.
+    if (name === 'timestamps')
+      return { kind: 'setting', name: '--timestamps', before: old ?? 'real', now: current ?? 'real' }
     // What stands for the value of a secret tells nobody anything.
     if (name.startsWith('secret ') && old !== undefined && current !== undefined)
       return { kind: 'secret', name: name.slice('secret '.length) }

@@ -185,6 +185,11 @@ export interface BuildPlan {
   readonly platform: Platform
   /** Seconds since 1970 that times are clamped to, from SOURCE_DATE_EPOCH. */
   readonly epoch: number | undefined
+  /**
+   * Seconds since 1970 that files of contexts, what RUN steps write and new history entries are dated; undefined where
+   * they have their real times.
+   */
+  readonly fixedTime: number | undefined
   readonly warnings: readonly PlanWarning[]
 }
 

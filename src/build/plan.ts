@@ -8,6 +8,7 @@ import { compareRanges } from '../dockerfile/source-order.ts'
 import { withSuggestion } from '../dockerfile/suggest.ts'
 import type { WordOptions } from '../dockerfile/words.ts'
 import type { ImageConfig } from '../oci/config.ts'
+import { fixedTime } from '../images/fixed-time.ts'
 import { formatPlatform, normalizePlatform, type Platform } from '../oci/platform.ts'
 import { Bases } from './bases.ts'
 import { evaluateGlobalArgs, tellDefaultBases } from './from-scope.ts'
@@ -56,6 +57,8 @@ export interface PlanOptions {
   readonly joined?: JoinedPlans | undefined
   /** Finds a base image; called once for each distinct name and platform, concurrently. */
   readonly resolveImage: (reference: string, platform: Platform) => Promise<BaseImage>
+  /** `--timestamps`: what depends on when and where a build runs has one time, unless `real`. */
+  readonly timestamps?: 'fixed' | 'real' | undefined
   /** When the context is from, seconds since 1970, where it has a time of its own: what SOURCE_DATE_EPOCH=context is. */
   readonly contextTime?: (() => number | undefined) | undefined
   /** What `--build-context` gives in place of images and stages. */
@@ -172,6 +175,7 @@ export async function planBuild(options: PlanOptions): Promise<PlannedBuild> {
     inheritedHistory: state.inheritedHistory,
     platform: options.platform ?? state.platform,
     epoch,
+    fixedTime: options.timestamps === 'real' ? undefined : (epoch ?? fixedTime),
     warnings,
     outline: () => outlineOf(dockerfile, target, { buildArgs, platformArgs, words }),
   }

@@ -29,9 +29,12 @@ function plan(entries: string, epoch?: number): BuildPlan {
     inheritedHistory,
     platform: parsePlatform('linux/amd64'),
     epoch,
+    fixedTime: undefined,
     warnings: [],
   }
 }
+
+const fixedPlan = (entries: string, fixedTime: number): BuildPlan => ({ ...plan(entries), fixedTime })
 
 const times = (entries: string, layers: PackedLayer[], epoch?: number): (string | undefined)[] =>
   resultConfig(plan(entries, epoch), layers, now).history?.map(({ created }) => created) ?? []
@@ -49,6 +52,14 @@ describe('resultConfig()', () => {
       time(2),
       time(2),
     ])
+  })
+
+  test('gives all that is new the fixed time, and the base image its own', () => {
+    const config = resultConfig(fixedPlan('+|-+-', 315_532_800), [base, one], now)
+    const fixed = '1980-01-01T00:00:00Z'
+    expect(config.history?.map(({ created }) => created)).toEqual(['2020-01-01T00:00:00Z', fixed, fixed, fixed])
+    expect(config.created).toBe(fixed)
+    expect(resultConfig(fixedPlan('|', 315_532_800), [], now).created).toBe(fixed)
   })
 
   test('leaves the base image its own times and takes the last of them where nothing new has one', () => {

@@ -5,17 +5,20 @@ import type { PackedLayer } from './layer.ts'
 /**
  * The configuration of the image a build made: diff IDs, and the times of history entries as BuildKit sets them
  * (exporter/containerimage): a layer's entry has the time the layer was first made, an entry without a layer that of
- * the next layer, else of the one before; entries of the base image keep theirs. With an epoch, new times are at most
- * that. `now` is used where there is no layer to take a time from.
+ * the next layer, else of the one before; entries of the base image keep theirs. `now` is used where there is no layer to
+ * take a time from. With a fixed time all that is new has that; else, with an epoch, new times are at most that.
  */
 export function resultConfig(plan: BuildPlan, layers: readonly PackedLayer[], now: Date): ImageConfig {
-  const { config, inheritedHistory, epoch } = plan
-  const history = datedHistory(config.history ?? [], inheritedHistory, layers, now.toISOString())
+  const { config, inheritedHistory, epoch, fixedTime } = plan
+  const fixed = fixedTime === undefined ? undefined : formatSeconds(fixedTime)
+  const made = fixed === undefined ? layers : layers.map((layer) => ({ ...layer, createdAt: fixed }))
+  const history = datedHistory(config.history ?? [], inheritedHistory, made, fixed ?? now.toISOString())
   const limit = epoch === undefined ? undefined : formatSeconds(epoch)
   const clamped = history.map((entry, index) =>
     index < inheritedHistory || limit === undefined ? entry : atMost(entry, limit),
   )
-  const created = clamped.findLast((entry) => entry.created !== undefined)?.created ?? limit ?? now.toISOString()
+  const created =
+    clamped.findLast((entry) => entry.created !== undefined)?.created ?? limit ?? fixed ?? now.toISOString()
   return {
     ...config,
     created,

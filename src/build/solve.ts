@@ -45,6 +45,8 @@ export interface SolveOptions {
   readonly progress: ProgressListener
   readonly signal: AbortSignal
   readonly epoch: number | undefined
+  /** Undefined where times are real, see `BuildPlan`. */
+  readonly fixedTime: number | undefined
   /** Called for the first command that ends badly, its error with its place, when all else has been told to stop. */
   readonly onFailure?: ((command: FailedCommand) => Promise<void>) | undefined
   /** Told of the layer of each step, once it was found or packed. */
@@ -184,7 +186,7 @@ export class Solver {
   }
 
   async #computeKey(op: Op): Promise<StepKey> {
-    const { executor, epoch } = this.#options
+    const { executor, epoch, fixedTime } = this.#options
     const parent = op.parent === undefined ? undefined : (await this.#key(op.parent)).key
     const sources: SourceInput[] = []
     const files: (SelectionDigest | undefined)[] = []
@@ -205,7 +207,7 @@ export class Solver {
       sources.push({ label: source.shown, digest: found.digest })
       files.push(found)
     }
-    const inputs = stepInputs(op, { parent, sources, epoch })
+    const inputs = stepInputs(op, { parent, sources, epoch, hasFixedTimes: fixedTime !== undefined })
     return { key: cacheKey(inputs), inputs, files }
   }
 

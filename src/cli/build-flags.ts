@@ -99,6 +99,12 @@ export const buildFlags = {
   squash: { type: 'bool', summary: 'Squash newly built layers into a single new layer' },
   tag: { type: 'stringArray', short: 't', summary: 'Image identifier (format: "[registry/]repository[:tag]")' },
   target: { type: 'string', summary: 'Set the target build stage to build' },
+  timestamps: {
+    type: 'string',
+    oneOf: ['fixed', 'real'],
+    summary:
+      'Times of what the build makes: "fixed" gives the same image whenever it is built, "real" is when it was made (default "fixed", or CAIRN_TIMESTAMPS)',
+  },
   ulimit: { type: 'stringArray', summary: 'Ulimit options' },
   'update-lock': { type: 'bool', summary: 'Write what sources are now to the lock file' },
 } as const satisfies FlagDefinitions

@@ -42,6 +42,7 @@ export async function parseBuildRequest(ctx: CommandContext, flags: BuildFlagVal
     squash: flags.squash,
     buildArgs: buildArguments(flags['build-arg'], ctx.env),
     labels: keyValues(flags.label, 'label'),
+    timestamps: timestampsOf(ctx, flags),
     platforms: targetPlatforms(flags.platform),
     buildPlatform: hostPlatform(),
     network: flags.network,
@@ -135,6 +136,16 @@ function refuseUnsupported(flags: BuildFlagValues): void {
   for (const name of ['provenance', 'sbom'] as const)
     if (flags[name] !== undefined && flags[name] !== 'false')
       throw new CairnError('NOT_SUPPORTED', `build --${name}=${flags[name]} is not supported yet`)
+}
+
+/** `--timestamps`, else CAIRN_TIMESTAMPS. Throws USAGE. */
+function timestampsOf(ctx: CommandContext, flags: BuildFlagValues): 'fixed' | 'real' | undefined {
+  if (flags.timestamps !== undefined) return flags.timestamps
+  const given = ctx.env['CAIRN_TIMESTAMPS'] ?? ''
+  if (given === '' || given === 'fixed' || given === 'real') return given === '' ? undefined : given
+  throw new CairnError('USAGE', `CAIRN_TIMESTAMPS is ${JSON.stringify(given)}; it can be "fixed" or "real"`, {
+    exitCode: 1,
+  })
 }
 
 /** `KEY=value`, or `KEY` with the value of that name in the environment, if there is one; SOURCE_DATE_EPOCH comes by itself. */

@@ -48,6 +48,12 @@ export function getLayerRecord(store: Store, digest: Digest): LayerRecord | unde
   return store.database.one<LayerRecord>(`SELECT ${columns} FROM layers WHERE digest = ?`, digest)
 }
 
+/** When the store first had a layer, in milliseconds since 1970. */
+export function layerArrival(store: Store, diffId: Digest): number | undefined {
+  const sql = 'SELECT min(created_at) AS arrivedAt FROM layers WHERE diff_id = ?'
+  return store.database.one<{ arrivedAt: number | null }>(sql, diffId)?.arrivedAt ?? undefined
+}
+
 /** Bytes of a layer's uncompressed tar, where the store has ever seen one. */
 export function getUnpackedSize(store: Store, diffId: Digest): number | undefined {
   const row = store.database.one<{ size: number }>('SELECT unpacked_size AS size FROM layers WHERE diff_id = ?', diffId)

@@ -164,6 +164,7 @@ async function buildUnder(store: Store, lease: Lease, options: BuildOptions): Pr
           remotes: new RemoteFiles(access, progress),
           dockerfile: dockerfile.filename,
           epoch: plans[0]?.epoch,
+          fixedTime: plans[0]?.fixedTime,
           run: { ...options.run, devices },
           signal: () => solver().signal,
         }),

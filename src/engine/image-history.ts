@@ -11,5 +11,5 @@ import type { Platform } from '../oci/platform.ts'
 export async function historyOf(store: Store, name: string, platform?: Platform): Promise<HistoryRow[]> {
   const { record } = resolveImage(store, name)
   const image = storedImage(store, (await platformManifest(store, record, platform, name)).digest)
-  return imageHistory(store, await image.id(), (await image.config()).value)
+  return imageHistory(store, await image.id(), (await image.config()).value, record.createdAt)
 }

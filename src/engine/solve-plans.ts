@@ -80,6 +80,7 @@ async function solveOnce(environment: SolveEnvironment): Promise<SolvedPlans> {
     onLayer,
     failOnMiss,
     epoch: plans[0]?.epoch,
+    fixedTime: plans[0]?.fixedTime,
     claim: async (key, onWait) => {
       const lock = await acquireLock(store, `step ${key}`, { signal: solver.signal, onWait })
       return { release: () => lock.release() }

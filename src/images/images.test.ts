@@ -379,7 +379,7 @@ describe('imageHistory()', () => {
       },
     })
     const { value } = await storedImage(store, put.target.digest).config()
-    const rows = imageHistory(store, put.imageId, value)
+    const rows = imageHistory(store, put.imageId, value, 0)
     expect(rows.map(({ createdBy, size }) => [createdBy, size])).toEqual([
       ['RUN make', tarOf({ b: 'x'.repeat(2000) }).length],
       ['ENV A=b', 0],
@@ -391,6 +391,6 @@ describe('imageHistory()', () => {
   test('has a row for each layer that the history leaves out', async () => {
     const put = await putFixtureImage(store, { layers: [{ a: '1' }, { b: '2' }] })
     const { value } = await storedImage(store, put.target.digest).config()
-    expect(imageHistory(store, put.imageId, value).map(({ size }) => size)).toEqual([2048, 2048])
+    expect(imageHistory(store, put.imageId, value, 0).map(({ size }) => size)).toEqual([2048, 2048])
   })
 })

@@ -5,6 +5,7 @@ import { CairnError } from '../errors/error.ts'
 import type { Digest } from '../oci/digest.ts'
 import { formatPlatform, type Platform } from '../oci/platform.ts'
 import { parseNormalizedReference, type Reference } from '../oci/reference.ts'
+import { shownTime } from './fixed-time.ts'
 import { recordMissingFacts } from './manifest-facts.ts'
 
 /** An image ID and all that is known under it. */
@@ -18,7 +19,7 @@ export interface ImageSummary {
   readonly digests: readonly Reference[]
   /** No name leads here. */
   readonly isDangling: boolean
-  /** RFC 3339, from the config. */
+  /** RFC 3339, from the config, or when it came here, see {@link shownTime}. */
   readonly created: string | undefined
   readonly labels: Readonly<Record<string, string>>
   /** What is held here, the preferred one first; one entry unless the target is an index. */
@@ -45,11 +46,16 @@ export function listImages(store: Store): ImageSummary[] {
       tags: references.filter((reference) => reference.digest === undefined),
       digests: references.filter((reference) => reference.digest !== undefined),
       isDangling: references.length === 0,
-      created: platforms[0]?.created,
+      created: shownTime(platforms[0]?.created, arrivalOf(targets)),
       labels: platforms[0]?.labels ?? {},
       platforms,
     }
   })
+}
+
+/** When the first of an image's targets was recorded, in milliseconds since 1970. */
+function arrivalOf(targets: readonly ImageRecord[]): number {
+  return Math.min(...targets.map(({ createdAt }) => createdAt))
 }
 
 function namesByDigest(store: Store): ReadonlyMap<Digest, readonly Reference[]> {

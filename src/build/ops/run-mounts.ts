@@ -137,7 +137,7 @@ export class RunMounts {
       { lookup: () => undefined, list: () => [], read: () => [] },
       { owner: undefined, chmod: undefined, directoryMode: 0o755, createdTime: 0 },
     )
-    const { tree: files } = contexts.get(source.name)
+    const files = contexts.files(source.name)
     const [selection] = selectSources(files, path, { excludes: [], parents: false })
     if (selection === undefined) throw missing(path)
     const name = selection.directory ? '/root' : '/root/file'
@@ -198,7 +198,7 @@ export class RunMounts {
     if (source !== undefined && !(path === '/' && isDressed)) {
       const { snapshots, contexts } = this.#environment
       const tree =
-        source.from === 'context' ? contexts.get(source.name).tree : await snapshots.tree(this.#layersOf(source))
+        source.from === 'context' ? contexts.files(source.name) : await snapshots.tree(this.#layersOf(source))
       const seed = resolvePath(tree, path, { followLast: true })
       const entry = tree.lookup(seed)
       if (entry === undefined) throw notThere(path)

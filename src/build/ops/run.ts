@@ -2,6 +2,8 @@ import type { Lease } from '../../content/leases.ts'
 import type { Store } from '../../content/store.ts'
 import { CairnError } from '../../errors/error.ts'
 import { type PackLayer, packUpper } from '../../layers/pack-upper.ts'
+import { settleTimes, type TimeRule } from '../../layers/settle-times.ts'
+import { lstat } from '../../linux/file-status.ts'
 import { overlayObstacle } from '../../linux/overlay.ts'
 import type { RuntimeLimit } from '../../oci/runtime-spec.ts'
 import type { DeviceRegistry } from '../../runtime/cdi.ts'
@@ -15,7 +17,7 @@ import type { BuildContexts } from '../context.ts'
 import type { Op, RunOp } from '../graph.ts'
 import { directoryLayer, type Filesystem, type Layer, type PackedLayer } from '../layer.ts'
 import type { StepLog } from '../running-step.ts'
-import { StepContainer, StepFailure } from './step-container.ts'
+import { StepContainer, StepFailure, type StepFiles } from './step-container.ts'
 
 /** What the user asked for about every RUN step of a build. */
 export interface RunSettings {
@@ -44,6 +46,8 @@ export interface RunEnvironment {
   /** The Dockerfile's name, as errors have it. */
   readonly dockerfile: string
   readonly epoch: number | undefined
+  /** Undefined where times are real, see `BuildPlan`. */
+  readonly fixedTime: number | undefined
   readonly run: RunSettings
   readonly signal: AbortSignal
   readonly parent: Filesystem
@@ -62,9 +66,12 @@ export async function runStep(op: RunOp, environment: RunEnvironment): Promise<L
   const lowers = await snapshots.directories(parent, signal)
   signal.throwIfAborted()
   const snapshot = snapshots.prepare(tree)
+  // By the clock of the file system, which lags a little behind the machine's.
+  const started = lstat(snapshot.upper).mtimeSeconds
   try {
-    using container = await StepContainer.open(op, environment, { snapshot, tree, lowers })
-    await runCommand(container, environment)
+    await runCommand(op, environment, { snapshot, tree, lowers })
+    const rule = timeRule(environment, started)
+    if (rule !== undefined) settleTimes(snapshot.upper, rule)
   } catch (error) {
     snapshots.discard(snapshot)
     throw error
@@ -72,7 +79,20 @@ export async function runStep(op: RunOp, environment: RunEnvironment): Promise<L
   return directoryLayer(snapshot.upper, pack(environment, snapshot, lowers))
 }
 
-async function runCommand(container: StepContainer, { log }: RunEnvironment): Promise<void> {
+/**
+ * Which times of a step's files are set back, and to what: all since it started, and all after the epoch. Archives that
+ * the step itself packs and unpacks round times down, zip to even seconds.
+ */
+function timeRule({ epoch, fixedTime }: RunEnvironment, started: number): TimeRule | undefined {
+  if (fixedTime === undefined) return epoch === undefined ? undefined : { from: epoch + 1, to: epoch }
+  const from = started - (started % 2)
+  return { from: epoch === undefined ? from : Math.min(from, epoch + 1), to: fixedTime }
+}
+
+/** Runs the step's command to its end; nothing is mounted then. */
+async function runCommand(op: RunOp, environment: RunEnvironment, files: StepFiles): Promise<void> {
+  const { log } = environment
+  using container = await StepContainer.open(op, environment, files)
   try {
     await container.run()
   } catch (error) {

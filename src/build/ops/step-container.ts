@@ -29,7 +29,7 @@ import type { RunEnvironment } from './run.ts'
 import { RunMounts } from './run-mounts.ts'
 
 /** The root file system of a step. */
-interface StepFiles {
+export interface StepFiles {
   readonly snapshot: WritableSnapshot
   /** What it starts from. */
   readonly tree: Tree
