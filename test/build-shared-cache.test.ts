@@ -95,13 +95,13 @@ interface CacheConfig {
 
 const blobPath = (digest: string): string => `${cache}/blobs/${digest.replace(':', '/')}`
 
-function readJson<Value>(path: string): Value {
-  return JSON.parse(readFileSync(path, 'utf8')) as Value
+function readJson(path: string): unknown {
+  return JSON.parse(readFileSync(path, 'utf8'))
 }
 
 function manifestAt(directory = cache): CacheManifest {
-  const { manifests } = readJson<{ manifests: Descriptor[] }>(`${directory}/index.json`)
-  return readJson(blobPath(manifests[0]?.digest ?? ''))
+  const { manifests } = readJson(`${directory}/index.json`) as { manifests: Descriptor[] }
+  return readJson(blobPath(manifests[0]?.digest ?? '')) as CacheManifest
 }
 
 function putBlob(content: string): Pick<Descriptor, 'digest' | 'size'> {
@@ -113,10 +113,10 @@ function putBlob(content: string): Pick<Descriptor, 'digest' | 'size'> {
 /** Has the cache say something else, its digests all being right. */
 function forge(change: (config: CacheConfig, manifest: { layers: Descriptor[] }) => void): void {
   const manifest = structuredClone(manifestAt()) as { config: Descriptor; layers: Descriptor[] }
-  const config = readJson<CacheConfig>(blobPath(manifest.config.digest))
+  const config = readJson(blobPath(manifest.config.digest)) as CacheConfig
   change(config, manifest)
   manifest.config = { ...manifest.config, ...putBlob(JSON.stringify(config)) }
-  const index = readJson<{ manifests: Descriptor[] }>(`${cache}/index.json`)
+  const index = readJson(`${cache}/index.json`) as { manifests: Descriptor[] }
   const [entry] = index.manifests
   const manifests = [{ ...entry, ...putBlob(JSON.stringify(manifest)) }]
   writeFileSync(`${cache}/index.json`, JSON.stringify({ ...index, manifests }))
@@ -261,7 +261,7 @@ describe('a cache that is not to be trusted', () => {
   })
 
   test('loses only the steps whose layers are missing', async () => {
-    const config = readJson<CacheConfig>(blobPath(manifestAt().config.digest))
+    const config = readJson(blobPath(manifestAt().config.digest)) as CacheConfig
     const last = manifestAt().layers[config.records.at(-1)?.layer ?? 0] as Descriptor
     rmSync(blobPath(last.digest))
     const { text, rebuilt } = await build(there, '--cache-from', imported())
@@ -403,7 +403,7 @@ describe('an inline cache', () => {
   test('can be read from an image that was exported to a directory', async () => {
     mkdirSync(cache)
     await build(here, '-t', 'app:latest', '--cache-to', 'type=inline', '-o', `type=oci,tar=false,dest=${cache}`)
-    const names = readJson<{ manifests: { annotations: Record<string, string> }[] }>(`${cache}/index.json`)
+    const names = readJson(`${cache}/index.json`) as { manifests: { annotations: Record<string, string> }[] }
     const tag = names.manifests[0]?.annotations['org.opencontainers.image.ref.name'] ?? ''
     expect(existsSync(`${cache}/oci-layout`)).toBe(true)
     expect(await build(there, '--cache-from', imported(`tag=${tag}`))).toMatchObject({ cached: steps, rebuilt: {} })

@@ -65,7 +65,7 @@ export interface ImportedStep extends CachedStep {
  * out. The same steps give the same bytes.
  */
 export function cacheConfig(steps: readonly CachedStep[], order: readonly Digest[]): CacheConfig {
-  const layers = new Array<CacheLayer | null>(order.length).fill(null)
+  const layers: (CacheLayer | null)[] = order.map(() => null)
   const indexes = new Map(order.map((diffId, index) => [diffId, index]))
   const records = new Map<string, CacheRecord>()
   for (const { keys, definition, result } of steps) {
@@ -123,7 +123,7 @@ function parseRecord(value: unknown, where: string, layers: readonly (CacheLayer
   if (named === undefined) throw invalid(`${where}.layer is not one of the layers`)
   const contentId = contentIdOf(parent, named.contentDigest)
   return {
-    keys: keys as string[],
+    keys,
     definition,
     layerIndex: layer as number,
     result: { layer: named, contentId, parentContentId: parent },
