@@ -13,7 +13,6 @@ import type { RunFlagValues } from '../run-monitored.ts'
 import { imageNames } from '../image-names.ts'
 import { openStoreOf } from '../open-store.ts'
 
-
 export default defineCommand({
   usage: '[OPTIONS] IMAGE [COMMAND] [ARG...]',
   description:
