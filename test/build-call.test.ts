@@ -208,15 +208,6 @@ describe('build', () => {
       ` 1 warning found (use cairn --debug to expand):\n - StageNameCasing: Stage name 'Bad' should be lowercase (line 1)\nDockerfile:2\n`,
     )
   })
-
-  test('goes on where a base image is of another platform, with a warning', async () => {
-    await cairn.ok(['import', '--platform', 'linux/riscv64', 'base.tar', 'foreign'])
-    const { status, err } = await cairn.run(['build', context('foreign', 'FROM foreign\nENV a=b\n')])
-    expect(status).toBe(0)
-    expect(err).toContain(
-      ' - InvalidBaseImagePlatform: Base image foreign was pulled with platform "linux/riscv64", expected "linux/amd64" for current build (line 1)\n',
-    )
-  })
 })
 
 describe('build --call=outline', () => {

@@ -5,11 +5,11 @@ import type { Lease } from '../content/leases.ts'
 import type { Store } from '../content/store.ts'
 import { CairnError, isCairnError } from '../errors/error.ts'
 import { storedImage } from '../images/image.ts'
-import { findByName, platformManifest } from '../images/resolve-image.ts'
+import { findByName, platformManifest, suitsPlatform } from '../images/resolve-image.ts'
 import { platformOf } from '../oci/config.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
 import { isManifestType } from '../oci/media-types.ts'
-import { formatPlatform, type Platform } from '../oci/platform.ts'
+import { formatPlatform, normalizePlatform, type Platform } from '../oci/platform.ts'
 import {
   familiarString,
   formatReference,
@@ -22,13 +22,23 @@ import type { ProgressListener } from '../progress/events.ts'
 import type { RemoteAccess } from '../remote/access.ts'
 import { shown } from './shown-work.ts'
 
-/** Brings an image from its registry into the store, under its name; told of as statuses of `vertex`. */
+/** What is to be brought from a registry. */
+export interface WantedBase {
+  readonly platform: Platform
+  /** Leaves the name to the image that has it in the store. */
+  readonly isTagLeft: boolean
+}
+
+/**
+ * Brings an image from its registry into the store, told of as statuses of `vertex`; gives the digest of its manifest,
+ * which is for another platform where the registry has it for one only.
+ */
 export type PullBase = (
   reference: Reference,
-  platform: Platform,
+  wanted: WantedBase,
   progress: ProgressListener,
   vertex: string,
-) => Promise<void>
+) => Promise<Digest>
 
 export interface BaseImageAccess extends Pick<RemoteAccess, 'store' | 'lease' | 'lock'> {
   /** Pulls what is not in the store; without it that fails. */
@@ -39,8 +49,8 @@ export interface BaseImageAccess extends Pick<RemoteAccess, 'store' | 'lease' | 
 
 /**
  * The image a FROM names, protected by the lease: the locked one where there is a lock, else from the store, else from
- * its registry. Its look-up is shown as BuildKit shows it, or as `title`. Throws REFERENCE_INVALID, IMAGE_UNKNOWN,
- * IMAGE_PLATFORM, LOCKFILE_MISMATCH, and as the pull.
+ * its registry, also where the store has it for other platforms only. Its look-up is shown as BuildKit shows it, or as
+ * `title`. Throws REFERENCE_INVALID, IMAGE_UNKNOWN, IMAGE_PLATFORM, LOCKFILE_MISMATCH, and as the pull.
  */
 export async function resolveBaseImage(
   { store, lease, lock, pullBase, isPullForced }: BaseImageAccess,
@@ -51,14 +61,19 @@ export async function resolveBaseImage(
 ): Promise<BaseImage> {
   return await shownLookUp({ text, platform, title }, progress, async (reference, name, _note, vertex) => {
     const locked = lock?.image(name, platform)
-    const find = async (): Promise<BaseImage | undefined> =>
-      (locked === undefined ? undefined : await imageByDigest(store, lease, locked, name)) ??
-      (await baseImage(store, lease, reference, name, platform))
     const isFixed = locked !== undefined || reference.digest !== undefined
-    let image = isPullForced === true && !isFixed ? undefined : await unlessMissing(find, pullBase)
+    let image = locked === undefined ? undefined : await imageByDigest(store, lease, locked, name)
+    let isTagLeft = false
+    if (image === undefined && (isFixed || isPullForced !== true)) {
+      const found = await foundBase(() => baseImage(store, lease, reference, name, platform), platform, pullBase)
+      if (found === 'other platform') isTagLeft = true
+      else image = found
+    }
     if (image === undefined && pullBase !== undefined) {
       const wanted = locked === undefined ? reference : withDigest(reference, locked)
-      image = await pulledBase(() => pullBase(wanted, platform, progress, vertex), find, reference, name)
+      const pull = (): Promise<Digest> => pullBase(wanted, { platform, isTagLeft }, progress, vertex)
+      const hint = isTagLeft ? `The store has it, but not for ${formatPlatform(platform)}.` : undefined
+      image = await imageByDigest(store, lease, await pulledBase(pull, reference, name, hint), name)
     }
     if (image === undefined) throw missing(reference, name)
     lock?.sawImage(name, platform, image.digest)
@@ -68,37 +83,47 @@ export async function resolveBaseImage(
 
 /** Failures are told in BuildKit's words. */
 async function pulledBase(
-  pull: () => Promise<void>,
-  find: () => Promise<BaseImage | undefined>,
+  pull: () => Promise<Digest>,
   reference: Reference,
   name: string,
-): Promise<BaseImage | undefined> {
+  hint: string | undefined,
+): Promise<Digest> {
   try {
-    await pull()
+    return await pull()
   } catch (error) {
     if (!isCairnError(error) || error.kind === 'canceled') throw error
     const isAbsent = error.code === 'MANIFEST_UNKNOWN' || error.code === 'NAME_UNKNOWN'
+    const hints = [hint, error.hint].filter((text) => text !== undefined).join(' ')
     const why = isAbsent ? `${name}: not found` : error.message
     throw new CairnError(
       error.code,
       `${familiarString(reference)}: failed to resolve source metadata for ${name}: ${why}`,
-      { cause: error, ...(error.hint === undefined ? {} : { hint: error.hint }) },
+      { cause: error, ...(hints === '' ? {} : { hint: hints }) },
     )
   }
-  return await find()
 }
 
-/** Where an image can be pulled, having it for other platforms only is not having it. */
-async function unlessMissing(
+/** As moby's builder, an image here is the one that is meant only if it is of the platform, where it can be pulled. */
+async function foundBase(
   find: () => Promise<BaseImage | undefined>,
+  platform: Platform,
   pullBase: PullBase | undefined,
-): Promise<BaseImage | undefined> {
+): Promise<BaseImage | 'other platform' | undefined> {
+  if (pullBase === undefined) return await find()
   try {
-    return await find()
+    const image = await find()
+    return image === undefined || isOfPlatform(image, platform) ? image : 'other platform'
   } catch (error) {
-    if (pullBase === undefined || !isCairnError(error, 'IMAGE_PLATFORM')) throw error
-    return undefined
+    if (!isCairnError(error, 'IMAGE_PLATFORM')) throw error
+    return 'other platform'
   }
+}
+
+/** Images that do not tell their variant are taken for any. */
+function isOfPlatform({ platform: own }: BaseImage, wanted: Platform): boolean {
+  if (suitsPlatform(wanted, own)) return true
+  const [a, b] = [normalizePlatform(own), normalizePlatform(wanted)]
+  return own.variant === undefined && a.os === b.os && a.architecture === b.architecture
 }
 
 /**

@@ -24,6 +24,8 @@ export interface PullImageOptions {
   readonly platform?: Platform | undefined
   /** Brings every platform. */
   readonly isComplete?: boolean
+  /** Leaves the tag to the image that has it here. */
+  readonly isTagLeft?: boolean
   readonly listener?: TransferListener
   /** Starts a thread; without it layers are unpacked on this one. */
   readonly startWorker?: (() => Worker) | undefined
@@ -66,7 +68,7 @@ export async function pullAllTags(store: Store, repository: Reference, options: 
 async function pullOne(
   store: Store,
   reference: Reference,
-  { access, platform, isComplete, listener }: PullImageOptions,
+  { access, platform, isComplete, isTagLeft, listener }: PullImageOptions,
   unpack: UnpackLayer,
 ): Promise<PulledImage> {
   using lease = acquireLease(store)
@@ -79,6 +81,7 @@ async function pullOne(
     unpack,
     signal: access.signal,
     ...(isComplete === undefined ? {} : { isComplete }),
+    ...(isTagLeft === undefined ? {} : { isTagLeft }),
     ...(listener === undefined ? {} : { listener }),
   })
 }

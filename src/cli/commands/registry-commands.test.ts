@@ -144,4 +144,56 @@ describe('cairn build and run', () => {
     expect(run.err).toStartWith(`Unable to find image '${registry.host}/absent:latest' locally\n`)
     expect(run.status).toBe(125)
   })
+
+  test('ask the registry for an image that is here for another platform only, and leave its tag alone', async () => {
+    const name = `${registry.host}/base:1`
+    const wanted = registry.putImage('base', '1', [tarOf({ 'etc/name': 'arm' })], { architecture: 'arm64' })
+    await cairn.ok(['import', '-', name], { stdin: layerOf(file('etc/name', 'amd')) })
+    const ownId = await cairn.ok(['image', 'inspect', '--format', '{{.Id}}', name])
+    const build = (platforms: readonly string[], from = name) =>
+      cairn.run(['build', '--progress', 'plain', ...platforms, '-t', 'app', '-'], {
+        stdin: Buffer.from(`FROM ${from}\nENV A=b\n`),
+      })
+    for (const [platforms, from] of [
+      [['--platform', 'linux/arm64'], name],
+      [[], `--platform=linux/arm64 ${name}`],
+    ] as const) {
+      const { status, err } = await build(platforms, from)
+      expect([status, err.includes('InvalidBaseImagePlatform')]).toEqual([0, false])
+      expect(await cairn.ok(['image', 'cat', 'app', '/etc/name'])).toBe('arm')
+    }
+    expect(await cairn.ok(['image', 'inspect', '--format', '{{.Id}}', name])).toBe(ownId)
+    expect(await cairn.ok(['images', '-q', '--no-trunc', `${registry.host}/base@${wanted.target.digest}`])).not.toBe('')
+    expect((await build([])).status).toBe(0)
+    expect(await cairn.ok(['image', 'cat', 'app', '/etc/name'])).toBe('amd')
+  })
+
+  test('take what the registry has for one other platform, with a warning', async () => {
+    registry.putImage('base', '1', [tarOf({ 'etc/name': 'riscv' })], { architecture: 'riscv64' })
+    const name = `${registry.host}/base:1`
+    for (const attempt of ['new', 'known']) {
+      const { status, err } = await cairn.run(['build', '-'], { stdin: Buffer.from(`FROM ${name}\nENV a=b\n`) })
+      expect([attempt, status]).toEqual([attempt, 0])
+      expect(err).toContain(
+        ` - InvalidBaseImagePlatform: Base image ${name} was pulled with platform "linux/riscv64", expected "linux/amd64" for current build (line 1)\n`,
+      )
+    }
+  })
+
+  test('fail where the image is here for another platform only and its registry does not answer', async () => {
+    await cairn.ok(['import', '-', '127.0.0.1:1/base:1'], { stdin: layerOf(file('etc/name', 'amd')) })
+    const from = (text: string) => ({ stdin: Buffer.from(`FROM ${text}\nENV a=b\n`) })
+    const { status, err } = await cairn.run(['build', '-'], from('--platform=$BUILDPLATFORM 127.0.0.1:1/base:1'))
+    expect([status, err.includes('error')]).toEqual([0, false])
+    const failed = await cairn.run(['build', '--platform', 'linux/arm64', '-'], from('127.0.0.1:1/base:1'))
+    expect(failed.status).toBe(1)
+    expect(failed.err).toContain('127.0.0.1:1/base:1: failed to resolve source metadata for 127.0.0.1:1/base:1: ')
+    expect(failed.err).toContain('The store has it, but not for linux/arm64.')
+    const checked = await cairn.run(['build', '--platform', 'linux/arm64', '--check', '-'], from('127.0.0.1:1/base:1'))
+    expect(checked.out).toContain('InvalidBaseImagePlatform')
+    const run = await cairn.run(['run', '--rm', '--platform', 'linux/arm64', '127.0.0.1:1/base:1', 'true'])
+    expect(run.status).toBe(125)
+    expect(run.err).toStartWith("Unable to find image '127.0.0.1:1/base:1' locally\n")
+    expect(run.err).toContain('connection refused')
+  })
 })

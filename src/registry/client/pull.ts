@@ -36,6 +36,8 @@ export interface PullOptions extends LayerPullOptions {
   readonly isComplete?: boolean
   /** What it is called here, where that is not `reference`. */
   readonly names?: readonly Reference[]
+  /** Leaves a tag of `reference` to the image that has it here; this one is known by its digest alone. */
+  readonly isTagLeft?: boolean
   readonly listener?: TransferListener
   readonly signal: AbortSignal
 }
@@ -334,8 +336,10 @@ class ImagePull {
 
   /** What the image is called here: unless it is told, by its tag and by its digest. */
   #namesOf({ digest }: Descriptor): readonly Reference[] {
-    const { reference, names } = this.#options
-    return names ?? (reference.digest === undefined ? [reference, withDigest(reference, digest)] : [reference])
+    const { reference, names, isTagLeft } = this.#options
+    if (names !== undefined) return names
+    if (reference.digest !== undefined) return [reference]
+    return isTagLeft === true ? [withDigest(reference, digest)] : [reference, withDigest(reference, digest)]
   }
 
   #tagsOf(target: Descriptor): readonly Reference[] {
