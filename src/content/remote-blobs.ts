@@ -14,28 +14,39 @@ export interface RemoteRepository {
   readonly repository: string
 }
 
+/** A layer that was compressed, with the annotations that its descriptor then has. */
+export interface CompressedLayer extends BlobIdentity {
+  readonly annotations?: Readonly<Record<string, string>>
+}
+
 /** What the layer becomes under these settings, where it was compressed with them before. */
-export function getCompressedLayer(store: Store, diffId: Digest, settings: string): BlobIdentity | undefined {
-  return store.database.one<BlobIdentity>(
-    'SELECT digest, size FROM compressed_layers WHERE diff_id = ? AND settings = ?',
+export function getCompressedLayer(store: Store, diffId: Digest, settings: string): CompressedLayer | undefined {
+  const row = store.database.one<BlobIdentity & { annotations: string | null }>(
+    'SELECT digest, size, annotations FROM compressed_layers WHERE diff_id = ? AND settings = ?',
     diffId,
     settings,
   )
+  if (row === undefined) return undefined
+  const { digest, size, annotations } = row
+  if (annotations === null) return { digest, size }
+  return { digest, size, annotations: JSON.parse(annotations) as Record<string, string> }
 }
 
 export function putCompressedLayer(
   store: Store,
   diffId: Digest,
   settings: string,
-  { digest, size }: BlobIdentity,
+  { digest, size, annotations }: CompressedLayer,
 ): void {
   store.database.run(
-    'INSERT OR REPLACE INTO compressed_layers VALUES (?, ?, ?, ?, ?)',
+    `INSERT OR REPLACE INTO compressed_layers (diff_id, settings, digest, size, used_at, annotations)
+     VALUES (?, ?, ?, ?, ?, ?)`,
     diffId,
     settings,
     digest,
     size,
     Date.now(),
+    annotations === undefined ? null : JSON.stringify(annotations),
   )
 }
 

@@ -296,4 +296,8 @@ export const migrations: readonly string[] = [
     PRIMARY KEY (host, repository, blob)
   ) WITHOUT ROWID;
   `,
+  `
+  -- JSON: what the descriptor of a compressed layer is annotated with, where its table of contents is.
+  ALTER TABLE compressed_layers ADD COLUMN annotations TEXT;
+  `,
 ]

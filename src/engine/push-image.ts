@@ -1,4 +1,3 @@
-import type { CompressionSettings } from '../compression/compress.ts'
 import { getImageRecord, type ImageRecord, listRepositoryTags } from '../content/image-records.ts'
 import { acquireLease } from '../content/leases.ts'
 import type { Store } from '../content/store.ts'
@@ -19,6 +18,7 @@ import {
   withDefaultTag,
 } from '../oci/reference.ts'
 import type { TransferListener } from '../progress/transfer-events.ts'
+import type { LayerCompression } from '../registry/client/blob-content.ts'
 import { type PushedImage, pushImage as push } from '../registry/client/push.ts'
 import { CompressThreads } from './compress-threads.ts'
 import { type RegistryAccess, registryClient } from './registry-access.ts'
@@ -28,7 +28,7 @@ export interface PushImageOptions {
   /** Of an image for several platforms, push only this one. */
   readonly platform?: Platform | undefined
   /** How layers that the store keeps uncompressed are sent; `none` sends them as they are. */
-  readonly compression: CompressionSettings | 'none'
+  readonly compression: Omit<LayerCompression, 'compressor' | 'concurrency'> | 'none'
   readonly listener?: TransferListener
   /** Starts a thread; without it layers are compressed on this one. */
   readonly startWorker?: (() => Worker) | undefined

@@ -18,6 +18,10 @@ export default defineCommand({
       text: 'Smaller and faster, for registries and runtimes that know zstd',
       command: 'cairn push --compression zstd registry.example.com/app:1',
     },
+    {
+      text: 'So that others who pull the next version fetch only the files that changed',
+      command: 'cairn push --compression zstd:chunked registry.example.com/app:1',
+    },
     { text: 'One platform of several', command: 'cairn push --platform linux/arm64 registry.example.com/app:1' },
   ],
   args: { min: 1, max: 1 },
@@ -26,8 +30,8 @@ export default defineCommand({
     compression: {
       type: 'string',
       default: 'gzip',
-      oneOf: ['gzip', 'zstd', 'none'],
-      summary: 'How layers are compressed that are not: "gzip", "zstd" or "none"',
+      oneOf: ['gzip', 'zstd', 'zstd:chunked', 'none'],
+      summary: 'How layers are compressed that are not: "gzip", "zstd", "zstd:chunked" or "none"',
     },
     'compression-level': {
       type: 'int',
@@ -58,10 +62,7 @@ export default defineCommand({
     const options = {
       access: registryAccessOf(ctx),
       platform: platformOfFlag(flags.platform),
-      compression:
-        flags.compression === 'none'
-          ? ('none' as const)
-          : { format: flags.compression, ...(level === undefined ? {} : { level }) },
+      compression: compressionOf(flags.compression, level),
       startWorker: ctx.startWorker,
       listener: (event: Parameters<typeof display.handle>[0]) => display.handle(event),
     }
@@ -80,3 +81,12 @@ export default defineCommand({
     }
   },
 })
+
+function compressionOf(
+  name: 'gzip' | 'zstd' | 'zstd:chunked' | 'none',
+  level: number | undefined,
+): Parameters<typeof pushImage>[2]['compression'] {
+  if (name === 'none') return 'none'
+  const isChunked = name === 'zstd:chunked'
+  return { format: isChunked ? 'zstd' : name, isChunked, ...(level === undefined ? {} : { level }) }
+}

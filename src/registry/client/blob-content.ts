@@ -26,6 +26,8 @@ export function fileContent(file: string, { digest, size }: BlobIdentity): BlobC
 }
 
 export interface LayerCompression extends CompressionSettings {
+  /** Of zstd: as zstd:chunked, with a table of contents that lets others fetch only what they lack. */
+  readonly isChunked?: boolean | undefined
   readonly compressor?: BlockCompressor | undefined
   /** Blocks in work at once. */
   readonly concurrency?: number | undefined

@@ -1,11 +1,17 @@
-import { compressionKey } from '../../compression/compress.ts'
 import { getImageRecord, putTag } from '../../content/image-records.ts'
 import { getLayerRecord } from '../../content/layer-records.ts'
 import type { Lease } from '../../content/leases.ts'
-import { getCompressedLayer, listBlobSources, putBlobSources, putCompressedLayer } from '../../content/remote-blobs.ts'
+import {
+  type CompressedLayer,
+  getCompressedLayer,
+  listBlobSources,
+  putBlobSources,
+  putCompressedLayer,
+} from '../../content/remote-blobs.ts'
 import type { Store } from '../../content/store.ts'
 import { CairnError, isCairnError } from '../../errors/error.ts'
 import { isImageConfigType, pairLayers } from '../../images/image.ts'
+import { removeFile } from '../../linux/names.ts'
 import { parseImageConfig } from '../../oci/config.ts'
 import type { Descriptor } from '../../oci/descriptor.ts'
 import { type Digest, digestHex, digestOf } from '../../oci/digest.ts'
@@ -17,6 +23,7 @@ import { formatPlatform } from '../../oci/platform.ts'
 import { familiarName, familiarString, formatReference, type Reference, withDigest } from '../../oci/reference.ts'
 import type { TransferListener } from '../../progress/transfer-events.ts'
 import { CompressedContent, fileContent, type LayerCompression } from './blob-content.ts'
+import { layerCompressionKey, writeChunkedLayer } from './chunked-content.ts'
 import type { RegistryClient } from './connection.ts'
 import { Repository, type UploadSession } from './repository.ts'
 import { TaskSlots } from './task-slots.ts'
@@ -164,7 +171,7 @@ class ImagePush {
   #known({ descriptor, diffId }: Part): Descriptor | undefined {
     const { store, compression } = this.#options
     if (diffId === undefined || compression === undefined) return descriptor
-    const known = getCompressedLayer(store, diffId, compressionKey(compression))
+    const known = getCompressedLayer(store, diffId, layerCompressionKey(compression))
     return known === undefined ? undefined : compressedDescriptor(descriptor, known, compression)
   }
 
@@ -318,8 +325,22 @@ class ImagePush {
       })
       return descriptor
     }
+    const settings = layerCompressionKey(compression)
+    if (compression.isChunked === true) {
+      const path = store.session.temporaryPath('chunked')
+      const tell = (current: number): void => this.#listener({ id, text: 'Pushing', current, total: descriptor.size })
+      try {
+        const made = await writeChunkedLayer(store, { diffId, size: descriptor.size }, compression, path, tell)
+        putCompressedLayer(store, diffId, settings, made)
+        const found = await this.#find(made.digest)
+        if (found.text === undefined)
+          await uploadBlob(fileContent(path, made), { ...base, session: found.session, key: made.digest })
+        return compressedDescriptor(descriptor, made, compression)
+      } finally {
+        removeFile(path)
+      }
+    }
     const content = new CompressedContent(store, diffId, compression)
-    const settings = compressionKey(compression)
     const sent = await uploadBlob(content, {
       ...base,
       key: `${diffId} ${settings}`,
@@ -370,11 +391,18 @@ const compressedTypes = {
 
 function compressedDescriptor(
   original: Descriptor,
-  { digest, size }: Pick<Descriptor, 'digest' | 'size'>,
+  { digest, size, annotations: own }: CompressedLayer,
   { format }: LayerCompression,
 ): Descriptor {
   const family = original.mediaType === mediaTypes.dockerLayerTar ? 'docker' : 'oci'
-  return { ...original, mediaType: compressedTypes[family][format], digest, size }
+  const annotations = { ...original.annotations, ...own }
+  return {
+    ...original,
+    mediaType: compressedTypes[family][format],
+    digest,
+    size,
+    ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
+  }
 }
 
 function shortId(digest: Digest): string {
