@@ -13,7 +13,7 @@ const rows: readonly (readonly string[])[] = [
   ['images', 'snapshots'],
   ['registry', 'containers', 'analysis', 'sbom', 'remote'],
   ['build'],
-  ['records', 'outputs', 'remote-cache'],
+  ['records', 'outputs', 'attest', 'remote-cache'],
   ['engine'],
   ['api', 'explorer'],
   ['cli'],

@@ -11,6 +11,10 @@ export const buildFlags = {
     type: 'stringArray',
     summary: 'Add annotation to the image (format: "[manifest|manifest-descriptor[PLATFORM]:]KEY=VALUE")',
   },
+  attest: {
+    type: 'stringArray',
+    summary: 'Attestation parameters (format: "type=sbom", "type=provenance,mode=max[,store=referrers]")',
+  },
   'build-arg': { type: 'stringArray', summary: 'Set build-time variables' },
   'build-context': {
     type: 'stringArray',
@@ -81,12 +85,12 @@ export const buildFlags = {
     summary:
       'Set type of progress output ("auto", "plain", "quiet", "rawjson", "tty"). Use plain to show container output (default "auto")',
   },
-  provenance: { type: 'string', bare: 'true', hidden: true, summary: 'Attestations; only "false" is supported' },
+  provenance: { type: 'string', bare: 'true', summary: 'Shorthand for "--attest=type=provenance"' },
   pull: { type: 'bool', summary: 'Always attempt to pull all referenced images' },
   push: { type: 'bool', summary: 'Shorthand for "--output=type=registry"' },
   quiet: { type: 'bool', short: 'q', summary: 'Suppress the build output and print image ID on success' },
   rm: { type: 'bool', default: true, hidden: true, summary: 'Remove intermediate containers; there are none' },
-  sbom: { type: 'string', bare: 'true', hidden: true, summary: 'Attestations; only "false" is supported' },
+  sbom: { type: 'string', bare: 'true', summary: 'Shorthand for "--attest=type=sbom"' },
   secret: {
     type: 'stringArray',
     summary: 'Secret to expose to the build (format: "id=mysecret[,src=/local/secret][,cache=key]")',

@@ -1,3 +1,4 @@
+import { parseAttestations } from '../attest/attestation-settings.ts'
 import type { BuildOptions } from '../engine/build.ts'
 import { parseAgents } from '../engine/build-agents.ts'
 import { parseEntitlements } from '../engine/build-devices.ts'
@@ -17,6 +18,7 @@ import type { FlagValues } from './flags.ts'
 import { parseExtraHost } from './host-addresses.ts'
 import { keyValues } from './key-values.ts'
 import { parseUlimits } from './ulimit-flags.ts'
+import { version } from './version.ts'
 
 /** What the flags of `build` read as. */
 export type BuildFlagValues = FlagValues<typeof buildFlags>
@@ -29,9 +31,15 @@ export interface BuildRequest extends Omit<
   readonly run: Omit<BuildOptions['run'], 'packLayer' | 'readOutput'>
 }
 
-/** What the command line asks for. Texts of errors are docker's. Throws USAGE, REFERENCE_INVALID, NOT_SUPPORTED. */
-export async function parseBuildRequest(ctx: CommandContext, flags: BuildFlagValues): Promise<BuildRequest> {
-  refuseUnsupported(flags)
+/** What the command line asks for of `context`. Texts of errors are docker's. Throws USAGE, REFERENCE_INVALID, NOT_SUPPORTED. */
+export async function parseBuildRequest(
+  ctx: CommandContext,
+  flags: BuildFlagValues,
+  context: string,
+): Promise<BuildRequest> {
+  const attesting = parseAttestations(flags)
+  const opened = await openLock(flags)
+  const lock = opened ?? (attesting === undefined ? undefined : SourceLock.unlocked())
   const run = await runSettings(ctx, flags)
   return {
     tags: flags.tag.map(parseTag),
@@ -54,7 +62,11 @@ export async function parseBuildRequest(ctx: CommandContext, flags: BuildFlagVal
     noCache: flags['no-cache'],
     noCacheFilter: new Set(flags['no-cache-filter'].map((name) => name.toLowerCase())),
     extraHosts: flags['add-host'].flatMap(parseExtraHost),
-    lock: await openLock(flags),
+    lock,
+    attestations:
+      attesting === undefined || lock === undefined
+        ? undefined
+        : { settings: attesting, context, cwd: ctx.cwd, sources: lock, toolVersion: version },
     namedContexts: parseNamedContexts(flags['build-context'], ctx.cwd),
     run,
   }
@@ -130,12 +142,6 @@ function targetPlatforms(texts: readonly string[]): Platform[] {
     .filter((text) => text !== '')
     .map((text) => (text === 'local' ? hostPlatform() : parsePlatform(text)))
   return [...new Map(platforms.map((platform) => [formatPlatform(platform), platform])).values()]
-}
-
-function refuseUnsupported(flags: BuildFlagValues): void {
-  for (const name of ['provenance', 'sbom'] as const)
-    if (flags[name] !== undefined && flags[name] !== 'false')
-      throw new CairnError('NOT_SUPPORTED', `build --${name}=${flags[name]} is not supported yet`)
 }
 
 /** `--timestamps`, else CAIRN_TIMESTAMPS. Throws USAGE. */

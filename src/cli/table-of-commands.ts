@@ -265,6 +265,11 @@ export const table: CommandTable = {
       load: () => import('./commands/image-sbom.ts'),
     },
     {
+    {
+      paths: ['image provenance', 'provenance'],
+      summary: 'Show the provenance that is attached to an image',
+      load: () => import('./commands/image-provenance.ts'),
+    },
       paths: ['image analyze'],
       summary: 'Show layers, waste and secrets of an image',
       load: () => import('./commands/image-analyze.ts'),

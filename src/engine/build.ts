@@ -27,6 +27,7 @@ import type { ExplainedStep } from '../records/record.ts'
 import { DeviceRegistry } from '../runtime/cdi.ts'
 import type { SourceLock } from '../remote/source-lock.ts'
 import { reapAbandoned } from '../runtime/state.ts'
+import { type BuildAttestations, predicateMaker } from './attest-build.ts'
 import { findDevices } from './build-devices.ts'
 import { exportBuild, type ExportOptions } from './export-build.ts'
 import { CacheExports } from './export-caches.ts'
@@ -52,6 +53,8 @@ export interface BuildOptions
   readonly definition: string
   /** What to build for: several give an index; none leaves it to the base image, as docker does. */
   readonly platforms: readonly Platform[]
+  /** `--attest`, `--provenance`, `--sbom`. */
+  readonly attestations?: BuildAttestations | undefined
   /** `--lock`: what sources have to be. It is the caller who keeps what it has learnt. */
   readonly lock?: SourceLock | undefined
   /** `--build-context`. */
@@ -107,6 +110,7 @@ async function buildUnder(store: Store, lease: Lease, options: BuildOptions): Pr
   const devices = options.run.devices ?? new DeviceRegistry()
   let running = (): AbortSignal => signal
   using access = remoteAccess({
+  const startedAt = new Date()
     store,
     lease,
     env: options.env,
@@ -188,7 +192,21 @@ async function buildUnder(store: Store, lease: Lease, options: BuildOptions): Pr
     }
     const isIndexForced = /^(?:1|t|true)$/i.test(options.buildArgs.get('BUILDKIT_MULTI_PLATFORM') ?? '')
     const exporting = { ...options, store, lease, snapshots: solved.snapshots, epoch: plans[0]?.epoch, isIndexForced }
-    const exported = await exportBuild(images, exporting)
+    const { attestations } = options
+    const layerOf = async (op: Op): Promise<Digest | undefined> => (await solved.steps([op]))[0]?.result.layer.diffId
+    const attested = attestations && {
+      store: attestations.settings.store,
+      predicates: predicateMaker({
+        attestations,
+        options,
+        plans,
+        images,
+        snapshots: solved.snapshots,
+        layerOf,
+        startedAt,
+      }),
+    }
+    const exported = await exportBuild(images, { ...exporting, attestations: attested })
     await exports.finish({
       steps: (mode) => solved.steps(mode === 'max' ? plans.flatMap(({ ops }) => ops) : [...resultOps]),
       histories: plans.flatMap((_, index) => solved.histories(index)),

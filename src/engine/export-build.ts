@@ -1,3 +1,7 @@
+import { type AttestationManifest, attestationManifest } from '../attest/attestation-manifest.ts'
+import type { AttestationSettings } from '../attest/attestation-settings.ts'
+import { fileSubjects, imageSubjects } from '../attest/image-subjects.ts'
+import { statementOf } from '../attest/statement.ts'
 import type { BlockCompressor } from '../compression/compress.ts'
 import type { Lease } from '../content/leases.ts'
 import type { Store } from '../content/store.ts'
@@ -5,7 +9,8 @@ import { CairnError } from '../errors/error.ts'
 import { copyImage } from '../images/copy-image.ts'
 import { storeSource } from '../images/image-source.ts'
 import { openLayoutTarget } from '../images/layout-target.ts'
-import { recordIndex, recordManifest } from '../images/put-image.ts'
+import { linkManifest, recordIndex, recordManifest } from '../images/put-image.ts'
+import { putReferrer } from '../images/referrers.ts'
 import { findByName } from '../images/resolve-image.ts'
 import { writeImageArchive } from '../images/save-images.ts'
 import { stackTree } from '../layers/layer-tree.ts'
@@ -18,6 +23,7 @@ import { serializeIndex } from '../oci/image-index.ts'
 import { mediaTypes } from '../oci/media-types.ts'
 import { formatPlatform } from '../oci/platform.ts'
 import { familiarString, formatReference, type Reference, withDefaultTag } from '../oci/reference.ts'
+import { withFiles } from '../outputs/added-files.ts'
 import {
   annotationsFor,
   type FormedImage,
@@ -37,6 +43,12 @@ import { platformTree } from '../outputs/platform-tree.ts'
 import { writeFilesArchive, writeFilesDirectory } from '../outputs/write-files.ts'
 import type { ProgressListener, StatusEvent } from '../progress/events.ts'
 import type { Snapshots } from '../snapshots/snapshots.ts'
+import type { MakePredicates } from './attest-build.ts'
+
+/** Attestations that the outputs get, and where images keep them. */
+export interface ExportedAttestations extends Pick<AttestationSettings, 'store'> {
+  readonly predicates: MakePredicates
+}
 
 /** Sends an image of the store to the registry its name says; told of as statuses of `vertex`. */
 export type PushBuilt = (
@@ -59,6 +71,7 @@ export interface ExportOptions {
   /** Seconds since 1970 that no file of an exported tree is newer than. */
   readonly epoch: number | undefined
   readonly push?: PushBuilt | undefined
+  readonly attestations?: ExportedAttestations | undefined
   /** Takes what is written to stdout. */
   readonly stdout?: ((bytes: Uint8Array) => void) | undefined
   readonly compressor?: BlockCompressor | undefined
@@ -103,6 +116,8 @@ export async function exportBuild(
 interface Exported extends ExportedImage {
   /** The bytes of an index; undefined where there is only one manifest. */
   readonly index: Uint8Array | undefined
+  /** Of each image, where any were asked for. */
+  readonly attestations: readonly AttestationManifest[]
 }
 
 class BuildExporter {
@@ -135,18 +150,20 @@ class BuildExporter {
   async #writeImage(output: ImageOutput, step: ExportStep): Promise<ExportedImage> {
     const { store, push } = this.#options
     const names = this.#names(output)
-    const image = await this.#form(output.form, step)
+    const image = await this.#form(output.push ? this.#pushedForm(output.form) : output.form, names, step)
     // What is there under all its names needs no writing, unless it was damaged on the disk.
     const present = names.map((name) => findByName(store, name))
     const isNamed = names.length > 0 && present.every((record) => record?.digest === image.target.digest)
-    if (!isNamed || !(await this.#isWhole(image))) {
-      await this.#store(image)
+    const isRecorded = isNamed && (await this.#isWhole(image))
+    if (!isRecorded || image.attestations.length > 0) await this.#store(image)
+    if (!isRecorded) {
       const [first] = image.images
-      const children = image.images.map(({ target }) => target)
+      const children = [...image.images.map(({ target }) => target), ...this.#indexed(image)]
       if (image.index !== undefined) recordIndex(store, image.target, children, names)
       else if (first !== undefined) recordManifest(store, first.target, first.manifest, names)
     }
     step.status('exporting layers')
+    for (const { descriptor } of image.attestations) step.status(`exporting attestation manifest ${descriptor.digest}`)
     step.status(
       image.index === undefined ? `writing image ${image.imageId}` : `exporting manifest list ${image.target.digest}`,
     )
@@ -161,16 +178,25 @@ class BuildExporter {
   }
 
   async #writeArchive(output: ArchiveOutput, step: ExportStep): Promise<ExportedImage> {
-    const { store, signal } = this.#options
-    const image = await this.#form(output.form, step)
+    const { store, signal, attestations } = this.#options
+    if (attestations?.store === 'referrers')
+      throw new CairnError(
+        'NOT_SUPPORTED',
+        `output type=${output.type}: attestations with store=referrers are not written to archives`,
+        {
+          hint: 'Leave store off: an archive has them in its index.',
+        },
+      )
+    const references = this.#names(output)
+    const image = await this.#form(output.form, references, step)
     await this.#store(image)
     step.status('exporting layers')
     for (const { target, imageId } of image.images) {
       step.status(`exporting manifest ${target.digest}`)
       step.status(`exporting config ${imageId}`)
     }
+    for (const { descriptor } of image.attestations) step.status(`exporting attestation manifest ${descriptor.digest}`)
     if (image.index !== undefined) step.status(`exporting manifest list ${image.target.digest}`)
-    const references = this.#names(output)
     const { dest } = output
     if (output.isDirectory && dest !== undefined) {
       const [first, ...others] = references
@@ -186,9 +212,10 @@ class BuildExporter {
     return image
   }
 
-  async #writeFiles({ dest, type, mode, isSplit }: FilesOutput, step: ExportStep): Promise<void> {
+  async #writeFiles(output: FilesOutput, step: ExportStep): Promise<void> {
+    const { dest, type, mode } = output
     const { epoch, signal } = this.#options
-    const tree = await this.#tree(isSplit ?? this.#images.length > 1)
+    const tree = await this.#tree(output)
     if (type === 'local' && dest !== undefined) {
       const skipped = writeFilesDirectory(tree, dest, mode)
       step.status('copying files')
@@ -233,15 +260,48 @@ class BuildExporter {
     step.status('sending tarball', size)
   }
 
-  /** The files of all platforms: a directory for each, or one over the other. */
-  async #tree(isSplit: boolean): Promise<Tree> {
-    const { snapshots } = this.#options
+  /** The files of all platforms, with their attestations: a directory for each, or one over the other. */
+  async #tree({ isSplit = this.#images.length > 1, attestationPrefix }: FilesOutput): Promise<Tree> {
+    const { snapshots, epoch } = this.#options
     const stacks = await Promise.all(
       this.#images.map(async ({ diffIds }) => await snapshots.layerTrees(diffIds.map((diffId) => ({ diffId })))),
     )
-    if (!isSplit) return stackTree(stacks.flat())
     const names = this.#images.map(({ config }) => formatPlatform(platformOf(config)).replaceAll('/', '_'))
-    return platformTree(new Map(stacks.map((layers, index) => [names[index] ?? '', stackTree(layers)])))
+    const trees = stacks.map((layers) => stackTree(layers))
+    const named = this.#images.length > 1 && !isSplit ? names : undefined
+    const files = await Promise.all(
+      trees.map((tree, index) => this.#attestationFiles(tree, index, attestationPrefix, named?.[index])),
+    )
+    const time = epoch ?? 0
+    if (!isSplit) return withFiles(stackTree(stacks.flat()), new Map(files.flatMap((own) => [...own])), time)
+    return platformTree(
+      new Map(
+        trees.map((tree, index) => [
+          names[index] ?? '',
+          withFiles(tree, files[index] ?? new Map<string, Uint8Array>(), time),
+        ]),
+      ),
+    )
+  }
+
+  /** The attestations of one platform's files, by name; with `platform` in it where several lie side by side. */
+  async #attestationFiles(
+    tree: Tree,
+    index: number,
+    prefix: string,
+    platform: string | undefined,
+  ): Promise<ReadonlyMap<string, Uint8Array>> {
+    const predicates = (await this.#options.attestations?.predicates(index, undefined)) ?? []
+    const wanted = predicates.filter(({ inlineOnly }) => !inlineOnly)
+    if (wanted.length === 0) return new Map()
+    const subjects = fileSubjects(tree)
+    return new Map(
+      wanted.map((predicate) => {
+        const name = platform === undefined ? predicate.filename : withPlatform(predicate.filename, platform)
+        const text = JSON.stringify(statementOf(predicate, subjects), undefined, 2)
+        return [`${prefix}${name}`, new TextEncoder().encode(text)]
+      }),
+    )
   }
 
   /** Whether the documents of an image are in the store and not damaged. */
@@ -253,10 +313,28 @@ class BuildExporter {
   }
 
   /** Puts an image, with its index, into the store for as long as the lease lives. */
-  async #store({ images, index }: Exported): Promise<void> {
+  async #store({ images, index, attestations }: Exported): Promise<void> {
     const { store, lease } = this.#options
     for (const image of images) await storeFormedImage(store, lease, image)
+    for (const { descriptor, manifest, documents } of attestations) {
+      for (const document of documents) await lease.put(document)
+      if (this.#options.attestations?.store === 'referrers') await putReferrer(store, lease, manifest)
+      else store.database.transaction(() => linkManifest(store, descriptor.digest, manifest))
+    }
     if (index !== undefined) await lease.put(index)
+  }
+
+  /** The attestations that are entries of the index. */
+  #indexed({ attestations }: Pick<Exported, 'attestations'>): readonly Descriptor[] {
+    return this.#options.attestations?.store === 'index' ? attestations.map(({ descriptor }) => descriptor) : []
+  }
+
+  /**
+   * What is attested is a manifest by its digest, which a push must not change any more: layers are compressed before.
+   */
+  #pushedForm(form: ImageForm): ImageForm {
+    if (this.#options.attestations === undefined || form.compression !== undefined) return form
+    return { ...form, compression: 'gzip', force: true }
   }
 
   #names({ names }: ImageOutput | ArchiveOutput): readonly Reference[] {
@@ -266,30 +344,57 @@ class BuildExporter {
   }
 
   /** The image in a form; several outputs may ask for the same. */
-  #form(form: ImageForm, step: ExportStep): Promise<Exported> {
-    const key = JSON.stringify(form)
+  #form(form: ImageForm, names: readonly Reference[], step: ExportStep): Promise<Exported> {
+    // Attestations name what they are about.
+    const key = JSON.stringify([form, this.#options.attestations === undefined ? [] : names.map(formatReference)])
     let formed = this.#formed.get(key)
     if (formed === undefined) {
       const onCompress = (diffId: string): void => step.status(`compressing layer ${diffId}`)
-      formed = this.#formAll(form, onCompress)
+      formed = this.#formAll(form, names, onCompress)
       this.#formed.set(key, formed)
     }
     return formed
   }
 
-  async #formAll(form: ImageForm, onCompress: (diffId: string) => void): Promise<Exported> {
+  async #formAll(
+    form: ImageForm,
+    names: readonly Reference[],
+    onCompress: (diffId: string) => void,
+  ): Promise<Exported> {
     const images: FormedImage[] = []
     for (const image of this.#images) images.push(await formImage(image, form, { ...this.#options, onCompress }))
     const [first] = images
     if (first === undefined) throw new Error('there is no image to export')
     const { target, imageId } = first
-    if (images.length === 1 && this.#options.isIndexForced !== true)
-      return { images, target, imageId, index: undefined }
+    const attestations = await this.#attest(images, form, names)
+    const indexed = this.#indexed({ attestations })
+    if (images.length === 1 && indexed.length === 0 && this.#options.isIndexForced !== true)
+      return { images, target, imageId, index: undefined, attestations }
     const mediaType = form.ociTypes ? mediaTypes.ociIndex : mediaTypes.dockerManifestList
-    const manifests = images.map((image) => image.target)
+    const manifests = [...images.map((image) => image.target), ...indexed]
     const index = serializeIndex({ schemaVersion: 2, mediaType, manifests, ...annotationsFor('index', form) })
     const digest = digestOf(index)
-    return { images, target: { mediaType, digest, size: index.length }, imageId: digest, index }
+    return { images, target: { mediaType, digest, size: index.length }, imageId: digest, index, attestations }
+  }
+
+  async #attest(
+    images: readonly FormedImage[],
+    form: ImageForm,
+    names: readonly Reference[],
+  ): Promise<readonly AttestationManifest[]> {
+    const { attestations } = this.#options
+    if (attestations === undefined) return []
+    if (!form.ociTypes) throw new CairnError('NOT_SUPPORTED', 'cannot export attestations with "oci-mediatypes=false"')
+    const manifests: AttestationManifest[] = []
+    for (const [index, image] of images.entries()) {
+      const predicates = await attestations.predicates(index, image)
+      const subjects = imageSubjects(names, image.target.digest, image.target.platform)
+      const statements = predicates.map((predicate) => statementOf(predicate, subjects))
+      manifests.push(
+        attestationManifest(image.target, statements, form.ociArtifact || attestations.store === 'referrers'),
+      )
+    }
+    return manifests
   }
 
   /** Shows one export while it is done. */
@@ -307,6 +412,12 @@ class BuildExporter {
       throw error
     }
   }
+}
+
+/** `provenance.linux_amd64.json` for `provenance.json`. */
+function withPlatform(filename: string, platform: string): string {
+  const dot = filename.lastIndexOf('.')
+  return dot < 0 ? `${filename}.${platform}` : `${filename.slice(0, dot)}.${platform}${filename.slice(dot)}`
 }
 
 /** What is shown of one export. */

@@ -36,6 +36,10 @@ const kinds = {
   IMAGE_PLATFORM: 'not-found',
   IMAGE_UNRELATED: 'conflict',
   ARCHIVE_INVALID: 'invalid',
+  ATTESTATION_UNKNOWN: 'not-found',
+  SIGNATURE_UNKNOWN: 'not-found',
+  SIGNATURE_INVALID: 'forbidden',
+  KEY_INVALID: 'invalid',
   // tar, layers
   TAR_INVALID: 'invalid',
   COMPRESSION_INVALID: 'invalid',

@@ -9,6 +9,7 @@ import type { Reference } from '../oci/reference.ts'
 import { type ByteSource, collect, verified } from '../streams/source.ts'
 import { completeImage, type Image } from './image.ts'
 import { type LocalLocation, formatImageLocation } from './image-location.ts'
+import { listReferrers } from './referrers.ts'
 import { resolveImage } from './resolve-image.ts'
 
 /** A place with one chosen image, opened for reading. To be disposed of. */
@@ -25,6 +26,8 @@ export interface ImageSource extends Disposable {
   open(blob: Descriptor): ByteSource
   /** What a layer unpacks to, where it was examined before; undefined where nobody knows. */
   examined(layer: Digest): LayerRecord | undefined
+  /** Manifests that refer to `subject`, where the place keeps such. */
+  referrers?(subject: Digest): Promise<readonly Descriptor[]>
 }
 
 function namedSource(store: Store, name: string): ImageSource {
@@ -43,6 +46,7 @@ export function storeSource(store: Store, target: Descriptor, name: string): Ima
     size: (blob) => store.blobs.size(blob),
     open: (blob) => store.blobs.open(blob.digest),
     examined: (layer) => getLayerRecord(store, layer),
+    referrers: (subject) => Promise.resolve(listReferrers(store, subject)),
     [Symbol.dispose]: () => {},
   }
 }

@@ -10,6 +10,8 @@ export interface ImageForm {
   readonly force: boolean
   /** False for the media types of docker's schema 2. */
   readonly ociTypes: boolean
+  /** Attestations are artifacts that refer to the image (OCI 1.1), not images of no platform. */
+  readonly ociArtifact: boolean
   readonly annotations: readonly Annotation[]
 }
 
@@ -52,6 +54,8 @@ export interface FilesOutput {
   readonly mode: 'copy' | 'delete'
   /** A directory for each platform; undefined where there are several. */
   readonly isSplit: boolean | undefined
+  /** What names of attestations begin with. */
+  readonly attestationPrefix: string
 }
 
 /** What a build writes: one `--output`. `cacheonly` is nothing at all. */
@@ -63,5 +67,6 @@ export const plainForm: ImageForm = {
   level: undefined,
   force: false,
   ociTypes: true,
+  ociArtifact: false,
   annotations: [],
 }

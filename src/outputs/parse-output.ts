@@ -46,9 +46,17 @@ function readOutput(fields: OutputFields, options: OutputOptions): BuildOutput {
         dest: directoryOf(fields, options),
         mode: localMode(fields, options),
         isSplit: splitting(fields),
+        attestationPrefix: attestationPrefix(fields),
       }
     case 'tar':
-      return { kind: 'files', type, dest: fileOf(fields, options), mode: 'copy', isSplit: splitting(fields) }
+      return {
+        kind: 'files',
+        type,
+        dest: fileOf(fields, options),
+        mode: 'copy',
+        isSplit: splitting(fields),
+        attestationPrefix: attestationPrefix(fields),
+      }
     case 'oci':
       return archiveOutput(fields, type, options)
     case 'docker':
@@ -106,8 +114,7 @@ function imageForm(
     throw wrong('exporter option "compression=zstd" conflicts with "oci-mediatypes=false"')
   const level = fields.take('compression-level')
   if (level !== undefined && !/^\d{1,2}$/.test(level)) throw wrong(`non-integer value specified for compression-level`)
-  for (const name of ['rewrite-timestamp', 'oci-artifact', 'attestation-inline', 'registry.insecure'] as const)
-    fields.bool(name, false)
+  for (const name of ['rewrite-timestamp', 'attestation-inline', 'registry.insecure'] as const) fields.bool(name, false)
   fields.take('prefer-nondist-layers')
   fields.take('source-date-epoch')
   return {
@@ -115,6 +122,7 @@ function imageForm(
     level: level === undefined ? undefined : Number(level),
     force: fields.bool('force-compression', false),
     ociTypes,
+    ociArtifact: fields.bool('oci-artifact', false),
     annotations: [...annotations, ...fields.annotations(isIndex)],
   }
 }
@@ -127,7 +135,6 @@ function namesOf(fields: OutputFields): readonly Reference[] | undefined {
 
 function localMode(fields: OutputFields, { cwd, allowsDelete }: OutputOptions): 'copy' | 'delete' {
   const mode = fields.take('mode') ?? 'copy'
-  fields.take('attestation-prefix')
   if (mode !== 'copy' && mode !== 'delete') throw wrong(`invalid local exporter mode ${JSON.stringify(mode)}`)
   const dest = joinPath(cwd, fields.peek('dest') ?? '')
   if (mode === 'delete' && !allowsDelete && !cleanPath(dest).startsWith(`${cleanPath(cwd)}/`))
@@ -135,6 +142,13 @@ function localMode(fields: OutputFields, { cwd, allowsDelete }: OutputOptions): 
       `local output mode=delete for destination ${JSON.stringify(fields.peek('dest'))} requires --allow=buildx.local.delete`,
     )
   return mode
+}
+
+function attestationPrefix(fields: OutputFields): string {
+  const prefix = fields.take('attestation-prefix') ?? ''
+  if (/[/\0]/.test(prefix))
+    throw wrong(`attestation-prefix ${JSON.stringify(prefix)} is not the beginning of a file's name`)
+  return prefix
 }
 
 function splitting(fields: OutputFields): boolean | undefined {

@@ -17,6 +17,11 @@ const largestLockFile = 64 * 1024 * 1024
 const kinds = ['files', 'images', 'repositories'] as const
 type Kind = (typeof kinds)[number]
 
+/** A file or a repository that was taken. */
+export type SeenSource =
+  | { readonly url: string; readonly digest: Digest }
+  | { readonly url: string; readonly commit: string }
+
 /** Whether sources have to be as the file says, or the file is to say what sources are. */
 type Mode = 'check' | 'record'
 
@@ -39,6 +44,7 @@ export class SourceLock {
   readonly #images: Map<string, Digest>
   readonly #files: Map<string, Digest>
   readonly #repositories: Map<string, LockedCommit>
+  readonly #seen = new Map<string, SeenSource>()
 
   private constructor(path: string, mode: Mode, before: string | undefined, entries: Entries) {
     this.#path = path
@@ -47,6 +53,16 @@ export class SourceLock {
     this.#images = entries.images
     this.#files = entries.files
     this.#repositories = entries.repositories
+  }
+
+  /** A lock without a file, which lets sources be what they are and only takes note of them. */
+  static unlocked(): SourceLock {
+    return new SourceLock('', 'record', undefined, noEntries())
+  }
+
+  /** The files and repositories that were taken so far, without credentials, by URL. */
+  get seen(): readonly SeenSource[] {
+    return [...this.#seen].sort(([left], [right]) => (left < right ? -1 : 1)).map(([, source]) => source)
   }
 
   /** Opens the lock file at `path`, which need not exist. Throws LOCKFILE_INVALID, naming the entry. */
@@ -79,6 +95,7 @@ export class SourceLock {
   /** Takes note of the digest that the file at a URL has, or checks it. */
   sawFile(url: string, digest: Digest): void {
     const key = redactUrl(url)
+    this.#seen.set(key, { url: key, digest })
     if (this.#mode === 'record') this.#files.set(key, digest)
     else this.#check(key, this.#locked('files', key, this.#files), digest)
   }
@@ -94,6 +111,8 @@ export class SourceLock {
   /** Takes note of the commit that a git reference leads to, or checks it. */
   sawRevision(reference: GitReference, { commit, object, ref }: GitRevision): void {
     const key = repositoryKey(reference)
+    const shown = redactUrl(formatGitReference(reference, { subdir: false }))
+    this.#seen.set(shown, { url: shown, commit })
     const tag = object === commit ? {} : { object }
     if (this.#mode === 'record') this.#repositories.set(key, { commit, ...tag, ...(ref === undefined ? {} : { ref }) })
     else this.#check(key, this.#locked('repositories', key, this.#repositories)?.commit, commit)

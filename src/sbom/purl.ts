@@ -1,7 +1,7 @@
 import type { OperatingSystem, PackageType } from './package.ts'
 
 export interface PurlParts {
-  readonly type: PackageType | 'oci'
+  readonly type: PackageType | 'oci' | 'docker'
   readonly namespace?: readonly string[]
   readonly name: string
   readonly version?: string
@@ -15,7 +15,7 @@ export function packageUrl({ type, namespace = [], name, version = '', qualifier
   const query = Object.entries(qualifiers)
     .filter((pair): pair is [string, string] => pair[1] !== undefined && pair[1] !== '')
     .sort(([left], [right]) => (left < right ? -1 : 1))
-    .map(([key, value]) => `${key}=${encode(value).replaceAll('%2F', '/')}`)
+    .map(([key, value]) => `${key}=${encode(value)}`)
   const suffix = query.length === 0 ? '' : `?${query.join('&')}`
   return `pkg:${type}/${path.join('/')}${version === '' ? '' : `@${encode(version)}`}${suffix}`
 }

@@ -43,7 +43,7 @@ export default defineCommand({
   flags: buildFlags,
   async run(ctx, flags, [path = '']) {
     const mode = displayMode(ctx, flags)
-    const request = await parseBuildRequest(ctx, flags)
+    const request = await parseBuildRequest(ctx, flags, path)
     const input = {
       context: path,
       file: flags.file,

@@ -1,6 +1,9 @@
+import { knownPredicates } from '../../attest/find-statements.ts'
+import { attachedStatements } from '../../engine/attached-statements.ts'
 import { scanImage } from '../../engine/sbom-image.ts'
 import type { Package } from '../../sbom/package.ts'
 import type { SbomSubject } from '../../sbom/subject.ts'
+import { CairnError } from '../../errors/error.ts'
 import { defineCommand } from '../command.ts'
 import { imageNames } from '../image-names.ts'
 import { openStoreOf } from '../open-store.ts'
@@ -18,10 +21,12 @@ IMAGE may also be oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE, dir:DIR 
   examples: [
     { text: 'What an image is made of', command: 'cairn sbom debian:12' },
     { text: 'A document of SPDX for a scanner', command: 'cairn sbom --format spdx -o debian.spdx.json debian:12' },
+    { text: 'What its builder says of it', command: 'cairn sbom --attached docker://registry.example/app:1' },
     { text: 'Of an archive, in CycloneDX', command: 'cairn sbom --format cyclonedx oci-archive:app.tar' },
   ],
   args: { min: 1, max: 1 },
   flags: {
+    attached: { type: 'bool', summary: 'Show the document that is attached to the image instead of looking into it' },
     format: {
       type: 'string',
       default: 'table',
@@ -35,18 +40,39 @@ IMAGE may also be oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE, dir:DIR 
   complete: (ctx) => imageNames(ctx),
   async run(ctx, flags, [name = '']) {
     const { format, output } = flags
-    const found = await scanImage(await ctx.use(openStoreOf), name, {
-      platform: platformOfFlag(flags.platform),
-      access: registryAccessOf(ctx),
+    const write = async (text: string): Promise<void> => {
+      if (output === undefined) ctx.stdout.write(text)
+      else await writeFileAtomic(output, text)
+    }
+    const [platform, access] = [platformOfFlag(flags.platform), registryAccessOf(ctx)]
+    const store = await ctx.use(openStoreOf)
+    if (flags.attached) {
+      const types = attachedTypes[format]
+      const [attached] = await attachedStatements(store, name, types, { platform, access })
+      if (attached === undefined)
+        throw new CairnError('ATTESTATION_UNKNOWN', `${name} has no bill of materials attached`, {
+          hint: 'Without --attached the packages in the image are looked for; cairn build --sbom=true attaches them.',
+        })
+      return await write(json(attached.predicate))
+    }
+    const found = await scanImage(store, name, {
+      platform,
+      access,
       toolVersion: version,
       signal: ctx.signal,
     })
     for (const { path, reason } of found.contents.unread) ctx.stderr.write(`WARNING: ${path} was not read: ${reason}\n`)
-    const text = await render(found, format)
-    if (output === undefined) ctx.stdout.write(text)
-    else await writeFileAtomic(output, text)
+    return await write(await render(found, format))
   },
 })
+
+/** Which documents `--attached` shows: of a format that is not asked for, whatever there is. */
+const attachedTypes = {
+  table: [...knownPredicates.spdx, ...knownPredicates.cyclonedx],
+  json: [...knownPredicates.spdx, ...knownPredicates.cyclonedx],
+  spdx: knownPredicates.spdx,
+  cyclonedx: knownPredicates.cyclonedx,
+} as const
 
 async function render(found: SbomSubject, format: 'table' | 'spdx' | 'cyclonedx' | 'json'): Promise<string> {
   switch (format) {

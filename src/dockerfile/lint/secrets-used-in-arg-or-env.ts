@@ -5,6 +5,11 @@ const secretWords = 'apikey|auth|credential|credentials|key|password|pword|passw
 const secret = new RegExp(`(?:_|^)(?:${secretWords})(?:_|$)`, 'i')
 const harmless = /(?:_|^)(?:public|file|version)(?:_|$)/i
 
+/** True for a name that says that its value is a secret. */
+export function namesSecret(name: string): boolean {
+  return secret.test(name) && !harmless.test(name)
+}
+
 /** Names that say their value is a secret: values of ARG and ENV stay in the image's history and configuration. */
 export const secretsUsedInArgOrEnv: LintRule = {
   name: 'SecretsUsedInArgOrEnv',
@@ -12,7 +17,7 @@ export const secretsUsedInArgOrEnv: LintRule = {
   url: ruleUrl('secrets-used-in-arg-or-env'),
   on: {
     key({ kind, key }, report) {
-      if (kind === 'LABEL' || !secret.test(key) || harmless.test(key)) return
+      if (kind === 'LABEL' || !namesSecret(key)) return
       report(`Do not use ARG or ENV instructions for sensitive data (${kind} ${quoteGo(key)})`)
     },
   },
