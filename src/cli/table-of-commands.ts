@@ -260,16 +260,16 @@ export const table: CommandTable = {
       load: () => import('./commands/image-history.ts'),
     },
     {
+      paths: ['image provenance', 'provenance'],
+      summary: 'Show the provenance that is attached to an image',
+      load: () => import('./commands/image-provenance.ts'),
+    },
+    {
       paths: ['image sbom', 'sbom'],
       summary: 'List the packages of an image: a software bill of materials',
       load: () => import('./commands/image-sbom.ts'),
     },
     {
-    {
-      paths: ['image provenance', 'provenance'],
-      summary: 'Show the provenance that is attached to an image',
-      load: () => import('./commands/image-provenance.ts'),
-    },
       paths: ['image analyze'],
       summary: 'Show layers, waste and secrets of an image',
       load: () => import('./commands/image-analyze.ts'),
