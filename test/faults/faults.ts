@@ -1,3 +1,4 @@
+import { withHostCgroups } from '../../src/runtime/cgroups.ts'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -211,12 +212,14 @@ class FaultRun {
 
   #spawn(argv: readonly string[]): { readonly child: Bun.Subprocess; readonly end: Promise<Outcome> } {
     const { cairn = [process.execPath, join(import.meta.dir, '../../src/main.ts')] } = this.#options
-    const child = Bun.spawn([...cairn, ...argv], {
-      env: { PATH: process.env['PATH'], HOME: this.#directory, CAIRN_ROOT: this.#root },
-      stdin: 'ignore',
-      stdout: 'pipe',
-      stderr: 'pipe',
-    })
+    const child = withHostCgroups(() =>
+      Bun.spawn([...cairn, ...argv], {
+        env: { PATH: process.env['PATH'], HOME: this.#directory, CAIRN_ROOT: this.#root },
+        stdin: 'ignore',
+        stdout: 'pipe',
+        stderr: 'pipe',
+      }),
+    )
     const end = (async (): Promise<Outcome> => {
       // A container that outlives its command would hold the pipes open, so the exit counts.
       const [out, err] = [child.stdout.text(), child.stderr.text()]
