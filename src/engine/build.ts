@@ -106,11 +106,11 @@ export async function build(store: Store, options: BuildOptions): Promise<BuildR
 
 async function buildUnder(store: Store, lease: Lease, options: BuildOptions): Promise<BuildResult> {
   const { dockerfile, context, progress, signal } = options
+  const startedAt = new Date()
   using contexts = new BuildContexts(context)
   const devices = options.run.devices ?? new DeviceRegistry()
   let running = (): AbortSignal => signal
   using access = remoteAccess({
-  const startedAt = new Date()
     store,
     lease,
     env: options.env,
