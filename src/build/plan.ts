@@ -42,7 +42,8 @@ export interface PlanOptions {
   readonly extraHosts: readonly ExtraHost[]
   /** Entitlements given with `--allow`. */
   readonly allow: ReadonlySet<string>
-  readonly noCache: boolean
+  /** `--no-cache`, or the flag that stands for it here. */
+  readonly noCache: boolean | '--verify-reproducible'
   /** Lower-case stage names whose steps are never taken from the cache. */
   readonly noCacheFilter: ReadonlySet<string>
   /** The CDI devices that a step asks for by their full names. Throws STEP_INVALID, also where they are not allowed. */
@@ -299,7 +300,8 @@ function planStage(node: StageNode, scope: StageScope): void {
   }
   const nextOp = (): { id: number; ordinal: number } => ({ id: ops.length, ordinal: ordinal++ })
   const isFiltered = node.name !== undefined && options.noCacheFilter.has(node.name)
-  const ignoreCache = options.noCache ? '--no-cache' : isFiltered ? '--no-cache-filter' : undefined
+  const isRenewed = options.noCache === true ? '--no-cache' : options.noCache
+  const ignoreCache = isRenewed || (isFiltered ? '--no-cache-filter' : undefined)
 
   const isStoodOn = scope.stoodOn.has(node)
   const state = startStage(node, { ops, bases: scope.bases, platform, ignoreCache, isStoodOn, title, nextOp })

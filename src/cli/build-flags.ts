@@ -111,4 +111,8 @@ export const buildFlags = {
   },
   ulimit: { type: 'stringArray', summary: 'Ulimit options' },
   'update-lock': { type: 'bool', summary: 'Write what sources are now to the lock file' },
+  'verify-reproducible': {
+    type: 'bool',
+    summary: 'Build a second time apart, compare, and end with status 1 where the result is another one',
+  },
 } as const satisfies FlagDefinitions

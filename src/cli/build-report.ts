@@ -4,12 +4,14 @@ import { DockerfileError } from '../dockerfile/dockerfile-error.ts'
 import type { BuildResult } from '../engine/build.ts'
 import { CairnError, isCairnError } from '../errors/error.ts'
 import type { BuildRecording } from '../engine/record-build.ts'
+import type { Verification } from '../engine/verify-build.ts'
 import { formatReference, type Reference } from '../oci/reference.ts'
 import type { DisplayMode } from '../progress/display.ts'
 import { renderFailure } from '../progress/failure.ts'
 import { traceEndpoint } from '../records/otlp.ts'
 import type { CommandContext } from './context.ts'
 import { renderExplanation } from './explanation-text.ts'
+import { verificationMetadata } from './reproducibility-report.ts'
 
 /** Prints where a step failed; what is left for the caller is the last line. */
 export function buildFailure(ctx: CommandContext, error: unknown, mode: DisplayMode): unknown {
@@ -67,8 +69,12 @@ export function reportBuild(ctx: CommandContext, result: BuildResult, mode: Disp
   if (mode === 'quiet') ctx.stdout.write(`${result.imageId}\n`)
 }
 
-/** Contents of `--metadata-file`, with the keys of buildx. */
-export function buildMetadata({ imageId, manifest }: BuildResult, tags: readonly Reference[]): string {
+/** Contents of `--metadata-file`, with the keys of buildx and, where it was built twice, what that came to. */
+export function buildMetadata(
+  { imageId, manifest }: BuildResult,
+  tags: readonly Reference[],
+  verification?: Verification,
+): string {
   const names = tags.map((tag) => formatReference(tag)).join(',')
   return `${JSON.stringify(
     {
@@ -77,6 +83,7 @@ export function buildMetadata({ imageId, manifest }: BuildResult, tags: readonly
         ? {}
         : { 'containerimage.descriptor': manifest, 'containerimage.digest': manifest.digest }),
       ...(names === '' ? {} : { 'image.name': names }),
+      ...(verification === undefined ? {} : { 'cairn.reproducible': verificationMetadata(verification) }),
     },
     undefined,
     2,

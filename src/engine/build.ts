@@ -33,7 +33,7 @@ import { exportBuild, type ExportOptions } from './export-build.ts'
 import { CacheExports } from './export-caches.ts'
 import { importCaches } from './import-caches.ts'
 import { type RegistryAccess, registryClient } from './registry-access.ts'
-import { type SolveEnvironment, solvePlans } from './solve-plans.ts'
+import { type SolvedPlans, type SolveEnvironment, solvePlans } from './solve-plans.ts'
 import { secretFingerprint } from './secret-fingerprint.ts'
 import { type PullBase, resolveBaseImage } from './base-images.ts'
 import type { NamedSource } from './named-context-flags.ts'
@@ -82,6 +82,8 @@ export interface BuildOptions
   readonly registry?: RegistryAccess
   /** Told what became of the steps, also where one failed. */
   readonly onSteps?: (steps: readonly ExplainedStep[]) => void
+  /** Called once all steps are done, while what they made is held by `lease`. */
+  readonly onSolved?: (solved: SolvedPlans, ops: readonly Op[], lease: Lease) => Promise<void>
 }
 
 export interface BuildResult {
@@ -90,6 +92,8 @@ export interface BuildResult {
   /** Of the first output that is an image; undefined where there is none. */
   readonly manifest: Descriptor | undefined
   readonly config: ImageConfig
+  /** Of each platform, `config` the first. */
+  readonly configs: readonly ImageConfig[]
   readonly steps: number
   readonly cached: number
 }
@@ -176,6 +180,11 @@ async function buildUnder(store: Store, lease: Lease, options: BuildOptions): Pr
       onLayer: (op, { diffId }) => exports.offer(op, diffId),
     }
     const solved = await solvePlans(solve)
+    await options.onSolved?.(
+      solved,
+      plans.flatMap(({ ops }) => ops),
+      lease,
+    )
     await contexts.save()
     const inline = (options.cacheTo ?? []).some(({ place }) => place === undefined)
     const images: UnformedImage[] = []
@@ -213,7 +222,8 @@ async function buildUnder(store: Store, lease: Lease, options: BuildOptions): Pr
     })
     const { config } = images[0] as UnformedImage
     const imageId = exported?.imageId ?? digestOf(serializeConfig(config))
-    return { imageId, manifest: exported?.target, config, ...solved.counts }
+    const configs = images.map((image) => image.config)
+    return { imageId, manifest: exported?.target, config, configs, ...solved.counts }
   } finally {
     await exports.settle()
   }

@@ -7,6 +7,7 @@ import type { PlannedBuild } from '../build/plan.ts'
 import { baseName } from '../build/paths.ts'
 import { Solver, type SolveOptions, type StepExecutor } from '../build/solve.ts'
 import type { StepReport } from '../build/step-reports.ts'
+import { TrialCache } from '../build/trial.ts'
 import { listLayerForms } from '../content/layer-records.ts'
 import type { Lease } from '../content/leases.ts'
 import { acquireLock } from '../content/lock.ts'
@@ -65,7 +66,8 @@ async function solveOnce(environment: SolveEnvironment): Promise<SolvedPlans> {
   const { store, lease, options, plans, imported, onLayer } = environment
   const { dockerfile, progress, signal, onFailure, failOnMiss } = options
   const snapshots = new Snapshots(store, lease, (diffId) => imported.bring(diffId))
-  const cache = new BuildCache(store, lease, imported)
+  const isTrial = options.run.trial !== undefined
+  const cache = isTrial ? new TrialCache(store, lease) : new BuildCache(store, lease, imported)
   const ops = plans.flatMap((plan) => plan.ops)
   const histories = plans.map((plan) => historyOf(environment, plan))
   const historyOfOp = new Map(plans.flatMap((plan, index) => plan.ops.map((op) => [op, histories[index]] as const)))
@@ -99,7 +101,7 @@ async function solveOnce(environment: SolveEnvironment): Promise<SolvedPlans> {
     options.onSteps?.(explained(dockerfile, solver.reports(ops)))
   }
   await takeImported(environment, filesystems, cache, snapshots)
-  for (const { ops: own } of plans) await solver.remember(own)
+  if (!isTrial) for (const { ops: own } of plans) await solver.remember(own)
   const { filename } = dockerfile
   return {
     filesystems,

@@ -1,5 +1,5 @@
 import { fillCacheMount, cacheMountName, type CacheMountUser, holdCacheMount } from '../../content/cache-mounts.ts'
-import type { Lock } from '../../content/lock.ts'
+import { acquireLock, type Lock } from '../../content/lock.ts'
 import { CairnError } from '../../errors/error.ts'
 import { applyLayerFile } from '../../layers/apply.ts'
 import { LayerWriter } from '../../layers/layer-writer.ts'
@@ -156,6 +156,11 @@ export class RunMounts {
     const named = await Promise.all(mounts.map(async (mount) => ({ mount, name: await this.#cacheName(mount) })))
     for (const { mount, name } of named.sort((a, b) => (a.name < b.name ? -1 : 1))) {
       if (this.#caches.has(name)) continue
+      const { trial } = this.#environment.run
+      if (trial !== undefined) {
+        this.#caches.set(name, await this.#trialCache(mount, `${trial.cacheMounts}/${name}`))
+        continue
+      }
       const held = await holdCacheMount(store, name, mount.sharing, { signal, onWait: log.waiting })
       this.#locks.push(held.lock)
       this.#caches.set(name, held.files)
@@ -163,6 +168,22 @@ export class RunMounts {
       const usedBy: CacheMountUser = { context: redactUrl(contexts.main.identity), dockerfile, stage: this.#op.stage }
       const use = { ...(await this.#cacheIdentity(mount)), sharing: mount.sharing, usedBy }
       await fillCacheMount(store, held, use, (directory) => this.#fill(mount, directory), signal)
+    }
+  }
+
+  /** The files of a cache of a build that keeps nothing: its own, shared by its steps. */
+  async #trialCache(mount: MountOf<'cache'>, files: string): Promise<string> {
+    const { store, signal, log } = this.#environment
+    const lock = await acquireLock(store, `trial ${files}`, { signal, onWait: log.waiting })
+    if (mount.sharing !== 'shared') this.#locks.push(lock)
+    try {
+      if (tryLstat(files) === undefined) {
+        makeDirectories(files)
+        await this.#fill(mount, files)
+      }
+      return files
+    } finally {
+      if (mount.sharing === 'shared') lock.release()
     }
   }
 

@@ -4,6 +4,8 @@ import { CairnError } from '../../errors/error.ts'
 import { type PackLayer, packUpper } from '../../layers/pack-upper.ts'
 import { settleTimes, type TimeRule } from '../../layers/settle-times.ts'
 import { lstat } from '../../linux/file-status.ts'
+import { AT_FDCWD } from '../../linux/files.ts'
+import { setTimesAt } from '../../linux/names.ts'
 import { overlayObstacle } from '../../linux/overlay.ts'
 import type { RuntimeLimit } from '../../oci/runtime-spec.ts'
 import type { DeviceRegistry } from '../../runtime/cdi.ts'
@@ -15,12 +17,15 @@ import { adoptLayer } from '../adopt-layer.ts'
 import type { SecretSource } from '../build-secrets.ts'
 import type { BuildContexts } from '../context.ts'
 import type { Op, RunOp } from '../graph.ts'
+import type { Trial } from '../trial.ts'
 import { directoryLayer, type Filesystem, type Layer, type PackedLayer } from '../layer.ts'
 import type { StepLog } from '../running-step.ts'
 import { StepContainer, StepFailure, type StepFiles } from './step-container.ts'
 
 /** What the user asked for about every RUN step of a build. */
 export interface RunSettings {
+  /** Where what the steps leave goes that is not to be kept; undefined where it is. */
+  readonly trial?: Trial | undefined
   readonly secrets: ReadonlyMap<string, SecretSource>
   /** `--ssh`: agents by id. */
   readonly agents?: ReadonlyMap<string, SshAgent>
@@ -68,6 +73,8 @@ export async function runStep(op: RunOp, environment: RunEnvironment): Promise<L
   const snapshot = snapshots.prepare(tree)
   // By the clock of the file system, which lags a little behind the machine's.
   const started = lstat(snapshot.upper).mtimeSeconds
+  // The root of the file system is that of the upper directory, which nobody below has dated.
+  if (environment.fixedTime !== undefined) setTimesAt(AT_FDCWD, snapshot.upper, environment.fixedTime, 0)
   try {
     await runCommand(op, environment, { snapshot, tree, lowers })
     const rule = timeRule(environment, started)
@@ -76,6 +83,7 @@ export async function runStep(op: RunOp, environment: RunEnvironment): Promise<L
     snapshots.discard(snapshot)
     throw error
   }
+  environment.run.trial?.leftovers.defer(() => snapshots.discard(snapshot))
   return directoryLayer(snapshot.upper, pack(environment, snapshot, lowers))
 }
 
@@ -115,13 +123,13 @@ function checkMachine(store: Store): void {
 
 /** Writes the layer's tar from the changes, beside whatever goes on. */
 async function pack(
-  { store, lease, snapshots, epoch, run: { packLayer } }: RunEnvironment,
+  { store, lease, snapshots, epoch, run: { packLayer, trial } }: RunEnvironment,
   snapshot: WritableSnapshot,
   lowers: readonly string[],
 ): Promise<PackedLayer> {
   const target = store.session.temporaryPath('layer')
   const job = { upper: snapshot.upper, lowers: lowers.toReversed(), target, epoch }
   const packed = await adoptLayer(store, lease, target, packLayer === undefined ? packUpper(job) : await packLayer(job))
-  snapshots.finish(snapshot, packed.diffId)
+  if (trial === undefined) snapshots.finish(snapshot, packed.diffId)
   return packed
 }

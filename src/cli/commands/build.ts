@@ -7,6 +7,7 @@ import { basePuller } from '../../engine/pull-base.ts'
 import { builtPusher } from '../../engine/push-built.ts'
 import { OutputThread } from '../../engine/output-thread.ts'
 import { BuildRecording } from '../../engine/record-build.ts'
+import type { Verification } from '../../engine/verify-build.ts'
 import { formatReference } from '../../oci/reference.ts'
 import type { DisplayMode } from '../../progress/display.ts'
 import { buildFlags } from '../build-flags.ts'
@@ -17,6 +18,7 @@ import { defineCommand } from '../command.ts'
 import type { CommandContext } from '../context.ts'
 import { FailureShell } from '../failure-shell.ts'
 import { openStoreOf } from '../open-store.ts'
+import { verifyShown } from '../verify-shown.ts'
 import { registryAccessOf } from '../registry-access.ts'
 import { version } from '../version.ts'
 import { writeFileAtomic } from '../write-file.ts'
@@ -37,7 +39,11 @@ export default defineCommand({
       command: 'cairn build --secret id=token,src=token.txt --ssh default .',
     },
     { text: 'Look around where a step failed', command: 'cairn build --on-error shell .' },
-    { text: 'The same digest on every machine', command: 'SOURCE_DATE_EPOCH=0 cairn build -t app .' },
+    { text: 'Does it give the same bytes again?', command: 'cairn build --verify-reproducible .' },
+    {
+      text: 'Date everything by the commit',
+      command: 'SOURCE_DATE_EPOCH=git cairn build -t app .',
+    },
   ],
   args: { min: 1, max: 1 },
   flags: buildFlags,
@@ -88,6 +94,8 @@ async function runBuild(
   const shell = flags['on-error'] === undefined ? undefined : new FailureShell(ctx, mode, shown)
   const onFailure = shell?.open
   let result: BuildResult
+  let isBuilt = false
+  let verification: Verification | undefined
   try {
     const makeLinter = progressLinter(request.buildArgs, progress)
     using inputs = await loadBuildInputs(store, { ...request, progress, makeLinter })
@@ -104,10 +112,16 @@ async function runBuild(
       compressor: threads?.compressBlock,
       concurrency: threads?.concurrency,
     }
-    result = await build(store, { ...request, ...inputs, ...exporting, run, progress, onFailure, onSteps, pullBase })
+    const options = { ...request, ...inputs, ...exporting, run, progress, onFailure, onSteps, pullBase }
+    result = await build(store, options)
     recording.completed(result)
+    isBuilt = true
+    if (flags['verify-reproducible']) {
+      shown.finish()
+      verification = await verifyShown(ctx, store, { mode, options, first: result })
+    }
   } catch (error) {
-    recording.failed(error)
+    if (!isBuilt) recording.failed(error)
     shown.finish()
     await reportRecording(ctx, store, recording, flags.explain)
     throw shell?.failure ?? buildFailure(ctx, error, mode)
@@ -119,8 +133,8 @@ async function runBuild(
   reportBuild(ctx, result, mode)
   if (flags.iidfile !== undefined) await writeFileAtomic(flags.iidfile, result.imageId)
   if (flags['metadata-file'] !== undefined)
-    await writeFileAtomic(flags['metadata-file'], buildMetadata(result, request.tags))
-  return 0
+    await writeFileAtomic(flags['metadata-file'], buildMetadata(result, request.tags, verification))
+  return verification?.isReproducible === false ? 1 : 0
 }
 
 function openLayerThread({ startWorker }: CommandContext): LayerThread {
