@@ -43,6 +43,15 @@ export function listLayerForms(store: Store, diffId: Digest): LayerRecord[] {
     .filter(({ digest, size }) => store.blobs.size(digest) === size)
 }
 
+/** The layers of one compression that came last, the latest first. Their blobs may be gone: claim one before relying on it. */
+export function listRecentLayers(store: Store, compression: LayerCompression, limit: number): readonly LayerRecord[] {
+  return store.database.all<LayerRecord>(
+    `SELECT ${columns} FROM layers WHERE compression = ? ORDER BY created_at DESC LIMIT ?`,
+    compression,
+    limit,
+  )
+}
+
 /** What a blob unpacks to, where that is known. */
 export function getLayerRecord(store: Store, digest: Digest): LayerRecord | undefined {
   return store.database.one<LayerRecord>(`SELECT ${columns} FROM layers WHERE digest = ?`, digest)

@@ -62,7 +62,7 @@ const zstdFooter = 72
 const frameMagic = 0x184d2a50
 const chunkedMagic = 'GNUlInUx'
 const largestTable = 32 * 1024 * 1024
-const largestTableText = 256 * 1024 * 1024
+const largestTableText = 64 * 1024 * 1024
 const mostEntries = 2_000_000
 
 /** Where the annotations of a layer say that its table is: eStargz's leave that to the footer. */

@@ -20,10 +20,19 @@ export interface DownloadOptions {
   readonly signal: AbortSignal
   /** Milliseconds before going on after the first failure; 300 by default. */
   readonly firstPause?: number
+  /** Bytes of the blob from `start` on that may be had for less, as far as they go. They need not be right. */
+  readonly pieces?: ((start: number) => AsyncIterable<BlobPieceBytes>) | undefined
   /** Told of the file that the bytes go to, before there are any. */
   readonly onFile?: (path: string) => void
   /** Told how many bytes are in the file for good. After `onFile`; may fall to nothing once, when a beginning was bad. */
   readonly onBytes?: (size: number) => void
+}
+
+/** Some bytes of a blob, valid until the next are asked for. */
+export interface BlobPieceBytes {
+  readonly bytes: Uint8Array
+  /** True where they came over the network. */
+  readonly isReceived: boolean
 }
 
 /** What became of a download. */
@@ -100,10 +109,11 @@ class BlobDownload {
     const fd = open(this.#path, openFlags.O_RDWR | openFlags.O_CREAT, 0o600)
     try {
       this.#options.onFile?.(this.#path)
-      const found = await this.#takeBeginning(fd)
+      let found = await this.#takeBeginning(fd)
+      found += await this.#takePieces(fd)
       await this.#fetchRest(fd)
       if (this.#isRight()) return this.#received
-      // The beginning may have been damaged since it was written: then all is fetched anew, once.
+      // The beginning may have been damaged since it was written, or put together wrongly: then all is fetched anew, once.
       if (found > 0) {
         this.#restart(fd)
         await this.#fetchRest(fd)
@@ -137,6 +147,24 @@ class BlobDownload {
       this.#options.signal.throwIfAborted()
     }
     return this.#digester.size
+  }
+
+  /** Takes what may be had for less; gives its size. Where that fails the rest is fetched as it would be anyway. */
+  async #takePieces(fd: number): Promise<number> {
+    const { pieces, signal } = this.#options
+    const before = this.#digester.size
+    if (pieces === undefined || before >= this.#blob.size) return 0
+    try {
+      for await (const { bytes, isReceived } of pieces(before)) {
+        signal.throwIfAborted()
+        if (isReceived) this.#received += bytes.length
+        this.#append(fd, bytes)
+      }
+    } catch (error) {
+      signal.throwIfAborted()
+      if (isCairnError(error, 'DISK_FULL')) throw error
+    }
+    return this.#digester.size - before
   }
 
   #restart(fd: number): void {
@@ -186,18 +214,21 @@ class BlobDownload {
       const fresh = skip === 0 ? bytes : bytes.subarray(Math.min(skip, bytes.length))
       skip -= bytes.length - fresh.length
       if (fresh.length === 0) continue
-      const position = this.#digester.size
-      if (position + fresh.length > size) {
+      if (this.#digester.size + fresh.length > size) {
         part.cancel()
         throw new CairnError('BLOB_CORRUPT', `blob ${digest} is longer than the ${size} bytes its descriptor gives`)
       }
-      pwrite(fd, fresh, position, this.#path)
-      this.#digester.update(fresh)
-      this.#options.onBytes?.(this.#digester.size)
-      this.#flush(fd)
+      this.#append(fd, fresh)
     }
     if (this.#digester.size < size)
       throw new CairnError('NETWORK', `blob ${digest} ended after ${this.#digester.size} of ${size} bytes`)
+  }
+
+  #append(fd: number, bytes: Uint8Array): void {
+    pwrite(fd, bytes, this.#digester.size, this.#path)
+    this.#digester.update(bytes)
+    this.#options.onBytes?.(this.#digester.size)
+    this.#flush(fd)
   }
 
   /** Has the kernel write while more arrives, so that little is left to wait for at the end. */

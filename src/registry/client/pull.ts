@@ -20,7 +20,8 @@ import { familiarString, formatReference, type Reference, withDigest } from '../
 import type { TransferListener } from '../../progress/transfer-events.ts'
 import { Snapshots } from '../../snapshots/snapshots.ts'
 import type { RegistryClient } from './connection.ts'
-import { downloadBlob } from './download.ts'
+import { layerPieces } from './layer-pieces.ts'
+import { downloadBlob, type DownloadOptions } from './download.ts'
 import { discardSnapshot, LayerPull, type LayerPullOptions, type PulledLayer } from './pull-layer.ts'
 import type { Repository } from './repository.ts'
 import { firstOf, resolveRemote } from './resolve.ts'
@@ -236,7 +237,7 @@ class ImagePull {
 
   async #download(
     blob: Descriptor,
-    more: { readonly onFile?: (path: string) => void; readonly onBytes?: (size: number) => void } = {},
+    more: Pick<DownloadOptions, 'onFile' | 'onBytes' | 'pieces'> = {},
   ): Promise<{ readonly isNew: boolean }> {
     const { store, lease, signal, client } = this.#options
     const { firstPause } = client.options
@@ -275,7 +276,7 @@ class ImagePull {
     if (pulled === undefined) {
       pulled = this.#slots.run(() =>
         new LayerPull(this.#options, layer, isLowest, isUnpacked, this.#tell).run((more) =>
-          this.#download(layer.descriptor, more),
+          this.#download(layer.descriptor, { ...more, pieces: (start) => this.#pieces(layer.descriptor, start) }),
         ),
       )
       this.#layers.set(
@@ -288,6 +289,11 @@ class ImagePull {
       )
     }
     return pulled
+  }
+
+  #pieces(blob: Descriptor, start: number): ReturnType<typeof layerPieces> {
+    const { store, lease } = this.#options
+    return layerPieces(blob, start, { store, lease, repository: this.#repositories[0] as Repository })
   }
 
   /** What unpacking had to leave to the layers below is done now, from the lowest up. */

@@ -150,6 +150,26 @@ export class Repository {
   }
 
   /**
+   * Bytes `start` to `end` of a blob; undefined where the registry does not answer with just these. The bytes are not
+   * checked. Throws as {@link document}.
+   */
+  async openRange(
+    { digest, size }: Pick<Descriptor, 'digest' | 'size'>,
+    start: number,
+    end: number,
+  ): Promise<BlobPart | undefined> {
+    const answer = await this.#send('GET', registryPaths.blob(this.endpoint.path, digest), {
+      headers: { Range: `bytes=${start}-${end - 1}` },
+    })
+    const { status, headers } = answer
+    const range = headers.get('content-range')?.replace(/\/\*$/, `/${size}`)
+    if (status === 206 && range === `bytes ${start}-${end - 1}/${size}`)
+      return { start, body: answer.body, cancel: () => answer.cancel() }
+    answer.cancel()
+    return undefined
+  }
+
+  /**
    * Has the registry take a blob from another repository of its own; where it does not, gives the upload that it began
    * instead. Throws as {@link document}.
    */

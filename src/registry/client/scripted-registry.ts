@@ -83,19 +83,20 @@ export class ScriptedRegistry implements Disposable {
     repository: string,
     tag: string,
     layers: readonly Uint8Array<ArrayBuffer>[] = [tarOf({ 'etc/name': 'fixture' })],
-    more: { readonly architecture?: string } = {},
+    more: { readonly architecture?: string; readonly packed?: readonly PackedLayer[] } = {},
   ): RemoteImage {
     const config = serializeConfig(
       configOf(
         layers.map((layer) => digestOf(layer)),
-        more,
+        more.architecture === undefined ? {} : { architecture: more.architecture },
       ),
     )
-    const blobs = layers.map((layer) => Bun.gzipSync(layer))
-    const descriptors = blobs.map((blob): Descriptor => ({
-      mediaType: mediaTypes.ociLayerGzip,
+    const blobs = more.packed ?? layers.map((layer) => ({ blob: Bun.gzipSync(layer), format: 'gzip' as const }))
+    const descriptors = blobs.map(({ blob, format, annotations }: PackedLayer): Descriptor => ({
+      mediaType: format === 'gzip' ? mediaTypes.ociLayerGzip : mediaTypes.ociLayerZstd,
       digest: this.putBlob(repository, blob),
       size: blob.length,
+      ...(annotations === undefined ? {} : { annotations }),
     }))
     const manifest = serializeManifest({
       schemaVersion: 2,
@@ -160,12 +161,13 @@ export class ScriptedRegistry implements Disposable {
   #blob(request: Request, name: string, digest: string): Response {
     const found = this.blobs.get(`${name} ${digest}`)
     if (found === undefined) return failure(404, 'BLOB_UNKNOWN')
-    const range = /^bytes=(\d+)-$/.exec(request.headers.get('range') ?? '')
+    const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.get('range') ?? '')
     if (request.method === 'HEAD') return new Response(null, { headers: { 'Content-Length': String(found.length) } })
     if (range === null) return new Response(found)
     const start = Number(range[1])
-    const headers = { 'Content-Range': `bytes ${start}-${found.length - 1}/${found.length}` }
-    return new Response(found.subarray(start), { status: 206, headers })
+    const end = range[2] === '' ? found.length : Math.min(found.length, Number(range[2]) + 1)
+    const headers = { 'Content-Range': `bytes ${start}-${end - 1}/${found.length}` }
+    return new Response(found.subarray(start, end), { status: 206, headers })
   }
 
   #tags(name: string): Response {
@@ -211,6 +213,13 @@ export class ScriptedRegistry implements Disposable {
       headers: { Location: `/v2/${name}/blobs/uploads/${id}`, Range: `0-${Math.max(0, size - 1)}` },
     })
   }
+}
+
+/** A layer as it is sent. */
+export interface PackedLayer {
+  readonly blob: Uint8Array<ArrayBuffer>
+  readonly format: 'gzip' | 'zstd'
+  readonly annotations?: Readonly<Record<string, string>>
 }
 
 /** An image that a scripted registry has. */
