@@ -142,7 +142,8 @@ export class BuildCache {
   }
 }
 
-function definitionKey(inputs: StepInputs): CacheKey {
+/** What a step says, on whatever it runs: the key of {@link BuildCache.hasDefinition}. */
+export function definitionKey(inputs: StepInputs): CacheKey {
   const { kind, definition, env, platform, epoch } = inputs
   const text = canonicalJson({ kind, definition, env, platform, epoch })
   return `definition-${new Bun.CryptoHasher('sha256').update(text).digest('hex')}`

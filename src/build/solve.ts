@@ -49,12 +49,21 @@ export interface SolveOptions {
   readonly fixedTime: number | undefined
   /** Called for the first command that ends badly, its error with its place, when all else has been told to stop. */
   readonly onFailure?: ((command: FailedCommand) => Promise<void>) | undefined
+  /** Told of all steps and their keys before any is looked up. */
+  readonly onKeys?: ((steps: readonly KeyedStep[]) => void) | undefined
   /** Told of the layer of each step, once it was found or packed. */
   readonly onLayer?: ((op: Op, layer: PackedLayer) => void) | undefined
   /** Fails with CACHE_MISS instead of running a step. */
   readonly failOnMiss?: boolean | undefined
   /** Waits until no other process runs the step with this key, and keeps others from it until released. */
   readonly claim: (key: CacheKey, onWait: () => void) => Promise<{ readonly release: () => void }>
+}
+
+/** A step with its key and what that is made of. */
+export interface KeyedStep {
+  readonly op: Op
+  readonly key: CacheKey
+  readonly inputs: StepInputs
 }
 
 interface StepResult {
@@ -126,6 +135,7 @@ export class Solver {
       const keys = await Promise.all(ops.map((op) => this.#key(op)))
       this.#options.cache.prepare(keys.map(({ key }) => key))
       this.#chooseHistories(ops, keys)
+      this.#options.onKeys?.(ops.flatMap((op, index) => (keys[index] === undefined ? [] : [{ op, ...keys[index] }])))
       const results = await Promise.all([
         ...targets.map((op) => (op === undefined ? undefined : this.#result(op))),
         ...wanted.map((op) => this.#result(op)),
@@ -286,13 +296,12 @@ export class Solver {
   }
 
   /**
-   * A step taken from the cache. The steps below are needed for their layers; where one of them had to be run again
-   * and came out otherwise than the layer was made on, there is no hit. Steps that files come from are not looked at.
+   * A step taken from the cache. The steps below are needed for their layers; where these are not what the layer was made
+   * on, as one was run again or comes from another cache, there is no hit. Steps that files come from are not looked at.
    */
   async #hit(op: Op, hit: CachedResult): Promise<StepResult | undefined> {
     const parent = op.parent === undefined ? undefined : await this.#result(op.parent)
-    if (parent?.miss !== undefined && !onItsOwn(op) && (await parent.contentId()) !== hit.parentContentId)
-      return undefined
+    if (parent !== undefined && !onItsOwn(op) && (await parent.contentId()) !== hit.parentContentId) return undefined
     this.#showCached(op)
     this.#options.onLayer?.(op, hit.layer)
     return {

@@ -163,6 +163,7 @@ async function buildUnder(store: Store, lease: Lease, options: BuildOptions): Pr
       options,
       plans,
       imported: caching,
+      contexts,
       executor: (solver, snapshots) =>
         new BuildExecutor({
           store,

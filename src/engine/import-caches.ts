@@ -52,12 +52,20 @@ async function importCache(
     const source = sourceOf(one, access)
     const content = await readCache(source)
     if (content === undefined) tell(`there is no cache at ${one.name} yet`)
-    else if (content.parts.length === 0) tell(`${one.name} has no cache in it`)
+    else if (content.parts.length + content.buildkit.length === 0) tell(`${one.name} has no cache in it`)
     else {
       const now = Date.now()
-      const steps = content.parts.reduce((count, { steps: own }) => count + own.length, 0)
+      const results = [...content.parts.map(({ steps: own }) => own), ...content.buildkit]
+      const steps = results.reduce((count, { length }) => count + length, 0)
       const times = { timestamp: now, started: vertex.started, completed: now }
-      progress({ type: 'status', vertex: id, id: `${steps} steps`, current: 0, total: 0, ...times })
+      progress({
+        type: 'status',
+        vertex: id,
+        id: content.buildkit.length > 0 ? `${steps} records of BuildKit` : `${steps} steps`,
+        current: 0,
+        total: 0,
+        ...times,
+      })
     }
     return content === undefined ? undefined : { source, content }
   } catch (error) {

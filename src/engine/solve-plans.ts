@@ -1,11 +1,13 @@
 import { adviseSteps } from '../build/advice.ts'
-import { BuildCache, type CachedStep } from '../build/cache.ts'
+import { BuildCache, type CachedStep, definitionKey } from '../build/cache.ts'
 import { BuildHistory } from '../build/build-history.ts'
 import type { Op } from '../build/graph.ts'
 import type { PackedLayer } from '../build/layer.ts'
 import type { PlannedBuild } from '../build/plan.ts'
 import { baseName } from '../build/paths.ts'
-import { Solver, type SolveOptions, type StepExecutor } from '../build/solve.ts'
+import type { FileInput } from '../build/cache-key.ts'
+import type { BuildContexts } from '../build/context.ts'
+import { type KeyedStep, Solver, type SolveOptions, type StepExecutor } from '../build/solve.ts'
 import type { StepReport } from '../build/step-reports.ts'
 import { TrialCache } from '../build/trial.ts'
 import { listLayerForms } from '../content/layer-records.ts'
@@ -16,6 +18,7 @@ import type { Dockerfile } from '../dockerfile/instruction.ts'
 import { formatPlatform } from '../oci/platform.ts'
 import type { ExplainedStep } from '../records/record.ts'
 import type { NamedHistory } from '../remote-cache/cache-document.ts'
+import { buildkitContentHash } from '../remote-cache/buildkit-content.ts'
 import type { ImportedCaches } from '../remote-cache/import-cache.ts'
 import { Snapshots } from '../snapshots/snapshots.ts'
 import type { BuildOptions } from './build.ts'
@@ -28,6 +31,7 @@ export interface SolveEnvironment {
   /** One for each platform. */
   readonly plans: readonly PlannedBuild[]
   readonly imported: ImportedCaches
+  readonly contexts: BuildContexts
   readonly executor: (solver: () => Solver, snapshots: Snapshots) => StepExecutor
   /** Told of each solver before it begins. */
   readonly onSolver: (solver: Solver) => void
@@ -79,6 +83,7 @@ async function solveOnce(environment: SolveEnvironment): Promise<SolvedPlans> {
     progress,
     signal,
     onFailure,
+    onKeys: (steps) => matchForeign(environment, steps),
     onLayer,
     failOnMiss,
     epoch: plans[0]?.epoch,
@@ -114,6 +119,20 @@ async function solveOnce(environment: SolveEnvironment): Promise<SolvedPlans> {
       return [{ dockerfile: baseName(filename), platform: formatPlatform(plan.platform), ...history.stored() }]
     },
   }
+}
+
+/** Finds the steps in caches of BuildKit, which go by other keys; files are hashed where that can find something. */
+function matchForeign({ imported, contexts }: SolveEnvironment, steps: readonly KeyedStep[]): void {
+  const hashes = new Map<readonly FileInput[], string | undefined>()
+  imported.match(
+    steps.map(({ op, key, inputs }) => ({ op, key, definition: definitionKey(inputs) })),
+    (inputs) => {
+      const [first] = inputs
+      if (first?.source.from !== 'context') return undefined
+      if (!hashes.has(inputs)) hashes.set(inputs, buildkitContentHash(contexts.get(first.source.name).tree, inputs))
+      return hashes.get(inputs)
+    },
+  )
 }
 
 function historyOf({ store, options, imported }: SolveEnvironment, { platform, ops }: PlannedBuild): BuildHistory {

@@ -15,6 +15,8 @@ import { layerCompression } from '../oci/media-types.ts'
 import { TaskSlots } from '../registry/client/task-slots.ts'
 import type { CacheLayer, NamedHistory } from './cache-document.ts'
 import type { CacheSource } from './cache-places.ts'
+import type { BuildkitRecord } from './buildkit-cache.ts'
+import { type HashContent, type KeyedOp, matchBuildkit } from './match-buildkit.ts'
 import type { CacheContent } from './read-cache.ts'
 
 /** Layers that are fetched at once. */
@@ -34,13 +36,17 @@ class ImportedCache {
   readonly steps = new Map<string, CachedStep>()
   readonly definitions = new Set<string>()
   readonly layers = new Map<Digest, OfferedLayer>()
+  readonly #buildkit: readonly (readonly BuildkitRecord[])[]
   isDropped = false
   isIncomplete = false
+  /** Layers that are not to be had. */
+  readonly #missing = new Set<Digest>()
 
-  constructor(name: string, source: CacheSource, { parts, histories }: CacheContent) {
+  constructor(name: string, source: CacheSource, { parts, buildkit, histories }: CacheContent) {
     this.name = name
     this.source = source
     this.histories = histories
+    this.#buildkit = buildkit
     for (const { steps, layers } of parts)
       for (const { layerIndex, ...step } of steps) {
         const { layer } = step.result
@@ -55,9 +61,22 @@ class ImportedCache {
       }
   }
 
+  /** Takes the results that BuildKit's records have of these steps, parents first. */
+  match(ops: readonly KeyedOp[], hashContent: HashContent): void {
+    for (const records of this.#buildkit)
+      for (const { step, layer } of matchBuildkit(records, ops, hashContent)) {
+        const { diffId, descriptor } = layer
+        if (this.#missing.has(diffId)) continue
+        if (!this.layers.has(diffId)) this.layers.set(diffId, { layer: step.result.layer, descriptor })
+        this.definitions.add(step.definition)
+        for (const key of step.keys) if (!this.steps.has(key)) this.steps.set(key, step)
+      }
+  }
+
   /** Gives up the steps with a layer that is not to be had. */
   forget(diffId: Digest): void {
     this.layers.delete(diffId)
+    this.#missing.add(diffId)
     for (const [key, { result }] of this.steps) if (result.layer.diffId === diffId) this.steps.delete(key)
   }
 }
@@ -102,6 +121,11 @@ export class ImportedCaches implements ImportedResults {
       if (step !== undefined) return step
     }
     return undefined
+  }
+
+  /** Has the caches of BuildKit looked through for the steps of a build, parents first. */
+  match(ops: readonly KeyedOp[], hashContent: HashContent): void {
+    for (const cache of this.#usable) cache.match(ops, hashContent)
   }
 
   hasDefinition(definition: string): boolean {
@@ -171,7 +195,9 @@ export class ImportedCaches implements ImportedResults {
       undefined,
       content,
     )
-    if (content.digest() !== layer.contentDigest || record.unpackedSize !== layer.size)
+    // A layer that counts by its diff ID has been verified by now.
+    const isVerified = layer.contentDigest === layer.diffId || content.digest() === layer.contentDigest
+    if (!isVerified || (layer.contentDigest !== layer.diffId && record.unpackedSize !== layer.size))
       throw new CairnError('CACHE_INVALID', `layer ${layer.diffId} has not the content that the cache says it has`)
     this.#demands.set(layer.diffId, scan.demands)
     putLayerRecord(store, record)

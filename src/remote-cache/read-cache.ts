@@ -6,6 +6,7 @@ import { isAttestation } from '../oci/image-index.ts'
 import { largestDocument } from '../oci/json-document.ts'
 import type { Manifest } from '../oci/manifest.ts'
 import { layerCompression } from '../oci/media-types.ts'
+import { buildkitConfigType, type BuildkitRecord, parseBuildkitConfig, parseBuildkitInline } from './buildkit-cache.ts'
 import {
   cacheTypes,
   type ImportedStep,
@@ -27,6 +28,8 @@ interface CachePart {
 /** What a cache says; none of its layers was looked at. */
 export interface CacheContent {
   readonly parts: readonly CachePart[]
+  /** Records of BuildKit's, of one or several of its caches. */
+  readonly buildkit: readonly (readonly BuildkitRecord[])[]
   readonly histories: readonly NamedHistory[]
 }
 
@@ -41,17 +44,33 @@ export async function readCache(source: CacheSource): Promise<CacheContent | und
   const root = await source.root()
   if (root === undefined) return undefined
   if (root.type === 'manifest') return await readManifest(source, root.value)
-  const entries = root.value.manifests.filter((entry) => !isAttestation(entry)).slice(0, mostImages)
+  const { manifests } = root.value
+  const config = manifests.find(({ mediaType }) => mediaType === buildkitConfigType)
+  // What BuildKit writes with image-manifest=false: an index of blobs.
+  if (config !== undefined) return await readBuildkit(source, config, manifests)
+  const entries = manifests.filter((entry) => !isAttestation(entry)).slice(0, mostImages)
   const found = await Promise.all(
     entries.map(async (entry) => {
       const document = await source.document(entry)
       return document.type === 'manifest' ? await readManifest(source, document.value) : noCache
     }),
   )
-  return { parts: found.flatMap(({ parts }) => parts), histories: found.flatMap(({ histories }) => histories) }
+  return {
+    parts: found.flatMap(({ parts }) => parts),
+    buildkit: found.flatMap(({ buildkit }) => buildkit),
+    histories: found.flatMap(({ histories }) => histories),
+  }
 }
 
-const noCache: CacheContent = { parts: [], histories: [] }
+async function readBuildkit(
+  source: CacheSource,
+  config: Descriptor,
+  blobs: readonly Descriptor[],
+): Promise<CacheContent> {
+  return { ...noCache, buildkit: [parseBuildkitConfig(await source.read(config, largestCacheConfig), blobs)] }
+}
+
+const noCache: CacheContent = { parts: [], buildkit: [], histories: [] }
 
 async function readManifest(source: CacheSource, manifest: Manifest): Promise<CacheContent> {
   const { config, layers } = manifest
@@ -64,14 +83,16 @@ async function readManifest(source: CacheSource, manifest: Manifest): Promise<Ca
         layers.find(({ mediaType }) => mediaType === cacheTypes.history),
       ),
     ])
-    return { parts: [{ steps: parseCacheConfig(bytes, own.length), layers: own }], histories }
+    return { ...noCache, parts: [{ steps: parseCacheConfig(bytes, own.length), layers: own }], histories }
   }
+  if (config.mediaType === buildkitConfigType) return await readBuildkit(source, config, layers)
   if (isImageConfigType(config.mediaType)) {
     const { value } = parseImageConfig(await source.read(config, largestDocument))
-    const inline = await parseInlineCache(value)
-    if (inline === undefined) return noCache
-    const descriptors = pairLayers(manifest, value).map(({ descriptor }) => descriptor)
-    return { parts: [{ steps: inline.steps, layers: descriptors }], histories: inline.histories }
+    const stack = pairLayers(manifest, value)
+    const fields = value as unknown as Readonly<Record<string, unknown>>
+    const [inline, records] = [await parseInlineCache(value), parseBuildkitInline(fields, stack)]
+    const parts = inline === undefined ? [] : [{ steps: inline.steps, layers: stack.map((layer) => layer.descriptor) }]
+    return { parts, buildkit: records === undefined ? [] : [records], histories: inline?.histories ?? [] }
   }
   throw new CairnError(
     'CACHE_INVALID',
