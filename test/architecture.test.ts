@@ -10,7 +10,7 @@ const rows: readonly (readonly string[])[] = [
   ['tar', 'compression', 'dockerfile', 'ssh'],
   ['content', 'runtime'],
   ['layers'],
-  ['images', 'snapshots'],
+  ['images', 'snapshots', 'networks'],
   ['registry', 'containers', 'analysis', 'sbom', 'remote'],
   ['build'],
   ['records', 'outputs', 'attest', 'remote-cache'],

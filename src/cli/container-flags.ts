@@ -5,33 +5,26 @@ import { creationLimitFlags } from './limit-flags.ts'
 
 /** Flags of docker for containers that Cairn does not have yet, by what they take. */
 const missing = {
-  bool: ['publish-all', 'use-api-socket'],
-  string: `blkio-weight cgroupns cpu-rt-period cpu-rt-runtime gpus ip ip6 isolation kernel-memory mac-address userns
+  bool: ['use-api-socket'],
+  string: `blkio-weight cgroupns cpu-rt-period cpu-rt-runtime gpus isolation kernel-memory userns
     volume-driver`.split(/\s+/),
   stringArray: `blkio-weight-device device-cgroup-rule device-read-bps device-read-iops device-write-bps
-    device-write-iops link link-local-ip network-alias publish storage-opt volumes-from`.split(/\s+/),
+    device-write-iops link link-local-ip storage-opt volumes-from`.split(/\s+/),
 } as const
-
-const shorts: Readonly<Record<string, string>> = {
-  publish: 'p',
-  'publish-all': 'P',
-}
 
 /** Definitions that make the missing flags known, so that what is said about one is that it is missing. */
 export const missingFlags: FlagDefinitions = Object.fromEntries(
   Object.entries(missing).flatMap(([type, names]) =>
-    names.map((name) => {
-      const short = shorts[name] === undefined ? {} : { short: shorts[name] }
-      return [name, { type, ...short, hidden: true, summary: 'Not supported yet' }]
-    }),
+    names.map((name) => [name, { type, hidden: true, summary: 'Not supported yet' }]),
   ),
 ) as FlagDefinitions
 
 /** What a missing flag may say because that is how it is anyhow. */
 const harmless: Readonly<Record<string, string>> = { cgroupns: 'private', userns: 'host', isolation: 'default' }
 
-const publishHint = "Containers share the host's network for now: a service is reached at the port it listens on."
-const hints: Readonly<Record<string, string>> = { publish: publishHint, 'publish-all': publishHint }
+const hints: Readonly<Record<string, string>> = {
+  link: 'Make a network with `cairn network create` and attach both containers: they find each other by name.',
+}
 
 /** Throws NOT_SUPPORTED for a missing flag that was given. */
 export function refuseMissingFlags(values: Readonly<Record<string, unknown>>, given: (flag: string) => boolean): void {
@@ -75,6 +68,8 @@ export const containerFlags = {
   expose: { type: 'stringArray', value: 'list', summary: 'Expose a port or a range of ports' },
   'group-add': { type: 'stringArray', value: 'list', summary: 'Add additional groups to join' },
   hostname: { type: 'string', short: 'h', summary: 'Container host name' },
+  ip: { type: 'string', summary: 'IPv4 address (e.g., 172.30.100.104)' },
+  ip6: { type: 'string', summary: 'IPv6 address (e.g., 2001:db8::33)' },
   init: { type: 'bool', summary: 'Run an init inside the container that forwards signals and reaps processes' },
   interactive: { type: 'bool', short: 'i', summary: 'Keep STDIN open even if not attached' },
   ipc: { type: 'string', summary: 'IPC mode to use', complete: ['private', 'host', 'shareable', 'none'] },
@@ -91,20 +86,23 @@ export const containerFlags = {
     summary: 'Logging driver for the container ("json-file", "none")',
   },
   'log-opt': { type: 'stringArray', value: 'list', summary: 'Log driver options ("max-size", "max-file")' },
+  'mac-address': { type: 'string', summary: 'Container MAC address (e.g., 92:d0:c6:0a:29:33)' },
   mount: { type: 'stringArray', value: 'mount', summary: 'Attach a filesystem mount to the container' },
   name: { type: 'string', summary: 'Assign a name to the container' },
-  net: { type: 'string', hidden: true, summary: 'Connect a container to a network' },
+  net: { type: 'stringArray', hidden: true, summary: 'Connect a container to a network' },
   network: {
-    type: 'string',
+    type: 'stringArray',
     value: 'network',
-    default: 'default',
-    complete: ['host', 'none'],
-    summary: 'Network of the container: "host", or "none" for none at all.\nThe default is "host" for now',
+    complete: ['bridge', 'host', 'none'],
+    summary: 'Connect a container to a network',
   },
+  'network-alias': { type: 'stringArray', value: 'list', summary: 'Add network-scoped alias for the container' },
   'oom-score-adj': { type: 'int', default: 0, summary: "Tune host's OOM preferences (-1000 to 1000)" },
   pid: { type: 'string', summary: 'PID namespace to use', complete: ['host'] },
   platform: { type: 'string', summary: 'Set platform if the image has several' },
   privileged: { type: 'bool', summary: 'Give extended privileges to this container' },
+  publish: { type: 'stringArray', short: 'p', value: 'list', summary: "Publish a container's port(s) to the host" },
+  'publish-all': { type: 'bool', short: 'P', summary: 'Publish all exposed ports to random ports' },
   pull: {
     type: 'string',
     default: 'missing',

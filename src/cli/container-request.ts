@@ -1,4 +1,3 @@
-import type { NetworkMode } from '../containers/container.ts'
 import type { ContainerRequest } from '../containers/settings.ts'
 import { CairnError } from '../errors/error.ts'
 import { parseSignal } from '../linux/signals.ts'
@@ -24,6 +23,7 @@ import {
   runtimeName,
 } from './container-flag-values.ts'
 import { attachedStreams } from './attached-streams.ts'
+import { parseNetworkFlags } from './network-flags.ts'
 import { parseMountFlags } from './mount-flags.ts'
 import { isAddress } from './host-addresses.ts'
 import { parseUlimits } from './ulimit-flags.ts'
@@ -38,6 +38,9 @@ export function parseContainerRequest(
   command: readonly string[],
 ): ContainerRequest {
   const { seccomp, noNewPrivileges } = parseSecurityOptions(flags['security-opt'])
+  const network = parseNetworkFlags(ctx, flags)
+  const published = (network.ports ?? []).map(({ port, protocol }) => `${port}/${protocol}`)
+  const exposed = [...(parseExposed(flags.expose) ?? []), ...published]
   const optional = {
     name: flags.name,
     entrypoint: flags.entrypoint === undefined ? undefined : flags.entrypoint === '' ? [] : [flags.entrypoint],
@@ -62,7 +65,7 @@ export function parseContainerRequest(
     cgroupParent: flags['cgroup-parent'] === '' ? undefined : flags['cgroup-parent'],
     annotations:
       flags.annotation.length === 0 ? undefined : Object.fromEntries(keyValues(flags.annotation, 'annotation')),
-    exposedPorts: parseExposed(flags.expose),
+    exposedPorts: exposed.length === 0 ? undefined : exposed,
     attached: attachedStreams(flags),
     runtime: flags.runtime === undefined ? undefined : runtimeName(flags.runtime),
   }
@@ -75,7 +78,7 @@ export function parseContainerRequest(
     tty: flags.tty,
     openStdin: flags.interactive,
     mounts: parseMountFlags(flags, ctx.cwd),
-    network: parseNetwork(flags.net ?? flags.network),
+    ...network,
     extraHosts: flags['add-host'].map(parseHost),
     dns: {
       ...(flags.dns.length === 0 ? {} : { servers: flags.dns }),
@@ -115,21 +118,14 @@ function parseLabels(given: readonly string[]): Readonly<Record<string, string>>
   return Object.fromEntries(keyValues(given, 'label'))
 }
 
-function parseNetwork(text: string): NetworkMode {
-  if (text === 'default' || text === 'host' || text === 'none') return text
-  throw new CairnError('NOT_SUPPORTED', `--network ${text} is not supported yet`, {
-    hint: 'Networks are "host", which is the default for now, and "none".',
-  })
-}
-
-/** `name:address` or `name=address`; the address of the host itself is 127.0.0.1 on its own network. */
+/** `name:address` or `name=address`; `host-gateway` stands for the host, which has another address in each network. */
 function parseHost(text: string): { readonly name: string; readonly address: string } {
   const separator = text.search(/[:=]/)
   const name = text.slice(0, separator)
   const address = text.slice(separator + 1).replace(/^\[(.*)\]$/, '$1')
   if (separator <= 0 || address === '')
     throw invalidArgument(text, '--add-host', `bad format for add-host: ${JSON.stringify(text)}`)
-  if (address === 'host-gateway') return { name, address: '127.0.0.1' }
+  if (address === 'host-gateway') return { name, address }
   if (!isAddress(address))
     throw invalidArgument(text, '--add-host', `invalid IP address in add-host: ${JSON.stringify(address)}`)
   return { name, address }

@@ -146,6 +146,12 @@ export const table: CommandTable = {
       load: () => import('./commands/container-health-changed.ts'),
     },
     {
+      paths: ['container forward'],
+      summary: 'Hold the published ports of a container',
+      hidden: true,
+      load: () => import('./commands/container-forward.ts'),
+    },
+    {
       paths: ['container revive'],
       summary: 'Start a container by its restart policy',
       hidden: true,

@@ -2,6 +2,7 @@ import type { ContainerConfig } from '../oci/config.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { RuntimeLimit } from '../oci/runtime-spec.ts'
 import type { ProcessIdentity } from '../linux/processes.ts'
+import type { EndpointSetting, PortSetting } from '../networks/network.ts'
 import type { OciRuntime } from '../runtime/runtime.ts'
 import type { CgroupLimits, ContainerMount } from '../runtime/spec.ts'
 
@@ -83,6 +84,11 @@ export interface ContainerSettings {
   /** The streams that the command which made it was attached to. */
   readonly attached?: readonly ('stdin' | 'stdout' | 'stderr')[]
   readonly runtime?: OciRuntime['name']
+  /** The networks that it is attached to. */
+  readonly networks?: readonly EndpointSetting[]
+  readonly ports?: readonly PortSetting[]
+  /** Exposed ports are published too. */
+  readonly publishAll?: boolean
 }
 
 /** A device of the host that a container may use. */
@@ -93,8 +99,11 @@ export interface DeviceSetting {
   readonly access: string
 }
 
-/** `default` is what a container gets when nothing is asked for: for now the host's network. */
-export type NetworkMode = 'default' | 'host' | 'none'
+/**
+ * `bridge`: attached to networks. `default` is what containers were made with before there were any: the host's, under a
+ * name of their own.
+ */
+export type NetworkMode = 'default' | 'host' | 'none' | 'bridge' | `container:${string}`
 
 /** A mount of a container, all decided. Targets are absolute and clean. */
 export type MountSetting =

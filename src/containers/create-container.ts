@@ -101,10 +101,11 @@ function freeName(store: Store, wanted: string | undefined): string {
 
 /** Names of other containers become their IDs, which they keep. Throws CONTAINER_UNKNOWN. */
 function withKnownContainers(store: Store, settings: ContainerSettings): ContainerSettings {
-  const { pid, ipc } = settings
+  const { pid, ipc, network } = settings
   return {
     ...settings,
     ...(pid?.startsWith('container:') === true ? { pid: knownContainer(store, pid) } : {}),
+    ...(network.startsWith('container:') ? { network: knownContainer(store, network) } : {}),
     ...(ipc?.startsWith('container:') === true ? { ipc: knownContainer(store, ipc) } : {}),
   }
 }

@@ -1,10 +1,193 @@
+import type { Store } from '../content/store.ts'
+import { CairnError, isCairnError } from '../errors/error.ts'
+import { close, open, openFlags } from '../linux/files.ts'
+import { makeNetworkNamespace } from '../linux/network-namespace.ts'
+import { applyNetworks } from '../networks/apply.ts'
+import { networkOf, recordEndpoint, releaseNetworks } from '../networks/endpoint-records.ts'
+import { connectInterfaces, openNamespace } from '../networks/interfaces.ts'
+import { type Endpoint, hasNames, type PortSetting, type PublishedPort } from '../networks/network.ts'
+import { isReplaceable, portTaken, recordPorts } from '../networks/publish.ts'
+import { networkScope } from '../networks/scope.ts'
+import { hostsFile, resolverConfig } from '../runtime/network-files.ts'
 import type { ContainerOptions } from '../runtime/spec.ts'
-import type { NetworkMode } from './container.ts'
+import type { Container, ContainerSettings } from './container.ts'
+import { getContainer } from './container-records.ts'
+import { hostHosts } from './host-files.ts'
+import { findRunningInit } from './init-process.ts'
+import { reviveForwarders, startForwarder } from './port-forwarder.ts'
+
+/** The network a container is started in, until it is there. */
+export interface OpenNetwork extends Disposable {
+  readonly runtime: ContainerOptions['network']
+  /** /etc/resolv.conf, /etc/hosts and /etc/hostname of the container, as text or as files of another one. */
+  readonly files: NetworkTexts | { readonly of: string }
+}
+
+export interface NetworkTexts {
+  readonly 'resolv.conf': string
+  readonly hosts: string
+  readonly hostname: string
+}
 
 /**
- * The network a container is started in. Everything that is set up for one network mode and taken down at the
- * container's end belongs here.
+ * Makes the network of a container that is just being started: addresses and ports that nobody else has, a network namespace
+ * with its devices, bridges, rules and names. All of it is given back by whatever records that the container does not run;
+ * {@link applyNetworks} then takes it from the kernel. The namespace is there as long as what this gives, or the container.
+ *
+ * Throws NETWORK_UNKNOWN, NETWORK_IN_USE, PORT_IN_USE, CONFIG_INVALID, TOOL_MISSING, TOOL_FAILED, NOT_ROOT.
  */
-export function openNetwork(mode: NetworkMode): ContainerOptions['network'] {
-  return mode === 'none' ? 'none' : 'host'
+export async function openNetwork(store: Store, container: Container): Promise<OpenNetwork> {
+  const { settings } = container
+  const nothing = (): void => {}
+  if (settings.network.startsWith('container:')) {
+    const other = settings.network.slice('container:'.length)
+    const { pid } = findRunningInit(store, other)
+    return { runtime: { path: `/proc/${pid}/ns/net` }, files: { of: other }, [Symbol.dispose]: nothing }
+  }
+  if (settings.network !== 'bridge') {
+    const isOwn = settings.network === 'none'
+    return { runtime: isOwn ? 'none' : 'host', files: textsOf(store, settings, []), [Symbol.dispose]: nothing }
+  }
+  // Networks that nobody uses any more may have what this one is to get.
+  applyNetworks(store)
+  const endpoints = await attach(store, container)
+  try {
+    const namespace = makeNetworkNamespace()
+    try {
+      const hasIpv6 = endpoints.some(({ address6 }) => address6 !== undefined)
+      openNamespace(namespace, hasIpv6)
+      connectInterfaces(store, namespace, endpoints)
+    } catch (error) {
+      close(namespace)
+      throw error
+    }
+    return {
+      runtime: { path: `/proc/${process.pid}/fd/${namespace}` },
+      files: textsOf(store, settings, endpoints),
+      [Symbol.dispose]: () => {
+        close(namespace)
+      },
+    }
+  } catch (error) {
+    closeNetwork(store, container.id)
+    throw error
+  }
+}
+
+/** Gives back what a container that did not come to run has of networks. */
+export function closeNetwork(store: Store, id: string): void {
+  releaseNetworks(store, id)
+  applyNetworks(store)
+}
+
+/**
+ * Takes from the kernel what containers that have ended had of networks, and puts back what was killed. Whoever only came for
+ * something else is told of what fails and goes on.
+ */
+export function tidyNetworks(store: Store): void {
+  if (store.isReadOnly) return
+  try {
+    applyNetworks(store)
+    reviveForwarders(store)
+  } catch (error) {
+    if (!isCairnError(error)) throw error
+    store.tell(`networks could not be set right: ${error.message}`)
+  }
+}
+
+/** How often another port is tried where any will do. */
+const attempts = 20
+
+/** Records what the container gets, brings the kernel to that, and takes the ports. */
+async function attach(store: Store, container: Container): Promise<readonly Endpoint[]> {
+  const scope = networkScope()
+  const ports = portsOf(container.settings)
+  const avoided = new Set<number>()
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const { endpoints, published } = record(store, scope, container, ports, avoided)
+      applyNetworks(store)
+      const taken = published.length === 0 ? undefined : await startForwarder(store, scope, container.id, published)
+      if (taken === undefined) return endpoints
+      if (attempt >= attempts || !isReplaceable(ports, taken)) throw portTaken(taken)
+      avoided.add(taken.hostPort)
+    } catch (error) {
+      closeNetwork(store, container.id)
+      throw setupFailure(error)
+    }
+    releaseNetworks(store, container.id)
+  }
+}
+
+/** In docker's words. */
+function setupFailure(error: unknown): unknown {
+  if (!isCairnError(error)) return error
+  const { code, message, hint } = error
+  const details = hint === undefined ? { cause: error } : { cause: error, hint }
+  return new CairnError(code, `failed to set up container networking: ${message}`, details)
+}
+
+function record(
+  store: Store,
+  scope: string,
+  container: Container,
+  ports: readonly PortSetting[],
+  avoided: ReadonlySet<number>,
+): { readonly endpoints: readonly Endpoint[]; readonly published: readonly PublishedPort[] } {
+  return store.database.transaction(() => {
+    const { networks = [] } = container.settings
+    // Of a start that was killed.
+    releaseNetworks(store, container.id)
+    const endpoints = networks.map((setting, index) => recordEndpoint(store, scope, container, setting, index))
+    const [first] = endpoints
+    if (first === undefined) throw new CairnError('CONFIG_INVALID', 'the container is attached to no network')
+    return { endpoints, published: recordPorts(store, scope, container.id, first.address, ports, avoided) }
+  })
+}
+
+/** What is asked for by `-p`, and by `-P` for the exposed ports that it does not name. */
+function portsOf({ ports = [], publishAll, config }: ContainerSettings): readonly PortSetting[] {
+  if (publishAll !== true) return ports
+  const named = new Set(ports.map(({ port, protocol }) => `${port}/${protocol}`))
+  const exposed = Object.keys(config.ExposedPorts ?? {}).flatMap((text): PortSetting[] => {
+    const [port = '', protocol = 'tcp'] = text.split('/')
+    if ((protocol !== 'tcp' && protocol !== 'udp') || named.has(`${port}/${protocol}`)) return []
+    return [{ protocol, port: Number(port), hostAddress: '' }]
+  })
+  return [...ports, ...exposed]
+}
+
+/** The files that tell a container of its network; docker's. */
+export function textsOf(
+  store: Store,
+  { network, hostname, domainname, extraHosts, dns }: ContainerSettings,
+  endpoints: readonly Endpoint[],
+): NetworkTexts {
+  const isHost = network === 'host' || network === 'default'
+  const name = domainname === undefined || domainname === '' ? hostname : `${hostname}.${domainname} ${hostname}`
+  const networks = endpoints.map((endpoint) => networkOf(store, endpoint))
+  const gateway = networks[0]?.settings.pools[0]?.gateway ?? '127.0.0.1'
+  const hosts = extraHosts.map((host) => (host.address === 'host-gateway' ? { ...host, address: gateway } : host))
+  const servers = networks.filter(hasNames).map(({ settings }) => settings.pools[0]?.gateway ?? '')
+  const addresses = endpoints.flatMap(({ address, address6 }) =>
+    address6 === undefined ? [address] : [address, address6],
+  )
+  return {
+    'resolv.conf': resolverConfig({
+      ...dns,
+      hostNetwork: network !== 'none' && network !== 'bridge',
+      ...(servers.length > 0 ? { servers } : {}),
+    }),
+    hosts:
+      isHost && network === 'host'
+        ? hostHosts(hosts)
+        : hostsFile({ hostname: name, extraHosts: hosts, ...(addresses.length > 0 ? { addresses } : {}) }),
+    hostname: `${hostname}\n`,
+  }
+}
+
+/** The network namespace of a container that runs; to be closed. Undefined where it does not run. */
+export function openNamespaceOf(store: Store, id: string): number | undefined {
+  if (getContainer(store, id)?.state !== 'running') return undefined
+  return open(`/proc/${findRunningInit(store, id).pid}/ns/net`, openFlags.O_RDONLY)
 }

@@ -6,12 +6,11 @@ import { AT_FDCWD } from '../linux/files.ts'
 import { changeModeAt, makeDirectories } from '../linux/names.ts'
 import { mountOverlay } from '../linux/overlay.ts'
 import { removeTree } from '../linux/remove-tree.ts'
-import { readTextFile, writeTextFile } from '../linux/text-file.ts'
+import { writeTextFile } from '../linux/text-file.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { RuntimeSpec } from '../oci/runtime-spec.ts'
 import { containerCapabilities, heldCapabilities } from '../runtime/capabilities.ts'
 import { runtimeLimit } from '../runtime/limits.ts'
-import { hostsFile, resolverConfig } from '../runtime/network-files.ts'
 import { type ContainerMount, containerSpec, type NamespaceJoin, type NamespaceJoins } from '../runtime/spec.ts'
 import { resolveUser } from '../runtime/user.ts'
 import { accountFiles } from '../snapshots/account-files.ts'
@@ -24,7 +23,7 @@ import { hostDevices } from './host-devices.ts'
 import { initMount, initPath } from './init-program.ts'
 import { cgroupPath, containerDirectory } from './places.ts'
 import { findRunningInit } from './init-process.ts'
-import { openNetwork } from './network.ts'
+import type { OpenNetwork } from './network.ts'
 import { commandLine, processEnvironment } from './settings.ts'
 import { openVolume } from './volumes.ts'
 
@@ -37,11 +36,17 @@ export interface PreparedContainer {
   readonly mountRoot: () => void
 }
 
+/** What a container is prepared for. */
+export interface PrepareOptions {
+  readonly network: OpenNetwork
+  /** Path of a cgroup of its own; where absent it gets one only if its limits need that. */
+  readonly cgroup?: string | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
 /**
  * Makes all that the runtime is to find: layers unpacked, volumes opened and filled, files of the network, places to
  * mount on. Throws USER_UNKNOWN, COMMAND_NOT_FOUND, COMMAND_NOT_EXECUTABLE, CONFIG_INVALID.
- *
- * @param cgroup - path of a cgroup of its own; where absent it gets one only if its limits need that
  */
 export async function prepareContainer(
   store: Store,
@@ -49,7 +54,7 @@ export async function prepareContainer(
   container: Container,
   snapshot: WritableSnapshot,
   diffIds: readonly Digest[],
-  { cgroup, signal }: { readonly cgroup?: string | undefined; readonly signal?: AbortSignal | undefined } = {},
+  { network, cgroup, signal }: PrepareOptions,
 ): Promise<PreparedContainer> {
   const { settings } = container
   const layers = diffIds.map((diffId) => ({ diffId, directory: undefined }))
@@ -57,10 +62,11 @@ export async function prepareContainer(
   const tree = await snapshots.tree(layers)
   const bundle = containerDirectory(store, container.id)
   makeDirectories(bundle, 0o700)
-  const files = networkMounts(bundle, settings)
+  const files = networkMounts(store, bundle, settings, network)
   const { mounts, fileTargets } = await openMounts(store, container, tree, signal)
   const init = settings.init === true ? [initMount()] : []
-  const spec = specOf(store, container, snapshot.merged, tree, [...files, ...init, ...mounts].toSorted(byDepth), cgroup)
+  const allMounts = [...files, ...init, ...mounts].toSorted(byDepth)
+  const spec = specOf(store, container, snapshot.merged, tree, allMounts, network.runtime, cgroup)
   const targets = spec.mounts.map(({ destination }) => destination)
   checkExecutable(tree, settings, targets)
   if (settings.init === true) fileTargets.add(initPath)
@@ -134,34 +140,24 @@ function byDepth(a: ContainerMount, b: ContainerMount): number {
   return a.target.split('/').length - b.target.split('/').length
 }
 
-/**
- * The files that every container gets over those of its image, unless a mount asked for is there. On the host's own
- * network they are the host's.
- */
-function networkMounts(bundle: string, settings: ContainerSettings): ContainerMount[] {
-  const { network, hostname, domainname, extraHosts, dns } = settings
-  const name = domainname === undefined || domainname === '' ? hostname : `${hostname}.${domainname} ${hostname}`
-  const texts = {
-    'resolv.conf': resolverConfig({ ...dns, hostNetwork: network !== 'none' }),
-    hosts: network === 'host' ? hostsOfHost(extraHosts) : hostsFile({ hostname: name, extraHosts }),
-    hostname: `${hostname}\n`,
-  }
+/** The files that every container gets over those of its image, unless a mount asked for is there. */
+function networkMounts(
+  store: Store,
+  bundle: string,
+  settings: ContainerSettings,
+  { files }: OpenNetwork,
+): ContainerMount[] {
   const taken = new Set(settings.mounts.map(({ target }) => target))
-  return Object.entries(texts).flatMap(([file, text]): ContainerMount[] => {
+  return (['resolv.conf', 'hosts', 'hostname'] as const).flatMap((file): ContainerMount[] => {
     const target = `/etc/${file}`
     if (taken.has(target)) return []
+    if ('of' in files) return [{ type: 'bind', source: `${containerDirectory(store, files.of)}/${file}`, target }]
     const source = `${bundle}/${file}`
-    writeTextFile(source, text, 0o644)
+    writeTextFile(source, files[file], 0o644)
     // Whatever the umask: every user of the container reads it.
     changeModeAt(AT_FDCWD, source, 0o644)
     return [{ type: 'bind', source, target }]
   })
-}
-
-function hostsOfHost(extraHosts: ContainerSettings['extraHosts']): string {
-  const text = readTextFile('/etc/hosts') ?? hostsFile({ hostname: 'localhost' })
-  const lines = extraHosts.map(({ name, address }) => `${address}\t${name}\n`)
-  return `${text.replace(/\n*$/, '\n')}${lines.join('')}`
 }
 
 function specOf(
@@ -170,6 +166,7 @@ function specOf(
   rootfs: string,
   tree: Tree,
   mounts: readonly ContainerMount[],
+  network: OpenNetwork['runtime'],
   cgroup: string | undefined,
 ): RuntimeSpec {
   const { settings } = container
@@ -200,7 +197,7 @@ function specOf(
     seccomp: settings.seccomp,
     privileged,
     noNewPrivileges: settings.noNewPrivileges,
-    network: openNetwork(settings.network),
+    network,
     joins: namespaceJoins(store, settings),
     mounts,
     ...(shmSize === undefined ? {} : { shmSize }),

@@ -10,6 +10,7 @@ import { reapAbandoned } from '../runtime/state.ts'
 import { getContainer, recordEnd, recordStartFailure, releaseClaim } from './container-records.ts'
 import { discardContainer } from './discard-container.ts'
 import { recordBegun } from './health.ts'
+import { tidyNetworks } from './network.ts'
 import { cgroupPath, monitoredRoot, runtimeStateDirectory } from './places.ts'
 import { runState } from './run-scope.ts'
 import { settleContainers } from './settle-container.ts'
@@ -46,6 +47,7 @@ export function recoverContainers(store: Store): void {
       dead.release()
     }
   }
+  tidyNetworks(store)
   recover(store)
 }
 

@@ -112,6 +112,9 @@ const laterFields = [
   'stdinOnce',
   'attached',
   'runtime',
+  'networks',
+  'ports',
+  'publishAll',
 ] as const satisfies readonly (keyof ContainerSettings)[]
 
 /** 64 hex digits that nothing else has: what containers and volumes without a name are called. */

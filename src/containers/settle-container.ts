@@ -2,11 +2,12 @@ import { tryAcquireLock } from '../content/lock.ts'
 import type { Store } from '../content/store.ts'
 import { isRunning, processStatus, signalProcess } from '../linux/processes.ts'
 import { signalNumbers } from '../linux/signals.ts'
-import { removeCgroup } from '../runtime/cgroups.ts'
+import { removeCgroup, withHostCgroups } from '../runtime/cgroups.ts'
 import { deleteMonitored, monitoredEnd, wasOutOfMemory } from '../runtime/monitor.ts'
 import type { Container, ContainerRun, RestartRecord } from './container.ts'
 import { getContainer, recordMonitoredEnd, recordRestart, recordRun } from './container-records.ts'
 import { forgetContainer, removeTrees } from './discard-container.ts'
+import { tidyNetworks } from './network.ts'
 import { stopHealth, watchHealth } from './health.ts'
 import { ownCommand } from './own-command.ts'
 import { cgroupPath, containerDirectory, containerLock, monitoredRoot } from './places.ts'
@@ -107,6 +108,7 @@ function end(store: Store, container: Container, run: ContainerRun): void {
     return { plan, away: current.autoRemove ? forgetContainer(store, id, true) : [] }
   })
   removeTrees(away)
+  tidyNetworks(store)
   if (plan !== undefined) awaitRestart(store, id, plan)
 }
 
@@ -136,11 +138,10 @@ function endOf(store: Store, { id }: Container, run: ContainerRun): { readonly e
 function awaitRestart(store: Store, id: string, plan: RestartRecord & { readonly dueAt: number }): void {
   const seconds = Math.max(0, plan.dueAt - Date.now()) / 1000
   const command = ownCommand(store, 'container', 'revive', id)
-  const child = Bun.spawn(['/bin/sh', '-c', 'sleep "$1"; shift; exec "$@"', 'sh', seconds.toFixed(3), ...command], {
-    stdio: ['ignore', 'ignore', 'ignore'],
-    cwd: '/',
-    detached: true,
-  })
+  const wait = ['/bin/sh', '-c', 'sleep "$1"; shift; exec "$@"', 'sh', seconds.toFixed(3), ...command]
+  const child = withHostCgroups(() =>
+    Bun.spawn(wait, { stdio: ['ignore', 'ignore', 'ignore'], cwd: '/', detached: true }),
+  )
   child.unref()
   const startTime = processStatus(child.pid)?.startTime
   recordRestart(store, id, { ...plan, ...(startTime === undefined ? {} : { waiter: { pid: child.pid, startTime } }) })

@@ -6,6 +6,7 @@ import { run, type RunningContainer, type RunOptions } from '../runtime/run.ts'
 import { terminalRuntime } from '../runtime/runtime.ts'
 import type { Snapshots } from '../snapshots/snapshots.ts'
 import type { NewContainer } from './create-container.ts'
+import { openNetwork } from './network.ts'
 import { runtimeStateDirectory } from './places.ts'
 import { prepareContainer } from './prepare-container.ts'
 
@@ -34,25 +35,29 @@ export async function startContainer(
   options: StartOptions,
 ): Promise<StartedContainer> {
   const { signal } = options
-  const prepared = await prepareContainer(store, snapshots, container, snapshot, diffIds, { signal })
+  using opened = new DisposableStack()
+  const network = opened.use(await openNetwork(store, container))
+  const prepared = await prepareContainer(store, snapshots, container, snapshot, diffIds, { network, signal })
   const { spec, bundle, mountRoot } = prepared
   enterPrivateMounts()
   mountRoot()
-  const release = (): void => void unmount(snapshot.merged, { lazy: true })
-  try {
-    const stateDirectory = runtimeStateDirectory(store)
-    const needsTerminal = container.settings.tty && options.runtime === undefined
-    const running = run({
-      ...options,
-      ...(needsTerminal && spec.linux.cgroupsPath === undefined ? terminalRuntime() : {}),
-      id: container.id,
-      spec,
-      bundle,
-      stateDirectory,
-    })
-    return { ...running, release }
-  } catch (error) {
-    release()
-    throw error
+  opened.defer(() => void unmount(snapshot.merged, { lazy: true }))
+  const stateDirectory = runtimeStateDirectory(store)
+  const needsTerminal = container.settings.tty && options.runtime === undefined
+  const running = run({
+    ...options,
+    ...(needsTerminal && spec.linux.cgroupsPath === undefined ? terminalRuntime() : {}),
+    id: container.id,
+    spec,
+    bundle,
+    stateDirectory,
+  })
+  // When the runtime has taken up what it was told of is not known.
+  const kept = opened.move()
+  return {
+    ...running,
+    release: () => {
+      kept.dispose()
+    },
   }
 }

@@ -8,13 +8,14 @@ import { unmount } from '../linux/mounts.ts'
 import { makeDirectories } from '../linux/names.ts'
 import type { TerminalSize } from '../linux/terminal.ts'
 import type { RuntimeSpec } from '../oci/runtime-spec.ts'
-import { cgroupLayout, removeCgroup } from '../runtime/cgroups.ts'
+import { cgroupLayout, removeCgroup, withHostCgroups } from '../runtime/cgroups.ts'
 import { createMonitored, deleteMonitored, type MonitorOptions, startMonitored } from '../runtime/monitor.ts'
 import { detectRuntime } from '../runtime/runtime.ts'
 import { Snapshots, type WritableSnapshot } from '../snapshots/snapshots.ts'
 import type { Container, ContainerRun, ContainerSettings, RestartRecord } from './container.ts'
 import { claimContainer, getContainer, recordRun, recordStartFailure } from './container-records.ts'
 import { recordBegun } from './health.ts'
+import { closeNetwork, openNetwork } from './network.ts'
 import { ownCommand } from './own-command.ts'
 import { cgroupPath, containerLock, monitoredRoot, runtimeStateDirectory } from './places.ts'
 import { prepareContainer } from './prepare-container.ts'
@@ -54,6 +55,7 @@ export async function startMonitoredContainer(
     recordBegun(store, container, await launch(store, container, start), restart)
   } catch (error) {
     removeCgroup(cgroupPath(container))
+    closeNetwork(store, id)
     const exitCode = error instanceof CairnError ? (error.exitCode ?? unstartable) : unstartable
     recordStartFailure(store, id, exitCode, error instanceof Error ? error.message : String(error))
     throw error
@@ -75,7 +77,8 @@ async function launch(
   const snapshot = snapshotOf(store, container)
   const cgroup = wantsCgroup(settings) ? cgroupPath(container) : undefined
   const { diff_ids: diffIds } = image.rootfs
-  const prepared = await prepareContainer(store, snapshots, container, snapshot, diffIds, { cgroup, signal })
+  using network = await openNetwork(store, container)
+  const prepared = await prepareContainer(store, snapshots, container, snapshot, diffIds, { network, cgroup, signal })
   const { bundle, mountRoot } = prepared
   const spec = withTerminalSize(prepared.spec, terminalSize)
   const runtime = settings.runtime === undefined ? undefined : detectRuntime(settings.runtime)
@@ -121,7 +124,7 @@ function withTerminalSize(spec: RuntimeSpec, size: TerminalSize | undefined): Ru
 
 /** Every container with a monitor has a cgroup, unless this machine has none for the runtime that is asked for. */
 function wantsCgroup({ runtime }: ContainerSettings): boolean {
-  const layout = cgroupLayout()
+  const layout = withHostCgroups(() => cgroupLayout())
   return layout !== 'none' && !(layout === 'hybrid' && runtime === 'crun')
 }
 

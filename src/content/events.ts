@@ -1,7 +1,7 @@
 import type { Store } from './store.ts'
 
 /** What kinds of things events tell of, by docker's names. */
-export type EventType = 'image' | 'container' | 'volume' | 'builder'
+export type EventType = 'image' | 'container' | 'volume' | 'network' | 'builder'
 
 /** Something that happened to the store, as `docker events` tells it. */
 export interface StoreEvent {

@@ -297,6 +297,64 @@ export const migrations: readonly string[] = [
   ) WITHOUT ROWID;
   `,
   `
+  -- Networks; settings is JSON. Containers that run are attached by endpoints, and have ports of the host. scope is the
+  -- network namespace they are to be reached from. data is JSON.
+  CREATE TABLE networks (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    driver TEXT NOT NULL,
+    settings TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+  ) WITHOUT ROWID;
+  CREATE TABLE endpoints (
+    container TEXT NOT NULL REFERENCES containers (id) ON DELETE CASCADE,
+    network TEXT NOT NULL REFERENCES networks (id),
+    scope TEXT NOT NULL,
+    data TEXT NOT NULL,
+    PRIMARY KEY (container, network)
+  ) WITHOUT ROWID;
+  CREATE INDEX endpoints_by_network ON endpoints (network);
+  CREATE TABLE published_ports (
+    container TEXT NOT NULL REFERENCES containers (id) ON DELETE CASCADE,
+    scope TEXT NOT NULL,
+    protocol TEXT NOT NULL,
+    host_address TEXT NOT NULL,
+    host_port INTEGER NOT NULL,
+    data TEXT NOT NULL,
+    PRIMARY KEY (scope, protocol, host_port, host_address)
+  ) WITHOUT ROWID;
+  CREATE INDEX published_ports_by_container ON published_ports (container);
+  -- Processes that take connections at ports of the host for containers.
+  CREATE TABLE port_forwarders (
+    container TEXT PRIMARY KEY,
+    scope TEXT NOT NULL,
+    pid INTEGER NOT NULL,
+    start_time INTEGER NOT NULL
+  ) WITHOUT ROWID;
+  -- What the kernel was told of a scope's networks is up to date where applied is wanted.
+  CREATE TABLE network_scopes (
+    scope TEXT PRIMARY KEY,
+    wanted INTEGER NOT NULL,
+    applied INTEGER NOT NULL
+  ) WITHOUT ROWID;
+  CREATE TRIGGER endpoints_added AFTER INSERT ON endpoints
+    BEGIN INSERT INTO network_scopes VALUES (new.scope, 1, 0) ON CONFLICT DO UPDATE SET wanted = wanted + 1; END;
+  CREATE TRIGGER endpoints_changed AFTER UPDATE ON endpoints
+    BEGIN INSERT INTO network_scopes VALUES (new.scope, 1, 0) ON CONFLICT DO UPDATE SET wanted = wanted + 1; END;
+  CREATE TRIGGER endpoints_removed AFTER DELETE ON endpoints
+    BEGIN INSERT INTO network_scopes VALUES (old.scope, 1, 0) ON CONFLICT DO UPDATE SET wanted = wanted + 1; END;
+  CREATE TRIGGER ports_added AFTER INSERT ON published_ports
+    BEGIN INSERT INTO network_scopes VALUES (new.scope, 1, 0) ON CONFLICT DO UPDATE SET wanted = wanted + 1; END;
+  CREATE TRIGGER ports_removed AFTER DELETE ON published_ports
+    BEGIN INSERT INTO network_scopes VALUES (old.scope, 1, 0) ON CONFLICT DO UPDATE SET wanted = wanted + 1; END;
+  -- Addresses and ports are free from the moment at which a container's end is recorded, by whatever command.
+  CREATE TRIGGER networks_of_ended AFTER UPDATE OF state ON containers WHEN new.state NOT IN ('running', 'paused')
+    BEGIN
+      DELETE FROM endpoints WHERE container = new.id;
+      DELETE FROM published_ports WHERE container = new.id;
+    END;
+  `,
+  `
   -- JSON: what the descriptor of a compressed layer is annotated with, where its table of contents is.
   ALTER TABLE compressed_layers ADD COLUMN annotations TEXT;
   `,

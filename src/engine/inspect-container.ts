@@ -10,6 +10,7 @@ import type { Store } from '../content/store.ts'
 import { listImages } from '../images/list-images.ts'
 import { ImageSizes } from '../images/size.ts'
 import { maskedPaths, readonlyPaths } from '../runtime/spec.ts'
+import { networkMode, networkSettings, portBindings } from './container-networks.ts'
 import { goSet, nilList, nilMap } from './go-values.ts'
 
 /** Go's zero time. */
@@ -55,7 +56,7 @@ export function inspectContainer(
     ...(size ? sizesOf(store, container) : {}),
     Mounts: settings.mounts.flatMap((mount) => mountPoint(store, mount)),
     Config: configOf(container),
-    NetworkSettings: networkOf(container),
+    NetworkSettings: networkSettings(store, container),
   }
 }
 
@@ -140,10 +141,6 @@ function mountPoint(store: Store, mount: MountSetting): object[] {
   }
 }
 
-function networkMode({ settings }: Container): string {
-  return settings.network === 'none' ? 'none' : 'host'
-}
-
 const nanosecondsPerCpu = 1e9
 
 function hostConfigOf(container: Container): Readonly<Record<string, unknown>> {
@@ -159,7 +156,7 @@ function hostConfigOf(container: Container): Readonly<Record<string, unknown>> {
     ContainerIDFile: '',
     LogConfig: { Type: log?.driver ?? 'json-file', Config: log?.options ?? {} },
     NetworkMode: networkMode(container),
-    PortBindings: {},
+    PortBindings: portBindings(container),
     RestartPolicy: { Name: restart?.name ?? 'no', MaximumRetryCount: restart?.maximumRetries ?? 0 },
     AutoRemove: autoRemove,
     VolumeDriver: '',
@@ -180,7 +177,7 @@ function hostConfigOf(container: Container): Readonly<Record<string, unknown>> {
     OomScoreAdj: settings.oomScoreAdj ?? 0,
     PidMode: settings.pid === 'private' ? '' : (settings.pid ?? ''),
     Privileged: privileged,
-    PublishAllPorts: false,
+    PublishAllPorts: settings.publishAll === true,
     ReadonlyRootfs: settings.readonlyRootfs,
     SecurityOpt: nullIfEmpty(security),
     ...tmpfsOf(settings.mounts),
@@ -287,46 +284,5 @@ function configOf({ settings }: Container): Readonly<Record<string, unknown>> {
     ...(config.StopSignal ? { StopSignal: config.StopSignal } : {}),
     ...(settings.stopTimeout === undefined ? {} : { StopTimeout: settings.stopTimeout }),
     ...(config.Shell ? { Shell: config.Shell } : {}),
-  }
-}
-
-const emptyEndpoint = {
-  IPAMConfig: null,
-  Links: null,
-  Aliases: null,
-  MacAddress: '',
-  DriverOpts: null,
-  GwPriority: 0,
-  NetworkID: '',
-  EndpointID: '',
-  Gateway: '',
-  IPAddress: '',
-  IPPrefixLen: 0,
-  IPv6Gateway: '',
-  GlobalIPv6Address: '',
-  GlobalIPv6PrefixLen: 0,
-  DNSNames: null,
-}
-
-function networkOf(container: Container): Readonly<Record<string, unknown>> {
-  return {
-    Bridge: '',
-    SandboxID: '',
-    SandboxKey: '',
-    Ports: {},
-    HairpinMode: false,
-    LinkLocalIPv6Address: '',
-    LinkLocalIPv6PrefixLen: 0,
-    SecondaryIPAddresses: null,
-    SecondaryIPv6Addresses: null,
-    EndpointID: '',
-    Gateway: '',
-    GlobalIPv6Address: '',
-    GlobalIPv6PrefixLen: 0,
-    IPAddress: '',
-    IPPrefixLen: 0,
-    IPv6Gateway: '',
-    MacAddress: '',
-    Networks: { [networkMode(container)]: emptyEndpoint },
   }
 }

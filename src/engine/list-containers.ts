@@ -3,8 +3,10 @@ import { type Container, isActive } from '../containers/container.ts'
 import { listContainerRecords, resolveContainer } from '../containers/container-records.ts'
 import { healthOf } from '../containers/health.ts'
 import { recoverContainers } from '../containers/recovery.ts'
+import { findNetwork } from '../networks/network-records.ts'
 import { CairnError } from '../errors/error.ts'
 import { findImage } from '../images/resolve-image.ts'
+import { containerPorts, networkNames } from './container-networks.ts'
 import { checkFilters, type Filters, suitsLabels } from './filters.ts'
 
 export interface ContainerQuery {
@@ -76,19 +78,28 @@ function filterTests(store: Store, filters: Filters): Test[] {
     return (container) => (healthOf(store, container)?.status ?? 'none') === value
   })
   add('network', (value) => {
-    return ({ settings }) => (settings.network === 'none' ? 'none' : 'host') === value
+    const network = findNetwork(store, value)
+    return (container) =>
+      networkNames(container).some(
+        (name) => name === value || (network !== undefined && findNetwork(store, name)?.id === network.id),
+      )
   })
   add('expose', (value) => {
-    const [port = '', protocol = 'tcp'] = value.split('/')
-    const [first = '', last = first] = port.split('-')
+    const isWanted = portFilter(value)
     return ({ settings }) =>
       Object.keys(settings.config.ExposedPorts ?? {}).some((exposed) => {
-        const [number, kind = 'tcp'] = exposed.split('/')
-        return kind === protocol && Number(number) >= Number(first) && Number(number) <= Number(last)
+        const [number, protocol = 'tcp'] = exposed.split('/')
+        return isWanted(Number(number), protocol)
       })
   })
-  // Nothing is published, and nothing is the task of a swarm.
-  add('publish', () => () => false)
+  add('publish', (value) => {
+    const isWanted = portFilter(value)
+    return (container) =>
+      containerPorts(store, container).some(({ protocol, published }) =>
+        published.some(({ hostPort }) => isWanted(hostPort, protocol)),
+      )
+  })
+  // Nothing is the task of a swarm.
   add('is-task', (value) => () => !parseTruth(value))
   add('ancestor', (value) => {
     const imageId = findImage(store, value)?.record.imageId
@@ -109,6 +120,13 @@ function filterTests(store: Store, filters: Filters): Test[] {
         settings.mounts.some((mount) => mount.target === value || (mount.type === 'volume' && mount.name === value)),
   )
   return tests
+}
+
+/** `80`, `80-90`, `53/udp`. */
+function portFilter(value: string): (port: number, protocol: string) => boolean {
+  const [range = '', wanted = 'tcp'] = value.split('/')
+  const [first = '', last = first] = range.split('-')
+  return (port, protocol) => protocol === wanted && port >= Number(first) && port <= Number(last)
 }
 
 function parseTruth(text: string): boolean {

@@ -7,6 +7,7 @@ import { createContainer, type NewContainer } from '../containers/create-contain
 import { forgetContainer, removeTrees } from '../containers/discard-container.ts'
 import { recoverContainers } from '../containers/recovery.ts'
 import type { ContainerImage, ContainerRequest } from '../containers/settings.ts'
+import { tidyNetworks } from '../containers/network.ts'
 import { startContainer, type StartedContainer, type StartOptions } from '../containers/start-container.ts'
 import { CairnError, isCairnError } from '../errors/error.ts'
 import type { OciRuntime } from '../runtime/runtime.ts'
@@ -62,6 +63,7 @@ export async function runContainer(store: Store, options: RunContainerOptions): 
       return autoRemove ? forgetContainer(store, id, true) : []
     })
     removeTrees(away)
+    tidyNetworks(store)
   }
 }
 

@@ -52,6 +52,6 @@ test('`hostsFile()` names localhost, the machine itself and extra hosts', () => 
   const text = hostsFile({ hostname: 'box', extraHosts: [{ name: 'db', address: '10.1.1.1' }] })
   expect(text).toStartWith('127.0.0.1\tlocalhost box\n::1\tlocalhost ip6-localhost ip6-loopback\n')
   expect(text).toEndWith('\n10.1.1.1\tdb\n')
-  expect(hostsFile({ hostname: 'box', address: '172.17.0.2' })).toEndWith('\n172.17.0.2\tbox\n')
+  expect(hostsFile({ hostname: 'box', addresses: ['172.17.0.2'] })).toEndWith('\n172.17.0.2\tbox\n')
   expect(hostsFile({ hostname: 'localhost' })).toStartWith('127.0.0.1\tlocalhost\n')
 })

@@ -62,15 +62,15 @@ function isLoopback(address: string): boolean {
 /** What /etc/hosts names beside localhost. */
 export interface HostsOptions {
   readonly hostname: string
-  /** The container's own address; without one its name is one of 127.0.0.1. */
-  readonly address?: string
+  /** The container's own addresses; without one its name is one of 127.0.0.1. */
+  readonly addresses?: readonly string[]
   /** `--add-host`. */
   readonly extraHosts?: readonly { readonly name: string; readonly address: string }[]
 }
 
 /** The container's /etc/hosts. */
-export function hostsFile({ hostname, address, extraHosts = [] }: HostsOptions): string {
-  const own = address === undefined && hostname !== 'localhost' ? ` ${hostname}` : ''
+export function hostsFile({ hostname, addresses = [], extraHosts = [] }: HostsOptions): string {
+  const own = addresses.length === 0 && hostname !== 'localhost' ? ` ${hostname}` : ''
   const lines = [
     `127.0.0.1\tlocalhost${own}`,
     '::1\tlocalhost ip6-localhost ip6-loopback',
@@ -80,7 +80,7 @@ export function hostsFile({ hostname, address, extraHosts = [] }: HostsOptions):
     'ff02::2\tip6-allrouters',
     ...extraHosts.map((host) => `${host.address}\t${host.name}`),
   ]
-  if (address !== undefined) lines.push(`${address}\t${hostname}`)
+  for (const address of addresses) lines.push(`${address}\t${hostname}`)
   return `${lines.join('\n')}\n`
 }
 

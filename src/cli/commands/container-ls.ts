@@ -9,11 +9,13 @@ import { listImages } from '../../images/list-images.ts'
 import { ImageSizes } from '../../images/size.ts'
 import { isCairnError } from '../../errors/error.ts'
 import { defineCommand } from '../command.ts'
+import { containerPorts, networkNames } from '../../engine/container-networks.ts'
 import { filterFlag, parseFilters } from '../filters.ts'
 import { listFormatFlag } from '../format-flag.ts'
 import { quote } from '../go-format.ts'
 import { formatGoTime } from '../go-time.ts'
 import { shownId } from '../image-names.ts'
+import { portsText } from '../port-text.ts'
 import { openStoreOf } from '../open-store.ts'
 import { ellipsis, type Listing, renderListing } from '../printer.ts'
 import { formatAge, formatByteSize, formatDuration } from '../units.ts'
@@ -74,7 +76,7 @@ function listing(store: Store, trunc: boolean, withSize: boolean, now: number): 
       RunningFor: { heading: 'CREATED', value: ({ createdAt }) => formatAge(createdAt, now) },
       Status: { heading: 'STATUS', value: (container) => statusOf(store, container, now) },
       State: { heading: 'STATE', value: ({ state }) => state },
-      Ports: { heading: 'PORTS', value: () => '' },
+      Ports: { heading: 'PORTS', value: (container) => portsText(containerPorts(store, container)) },
       Names: { heading: 'NAMES', value: ({ name }) => name },
       Size: { heading: 'SIZE', value: (container) => (withSize ? sizeOf(store, container) : '0B') },
       Labels: {
@@ -92,7 +94,7 @@ function listing(store: Store, trunc: boolean, withSize: boolean, now: number): 
             .map((name) => shorten(name, shownMount))
             .join(','),
       },
-      Networks: { heading: 'NETWORKS', value: ({ settings }) => (settings.network === 'none' ? 'none' : 'host') },
+      Networks: { heading: 'NETWORKS', value: (container) => networkNames(container).join(',') },
     },
     shown: ['ID', 'Image', 'Command', 'RunningFor', 'Status', 'Ports', 'Names', ...(withSize ? ['Size'] : [])],
     labels: ({ settings }) => settings.config.Labels ?? {},

@@ -87,8 +87,11 @@ describe('`cairn run` ends with', () => {
     [['--rm', '--cpus', '9999', 'busybox'], 'cairn: range of CPUs is from 0.01 to '],
     [['--rm', '--log-driver', 'syslog', 'busybox'], 'cairn: logging driver syslog is not supported\n'],
     [['--rm', '--gpus', 'all', 'busybox'], 'cairn: --gpus is not supported yet\n'],
-    [['--rm', '-p80:80', 'busybox'], 'cairn: --publish is not supported yet\n'],
-    [['--rm', '--network', 'mine', 'busybox'], 'cairn: --network mine is not supported yet\n'],
+    [['--rm', '-p80:http', 'busybox'], 'cairn: invalid containerPort: http\n'],
+    [
+      ['--rm', '--network', 'mine', 'busybox'],
+      'cairn: failed to set up container networking: network mine not found\n',
+    ],
     [['--rm', '--pull', 'always', '127.0.0.1:1/busybox'], 'cairn: 127.0.0.1:1: connection refused\n'],
     [['--rm', '--pull', 'sometimes', 'busybox'], "cairn: invalid pull option: 'sometimes': must be one of"],
     [['--rm', '--cap-add', 'FOO', 'busybox'], 'cairn: invalid CapAdd: unknown capability: "FOO"\n'],

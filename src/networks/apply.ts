@@ -1,0 +1,178 @@
+import { type Lock, tryAcquireLock } from '../content/lock.ts'
+import type { Store } from '../content/store.ts'
+import { CairnError } from '../errors/error.ts'
+import { isRunning, signalProcess } from '../linux/processes.ts'
+import { signalNumbers } from '../linux/signals.ts'
+import { readTextFile, writeTextFile } from '../linux/text-file.ts'
+import { listEndpoints, listForwarders, listPublishedPorts, networkOf, recordForwarder } from './endpoint-records.ts'
+import { allowForwarding, changeLinks, type Link, listLinks, loadRules } from './host-links.ts'
+import { applyNames, isNameServerMissing } from './name-server.ts'
+import { bridgeOf, type Endpoint, type Network } from './network.ts'
+import { ruleset } from './rules.ts'
+import { linkAlias, networkScope, storeMark } from './scope.ts'
+
+/**
+ * Bridges, rules and names are made from the records, all of them and always the same way, whenever those have changed. So
+ * whatever was killed in between, the next command that comes brings the kernel to what is recorded.
+ *
+ * Nothing but a query where all is up to date. Throws TOOL_MISSING, TOOL_FAILED, NOT_ROOT.
+ */
+export function applyNetworks(store: Store): void {
+  if (store.isReadOnly) return
+  const scope = networkScope()
+  if (!isOutdated(store, scope)) return
+  const lock = takeLock(store)
+  try {
+    const version = versionOf(store, scope)
+    if (version !== undefined && isOutdated(store, scope)) apply(store, scope, version.wanted)
+  } finally {
+    lock.release()
+  }
+}
+
+interface Version {
+  readonly wanted: number
+  readonly applied: number
+}
+
+function versionOf(store: Store, scope: string): Version | undefined {
+  return store.database.one<Version & Record<string, number>>(
+    'SELECT wanted, applied FROM network_scopes WHERE scope = ?',
+    scope,
+  )
+}
+
+function isOutdated(store: Store, scope: string): boolean {
+  const version = versionOf(store, scope)
+  if (version === undefined) return false
+  if (version.wanted !== version.applied) return true
+  const endpoints = listEndpoints(store, scope)
+  return endpoints.length > 0 && isNameServerMissing(store, scope, networksOf(store, endpoints))
+}
+
+const patience = 20_000
+const pause = 2
+
+/** Others are done within milliseconds. */
+function takeLock(store: Store): Lock {
+  const deadline = performance.now() + patience
+  for (;;) {
+    const lock = tryAcquireLock(store, 'networks')
+    if (lock !== undefined) return lock
+    if (performance.now() > deadline)
+      throw new CairnError('STORE_BUSY', 'another cairn process is changing networks and does not come to its end')
+    Bun.sleepSync(pause)
+  }
+}
+
+function networksOf(store: Store, endpoints: readonly Endpoint[]): Network[] {
+  return [...new Map(endpoints.map((endpoint) => [endpoint.network, endpoint])).values()].map((endpoint) =>
+    networkOf(store, endpoint),
+  )
+}
+
+function apply(store: Store, scope: string, version: number): void {
+  const endpoints = listEndpoints(store, scope)
+  const ports = listPublishedPorts(store, scope)
+  const networks = networksOf(store, endpoints)
+  endForwarders(store, scope, new Set(ports.map(({ container }) => container)))
+  const bridges = applyLinks(store, networks, endpoints)
+  const table = `cairn_${storeMark(store)}`
+  loadRules(ruleset(table, bridges, ports))
+  allowForwarding(
+    table,
+    bridges.map(({ bridge }) => bridge),
+  )
+  if (bridges.length > 0) forwardPackets(networks)
+  applyNames(store, scope, networks, endpoints)
+  store.database.transaction(() => {
+    store.database.run('UPDATE network_scopes SET applied = ? WHERE scope = ?', version, scope)
+    // What there was before the machine was started went with it.
+    const [boot = ''] = scope.split('/')
+    for (const table of ['network_scopes', 'port_forwarders'])
+      store.database.run(`DELETE FROM ${table} WHERE substr(scope, 1, ?) <> ?`, boot.length, boot)
+  })
+}
+
+function endForwarders(store: Store, scope: string, kept: ReadonlySet<string>): void {
+  for (const forwarder of listForwarders(store, scope)) {
+    if (kept.has(forwarder.container)) continue
+    if (isRunning(forwarder)) signalProcess(forwarder, signalNumbers.SIGKILL)
+    recordForwarder(store, scope, forwarder.container)
+  }
+}
+
+interface Bridged {
+  readonly network: Network
+  readonly bridge: string
+}
+
+/** Makes bridges that are missing, removes those that are not needed and what is left of containers that ended. */
+function applyLinks(store: Store, networks: readonly Network[], endpoints: readonly Endpoint[]): Bridged[] {
+  const alias = linkAlias(store)
+  const links = listLinks()
+  const devices = new Set(endpoints.map(({ hostDevice }) => hostDevice))
+  const bridged = networks.map((network) => ({ network, bridge: bridgeName(network, alias, links) }))
+  const needed = new Set(bridged.map(({ bridge }) => bridge))
+  const lines: string[] = []
+  for (const link of links)
+    if (link.alias.startsWith(alias) && !(link.isBridge ? needed : devices).has(link.name))
+      lines.push(`link delete ${link.name}`)
+  // A container's device goes by itself at about this time too.
+  changeLinks(lines, { lenient: true })
+  changeLinks(bridged.flatMap(({ network, bridge }) => bridgeLines(network, bridge, alias, links)))
+  return bridged
+}
+
+function bridgeAlias(alias: string, { id }: Network): string {
+  return `${alias}n:${id.slice(0, 12)}`
+}
+
+/** The bridge that a network has; else its name, for the network `bridge` one that nobody has. */
+function bridgeName(network: Network, alias: string, links: readonly Link[]): string {
+  const own = links.find((link) => link.isBridge && link.alias === bridgeAlias(alias, network))
+  if (own !== undefined) return own.name
+  const taken = new Set(links.map(({ name }) => name))
+  let number = 0
+  while (taken.has(`cairn${number}`)) number++
+  const name = bridgeOf(network, `cairn${number}`)
+  if (taken.has(name))
+    throw new CairnError(
+      'NETWORK_IN_USE',
+      `network ${network.name} cannot have the bridge ${name}: there is such a device already`,
+    )
+  return name
+}
+
+function bridgeLines(
+  { settings, ...network }: Network,
+  bridge: string,
+  alias: string,
+  links: readonly Link[],
+): string[] {
+  const existing = links.find(({ name }) => name === bridge)
+  const addresses = settings.pools.map(({ gateway, subnet }) => `${gateway}${subnet.slice(subnet.indexOf('/'))}`)
+  const mtu = settings.options['com.docker.network.driver.mtu']
+  return [
+    ...(existing === undefined
+      ? [
+          `link add ${bridge} type bridge forward_delay 0`,
+          `link set ${bridge} alias ${bridgeAlias(alias, { settings, ...network })}`,
+          ...(mtu === undefined ? [] : [`link set ${bridge} mtu ${mtu}`]),
+        ]
+      : []),
+    ...(existing?.addresses ?? [])
+      .filter((address) => !addresses.includes(address))
+      .map((address) => `address delete ${address} dev ${bridge}`),
+    ...addresses
+      .filter((address) => existing?.addresses.includes(address) !== true)
+      .map((address) => `address add ${address} dev ${bridge}${address.includes(':') ? ' nodad' : ''}`),
+    ...(existing === undefined ? [`link set ${bridge} up`] : []),
+  ]
+}
+
+function forwardPackets(networks: readonly Network[]): void {
+  const files = ['/proc/sys/net/ipv4/ip_forward']
+  if (networks.some(({ settings }) => settings.ipv6)) files.push('/proc/sys/net/ipv6/conf/all/forwarding')
+  for (const file of files) if (readTextFile(file)?.trim() === '0') writeTextFile(file, '1\n')
+}

@@ -1,0 +1,146 @@
+import { CairnError } from '../errors/error.ts'
+import { parseSubnet, type Subnet } from './addresses.ts'
+
+/** Calls of `ip` of iproute2 and of `nft` of nftables, in the network namespace that this thread is in. */
+
+interface Tool {
+  readonly name: 'ip' | 'nft' | 'iptables'
+  readonly package: string
+}
+
+const places = '/usr/sbin:/usr/bin:/sbin:/bin'
+
+/** Where a program is; undefined where it is not installed. */
+export function findTool(name: string): string | undefined {
+  return Bun.which(name, { PATH: `${process.env['PATH'] ?? ''}:${places}` }) ?? undefined
+}
+
+function requireTool({ name, package: owner }: Tool): string {
+  const path = findTool(name)
+  if (path !== undefined) return path
+  throw new CairnError('TOOL_MISSING', `networks of containers need ${name}, which is not installed`, {
+    hint: `Install it: \`apt-get install ${owner}\`. Or use the host's network: --network host.`,
+  })
+}
+
+interface Result {
+  readonly exitCode: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+function call(command: readonly string[], input = ''): Result {
+  const { exitCode, stdout, stderr } = Bun.spawnSync([...command], {
+    stdin: new TextEncoder().encode(input),
+    stdout: 'pipe',
+    stderr: 'pipe',
+    cwd: '/',
+    env: { PATH: places, LC_ALL: 'C' },
+  })
+  return { exitCode, stdout: stdout.toString(), stderr: stderr.toString().trim() }
+}
+
+const ipTool: Tool = { name: 'ip', package: 'iproute2' }
+const nftTool: Tool = { name: 'nft', package: 'nftables' }
+
+/**
+ * Carries out lines of `ip -batch`. The first that fails ends it, unless `lenient`. Throws TOOL_MISSING, TOOL_FAILED.
+ */
+export function changeLinks(lines: readonly string[], { lenient = false } = {}): void {
+  if (lines.length === 0) return
+  const path = requireTool(ipTool)
+  const { exitCode, stderr } = call([path, ...(lenient ? ['-force'] : []), '-batch', '-'], `${lines.join('\n')}\n`)
+  if (exitCode !== 0 && !lenient) throw failure('ip', stderr)
+}
+
+/** Gives a whole ruleset to the kernel at once. Throws TOOL_MISSING, TOOL_FAILED. */
+export function loadRules(text: string): void {
+  const { exitCode, stderr } = call([requireTool(nftTool), '-f', '-'], text)
+  if (exitCode !== 0) throw failure('nft', stderr)
+}
+
+function failure(name: string, stderr: string): CairnError {
+  const denied = /Operation not permitted/.test(stderr)
+  return new CairnError(denied ? 'NOT_ROOT' : 'TOOL_FAILED', `${name}: ${stderr || 'failed'}`, {
+    hint: denied
+      ? 'Networks of containers need root. Without it use --network host or none.'
+      : "What it was asked for needs the kernel's bridges, veth devices and nf_tables.",
+  })
+}
+
+/** A device of this network namespace. */
+export interface Link {
+  readonly name: string
+  /** What marks it as somebody's. */
+  readonly alias: string
+  readonly isBridge: boolean
+  /** With the lengths of their prefixes. */
+  readonly addresses: readonly string[]
+}
+
+interface LinkRow {
+  readonly ifname: string
+  readonly ifalias?: string
+  readonly linkinfo?: { readonly info_kind?: string }
+  readonly addr_info?: readonly { readonly local?: string; readonly prefixlen: number; readonly scope: string }[]
+}
+
+/** All devices, with addresses that are good beyond their link. Throws TOOL_MISSING, TOOL_FAILED. */
+export function listLinks(): Link[] {
+  return query<LinkRow>(['-details', 'address']).map(
+    ({ ifname, ifalias = '', linkinfo, addr_info: addresses = [] }) => ({
+      name: ifname,
+      alias: ifalias,
+      isBridge: linkinfo?.info_kind === 'bridge',
+      addresses: addresses
+        .filter(({ scope }) => scope !== 'link')
+        .map(({ local = '', prefixlen }) => `${local}/${prefixlen}`),
+    }),
+  )
+}
+
+function query<Item>(words: readonly string[]): Item[] {
+  const { exitCode, stdout, stderr } = call([requireTool(ipTool), '-json', ...words, 'show'])
+  if (exitCode !== 0) throw failure('ip', stderr)
+  return stdout.trim() === '' ? [] : (JSON.parse(stdout) as Item[])
+}
+
+/** Addresses that the host uses or has routes to, except by devices whose alias begins with `own`, and default routes. */
+export function usedSubnets(own: string): Subnet[] {
+  const links = listLinks()
+  const ours = new Set(links.flatMap(({ name, alias }) => (alias.startsWith(own) ? [name] : [])))
+  const routes = ['-4', '-6'].flatMap((family) => query<{ dst: string; dev?: string }>([family, 'route']))
+  const texts = [
+    ...routes.flatMap(({ dst, dev = '' }) => (dst === 'default' || ours.has(dev) ? [] : [dst])),
+    ...links.flatMap(({ name, addresses }) => (ours.has(name) ? [] : addresses)),
+  ]
+  return texts.flatMap(
+    (text) => parseSubnet(text.includes('/') ? text : `${text}/${text.includes(':') ? 128 : 32}`) ?? [],
+  )
+}
+
+/**
+ * Lets packets of bridges pass a firewall that forwards nothing by default, as docker's does: rules of other tables cannot
+ * allow what that one refuses. The rules with `comment` become those for `bridges`. Nothing happens without such a firewall.
+ */
+export function allowForwarding(comment: string, bridges: readonly string[]): void {
+  for (const name of ['iptables', 'ip6tables']) {
+    const path = findTool(name)
+    if (path === undefined) continue
+    const { stdout, exitCode } = call([path, '-w', '-S', 'FORWARD'])
+    if (exitCode !== 0) continue
+    const rules = stdout.split('\n')
+    const found = rules.filter(
+      (rule) => rule.includes(`--comment ${comment} `) || rule.includes(`--comment "${comment}" `),
+    )
+    const isStrict = rules.includes('-P FORWARD DROP')
+    const wanted = isStrict ? bridges.flatMap((bridge) => [`-i ${bridge}`, `-o ${bridge}`]) : []
+    for (const rule of found) {
+      const side = /(-[io] \S+)/.exec(rule)?.[1] ?? ''
+      if (!wanted.includes(side)) call([path, '-w', ...rule.replace('-A', '-D').replaceAll('"', '').split(' ')])
+    }
+    for (const side of wanted)
+      if (!found.some((rule) => rule.includes(`${side} `)))
+        call([path, '-w', '-I', 'FORWARD', ...side.split(' '), '-m', 'comment', '--comment', comment, '-j', 'ACCEPT'])
+  }
+}

@@ -1,0 +1,102 @@
+/** A part of a network's addresses. Addresses are in their usual text. */
+export interface NetworkPool {
+  readonly subnet: string
+  readonly gateway: string
+  /** Containers get their addresses from this part of the subnet. */
+  readonly range?: string
+  /** Addresses that containers do not get, by their names. */
+  readonly reserved?: Readonly<Record<string, string>>
+}
+
+/** What a network was made with. */
+export interface NetworkSettings {
+  readonly internal: boolean
+  readonly attachable: boolean
+  readonly ipv4: boolean
+  readonly ipv6: boolean
+  readonly labels: Readonly<Record<string, string>>
+  readonly options: Readonly<Record<string, string>>
+  /** The first IPv4 one, then the first IPv6 one. */
+  readonly pools: readonly NetworkPool[]
+  /** The subnets were chosen by Cairn, which chooses others where the host takes to using them. */
+  readonly isChosen: boolean
+}
+
+export type NetworkDriver = 'bridge' | 'host' | 'null'
+
+export interface Network {
+  /** 64 hex digits. */
+  readonly id: string
+  readonly name: string
+  readonly driver: NetworkDriver
+  readonly settings: NetworkSettings
+  /** Milliseconds since 1970. */
+  readonly createdAt: number
+}
+
+/** How a container is attached to a network, as its user asked. */
+export interface EndpointSetting {
+  /** Name of the network, or its ID or the beginning of it. */
+  readonly network: string
+  readonly aliases: readonly string[]
+  readonly ip?: string
+  readonly ip6?: string
+  readonly mac?: string
+}
+
+/** How a container that runs is attached to a network. */
+export interface Endpoint {
+  readonly container: string
+  /** ID of the network. */
+  readonly network: string
+  /** 64 hex digits. */
+  readonly id: string
+  readonly address: string
+  readonly address6?: string
+  readonly mac: string
+  /** Name of the interface in the container. */
+  readonly device: string
+  /** Name of the other end. */
+  readonly hostDevice: string
+  /** What it is found by, besides its ID. */
+  readonly names: readonly string[]
+}
+
+export type PortProtocol = 'tcp' | 'udp'
+
+/** A port that a user wants to be published. */
+export interface PortSetting {
+  readonly protocol: PortProtocol
+  readonly port: number
+  /** Address of the host; all of them where it is empty. */
+  readonly hostAddress: string
+  /** First and last of the ports of the host that will do; any where it is absent. */
+  readonly hostPorts?: readonly [first: number, last: number]
+}
+
+/** A port of a container that runs, and one of the host that leads to it. */
+export interface PublishedPort {
+  readonly container: string
+  readonly protocol: PortProtocol
+  readonly port: number
+  /** `0.0.0.0` and `::` are all addresses of their kind. */
+  readonly hostAddress: string
+  readonly hostPort: number
+  /** Address of the container. */
+  readonly address: string
+}
+
+/** The networks that are there from the beginning. */
+export const predefinedNetworks = ['bridge', 'host', 'none'] as const
+
+/** True for a network whose containers find each other by name. */
+export function hasNames({ name, driver }: Pick<Network, 'name' | 'driver'>): boolean {
+  return driver === 'bridge' && name !== 'bridge'
+}
+
+/** The name of the device that a network's containers are connected by. `defaultBridge` is that of the network `bridge`. */
+export function bridgeOf({ id, name, settings }: Network, defaultBridge: string): string {
+  return (
+    settings.options['com.docker.network.bridge.name'] ?? (name === 'bridge' ? defaultBridge : `cn-${id.slice(0, 12)}`)
+  )
+}

@@ -1,0 +1,19 @@
+import type { Store } from '../content/store.ts'
+import { networkNamespace } from '../linux/network-namespace.ts'
+import { readTextFile } from '../linux/text-file.ts'
+import { digestHex, digestOf } from '../oci/digest.ts'
+
+/** The boot of the machine and the network namespace of this process: where its networks are to be reached. */
+export function networkScope(): string {
+  return `${readTextFile('/proc/sys/kernel/random/boot_id')?.trim() ?? ''}/${networkNamespace()}`
+}
+
+/** What tells the devices and rules of one store from those of others: 8 hex digits. */
+export function storeMark(store: Store): string {
+  return digestHex(digestOf(store.root)).slice(0, 8)
+}
+
+/** What the aliases of a store's devices begin with. */
+export function linkAlias(store: Store): string {
+  return `cairn:${storeMark(store)}:`
+}
