@@ -1,7 +1,7 @@
 import { listDirectory } from '../linux/directories.ts'
 import { SystemCallError, errno } from '../linux/errno.ts'
 import { readTextFile } from '../linux/text-file.ts'
-import { cgroupLayout, cgroupRoot } from '../runtime/cgroups.ts'
+import { cgroupLayout, cgroupRoot, withHostCgroups } from '../runtime/cgroups.ts'
 import type { Container } from './container.ts'
 
 /** What the processes of a cgroup have used and may use. Sizes are bytes. */
@@ -26,8 +26,10 @@ function cgroupOf({ run }: Container): string | undefined {
 export function processesInCgroup(container: Container): number[] | undefined {
   const path = cgroupOf(container)
   if (path === undefined) return undefined
-  const hierarchy = cgroupLayout() === 'v2' ? cgroupRoot : `${cgroupRoot}/pids`
-  return processesBelow(`${hierarchy}${path}`)
+  return withHostCgroups(() => {
+    const hierarchy = cgroupLayout() === 'v2' ? cgroupRoot : `${cgroupRoot}/pids`
+    return processesBelow(`${hierarchy}${path}`)
+  })
 }
 
 function processesBelow(directory: string): number[] {
@@ -49,7 +51,7 @@ function directoriesIn(path: string): string[] {
 export function cgroupUsage(container: Container): CgroupUsage | undefined {
   const path = cgroupOf(container)
   if (path === undefined) return undefined
-  return cgroupLayout() === 'v2' ? usageOfV2(`${cgroupRoot}${path}`) : usageOfV1(path)
+  return withHostCgroups(() => (cgroupLayout() === 'v2' ? usageOfV2(`${cgroupRoot}${path}`) : usageOfV1(path)))
 }
 
 function usageOfV2(directory: string): CgroupUsage | undefined {

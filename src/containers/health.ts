@@ -7,6 +7,7 @@ import { signalNumbers } from '../linux/signals.ts'
 import { tryStat } from '../linux/file-status.ts'
 import { readTextFile, writeTextFile } from '../linux/text-file.ts'
 import type { Healthcheck } from '../oci/config.ts'
+import { withHostCgroups } from '../runtime/cgroups.ts'
 import { type Container, type ContainerRun, isActive, type RestartRecord } from './container.ts'
 import { recordRun, recordStarted } from './container-records.ts'
 import { execProcess } from './exec-process.ts'
@@ -128,9 +129,10 @@ export function watchHealth(
     seconds(check.StartInterval, defaults.startInterval),
   ]
   const exec = [runtime.path, '--root', root, 'exec', '--process', `${directory}/process.json`, id]
-  const child = Bun.spawn(
-    ['/bin/sh', '-c', script, 'sh', directory, ...times, String(init.pid), String(init.startTime), callback, ...exec],
-    { stdio: ['ignore', 'ignore', 'ignore'], cwd: '/', detached: true },
+  const watched = [String(init.pid), String(init.startTime)]
+  const command = ['/bin/sh', '-c', script, 'sh', directory, ...times, ...watched, callback, ...exec]
+  const child = withHostCgroups(() =>
+    Bun.spawn(command, { stdio: ['ignore', 'ignore', 'ignore'], cwd: '/', detached: true }),
   )
   child.unref()
   const status = processStatus(child.pid)

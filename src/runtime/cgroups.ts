@@ -28,6 +28,10 @@ const removalPause = 5
 
 /** Removes the cgroup `path` from every hierarchy, where it is there and no process is in it. */
 export function removeCgroup(path: string): void {
+  withHostCgroups(() => removeFromHierarchies(path))
+}
+
+function removeFromHierarchies(path: string): void {
   const hierarchies =
     cgroupLayout() === 'v2' ? [cgroupRoot] : listDirectory(cgroupRoot).map(({ name }) => `${cgroupRoot}/${name}`)
   for (const hierarchy of hierarchies)
@@ -45,7 +49,7 @@ let isViewChanged = false
 /**
  * Makes this process and the children it starts from now on find a v2 hierarchy at /sys/fs/cgroup, whatever the host
  * has there: crun insists on a layout it knows, even for a container that gets no cgroup of its own. The host sees
- * nothing of it. Once per process; {@link withHostCgroups} starts a child without it.
+ * nothing of it. Once per process; {@link withHostCgroups} does something without it.
  */
 export function enterCgroup2View(layout: CgroupLayout): void {
   if (layout === 'v2' || isViewChanged) return
@@ -55,8 +59,8 @@ export function enterCgroup2View(layout: CgroupLayout): void {
   isViewChanged = true
 }
 
-/** Calls `spawn`, a synchronous function, so that the child it starts finds the host's own cgroups. */
-export function withHostCgroups<Result>(spawn: () => Result): Result {
-  if (!isViewChanged) return spawn()
-  return inMountNamespaceCopy(() => unmount(cgroupRoot, { lazy: true }), spawn)
+/** Calls `action`, a synchronous function, so that it and the children it starts find the host's own cgroups. */
+export function withHostCgroups<Result>(action: () => Result): Result {
+  if (!isViewChanged) return action()
+  return inMountNamespaceCopy(() => unmount(cgroupRoot, { lazy: true }), action)
 }

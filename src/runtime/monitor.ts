@@ -9,6 +9,7 @@ import { removeTree } from '../linux/remove-tree.ts'
 import { readTextFile } from '../linux/text-file.ts'
 import type { RuntimeSpec } from '../oci/runtime-spec.ts'
 import { writeBundle } from './bundle.ts'
+import { withHostCgroups } from './cgroups.ts'
 import { lastLoggedError, runtimeError } from './outcome.ts'
 import type { OciRuntime } from './runtime.ts'
 
@@ -224,31 +225,30 @@ export async function runRuntime(
   log?: string,
 ): Promise<{ readonly exitCode: number; readonly stderr: string }> {
   const format = log === undefined ? [] : ['--log', log, ...(runtime.name === 'runc' ? ['--log-format', 'json'] : [])]
-  const child = Bun.spawn([runtime.path, '--root', runtimeRoot, ...format, ...words], {
-    stdin: 'ignore',
-    stdout: 'ignore',
-    stderr: 'pipe',
-    cwd: '/',
-    env: { PATH: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin' },
-  })
+  const child = withHostCgroups(() =>
+    Bun.spawn([runtime.path, '--root', runtimeRoot, ...format, ...words], {
+      stdin: 'ignore',
+      stdout: 'ignore',
+      stderr: 'pipe',
+      cwd: '/',
+      env: { PATH: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin' },
+    }),
+  )
   const [stderr, exitCode] = await Promise.all([new Response(child.stderr).text(), child.exited])
   return { exitCode, stderr: stderr.trim() }
 }
 
 /** True where the container's command has begun, by what the runtime says. */
 export function hasBegun(runtime: OciRuntime, runtimeRoot: string, id: string): boolean {
-  const { stdout } = Bun.spawnSync([runtime.path, '--root', runtimeRoot, 'state', id], { stderr: 'ignore', cwd: '/' })
+  const command = [runtime.path, '--root', runtimeRoot, 'state', id]
+  const { stdout } = withHostCgroups(() => Bun.spawnSync(command, { stderr: 'ignore', cwd: '/' }))
   return /"status": *"(?:running|paused)"/.test(stdout.toString())
 }
 
 /** Kills what is left of a container and removes the runtime's state of it and its cgroup. Waits for that. */
 export function deleteMonitored(runtime: OciRuntime, runtimeRoot: string, id: string): void {
-  Bun.spawnSync([runtime.path, '--root', runtimeRoot, 'delete', '--force', id], {
-    stdin: 'ignore',
-    stdout: 'ignore',
-    stderr: 'ignore',
-    cwd: '/',
-  })
+  const command = [runtime.path, '--root', runtimeRoot, 'delete', '--force', id]
+  withHostCgroups(() => Bun.spawnSync(command, { stdio: ['ignore', 'ignore', 'ignore'], cwd: '/' }))
   removeTree(`${runtimeRoot}/${id}`)
 }
 
