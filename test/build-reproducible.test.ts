@@ -1,6 +1,7 @@
-import { describe, expect, test } from 'bun:test'
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { BuildBench, busyboxArchive, type CliOptions, contentOf } from './fixtures/build-bench.ts'
+import { type SampleProject, sampleProjects } from './fixtures/sample-projects.ts'
 
 const copies = `FROM busybox
 WORKDIR /srv/app
@@ -137,23 +138,133 @@ EOF
   })
 })
 
-describe('a user without privileges', () => {
-  const nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups']
+type Unprivileged = BuildBench & { readonly options: CliOptions }
 
-  /** A bench whose store belongs to nobody and holds busybox. */
-  async function unprivileged(): Promise<BuildBench & { readonly options: CliOptions }> {
-    const bench = await BuildBench.open()
-    bench.closeStore()
-    const home = `${bench.directory}/home`
-    mkdirSync(home)
-    chownSync(home, 65_534, 65_534)
-    writeFileSync(`${bench.directory}/base.tar`, busyboxArchive())
-    const options: CliOptions = { prefix: nobody, env: { HOME: home, CAIRN_ROOT: undefined }, cwd: '/' }
-    const imported = await bench.cairn(['import', `${bench.directory}/base.tar`, 'busybox'], options)
-    if (imported.status !== 0) throw new Error(imported.err)
-    return Object.assign(bench, { options })
+const nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups']
+
+/** A bench whose store belongs to nobody and holds busybox. */
+async function unprivileged(): Promise<Unprivileged> {
+  const bench = await BuildBench.open()
+  bench.closeStore()
+  const home = `${bench.directory}/home`
+  mkdirSync(home)
+  chownSync(home, 65_534, 65_534)
+  writeFileSync(`${bench.directory}/base.tar`, busyboxArchive())
+  const options: CliOptions = { prefix: nobody, env: { HOME: home, CAIRN_ROOT: undefined }, cwd: '/' }
+  // Dated and described as the benches' own.
+  const dated = { ...options, env: { ...options.env, SOURCE_DATE_EPOCH: '1577934245' } }
+  const argv = ['import', '--message', 'busybox for tests', `${bench.directory}/base.tar`, 'busybox']
+  const imported = await bench.cairn(argv, dated)
+  if (imported.status !== 0) throw new Error(imported.err)
+  return Object.assign(bench, { options })
+}
+
+/** One of the two places in which samples are built. */
+interface Place {
+  readonly bench: BuildBench
+  readonly options: CliOptions
+  /** Files are made in another order. */
+  readonly isReversed: boolean
+}
+
+/** Digests of the manifest or index, and of an archive of the image. */
+interface BuiltSample {
+  readonly image: string
+  readonly archive: string
+}
+
+async function buildSample(name: string, project: SampleProject, place: Place): Promise<BuiltSample> {
+  const { bench, options } = place
+  const { dockerfile, flags = [], base, isArchived } = project
+  const directory = `sample/${name.replaceAll(/\W/g, '-')}`
+  layOut(project, directory, place)
+  const full = `${bench.context}/${directory}`
+  const run = async (stdin: string | Uint8Array, ...argv: string[]): Promise<void> => {
+    const { status, err } = await bench.cairn(['build', ...argv], { ...options, stdin })
+    if (status !== 0) throw new Error(err)
+  }
+  if (base !== undefined) await run(base, '-q', '-t', 'base', '-')
+  const [metadata, archive] = [`${bench.directory}/out/metadata.json`, `${bench.directory}/out/image.tar`]
+  const compression = name.length % 2 === 0 ? 'gzip' : 'zstd'
+  const outputs = ['--output=type=image', `--output=type=oci,dest=${archive},compression=${compression}`]
+  const own = flags.map((flag) => flag.replace('<dir>', full))
+  if (isArchived === true) {
+    const tar = Bun.spawnSync(['tar', '-C', full, '-c', '.'])
+    await run(tar.stdout, '-q', ...outputs, `--metadata-file=${metadata}`, '-')
+  } else await run(dockerfile, '-q', '-f-', ...own, ...outputs, `--metadata-file=${metadata}`, full)
+  const told = JSON.parse(readFileSync(metadata, 'utf8')) as Record<string, unknown>
+  return {
+    image: String(told['containerimage.digest']),
+    archive: new Bun.CryptoHasher('sha256').update(readFileSync(archive)).digest('hex'),
+  }
+}
+
+/** Makes the files of a project, with their modes whatever the umask; the times are those of now. */
+function layOut({ files = {}, modes = {}, dockerfile }: SampleProject, directory: string, place: Place): void {
+  const { bench, isReversed } = place
+  const entries = Object.entries({ ...files, Dockerfile: dockerfile })
+  for (const [path, content] of isReversed ? entries.reverse() : entries) {
+    const target = `${directory}/${path}`
+    if (path.endsWith('/')) bench.dir(target)
+    else if (typeof content === 'string' && content.startsWith('-> ')) bench.symlink(target, content.slice(3))
+    else bench.file(target, content, modes[path] ?? 0o644)
+  }
+}
+
+describe('a project gives the same image and archive in other folders, stores, umasks, zones and at other times', () => {
+  let one: BuildBench
+  let two: BuildBench
+  let three: Unprivileged
+  const firsts = new Map<string, BuiltSample>()
+
+  beforeAll(async () => {
+    one = await BuildBench.open()
+    two = await BuildBench.open('/var/tmp')
+    three = await unprivileged()
+    for (const bench of [one, two, three]) {
+      bench.closeStore()
+      mkdirSync(`${bench.directory}/out`)
+      chmodSync(`${bench.directory}/out`, 0o777)
+    }
+    for (const [name, project] of Object.entries(sampleProjects))
+      // oxlint-disable-next-line no-await-in-loop -- one machine
+      firsts.set(name, await buildSample(name, project, { bench: one, options: {}, isReversed: false }))
+  }, 240_000)
+  afterAll(() => {
+    for (const bench of [one, two, three]) bench[Symbol.dispose]()
+  })
+
+  const elsewhere: CliOptions = {
+    env: {
+      HOME: '/',
+      USER: 'other',
+      LOGNAME: 'other',
+      TZ: 'Pacific/Kiritimati',
+      LANG: 'tr_TR.UTF-8',
+      LC_ALL: 'tr_TR.UTF-8',
+    },
+    prefix: ['sh', '-c', 'umask 077; exec "$@"', 'sh'],
+    cwd: '/',
   }
 
+  for (const [name, project] of Object.entries(sampleProjects)) {
+    test(
+      name,
+      async () => {
+        const first = firsts.get(name) as BuiltSample
+        expect(first.image).toMatch(/^sha256:/)
+        const options = { ...elsewhere, env: { ...elsewhere.env, CAIRN_ROOT: two.root } }
+        expect(await buildSample(name, project, { bench: two, options, isReversed: true })).toEqual(first)
+        if (project.isPlain !== true) return
+        const nobody = three.options
+        expect(await buildSample(name, project, { bench: three, options: nobody, isReversed: true })).toEqual(first)
+      },
+      60_000,
+    )
+  }
+})
+
+describe('a user without privileges', () => {
   test('builds without RUN, with owners and modes, what root builds', async () => {
     using root = await BuildBench.open()
     using other = await unprivileged()
