@@ -77,11 +77,15 @@ export class Environment {
     this.#settings.push([name, value])
   }
 
-  /** The first `count` settings on top of those of the stages below, each name where it was set last. */
+  /**
+   * The first `count` settings on top of those of the stages below, each name where it was set last; a stage begins by
+   * setting what its image brings, as with BuildKit, whose cache keys have this order.
+   */
   #upTo(count: number): Map<string, string> {
-    const lists = [this.#settings.slice(0, count)]
+    const lists: (readonly (readonly [string, string])[])[] = [this.#settings.slice(0, count)]
     for (let below = this.#below; below !== undefined; below = below.#below) lists.push(below.#settings)
     const variables = new Map<string, string>()
+    if (this.#below !== undefined) lists.splice(1, 0, [...this.#below.#image.entries()])
     for (const list of lists.reverse()) {
       for (const [name, value] of list) {
         variables.delete(name)

@@ -18,7 +18,7 @@ import type { Dockerfile } from '../dockerfile/instruction.ts'
 import { formatPlatform } from '../oci/platform.ts'
 import type { ExplainedStep } from '../records/record.ts'
 import type { NamedHistory } from '../remote-cache/cache-document.ts'
-import { buildkitContentHash } from '../remote-cache/buildkit-content.ts'
+import { buildkitContentHashes } from '../remote-cache/buildkit-content.ts'
 import type { ImportedCaches } from '../remote-cache/import-cache.ts'
 import { Snapshots } from '../snapshots/snapshots.ts'
 import type { BuildOptions } from './build.ts'
@@ -123,14 +123,14 @@ async function solveOnce(environment: SolveEnvironment): Promise<SolvedPlans> {
 
 /** Finds the steps in caches of BuildKit, which go by other keys; files are hashed where that can find something. */
 function matchForeign({ imported, contexts }: SolveEnvironment, steps: readonly KeyedStep[]): void {
-  const hashes = new Map<readonly FileInput[], string | undefined>()
+  const hashes = new Map<readonly FileInput[], readonly string[]>()
   imported.match(
     steps.map(({ op, key, inputs }) => ({ op, key, definition: definitionKey(inputs) })),
     (inputs) => {
       const [first] = inputs
-      if (first?.source.from !== 'context') return undefined
-      if (!hashes.has(inputs)) hashes.set(inputs, buildkitContentHash(contexts.get(first.source.name).tree, inputs))
-      return hashes.get(inputs)
+      if (first?.source.from !== 'context') return []
+      const { tree } = contexts.get(first.source.name)
+      return hashes.getOrInsertComputed(inputs, () => buildkitContentHashes(tree, inputs))
     },
   )
 }

@@ -1,21 +1,30 @@
 import type { FileInput } from '../build/cache-key.ts'
 import { cleanPath } from '../build/paths.ts'
 import { matchPath, hasWildcard } from '../dockerfile/path-match.ts'
+import { resolvePath } from '../layers/layer-tree.ts'
 import type { Tree, TreeEntry } from '../layers/tree.ts'
 import { Digester, digestOf } from '../oci/digest.ts'
 
+/** How the files that a pattern matches are put together: as BuildKit did up to 0.25, and as it does since. */
+type ListForm = 'names' | 'paths'
+
 /**
- * BuildKit's content hash of what sources select in a context (cache/contenthash, the sums of docker's old builder);
- * undefined for what Cairn does not hash as BuildKit does: symlinks that are followed, excludes, attributes, devices.
+ * BuildKit's content hashes of what sources select in a context (cache/contenthash, the sums of docker's old builder), by
+ * its versions; none for what Cairn does not hash as BuildKit does: excludes, extended attributes, devices.
  */
-export function buildkitContentHash(tree: Tree, inputs: readonly FileInput[]): string | undefined {
-  if (inputs.some(({ excludes, parents }) => excludes.length > 0 || parents)) return undefined
+export function buildkitContentHashes(tree: Tree, inputs: readonly FileInput[]): readonly string[] {
+  if (inputs.some(({ excludes, parents }) => excludes.length > 0 || parents)) return []
+  const forms: readonly ListForm[] = inputs.some(({ pattern }) => hasWildcard(pattern)) ? ['names', 'paths'] : ['names']
+  return forms.flatMap((form) => contentHash(tree, inputs, form) ?? [])
+}
+
+function contentHash(tree: Tree, inputs: readonly FileInput[], form: ListForm): string | undefined {
   const paths = inputs.map(({ pattern }) => cleanPath(`/${pattern}`))
   const plain = paths.filter((path) => !hasWildcard(path))
   // A path below another one is hashed with that.
   const isBelow = (path: string): boolean => plain.some((other) => other !== path && path.startsWith(withSlash(other)))
   const selected = [...new Set(plain.filter((path) => !isBelow(path))), ...paths.filter(hasWildcard)]
-  const hasher = new ContentHasher(tree)
+  const hasher = new ContentHasher(tree, form)
   const digests: string[] = []
   for (const path of selected.toSorted(compareBytes)) {
     const digest = hasWildcard(path) ? hasher.matching(path) : hasher.at(path)
@@ -27,17 +36,18 @@ export function buildkitContentHash(tree: Tree, inputs: readonly FileInput[]): s
 
 class ContentHasher {
   readonly #tree: Tree
+  readonly #form: ListForm
 
-  constructor(tree: Tree) {
+  constructor(tree: Tree, form: ListForm) {
     this.#tree = tree
+    this.#form = form
   }
 
-  /** Of the file or directory at a path that no symlink is part of. */
+  /** Of the file or directory that a path leads to, symlinks followed. */
   at(path: string): string | undefined {
-    if (!this.#isPlain(path)) return undefined
-    const entry = path === '/' ? this.#tree.lookup('/') : this.#tree.lookup(path)
-    if (entry === undefined || entry.type === 'symlink') return undefined
-    return this.#digest(path, entry)
+    const resolved = resolvePath(this.#tree, path, { followLast: true })
+    const entry = this.#tree.lookup(resolved)
+    return entry === undefined ? undefined : this.#digest(resolved, entry)
   }
 
   /** Of all that a pattern matches, with what is below it. */
@@ -50,8 +60,9 @@ class ContentHasher {
     if (!this.#collect(prefix, pattern, parts.length - literal.length, found)) return undefined
     if (found.length === 0) return digestOf('')
     const digester = new Digester()
-    for (const [path, digest] of found) {
-      digester.update(path.slice(prefix.length).replaceAll('/', '\0'))
+    for (const [index, [path, digest]] of found.entries()) {
+      if (this.#form === 'paths') digester.update(path.slice(prefix.length).replaceAll('/', '\0'))
+      else digester.update(`${index === 0 ? '' : '\0'}${path.slice(path.lastIndexOf('/') + 1)}`)
       digester.update(digest)
     }
     return digester.digest()
@@ -67,7 +78,9 @@ class ContentHasher {
         if (entry.type === 'symlink') return false
         if (entry.type === 'directory' && !this.#collect(path, pattern, levels - 1, found)) return false
       } else if (matchPath(pattern, path)) {
-        if (entry.type === 'symlink' || !this.#addAll(path, entry, found)) return false
+        const digest = entry.type === 'symlink' ? this.at(path) : undefined
+        if (digest !== undefined) found.push([path, digest])
+        else if (entry.type === 'symlink' || !this.#addAll(path, entry, found)) return false
       }
     }
     return true

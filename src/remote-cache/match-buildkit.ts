@@ -18,8 +18,8 @@ export interface MatchedStep {
   readonly layer: BuildkitLayer
 }
 
-/** BuildKit's content hash of sources in a context; undefined where that is not known. */
-export type HashContent = (inputs: readonly FileInput[]) => string | undefined
+/** BuildKit's content hashes of sources in a context, by its versions; none where they are not known. */
+export type HashContent = (inputs: readonly FileInput[]) => readonly string[]
 
 /**
  * Looks for the steps of a build, parents first, among records of BuildKit as its solver does: by their own digest, and
@@ -97,8 +97,7 @@ class BuildkitMatch {
   #isInput(input: BuildkitInput, selector: string, link: number): boolean {
     if (input.op !== undefined) return selector === input.selector && this.#found.get(input.op)?.has(link) === true
     if (selector !== '' || !this.#isRoot(link)) return false
-    const hash = this.#hashContent(input.files)
-    return hash !== undefined && this.#records[link]?.digest === buildkitContentKey(hash)
+    return this.#hashContent(input.files).some((hash) => this.#records[link]?.digest === buildkitContentKey(hash))
   }
 
   /** Chooses a result for a step, and with it for those below. */
