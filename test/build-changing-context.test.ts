@@ -11,6 +11,7 @@ import {
 } from 'node:fs'
 import type { CairnError } from '../src/errors/error.ts'
 import { BuildBench } from './fixtures/build-bench.ts'
+import { Swapper } from './fixtures/swapped-directory.ts'
 
 setDefaultTimeout(60_000)
 
@@ -90,11 +91,31 @@ describe('a context that changes while it is built', () => {
   test('takes nothing else from a directory that became a symlink out of it', async () => {
     mkdirSync(`${bench.directory}/elsewhere`)
     writeFileSync(`${bench.directory}/elsewhere/inner`, 'secret')
-    const { code, message } = await buildWhile(() => {
+    const { message } = await buildWhile(() => {
       rmSync(`${bench.context}/d/sub`, { recursive: true })
       symlinkSync(`${bench.directory}/elsewhere`, `${bench.context}/d/sub`)
     })
-    expect([code, message]).toEqual(['FILE_CHANGED', expect.stringContaining('d/sub/inner')])
+    expect(message).toBe(`open ${bench.context}/d/sub/inner: no such file or directory`)
     expect((await buildsNow())['/d/sub']).toBe(`symlink -> ${bench.directory}/elsewhere`)
+  })
+
+  test('never gives a step what a directory leads to that is swapped for a symlink all the time', async () => {
+    rmSync(bench.context, { recursive: true })
+    bench.file('d/sub/inner', 'inside')
+    mkdirSync(`${bench.directory}/secrets`)
+    writeFileSync(`${bench.directory}/secrets/inner`, 'secret')
+    symlinkSync(`${bench.directory}/secrets`, `${bench.context}/link`)
+    using _swapper = await Swapper.start(`${bench.context}/d/sub`, `${bench.context}/link`)
+    const seen = new Set<string>()
+    for (let attempt = 0; attempt < 20; attempt++) {
+      try {
+        const { files } = await bench.build('FROM scratch\nCOPY d /d\n', { noCache: true })
+        seen.add(files['/d/sub/inner'] ?? files['/d/sub'] ?? 'nothing')
+      } catch (error) {
+        seen.add((error as CairnError).message.includes(bench.context) ? 'failed' : String(error))
+      }
+    }
+    const allowed = [/inside/, /^symlink -> /, /^directory/, /^failed$/]
+    expect([...seen].filter((what) => !allowed.some((pattern) => pattern.test(what)))).toEqual([])
   })
 })

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, expect, test } from 'bun:test'
-import { mkdtempSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Swapper } from '../../test/fixtures/swapped-directory.ts'
 import { LayerWriter } from '../layers/layer-writer.ts'
 import { digestOf } from '../oci/digest.ts'
 import { ContextTree } from './context.ts'
@@ -51,4 +52,29 @@ test('ContextTree shows names and links as they were when it first looked', () =
 test('ContextTree.digest() fails for a file that is gone', () => {
   unlinkSync(`${directory}/f`)
   expect(() => tree.digest('/f')).toThrow('/f vanished from the build context while it was read')
+})
+
+test('ContextTree reads nothing from outside of a directory that is swapped for a symlink all the time', async () => {
+  const outside = mkdtempSync(join(tmpdir(), 'cairn-outside-'))
+  try {
+    writeFileSync(`${outside}/f`, 'secret')
+    mkdirSync(`${directory}/d`)
+    writeFileSync(`${directory}/d/f`, 'ours')
+    symlinkSync(outside, `${directory}/other`)
+    using _swapper = await Swapper.start(`${directory}/d`, `${directory}/other`)
+    const seen = new Set<string>()
+    const end = Date.now() + 500
+    while (Date.now() < end) {
+      using fresh = new ContextTree(directory, [])
+      try {
+        if (fresh.lookup('/d/f')?.size !== 6) seen.add(Buffer.concat([...fresh.read('/d/f')]).toString())
+        else seen.add('size of a file outside')
+      } catch {
+        seen.add('gone')
+      }
+    }
+    expect([...seen].sort()).toEqual(['gone', 'ours'])
+  } finally {
+    rmSync(outside, { recursive: true })
+  }
 })

@@ -1,11 +1,11 @@
 import { IgnoreMatcher, type ParentMatch } from '../dockerfile/ignore.ts'
 import { CairnError } from '../errors/error.ts'
-import { listDirectory } from '../linux/directories.ts'
-import { type FileStatus, tryLstat } from '../linux/file-status.ts'
-import { readLink } from '../linux/names.ts'
+import type { FileStatus } from '../linux/file-status.ts'
+import { close } from '../linux/files.ts'
 import { getXattr, listXattrs } from '../linux/xattrs.ts'
 import { fileChanged } from '../layers/file-changed.ts'
-import { readFileChunks } from '../layers/file-chunks.ts'
+import { DirectoryFiles } from '../layers/directory-files.ts'
+import { readChunks } from '../layers/file-chunks.ts'
 import type { Tree, TreeEntry } from '../layers/tree.ts'
 import { type Digest, Digester } from '../oci/digest.ts'
 import type { ContextIndex } from './context-index.ts'
@@ -33,10 +33,10 @@ const noXattrs: ReadonlyMap<string, Uint8Array> = new Map()
 /**
  * A directory of the host as a build sees it: what the ignore file excludes is not there, owners are 0:0, and only
  * file capabilities and `user.*` of the extended attributes count. A socket is an empty file, as to BuildKit. Nothing is
- * read before it is asked for.
+ * read before it is asked for, and nothing outside of the directory ever, whatever it becomes meanwhile. To be disposed of.
  */
-export class ContextTree implements ContextFiles {
-  readonly root: string
+export class ContextTree implements ContextFiles, Disposable {
+  readonly #files: DirectoryFiles
   readonly #ignore: IgnoreMatcher | undefined
   readonly #matches = new Map<string, ParentMatch>()
   readonly #kept = new Map<string, boolean>()
@@ -51,7 +51,7 @@ export class ContextTree implements ContextFiles {
 
   /** `index`, where there is one, saves looking for extended attributes of files that are the same as before. */
   constructor(root: string, ignore: readonly string[], index?: ContextIndex) {
-    this.root = root
+    this.#files = new DirectoryFiles(root)
     this.#index = index
     this.#ignore = ignore.length === 0 ? undefined : new IgnoreMatcher(ignore)
   }
@@ -86,9 +86,7 @@ export class ContextTree implements ContextFiles {
     if (this.status(path)?.type !== 'directory') return []
     let names = this.#names.get(path)
     if (names === undefined) {
-      names = listDirectory(this.hostPath(path))
-        .map(({ name }) => name)
-        .sort()
+      names = this.#files.list(relative(path)).sort()
       this.#names.set(path, names)
     }
     return names
@@ -98,9 +96,9 @@ export class ContextTree implements ContextFiles {
   *read(path: string): Generator<Uint8Array> {
     if (this.status(path)?.type === 'socket') return
     const known = this.#digests.get(path)
-    if (known === undefined) return yield* readFileChunks(this.hostPath(path))
+    if (known === undefined) return yield* this.#read(path)
     const digester = new Digester()
-    for (const chunk of readFileChunks(this.hostPath(path))) {
+    for (const chunk of this.#read(path)) {
       digester.update(chunk)
       yield chunk
     }
@@ -114,7 +112,7 @@ export class ContextTree implements ContextFiles {
     if (status === undefined)
       throw new CairnError('CONTEXT_PATH_UNKNOWN', `${path} vanished from the build context while it was read`)
     if (status.type === 'socket') return digestChunks([])
-    const hash = (): Digest => digestChunks(readFileChunks(this.hostPath(path)))
+    const hash = (): Digest => digestChunks(this.#read(path))
     const digest = this.#index?.digest(path, status, this.#plain.has(path), hash) ?? hash()
     this.#digests.set(path, digest)
     return digest
@@ -124,16 +122,32 @@ export class ContextTree implements ContextFiles {
     return this.#digests.get(path)
   }
 
-  /** Where `path` is on the host. */
+  open(path: string): number {
+    return this.#files.open(relative(path))
+  }
+
   hostPath(path: string): string {
-    return path === '/' ? this.root : this.root + path
+    return this.#files.hostPath(relative(path))
+  }
+
+  [Symbol.dispose](): void {
+    this.#files[Symbol.dispose]()
+  }
+
+  *#read(path: string): Generator<Uint8Array> {
+    const fd = this.open(path)
+    try {
+      yield* readChunks(fd, this.hostPath(path))
+    } finally {
+      close(fd)
+    }
   }
 
   /** Status of a path, the ignore file not regarded; looked up once in a build. */
   status(path: string): FileStatus | undefined {
     const known = this.#status.get(path)
     if (known !== undefined || this.#status.has(path)) return known
-    const status = tryLstat(this.hostPath(path))
+    const status = this.#files.tryStatus(relative(path))
     this.#status.set(path, status)
     return status
   }
@@ -174,7 +188,7 @@ export class ContextTree implements ContextFiles {
 
   #link(path: string): string {
     let target = this.#links.get(path)
-    if (target === undefined) this.#links.set(path, (target = readLink(this.hostPath(path))))
+    if (target === undefined) this.#links.set(path, (target = this.#files.link(relative(path))))
     return target
   }
 
@@ -185,9 +199,10 @@ export class ContextTree implements ContextFiles {
       this.#plain.add(path)
       return noXattrs
     }
-    const host = this.hostPath(path)
-    const names = listXattrs(host).filter((name) => name === 'security.capability' || name.startsWith('user.'))
-    if (names.length === 0) {
+    const host = this.#files.xattrPath(relative(path))
+    const isCopied = (name: string): boolean => name === 'security.capability' || name.startsWith('user.')
+    const names = host === undefined ? [] : listXattrs(host).filter(isCopied)
+    if (host === undefined || names.length === 0) {
       this.#plain.add(path)
       return noXattrs
     }
@@ -210,7 +225,7 @@ export function directoryContext(
 ): BuildContext {
   const tree = new ContextTree(root, ignore, index)
   const save = (): Promise<void> => index.save((path) => tree.status(path) !== undefined)
-  return { identity, tree, ignore: tree.ignore, save, [Symbol.dispose]: () => undefined }
+  return { identity, tree, ignore: tree.ignore, save, [Symbol.dispose]: () => tree[Symbol.dispose]() }
 }
 
 /** A context whose files cannot change and are not looked for again, such as those of an archive. `close` ends it. */
@@ -296,9 +311,15 @@ function datedFiles(files: ContextFiles, mtimeSeconds: number): ContextFiles {
     list: (path) => files.list(path),
     read: (path) => files.read(path),
     digest: (path) => files.digest(path),
+    ...(files.open === undefined ? {} : { open: (path: string) => (files.open as (path: string) => number)(path) }),
     ...(files.hostPath === undefined ? {} : { hostPath: (path: string) => files.hostPath?.(path) ?? path }),
     ...(files.knownDigest === undefined ? {} : { knownDigest: (path: string) => files.knownDigest?.(path) }),
   }
+}
+
+/** A path of a tree, as {@link DirectoryFiles} have it. */
+function relative(path: string): string {
+  return path.slice(1)
 }
 
 function digestChunks(chunks: Iterable<Uint8Array>): Digest {

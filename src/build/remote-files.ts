@@ -138,14 +138,12 @@ export class RemoteFiles {
         log: (text) => log.write(2, text),
       }),
     )
-    try {
-      const tree = new ContextTree(checkout.directory, [])
-      const selections = selectSources(tree, '/', { excludes, parents: false })
-      return { tree, selections, [Symbol.dispose]: () => checkout[Symbol.dispose]() }
-    } catch (error) {
-      checkout[Symbol.dispose]()
-      throw error
-    }
+    using opened = new DisposableStack()
+    opened.use(checkout)
+    const tree = opened.use(new ContextTree(checkout.directory, []))
+    const selections = selectSources(tree, '/', { excludes, parents: false })
+    const kept = opened.move()
+    return { tree, selections, [Symbol.dispose]: () => kept.dispose() }
   }
 
   async #shown<Value>(

@@ -69,7 +69,10 @@ async function gitContext(reference: GitReference, options: RemoteContextOptions
       identity: shownName,
       tree,
       save: () => Promise.resolve(),
-      [Symbol.dispose]: () => checkout[Symbol.dispose](),
+      [Symbol.dispose]: () => {
+        tree[Symbol.dispose]()
+        checkout[Symbol.dispose]()
+      },
     },
     isSingleFile: false,
     time: () => commitTime,

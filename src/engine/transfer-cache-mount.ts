@@ -13,7 +13,6 @@ import { CairnError, isCairnError } from '../errors/error.ts'
 import { applyLayer } from '../layers/apply.ts'
 import { DirectoryPacker } from '../layers/directory-packer.ts'
 import { LayerWriter } from '../layers/layer-writer.ts'
-import { layerXattrs } from '../layers/layer-xattrs.ts'
 import { lstat, tryLstat } from '../linux/file-status.ts'
 import { AT_FDCWD } from '../linux/files.ts'
 import { changeModeAt, changeOwnerAt, makeDirectories } from '../linux/names.ts'
@@ -46,15 +45,15 @@ export async function exportCacheMount(
   using _lock = lock
   if (tryLstat(files) === undefined) throw new CairnError('CACHE_UNKNOWN', `no such cache mount: ${text}`)
   const writer = new LayerWriter(sink)
-  const packer = new DirectoryPacker(writer, files)
+  using packer = new DirectoryPacker(writer, files)
   const { uid, gid, mode } = mount
   const root = { ...packer.status(''), uid, gid, mode, mtimeSeconds: 0, mtimeNanoseconds: 0 }
-  packer.add('', root, layerXattrs(packer.hostPath('')))
+  packer.add('', root, packer.xattrs('').kept)
   let turn = performance.now()
   const pending = packer.list('').reverse()
   for (let path = pending.pop(); path !== undefined; path = pending.pop()) {
     const status = packer.status(path)
-    packer.add(path, status, layerXattrs(packer.hostPath(path)))
+    packer.add(path, status, packer.xattrs(path).kept)
     if (status.type === 'directory') for (const name of packer.list(path).reverse()) pending.push(`${path}/${name}`)
     if (performance.now() - turn < longestTurn) continue
     await Bun.sleep(0)

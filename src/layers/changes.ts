@@ -2,7 +2,7 @@ import { CairnError } from '../errors/error.ts'
 import type { FileStatus } from '../linux/file-status.ts'
 import type { TarSink } from '../tar/writer.ts'
 import { DirectoryPacker } from './directory-packer.ts'
-import { isOpaqueValue, upperXattrs } from './layer-xattrs.ts'
+import { isOpaqueValue, type Xattrs } from './layer-xattrs.ts'
 import { LayerWriter, type LayerWriterOptions, type WrittenLayer } from './layer-writer.ts'
 import type { Tree, TreeEntry } from './tree.ts'
 
@@ -16,8 +16,6 @@ export interface ChangesOptions extends LayerWriterOptions {
   readonly lower?: Tree | undefined
 }
 
-type Xattrs = ReadonlyMap<string, Uint8Array>
-
 /**
  * Writes what an overlay's upper directory changed as a layer (image-spec layer.md §change types) to the file
  * `target` or into a sink. Whiteouts become `.wh.` entries, opaque directories get `.wh..wh..opq` as their first entry,
@@ -27,7 +25,8 @@ type Xattrs = ReadonlyMap<string, Uint8Array>
 export function packChanges(upper: string, target: string | TarSink, options: ChangesOptions = {}): WrittenLayer {
   const writer = new LayerWriter(target, options)
   try {
-    new ChangeWalk(writer, upper, options).run()
+    using packer = new DirectoryPacker(writer, upper)
+    new ChangeWalk(writer, packer, options).run()
     return writer.finish()
   } finally {
     writer.abort()
@@ -42,9 +41,9 @@ class ChangeWalk {
   /** Directories above the current path whose own entry waits for a first change below them. */
   readonly #pending: (() => void)[] = []
 
-  constructor(writer: LayerWriter, upper: string, options: ChangesOptions) {
+  constructor(writer: LayerWriter, packer: DirectoryPacker, options: ChangesOptions) {
     this.#writer = writer
-    this.#packer = new DirectoryPacker(writer, upper)
+    this.#packer = packer
     this.#exclude = options.exclude ?? new Set()
     this.#lower = options.lower
   }
@@ -52,7 +51,7 @@ class ChangeWalk {
   run(): void {
     // The root is never opaque: overlayfs merges the roots of its layers whatever their attributes say.
     const status = this.#packer.status('')
-    const { kept } = upperXattrs(this.#packer.hostPath(''))
+    const { kept } = this.#packer.xattrs('')
     const before = this.#lower?.lookup('/')
     if (before !== undefined && !isSameDirectory(before, status, kept, false)) this.#packer.add('', status, kept)
     this.#walk('', this.#packer.list(''))
@@ -69,7 +68,7 @@ class ChangeWalk {
     const status = this.#packer.status(path)
     if (status.type === 'character-device' && status.rdevMajor === 0 && status.rdevMinor === 0)
       return this.#removal(path)
-    const { kept, overlay } = upperXattrs(this.#packer.hostPath(path))
+    const { kept, overlay } = this.#packer.xattrs(path)
     if (overlay.size > 0) this.#checkFeatures(path, overlay)
     if (status.type === 'directory')
       return this.#directory(path, status, kept, isOpaqueValue(overlayValue(overlay, 'opaque')))

@@ -13,8 +13,8 @@ import { opaqueMarker, parseWhiteout, whiteoutName } from './whiteouts.ts'
 /** Where the bytes of a file in a layer come from. */
 export type LayerContent =
   | { readonly from: 'bytes'; readonly bytes: Uint8Array }
-  /** A file of this machine, a symlink not followed. */
-  | { readonly from: 'file'; readonly path: string }
+  /** A file of this machine, a symlink not followed; opened by `open` where that is given, and then only called `path`. */
+  | { readonly from: 'file'; readonly path: string; readonly open?: () => number }
   | { readonly from: 'tree'; readonly tree: Tree; readonly path: string }
 
 export interface LayerWriterOptions {
@@ -176,27 +176,31 @@ export class LayerWriter {
         this.#tar.write(content.bytes)
         return
       case 'tree': {
-        const file = content.tree.hostPath?.(content.path)
-        if (file !== undefined) return this.#copyFile(file, digester)
-        for (const bytes of content.tree.read(content.path)) {
+        const { tree, path } = content
+        if (tree.open !== undefined) return this.#copyFile(tree.open(path), tree.hostPath?.(path) ?? path, digester)
+        for (const bytes of tree.read(path)) {
           digester.update(bytes)
           this.#tar.write(bytes)
         }
         return
       }
       case 'file':
-        return this.#copyFile(content.path, digester)
+        return this.#copyFile(content.open?.() ?? openFile(content.path), content.path, digester)
       default:
         content satisfies never
     }
   }
 
-  #copyFile(path: string, digester: Digester): void {
-    const fd = open(path, openFlags.O_RDONLY | openFlags.O_NOFOLLOW | openFlags.O_NONBLOCK)
+  /** Closes `fd`. */
+  #copyFile(fd: number, name: string, digester: Digester): void {
     try {
-      this.#tar.copyFrom(fd, path, (bytes) => void digester.update(bytes))
+      this.#tar.copyFrom(fd, name, (bytes) => void digester.update(bytes))
     } finally {
       close(fd)
     }
   }
+}
+
+function openFile(path: string): number {
+  return open(path, openFlags.O_RDONLY | openFlags.O_NOFOLLOW | openFlags.O_NONBLOCK)
 }

@@ -1,7 +1,8 @@
 import { getXattr, listXattrs } from '../linux/xattrs.ts'
 import { isOverlayXattr } from './whiteouts.ts'
 
-type Xattrs = ReadonlyMap<string, Uint8Array>
+/** Extended attributes by their names. */
+export type Xattrs = ReadonlyMap<string, Uint8Array>
 
 const none: Xattrs = new Map()
 

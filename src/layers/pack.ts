@@ -1,6 +1,5 @@
 import type { TarSink } from '../tar/writer.ts'
 import { DirectoryPacker } from './directory-packer.ts'
-import { layerXattrs } from './layer-xattrs.ts'
 import { LayerWriter, type LayerWriterOptions, type WrittenLayer } from './layer-writer.ts'
 
 export interface PackOptions extends LayerWriterOptions {
@@ -18,8 +17,8 @@ export interface PackOptions extends LayerWriterOptions {
 export function packDirectory(directory: string, target: string | TarSink, options: PackOptions = {}): WrittenLayer {
   const writer = new LayerWriter(target, options)
   try {
-    const packer = new DirectoryPacker(writer, directory)
-    if (options.includeRoot === true) packer.add('', packer.status(''), layerXattrs(packer.hostPath('')))
+    using packer = new DirectoryPacker(writer, directory)
+    if (options.includeRoot === true) packer.add('', packer.status(''), packer.xattrs('').kept)
     packChildren(packer, '', options.exclude)
     return writer.finish()
   } finally {
@@ -32,7 +31,7 @@ function packChildren(packer: DirectoryPacker, directory: string, exclude: Reado
     const path = directory === '' ? name : `${directory}/${name}`
     if (exclude?.has(path) === true) continue
     const status = packer.status(path)
-    packer.add(path, status, layerXattrs(packer.hostPath(path)))
+    packer.add(path, status, packer.xattrs(path).kept)
     if (status.type === 'directory') packChildren(packer, path, exclude)
   }
 }

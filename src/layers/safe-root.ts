@@ -10,11 +10,14 @@ const cacheSize = 16
  */
 export class SafeRoot {
   readonly #fd: number
+  readonly #resolve: number
   /** Directories asked for lately, the latest last. */
   readonly #cache = new Map<string, number>()
 
-  /** Throws SystemCallError when `path` is no directory. */
-  constructor(path: string) {
+  /** Symlinks below are followed `inside` of it, or `refused`. Throws SystemCallError when `path` is no directory. */
+  constructor(path: string, symlinks: 'inside' | 'refused' = 'inside') {
+    const { IN_ROOT, BENEATH, NO_MAGICLINKS, NO_SYMLINKS } = resolveFlags
+    this.#resolve = symlinks === 'inside' ? IN_ROOT | NO_MAGICLINKS : BENEATH | NO_SYMLINKS
     this.#fd = openDirectory(AT_FDCWD, path, 0)
     if (this.#fd < 0) throw new SystemCallError('open', -this.#fd, path)
   }
@@ -32,13 +35,13 @@ export class SafeRoot {
 
   /**
    * File descriptor (O_PATH) of the directory `path` (cleaned; `''` is the root), valid until {@link forget} or several
-   * further calls; undefined when there is none, or just a loop of symlinks. Throws SystemCallError.
+   * further calls; undefined when there is none, or just a loop of symlinks or a refused one. Throws SystemCallError.
    */
   directory(path: string): number | undefined {
     if (path === '') return this.#fd
     const cached = this.#cache.get(path)
     if (cached !== undefined) return cached
-    const fd = openDirectory(this.#fd, path, resolveFlags.IN_ROOT | resolveFlags.NO_MAGICLINKS)
+    const fd = openDirectory(this.#fd, path, this.#resolve)
     if (fd >= 0) return this.#remember(path, fd)
     if (fd === -errno.ENOENT || fd === -errno.ENOTDIR || fd === -errno.ELOOP) return undefined
     throw new SystemCallError('openat2', -fd, path)

@@ -29,9 +29,11 @@ export interface Tree {
   /** Content of the file at `path`, in order. The pieces are valid until the next one is asked for. */
   read(path: string): Iterable<Uint8Array>
   /**
-   * Where on this machine the very file at `path` is, of a tree whose files can be opened by their path: they are then
-   * copied without a detour.
+   * Opens the very file at `path`, of a tree whose files are files of this machine: they are then copied without a
+   * detour. The descriptor is the caller's to close.
    */
+  open?(path: string): number
+  /** Where such a file is, for messages. */
   hostPath?(path: string): string
   /** Digest that the file at `path` was found to have, where it was asked for: who copies it checks that it still has it. */
   knownDigest?(path: string): Digest | undefined
