@@ -15,8 +15,10 @@ import type { Platform } from '../oci/platform.ts'
 
 /** One input of a step, as BuildKit's solver looks at it. */
 export interface BuildkitInput {
-  /** The step whose result it is; undefined for a build context, which counts by its content alone. */
+  /** The step whose result it is; undefined for a build context, which counts by its content alone, and for `step`. */
   readonly op: Op | undefined
+  /** A step of BuildKit's that is part of one of Cairn's. */
+  readonly step?: BuildkitKey
   /** Stands for the paths that are read of it; empty where all of it counts. */
   readonly selector: string
   /** Sources in a context. */
@@ -150,11 +152,10 @@ function copyKey(op: CopyOp): BuildkitKey | undefined {
     source.kind === 'files' && !source.parents && !source.optional ? [source] : [],
   )
   const [first] = files
-  // A link is a step of its own to BuildKit, with another one that merges.
-  if (files.length !== sources.length || first === undefined || link) return undefined
-  if (parent === undefined && files.length > 1) return undefined
+  if (files.length !== sources.length || first === undefined) return undefined
+  // Which input a name is looked up in is known of the plain case only.
   const isNamed = chown !== undefined && !/^(?:\d+|root)(?::(?:\d+|root))?$/.test(chown)
-  if (isNamed && files.length > 1) return undefined
+  if (isNamed && (files.length > 1 || link || parent === undefined)) return undefined
   const paths = files.map(({ pattern }) => cleanPath(`/${pattern}`))
   const actions = files.map(({ unpack }, index) =>
     struct({
@@ -176,18 +177,26 @@ function copyKey(op: CopyOp): BuildkitKey | undefined {
   const { source } = first
   if (source.from === 'op' && source.op === undefined) return undefined
   // Two inputs that are one have one number.
-  if (source.from === 'op' && source.op === parent) return undefined
+  if (source.from === 'op' && source.op === parent && !link) return undefined
   const selector = digestOf(paths.toSorted(compareBytes).reverse().join('\0'))
   const from: BuildkitInput = {
     op: source.from === 'op' ? source.op : undefined,
     selector,
     files: source.from === 'context' ? fileSources(op) : [],
   }
-  return {
-    digest: fileKey(actions, parent === undefined ? [[-1, 0, 0]] : undefined),
-    inputs: parent === undefined ? [from] : [{ op: parent, selector: '', files: [] }, from],
-  }
+  const below: BuildkitInput | undefined = parent === undefined ? undefined : { op: parent, selector: '', files: [] }
+  if (below !== undefined && !link) return { digest: fileKey(actions, undefined), inputs: [below, from] }
+  // Of the empty filesystem there is no input: the numbers of the inputs are not the usual ones then.
+  const last = actions.length - 1
+  const indexes = actions.map((_, index) => [index === 0 ? -1 : index, 0, index === last ? 0 : -1])
+  const copied = { digest: fileKey(actions, indexes), inputs: [from] }
+  // A link is a step on the empty filesystem to BuildKit, and another one that merges it.
+  return below === undefined
+    ? copied
+    : { digest: mergeKey, inputs: [below, { op: undefined, step: copied, selector: '', files: [] }] }
 }
+
+const mergeKey = recordDigest(digestOf('{"Type":"buildkit.merge.v0","Merge":{"inputs":[{},{"input":1}]}}'), 0)
 
 function fileKey(
   actions: readonly ReadonlyMap<string, unknown>[],

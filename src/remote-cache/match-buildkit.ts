@@ -3,7 +3,13 @@ import type { CacheKey, FileInput } from '../build/cache-key.ts'
 import type { BaseOp, Op } from '../build/graph.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { BuildkitLayer, BuildkitRecord } from './buildkit-cache.ts'
-import { buildkitBaseKey, buildkitContentKey, type BuildkitInput, buildkitKey } from './buildkit-keys.ts'
+import {
+  buildkitBaseKey,
+  buildkitContentKey,
+  type BuildkitInput,
+  type BuildkitKey,
+  buildkitKey,
+} from './buildkit-keys.ts'
 
 /** A step of this build. */
 export interface KeyedOp {
@@ -80,14 +86,16 @@ class BuildkitMatch {
     if (op.kind === 'base')
       return (this.#byDigest.get(buildkitBaseKey(op)) ?? []).filter((index) => this.#isRoot(index))
     const key = buildkitKey(op)
-    if (key === undefined) return []
-    return (this.#byDigest.get(key.digest) ?? []).filter((index) => {
-      const links = this.#records[index]?.inputs ?? []
-      return (
-        links.length === key.inputs.length &&
-        key.inputs.every((input, at) => links[at]?.some(({ selector, link }) => this.#isInput(input, selector, link)))
-      )
-    })
+    return key === undefined ? [] : (this.#byDigest.get(key.digest) ?? []).filter((index) => this.#isRecord(key, index))
+  }
+
+  #isRecord(key: BuildkitKey, index: number): boolean {
+    const { digest, inputs: links } = this.#records[index] as BuildkitRecord
+    return (
+      digest === key.digest &&
+      links.length === key.inputs.length &&
+      key.inputs.every((input, at) => links[at]?.some(({ selector, link }) => this.#isInput(input, selector, link)))
+    )
   }
 
   #isRoot(index: number): boolean {
@@ -96,6 +104,7 @@ class BuildkitMatch {
 
   #isInput(input: BuildkitInput, selector: string, link: number): boolean {
     if (input.op !== undefined) return selector === input.selector && this.#found.get(input.op)?.has(link) === true
+    if (input.step !== undefined) return selector === input.selector && this.#isRecord(input.step, link)
     if (selector !== '' || !this.#isRoot(link)) return false
     return this.#hashContent(input.files).some((hash) => this.#records[link]?.digest === buildkitContentKey(hash))
   }
