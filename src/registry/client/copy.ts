@@ -22,7 +22,7 @@ export interface RemoteCopyOptions {
   readonly store: Store
   readonly client: RegistryClient
   readonly from: Reference
-  /** With a tag. */
+  /** With a tag, or the digest that the image has. */
   readonly to: Reference
   /** Of an image for several platforms, copy only this one. */
   readonly platform?: Platform | undefined
@@ -77,8 +77,8 @@ class RegistryCopy {
 
   async run(): Promise<RemoteCopy> {
     const { platform, to } = this.#options
-    const tag = to.tag ?? 'latest'
     const root = platform === undefined ? this.#source.descriptor : await this.#choose(platform)
+    const tag = to.digest === undefined ? (to.tag ?? 'latest') : root.digest
     const there = await this.#target.describe(tag)
     if (there?.digest !== root.digest) await this.#copyDocument(root, tag, 0)
     return { target: root, written: this.#written }

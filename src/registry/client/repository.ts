@@ -1,7 +1,7 @@
 import { CairnError } from '../../errors/error.ts'
 import { type Digest, digestAlgorithm, digestOf, isDigest } from '../../oci/digest.ts'
 import type { Descriptor } from '../../oci/descriptor.ts'
-import { type ImageDocument, parseImageDocument } from '../../oci/image-index.ts'
+import { type ImageDocument, parseImageDocument, parseIndex } from '../../oci/image-index.ts'
 import { largestDocument, parseJsonDocument } from '../../oci/json-document.ts'
 import { isIndexType, isManifestType, mediaTypes } from '../../oci/media-types.ts'
 import type { ByteSource } from '../../streams/source.ts'
@@ -46,18 +46,25 @@ export class Repository {
   readonly endpoint: Endpoint
   readonly #connection: RegistryConnection
   readonly #isPush: boolean
+  readonly #isDelete: boolean
   /** Repositories of the same registry that may be mounted from. */
   readonly #alsoPull: readonly string[]
 
   constructor(
     client: RegistryClient,
     endpoint: Endpoint,
-    options: { readonly name: string; readonly isPush?: boolean; readonly alsoPull?: readonly string[] },
+    options: {
+      readonly name: string
+      readonly isPush?: boolean
+      readonly isDelete?: boolean
+      readonly alsoPull?: readonly string[]
+    },
   ) {
     this.endpoint = endpoint
     this.name = options.name
     this.#connection = client.connection(endpoint)
     this.#isPush = options.isPush ?? false
+    this.#isDelete = options.isDelete ?? false
     this.#alsoPull = options.alsoPull ?? []
   }
 
@@ -115,6 +122,46 @@ export class Repository {
       checkDigest(said, digestOf(raw, digestAlgorithm(said)), this.#manifestName(reference))
   }
 
+  /**
+   * Deletes a tag, or by its digest a manifest with all its tags. False where the registry cannot delete such a thing.
+   * Throws as {@link document}.
+   */
+  async deleteDocument(reference: string): Promise<boolean> {
+    const answer = await this.#send('DELETE', registryPaths.manifest(this.endpoint.path, reference))
+    const { status } = answer
+    if (status === 202 || status === 200 || status === 204) {
+      await answer.discard()
+      return true
+    }
+    if (status === 405 || status === 400 || status === 501) {
+      await answer.discard()
+      return false
+    }
+    throw await answerError(answer, this.#asked(this.#manifestName(reference)))
+  }
+
+  /**
+   * What refers to a manifest, page by page, of one artifact type where the registry filters; ends with false at once where
+   * the registry does not know the question. distribution-spec end-12. Throws as {@link document}.
+   */
+  async *referrers(digest: Digest, artifactType?: string): AsyncGenerator<Descriptor, boolean> {
+    const query = artifactType === undefined ? '' : `?${new URLSearchParams({ artifactType }).toString()}`
+    let target: string | URL | undefined = `${registryPaths.referrers(this.endpoint.path, digest)}${query}`
+    for (let pages = 0; target !== undefined; pages++) {
+      const answer: HttpAnswer = await this.#send('GET', target)
+      const isKnown = answer.status === 200 && mediaTypeOf(answer) === mediaTypes.ociIndex
+      if (!isKnown && (answer.status === 200 || answer.status === 404 || answer.status === 405)) {
+        answer.cancel()
+        return false
+      }
+      if (answer.status !== 200) throw await answerError(answer, this.#asked(`referrers of ${this.name}@${digest}`))
+      yield* parseIndex(await answer.bytes(largestDocument)).value.manifests
+      target = nextPage(answer)
+      if (pages > 10_000) throw new CairnError('LIMIT_EXCEEDED', `the list of referrers of ${digest} does not end`)
+    }
+    return true
+  }
+
   /** True where the repository has the blob. Throws as {@link document}. */
   async hasBlob(digest: Digest): Promise<boolean> {
     const answer = await this.#send('HEAD', registryPaths.blob(this.endpoint.path, digest))
@@ -123,6 +170,16 @@ export class Repository {
     if (answer.url.origin !== (await this.#connection.base()).origin) return true
     if (answer.status === 404) return false
     throw await answerError(answer, this.#asked(`blob ${digest}`))
+  }
+
+  /** Bytes of a blob, undefined where there is none. Throws REGISTRY_INVALID where the registry does not say, and as {@link document}. */
+  async blobSize(digest: Digest): Promise<number | undefined> {
+    const answer = await this.#send('HEAD', registryPaths.blob(this.endpoint.path, digest))
+    if (answer.status === 404) return undefined
+    if (answer.status !== 200) throw await answerError(answer, this.#asked(`blob ${digest}`))
+    const size = Number(answer.headers.get('content-length') ?? NaN)
+    if (Number.isSafeInteger(size)) return size
+    throw new CairnError('REGISTRY_INVALID', `${answer.url.host} does not say how large blob ${digest} is`)
   }
 
   /** A blob from `start` on. The bytes are not checked. Throws BLOB_UNKNOWN, and as {@link document}. */
@@ -267,7 +324,7 @@ export class Repository {
     target: string | URL,
     more: Pick<RegistryRequest, 'headers' | 'body' | 'isRepeatable'> = {},
   ): Promise<HttpAnswer> {
-    const actions = this.#isPush ? 'pull,push' : 'pull'
+    const actions = `pull${this.#isPush ? ',push' : ''}${this.#isDelete ? ',delete' : ''}`
     const scopes = [
       `repository:${this.endpoint.path}:${actions}`,
       ...this.#alsoPull.map((name) => `repository:${name}:pull`),

@@ -1,10 +1,9 @@
 import { CairnError } from '../../errors/error.ts'
 import { isJsonObject } from '../../oci/descriptor.ts'
 import { parseJsonDocument } from '../../oci/json-document.ts'
-import { registryPaths } from '../protocol.ts'
+import { listRepositories } from './catalog.ts'
 import type { RegistryClient, RegistryConnection } from './connection.ts'
 import { answerError, printable } from './registry-answer.ts'
-import { nextPage } from './repository.ts'
 
 /** A repository that a search found. */
 export interface FoundRepository {
@@ -67,23 +66,10 @@ async function searchCatalog(
   limit: number,
 ): Promise<readonly FoundRepository[]> {
   const found: FoundRepository[] = []
-  let target: string | URL | undefined = `${registryPaths.catalog}?n=1000`
-  for (let pages = 0; target !== undefined && found.length < limit && pages < 1000; pages++) {
-    const answer = await connection.send({ method: 'GET', target, scopes: ['registry:catalog:*'], name: host })
-    if (answer.status === 404 || answer.status === 405)
-      throw new CairnError('NOT_SUPPORTED', `${host} cannot be searched: it has neither docker's search nor a catalog`)
-    if (answer.status !== 200)
-      throw await answerError(answer, { what: `catalog of ${host}`, name: host, isPush: false })
-    const { value } = parseJsonDocument(await answer.bytes(largestAnswer), {
-      name: 'catalog',
-      code: 'REGISTRY_INVALID',
-    })
-    const { repositories } = value
-    const names = Array.isArray(repositories) ? repositories.filter((one) => typeof one === 'string') : []
-    for (const name of names)
-      if (name.includes(term))
-        found.push({ name: printable(`${host}/${name}`), description: '', stars: 0, isOfficial: false })
-    target = nextPage(answer)
+  for await (const name of listRepositories(connection, host)) {
+    if (!name.includes(term)) continue
+    found.push({ name: printable(`${host}/${name}`), description: '', stars: 0, isOfficial: false })
+    if (found.length === limit) break
   }
-  return found.slice(0, limit)
+  return found
 }
