@@ -1,6 +1,16 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { BuildBench, busyboxArchive, type CliOptions, contentOf } from './fixtures/build-bench.ts'
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
+import { dropUnpackedLayers } from '../src/engine/drop-unpacked-layers.ts'
+import { BuildBench, type Built, busyboxArchive, type CliOptions, contentOf } from './fixtures/build-bench.ts'
 import { type SampleProject, sampleProjects } from './fixtures/sample-projects.ts'
 
 const copies = `FROM busybox
@@ -210,6 +220,105 @@ function layOut({ files = {}, modes = {}, dockerfile }: SampleProject, directory
     else bench.file(target, content, modes[path] ?? 0o644)
   }
 }
+
+describe('--timestamps and SOURCE_DATE_EPOCH', () => {
+  /** What times files have, in seconds: `now` for those of today. */
+  const timesOf = ({ tree }: Built, ...paths: string[]): unknown[] =>
+    paths.map((path) => {
+      const seconds = tree.lookup(path)?.mtimeSeconds ?? -1
+      return Math.abs(seconds - Date.now() / 1000) < 3600 ? 'now' : seconds
+    })
+  const fixed = 315_532_800
+  const source = `FROM busybox AS s
+RUN touch /ran
+FROM busybox
+COPY new old /c/
+ADD a.tar /a/
+RUN touch /ran && touch -d @1400000000 /dated && chmod 600 /a/f
+RUN stat -c %Y /ran /dated /a/f /c/new > /seen
+COPY --from=s /ran /again
+WORKDIR /w
+`
+  const paths = ['/c/new', '/c/old', '/a/f', '/ran', '/dated', '/again', '/w']
+
+  async function prepared(): Promise<BuildBench> {
+    const bench = await BuildBench.open()
+    bench.file('new', 'n')
+    utimesSync(bench.file('old', 'o'), 1_100_000_000, 1_100_000_000)
+    const pack = 'cd "$1" && echo f > f && tar --mtime=@1300000000 -cf context/a.tar f && rm f'
+    Bun.spawnSync(['sh', '-c', pack, 'sh', bench.directory])
+    return bench
+  }
+
+  test('give one time to what is new and leave times that come from inputs', async () => {
+    using bench = await prepared()
+    const built = await bench.build(source)
+    expect(timesOf(built, ...paths)).toEqual([fixed, fixed, 1_300_000_000, fixed, 1_400_000_000, fixed, fixed])
+    expect(contentOf(built.tree, '/seen').toString()).toBe(`${fixed}\n1400000000\n1300000000\n${fixed}\n`)
+    expect(built.config.created).toBe('1980-01-01T00:00:00Z')
+    expect(built.config.history?.slice(1).every(({ created }) => created === '1980-01-01T00:00:00Z')).toBe(true)
+    // What came of it is the same where the steps read tars and not the directories that RUN left.
+    expect(dropUnpackedLayers(bench.store)).toBeGreaterThan(0)
+    await bench.build(`${source}RUN stat -c %Y /ran /dated /a/f /c/new | cmp - /seen\n`)
+  }, 60_000)
+
+  test('are real where that is wanted, and no layer of one kind is taken for the other', async () => {
+    using bench = await prepared()
+    const first = await bench.build(source)
+    const real = await bench.build(source, { timestamps: 'real' })
+    expect(timesOf(real, ...paths)).toEqual(['now', 1_100_000_000, 1_300_000_000, 'now', 1_400_000_000, 'now', fixed])
+    expect(Math.abs(Date.parse(real.config.created ?? '') - Date.now())).toBeLessThan(3_600_000)
+    const copied = real.shown.find(({ title }) => title.endsWith('COPY new old /c/'))
+    expect(copied?.reason).toBe('--timestamps changed from fixed to real')
+    const again = await bench.build(source)
+    expect(again.cached).toBe(7)
+    expect(again.imageId).toBe(first.imageId)
+  }, 60_000)
+
+  test('take SOURCE_DATE_EPOCH in place of 1980, and nothing is newer', async () => {
+    using bench = await prepared()
+    const built = await bench.build(source, { args: { SOURCE_DATE_EPOCH: '1350000000' } })
+    const epoch = 1_350_000_000
+    expect(timesOf(built, ...paths)).toEqual([epoch, epoch, 1_300_000_000, epoch, epoch, epoch, epoch])
+    expect(built.config.created).toBe('2012-10-12T00:00:00Z')
+    const real = await bench.build(source, { args: { SOURCE_DATE_EPOCH: '1350000000' }, timestamps: 'real' })
+    expect(timesOf(real, ...paths)).toEqual([epoch, 1_100_000_000, 1_300_000_000, epoch, epoch, epoch, epoch])
+    // Later steps see what is in the tar, not what the step left.
+    expect(contentOf(real.tree, '/seen').toString().split('\n').slice(0, 2)).toEqual([`${epoch}`, `${epoch}`])
+  }, 60_000)
+
+  test('take the time of the commit for SOURCE_DATE_EPOCH=git, also for steps that declare it', async () => {
+    using bench = await prepared()
+    const dockerfile = 'FROM busybox\nARG SOURCE_DATE_EPOCH\nRUN echo $SOURCE_DATE_EPOCH > /e\n'
+    const error = await bench.failure(dockerfile, { args: { SOURCE_DATE_EPOCH: 'git' } })
+    expect(error.message).toBe('SOURCE_DATE_EPOCH=git needs a context in a git repository with a commit')
+    const git = 'git init -q && git add . && git -c user.name=n -c user.email=e commit -qm 1'
+    const env = { ...process.env, GIT_COMMITTER_DATE: '@1500000000 +0000' }
+    expect(Bun.spawnSync(['sh', '-c', git], { cwd: bench.context, env }).success).toBe(true)
+    for (const text of ['git', 'context']) {
+      // oxlint-disable-next-line no-await-in-loop -- one store
+      const { tree, config } = await bench.build(dockerfile, { args: { SOURCE_DATE_EPOCH: text } })
+      expect(contentOf(tree, '/e').toString()).toBe('1500000000\n')
+      expect(config.created).toBe('2017-07-14T02:40:00Z')
+    }
+  }, 60_000)
+
+  test('are listed by when the image came here, and inspected as they are', async () => {
+    using bench = await prepared()
+    await bench.build('FROM busybox\nCOPY old /\n', { tag: 'app' })
+    bench.closeStore()
+    const year = String(new Date().getUTCFullYear())
+    const list = await bench.cairn(['images', '--format', '{{.Repository}} {{.CreatedAt}} {{.CreatedSince}}'])
+    expect(list.out).toStartWith(`app ${year}-`)
+    expect(list.out.split('\n')[0]).toMatch(/ (?:seconds?|minutes?) ago$|Less than a second ago$/)
+    const history = await bench.cairn(['history', '--format', '{{.CreatedAt}}', '--human=false', 'app'])
+    expect(history.out).toStartWith(`${year}-`)
+    expect((await bench.cairn(['images', '-q', '--filter', 'until=1h'])).out.trim().split('\n')).toHaveLength(1)
+    expect((await bench.cairn(['inspect', '--format', '{{.Created}}', 'app'])).out).toBe('1980-01-01T00:00:00Z\n')
+    const odd = await bench.cairn(['build', '-q', bench.context], { env: { CAIRN_TIMESTAMPS: 'sometimes' } })
+    expect(odd.err).toContain('CAIRN_TIMESTAMPS is "sometimes"; it can be "fixed" or "real"')
+  }, 60_000)
+})
 
 describe('a project gives the same image and archive in other folders, stores, umasks, zones and at other times', () => {
   let one: BuildBench

@@ -101,7 +101,8 @@ export interface StagePlanner extends InstructionScope {
  * Throws DockerfileError with the line for whatever is wrong, STAGE_UNKNOWN for an unknown target, DOCKERFILE_INVALID
  * where the file asks for an error (`# check=error=true`) and the linter found something.
  */
-export async function planBuild(options: PlanOptions): Promise<PlannedBuild> {
+export async function planBuild(given: PlanOptions): Promise<PlannedBuild> {
+  const options = withEpoch(given)
   const { dockerfile, buildArgs, buildPlatform, linter } = options
   const targetPlatform = options.platform ?? buildPlatform
   const words: WordOptions = { escape: dockerfile.escape }
@@ -182,13 +183,33 @@ export async function planBuild(options: PlanOptions): Promise<PlannedBuild> {
   }
 }
 
+/** With the build argument SOURCE_DATE_EPOCH as the number that it stands for, as steps that declare it see it. */
+function withEpoch(options: PlanOptions): PlanOptions {
+  const { buildArgs, contextTime } = options
+  const text = buildArgs.get('SOURCE_DATE_EPOCH')
+  if (text !== 'context' && text !== 'git') return options
+  const epoch = parseEpoch(text, contextTime)
+  return {
+    ...options,
+    buildArgs: new Map([...buildArgs, ['SOURCE_DATE_EPOCH', epoch === undefined ? '' : String(epoch)]]),
+  }
+}
+
 /**
- * SOURCE_DATE_EPOCH as whole seconds; empty counts as not given, and `context` as what `contextTime` gives. Throws USAGE
- * for anything else but a whole number.
+ * SOURCE_DATE_EPOCH as whole seconds; empty counts as not given, and `context` as what `contextTime` gives. So does `git`,
+ * which fails where that is nothing. Throws USAGE for anything else but a whole number.
  */
 export function parseEpoch(text: string | undefined, contextTime?: () => number | undefined): number | undefined {
   if (text === undefined || text === '') return undefined
   if (text === 'context' && contextTime !== undefined) return contextTime()
+  if (text === 'git' && contextTime !== undefined) {
+    const time = contextTime()
+    if (time !== undefined) return time
+    throw new CairnError('USAGE', 'SOURCE_DATE_EPOCH=git needs a context in a git repository with a commit', {
+      exitCode: 1,
+      hint: 'Commit first, or give seconds since 1970.',
+    })
+  }
   if (!/^\d{1,15}$/.test(text))
     throw new CairnError('USAGE', `invalid SOURCE_DATE_EPOCH: ${JSON.stringify(text)}`, {
       exitCode: 1,

@@ -10,6 +10,7 @@ import { redactUrl } from '../errors/redact.ts'
 import { tryStat } from '../linux/file-status.ts'
 import type { ProgressListener } from '../progress/events.ts'
 import type { RemoteAccess } from '../remote/access.ts'
+import { checkoutTime } from '../remote/commit-time.ts'
 import type { SourceLock } from '../remote/source-lock.ts'
 import type { SshAgent } from '../ssh/agent.ts'
 import { type ByteSource, collect } from '../streams/source.ts'
@@ -147,7 +148,8 @@ class InputLoader {
     const ignore = beside !== undefined && tryStat(beside)?.type === 'file' ? beside : `${root}/.dockerignore`
     const work = { name: `[internal] load ${baseName(ignore)}`, status: 'transferring context:' }
     const patterns = await readIgnoreFile(ignore, work, progress)
-    return { ...linted, context: await localContext(this.#store, root, root, patterns), contextTime: noTime }
+    const context = await localContext(this.#store, root, root, patterns)
+    return { ...linted, context, contextTime: () => checkoutTime(root, this.#options.env) }
   }
 
   /** A file of this machine; docker takes it on stdin only. */

@@ -1,0 +1,40 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { checkoutTime } from './commit-time.ts'
+
+describe('checkoutTime()', () => {
+  let directory: string
+  const env = { PATH: process.env['PATH'], HOME: '/nonexistent' }
+  const git = (...argv: string[]): void => {
+    const identity = ['-c', 'user.name=n', '-c', 'user.email=e', '-c', 'safe.directory=*']
+    const dates = { GIT_COMMITTER_DATE: '@1500000000 +0000', GIT_AUTHOR_DATE: '@1400000000 +0000' }
+    const done = Bun.spawnSync(['git', '-C', `${directory}/repo`, ...identity, ...argv], { env: { ...env, ...dates } })
+    if (!done.success) throw new Error(done.stderr.toString())
+  }
+  beforeAll(() => {
+    directory = mkdtempSync('/tmp/cairn-commit-')
+    mkdirSync(`${directory}/repo/sub`, { recursive: true })
+    git('init', '-q')
+  })
+  afterAll(() => rmSync(directory, { recursive: true }))
+
+  test('is undefined outside of a repository, before its first commit, and without git', () => {
+    expect(checkoutTime(directory, env)).toBeUndefined()
+    expect(checkoutTime(`${directory}/repo`, env)).toBeUndefined()
+    expect(checkoutTime(`${directory}/repo`, { PATH: '/nonexistent' })).toBeUndefined()
+  })
+
+  test('is when the commit that is checked out was committed, also below the top and where GIT_DIR is another', () => {
+    writeFileSync(`${directory}/repo/f`, 'f')
+    git('add', '.')
+    git('commit', '-q', '-m', 'one')
+    for (const at of ['repo', 'repo/sub']) expect(checkoutTime(`${directory}/${at}`, env)).toBe(1_500_000_000)
+    expect(checkoutTime(`${directory}/repo`, { ...env, GIT_DIR: '/elsewhere' })).toBe(1_500_000_000)
+  })
+
+  test('says how to trust a repository of another user', () => {
+    chownSync(`${directory}/repo`, 4242, 4242)
+    chownSync(`${directory}/repo/.git`, 4242, 4242)
+    expect(() => checkoutTime(`${directory}/repo`, env)).toThrow('git does not trust the repository of')
+  })
+})

@@ -1,0 +1,36 @@
+import { CairnError } from '../errors/error.ts'
+
+/**
+ * When the commit that is checked out in the work tree around `directory` was made, in seconds since 1970; undefined where
+ * there is none, or no git. `env` is that of the command; what it says of other repositories is left out. Throws
+ * NOT_SUPPORTED where git does not trust the repository.
+ */
+export function checkoutTime(directory: string, env: Readonly<Record<string, string | undefined>>): number | undefined {
+  const git = Bun.which('git', { PATH: env['PATH'] ?? '' })
+  if (git === null) return undefined
+  const kept = Object.entries(env).filter(([name]) => !name.startsWith('GIT_'))
+  // It reads one object and runs nothing that the repository's configuration names.
+  const argv = [
+    git,
+    '-c',
+    'protocol.allow=never',
+    '-C',
+    directory,
+    'rev-list',
+    '--max-count=1',
+    '--timestamp',
+    'HEAD',
+    '--',
+  ]
+  const { success, stdout, stderr } = Bun.spawnSync(argv, {
+    env: { ...Object.fromEntries(kept), LC_ALL: 'C', GIT_NO_LAZY_FETCH: '1', GIT_OPTIONAL_LOCKS: '0' },
+    stdin: 'ignore',
+  })
+  const seconds = /^(\d{1,15}) [0-9a-f]+$/m.exec(stdout.toString())?.[1]
+  if (success && seconds !== undefined) return Number(seconds)
+  if (stderr.toString().includes('dubious ownership'))
+    throw new CairnError('NOT_SUPPORTED', `git does not trust the repository of ${directory}: another user owns it`, {
+      hint: `Allow it with git config --global --add safe.directory ${directory}, or give SOURCE_DATE_EPOCH as a number.`,
+    })
+  return undefined
+}
