@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { Database } from 'bun:sqlite'
 import { openSync, closeSync, readSync, readdirSync, rmSync, statSync, truncateSync, writeSync } from 'node:fs'
 import { BuildBench } from './fixtures/build-bench.ts'
 
@@ -146,6 +147,19 @@ describe('a flipped byte', () => {
       [repair, /: repaired;/],
       [run, /contentmade/],
       [check, /: ok;/],
+    )
+  })
+
+  test('in an unpacked layer of before the machine started is never seen', async () => {
+    await after(
+      () => {
+        truncateSync(firstIn('snapshots', 'fs/made'), 0)
+        using database = new Database(`${bench.root}/cairn.db`)
+        expect(database.run("UPDATE unsynced_snapshots SET boot = 'an earlier one'").changes).toBeGreaterThan(1)
+      },
+      [run, /contentmade/],
+      [check, /: ok;/],
+      [run, /contentmade/],
     )
   })
 

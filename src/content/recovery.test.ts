@@ -3,9 +3,12 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { CairnError } from '../errors/error.ts'
+import { digestOf } from '../oci/digest.ts'
 import { collectGarbage } from './gc.ts'
+import { putLayerRecord } from './layer-records.ts'
+import { acquireLease } from './leases.ts'
 import { recover, recoverThoroughly } from './recovery.ts'
-import { beginSnapshot, getSnapshot } from './snapshot-records.ts'
+import { beginSnapshot, findSnapshot, finishSnapshot, getSnapshot } from './snapshot-records.ts'
 import { openStore, type Store } from './store.ts'
 
 let root: string
@@ -152,5 +155,39 @@ describe('close()', () => {
     expect(recover(store).snapshots).toEqual(['half'])
     expect(readdirSync(join(root, 'snapshots'))).toEqual([])
     expect(readdirSync(join(root, 'tmp'))).toEqual([])
+  })
+})
+
+describe('recover() of unpacked layers that are not known to be on the disk', () => {
+  const diffId = digestOf('layer')
+  const madeSnapshot = (): void => {
+    beginSnapshot(store, 's')
+    mkdirSync(store.path('snapshots', 's', 'fs'), { recursive: true })
+    finishSnapshot(store, 's', { state: 'committed', diffId, size: 0 })
+  }
+  const pending = (): number => store.database.all('SELECT id FROM unsynced_snapshots').length
+
+  test('brings them to the disk once they are a minute old', () => {
+    madeSnapshot()
+    recover(store)
+    expect(pending()).toBe(1)
+    store.database.run('UPDATE snapshots SET created_at = created_at - 61000')
+    recover(store)
+    expect(pending()).toBe(0)
+    expect(findSnapshot(store, diffId)?.id).toBe('s')
+  })
+
+  test('removes those of an earlier run of the machine, where the layer is in the store', async () => {
+    madeSnapshot()
+    store.database.run("UPDATE unsynced_snapshots SET boot = 'earlier'")
+    expect(findSnapshot(store, diffId)).toBeUndefined()
+    expect(recover(store).snapshots).toEqual([])
+    expect(existsSync(store.path('snapshots', 's'))).toBe(true)
+    using lease = acquireLease(store)
+    const { digest, size } = await lease.put(new TextEncoder().encode('layer'))
+    putLayerRecord(store, { digest, diffId, compression: 'none', size, unpackedSize: size })
+    expect(recover(store).snapshots).toEqual(['s'])
+    expect(existsSync(store.path('snapshots', 's'))).toBe(false)
+    expect([pending(), getSnapshot(store, 's')]).toEqual([0, undefined])
   })
 })

@@ -3,6 +3,7 @@ import { tryListDirectory } from '../linux/directories.ts'
 import { removeTree } from '../linux/remove-tree.ts'
 import { removeFreeLocks } from './lock.ts'
 import { putBack } from './removal.ts'
+import { settleSnapshots } from './unsynced-snapshots.ts'
 import { type DeadSession, seizeSession } from './session.ts'
 import type { Store } from './store.ts'
 import { collectPending, type RemoveTree } from './sweep.ts'
@@ -13,7 +14,7 @@ const lockSuffix = '.lock'
 export interface Recovery {
   /** Sessions of processes that died. */
   readonly sessions: readonly string[]
-  /** Snapshots they had begun. */
+  /** Snapshots they had begun, and those that a crash of the machine may have cut short. */
   readonly snapshots: readonly string[]
   /** Why something could not be removed; the next recovery tries again. */
   readonly failures: readonly CairnError[]
@@ -21,7 +22,8 @@ export interface Recovery {
 
 /**
  * Removes what processes that died have left: temporary files, leases, snapshots they had not finished, blobs that they
- * brought in and nothing needs, and what they were to remove. Costs one directory listing when there is nothing. May run
+ * brought in and nothing needs, what they were to remove, and unpacked layers that a crash of the machine may have cut
+ * short. Costs one directory listing and one query when there is nothing. May run
  * in any number of processes at once.
  */
 export function recover(store: Store, remove: RemoveTree = removeTree): Recovery {
@@ -56,6 +58,12 @@ function recoverSessions(store: Store, ids: ReadonlySet<string>, remove: RemoveT
       if (!(error instanceof CairnError)) throw error
       failures.push(error)
     }
+  }
+  try {
+    snapshots.push(...settleSnapshots(store, remove))
+  } catch (error) {
+    if (!(error instanceof CairnError)) throw error
+    failures.push(error)
   }
   if (sessions.length > 0) {
     removeFreeLocks(store)

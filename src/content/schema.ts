@@ -358,4 +358,11 @@ export const migrations: readonly string[] = [
   -- JSON: what the descriptor of a compressed layer is annotated with, where its table of contents is.
   ALTER TABLE compressed_layers ADD COLUMN annotations TEXT;
   `,
+  `
+  -- Unpacked layers that are not known to be on the disk, and in which run of the machine they were made.
+  CREATE TABLE unsynced_snapshots (
+    id TEXT PRIMARY KEY REFERENCES snapshots (id) ON DELETE CASCADE,
+    boot TEXT NOT NULL
+  ) WITHOUT ROWID;
+  `,
 ]

@@ -2,6 +2,7 @@ import { CairnError } from '../errors/error.ts'
 import { tryLstat } from '../linux/file-status.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Store } from './store.ts'
+import { bootId } from './unsynced-snapshots.ts'
 
 /**
  * `preparing`: being filled by a session, and removed if that dies. `committed`: a finished layer, kept while the
@@ -47,13 +48,18 @@ export function finishSnapshot(
 ): void {
   const diffId = result.state === 'committed' ? result.diffId : null
   const size = result.state === 'committed' ? result.size : 0
-  const changed = store.database.run(
-    'UPDATE snapshots SET state = ?, diff_id = ?, size = ?, session = NULL WHERE id = ?',
-    result.state,
-    diffId,
-    size,
-    id,
-  )
+  const changed = store.database.transaction(() => {
+    const updated = store.database.run(
+      'UPDATE snapshots SET state = ?, diff_id = ?, size = ?, session = NULL WHERE id = ?',
+      result.state,
+      diffId,
+      size,
+      id,
+    )
+    if (updated > 0 && diffId !== null)
+      store.database.run('INSERT OR REPLACE INTO unsynced_snapshots VALUES (?, ?)', id, bootId())
+    return updated
+  })
   if (changed === 0) throw new CairnError('STORE_UNUSABLE', `snapshot ${id} was removed while it was being made`)
 }
 
@@ -63,13 +69,17 @@ export function getSnapshot(store: Store, id: string): SnapshotRecord | undefine
 
 /**
  * The finished snapshot of a layer, if its directory is there: a process that was killed while it removed it may have
- * left the record. Whoever relies on it protects it by a lease first.
+ * left the record. One that was made before the machine last started and is not known to be on the disk does not count.
+ * Whoever relies on it protects it by a lease first.
  */
 export function findSnapshot(store: Store, diffId: Digest): SnapshotRecord | undefined {
   return store.database
     .all<SnapshotRecord>(
-      `SELECT ${columns} FROM snapshots WHERE diff_id = ? AND state = 'committed' ORDER BY created_at, id`,
+      `SELECT ${columns} FROM snapshots WHERE diff_id = ? AND state = 'committed'
+         AND NOT EXISTS (SELECT 1 FROM unsynced_snapshots AS u WHERE u.id = snapshots.id AND boot != ?)
+       ORDER BY created_at, id`,
       diffId,
+      bootId(),
     )
     .find(({ id }) => tryLstat(store.path('snapshots', id, 'fs')) !== undefined)
 }

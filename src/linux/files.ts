@@ -16,6 +16,7 @@ const libc = openLibc({
   pwrite: { args: [i32, pointer, u64, i64], returns: size },
   fsync: { args: [i32], returns: i32 },
   fdatasync: { args: [i32], returns: i32 },
+  syncfs: { args: [i32], returns: i32 },
   ftruncate: { args: [i32, i64], returns: i32 },
   sync_file_range: { args: [i32, i64, i64, u32], returns: i32 },
   lseek: { args: [i32, i64, i32], returns: size },
@@ -147,6 +148,11 @@ export function fsync(fd: number, name = ''): void {
 /** Brings a file's bytes to the disk, with just the metadata needed to read them. */
 export function fdatasync(fd: number, name = ''): void {
   if (libc.fdatasync(fd) !== 0) throw new SystemCallError('fdatasync', lastErrno(), name)
+}
+
+/** Brings all of the file system that `fd` is on to the disk. */
+export function syncFileSystem(fd: number, name = ''): void {
+  if (libc.syncfs(fd) !== 0) throw new SystemCallError('syncfs', lastErrno(), name)
 }
 
 const SYNC_FILE_RANGE_WRITE = 2
