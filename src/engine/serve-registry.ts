@@ -14,8 +14,8 @@ import { type ServerCertificate, startRegistryServer } from '../registry/server/
 import { requestHandler } from '../registry/server/request-handler.ts'
 import { auditLog, requestLog } from '../registry/server/request-log.ts'
 import { Webhooks, type WebhookTarget } from '../registry/server/webhooks.ts'
-import { localStorage } from '../registry/storage/local-storage.ts'
 import type { RegistryStorage } from '../registry/storage/registry-storage.ts'
+import { openRegistryStorage } from './open-registry-storage.ts'
 import { registryTokenKey } from './registry-token-key.ts'
 import type { Digest } from '../oci/digest.ts'
 
@@ -34,17 +34,24 @@ export interface RunningRegistry {
   stop(): Promise<void>
 }
 
+/** What a registry works with besides its configuration. */
+export interface RegistrySurroundings {
+  readonly store: Store
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** Gets lines of the log. */
+  readonly print: (line: string) => void
+}
+
 /**
- * Serves a registry from the store. `print` gets lines of the log. Throws CONFIG_INVALID where a file that the
- * configuration names is wrong, NAME_IN_USE where the address is taken.
+ * Serves a registry from the store, or from the bucket that the configuration names. Throws CONFIG_INVALID where a file
+ * that the configuration names is wrong, NAME_IN_USE where the address is taken, and as {@link openRegistryStorage}.
  */
 export async function serveRegistry(
-  store: Store,
   config: RegistryConfig,
-  print: (line: string) => void,
+  { store, env, print }: RegistrySurroundings,
 ): Promise<RunningRegistry> {
   recover(store)
-  const storage = localStorage(store)
+  const storage = await openRegistryStorage(store, config.s3, env)
   const metrics = new Metrics()
   const complain = (error: CairnError) => print(`${new Date().toISOString()} ${error.message}`)
   const webhooks = new Webhooks(await Promise.all(config.webhooks.map(openWebhook)), (message) =>

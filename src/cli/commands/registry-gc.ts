@@ -1,6 +1,7 @@
 import { collectRegistryGarbage } from '../../engine/collect-registry-garbage.ts'
 import { defineCommand } from '../command.ts'
 import { openStoreToFree } from '../open-store.ts'
+import { readRegistryConfig } from '../read-registry-config.ts'
 import { formatByteSize } from '../units.ts'
 
 const day = 24 * 3_600_000
@@ -18,6 +19,12 @@ export default defineCommand({
   ],
   args: { max: 0 },
   flags: {
+    config: {
+      type: 'string',
+      value: 'file',
+      complete: 'file',
+      summary: "The server's configuration file, where its content is not in the store",
+    },
     'dry-run': { type: 'bool', summary: 'Only show what would be removed' },
     grace: {
       type: 'duration',
@@ -33,14 +40,19 @@ export default defineCommand({
     quiet: { type: 'bool', short: 'q', summary: 'Only show the space' },
   },
   async run(ctx, flags) {
+    // --config is docker's folder everywhere else; here it is the registry's file.
+    const { s3 } = await readRegistryConfig(flags.config)
     const store = await ctx.use(openStoreToFree)
-    const { items, freed } = await collectRegistryGarbage(store, {
-      isDryRun: flags['dry-run'],
-      blobGrace: flags.grace,
-      uploadGrace: flags['upload-grace'],
-      untaggedGrace: flags.untagged,
-      signal: ctx.signal,
-    })
+    const { items, freed } = await collectRegistryGarbage(
+      { store, s3, env: ctx.env },
+      {
+        isDryRun: flags['dry-run'],
+        blobGrace: flags.grace,
+        uploadGrace: flags['upload-grace'],
+        untaggedGrace: flags.untagged,
+        signal: ctx.signal,
+      },
+    )
     for (const { kind, repository, name, size } of flags.quiet ? [] : items)
       ctx.stdout.write(`${kind}\t${repository}\t${name}\t${formatByteSize(size)}\n`)
     ctx.stdout.write(`Total ${flags['dry-run'] ? 'reclaimable' : 'reclaimed'} space: ${formatByteSize(freed)}\n`)

@@ -4,11 +4,11 @@ import {
   type AuthConfig,
   defaultAuth,
   parseAddress,
-  parseRegistryConfig,
   type RegistryConfig,
 } from '../../registry/server/registry-config.ts'
 import { defineCommand } from '../command.ts'
 import { openStoreOf } from '../open-store.ts'
+import { readRegistryConfig } from '../read-registry-config.ts'
 
 interface ServeFlags {
   readonly addr: string | undefined
@@ -24,7 +24,7 @@ interface ServeFlags {
 export default defineCommand({
   usage: '[OPTIONS]',
   description:
-    'Serves the OCI distribution API from the store: blobs are kept once for the registry and for local images. Flags come before what the configuration file says. SIGTERM ends the server when the requests under way have ended.',
+    'Serves the OCI distribution API from the store: blobs are kept once for the registry and for local images. With a configuration file, from a bucket of an object storage, and with other registries cached. Flags come before what the configuration file says. SIGTERM ends the server when the requests under way have ended.',
   examples: [
     { text: 'A registry for this machine', command: 'cairn registry serve' },
     {
@@ -47,11 +47,12 @@ export default defineCommand({
   },
   async run(ctx, flags) {
     // --config is docker's folder everywhere else; here it is the registry's file.
-    const config = applyFlags(await readConfig(flags.config), flags)
+    const config = applyFlags(await readRegistryConfig(flags.config), flags)
     if (flags.check) return 0
     const { signal } = ctx
     const store = await ctx.use(openStoreOf)
-    const registry = await serveRegistry(store, config, (line) => ctx.stderr.write(`${line}\n`))
+    const print = (line: string) => ctx.stderr.write(`${line}\n`)
+    const registry = await serveRegistry(config, { store, env: ctx.env, print })
     ctx.stderr.write(`Registry at ${registry.url.origin}\n`)
     if (registry.metricsUrl !== undefined) ctx.stderr.write(`Metrics at ${registry.metricsUrl.origin}/metrics\n`)
     if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
@@ -59,17 +60,6 @@ export default defineCommand({
     return 0
   },
 })
-
-async function readConfig(path: string | undefined): Promise<RegistryConfig> {
-  if (path === undefined) return parseRegistryConfig('', '')
-  let text: string
-  try {
-    text = await Bun.file(path).text()
-  } catch (cause) {
-    throw new CairnError('CONFIG_INVALID', `${path} cannot be read`, { cause })
-  }
-  return parseRegistryConfig(text, path)
-}
 
 function applyFlags(config: RegistryConfig, flags: ServeFlags): RegistryConfig {
   const { addr, 'tls-cert': cert, 'tls-key': key } = flags

@@ -113,6 +113,11 @@ export class ConfigFields {
     throw this.#invalid(unknown, `is unknown; there are ${this.#known.toSorted().join(', ')}`)
   }
 
+  /** The error to throw for a field that does not fit the others. */
+  refusal(name: string, what: string): CairnError {
+    return this.#invalid(name, what)
+  }
+
   #take(name: string): unknown {
     this.#known.push(name)
     const value = this.#values.get(name)

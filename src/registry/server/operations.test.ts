@@ -292,6 +292,7 @@ describe('parseRegistryConfig()', () => {
 
   test('reads every field', () => {
     const text = `
+      storage = "s3"
       addr = "[::1]:443"
       read-only = true
       delete = false
@@ -331,7 +332,13 @@ describe('parseRegistryConfig()', () => {
       [[webhooks]]
       url = "https://example.com/hook"
       events = ["pull"]
-      secret = "file"`
+      secret = "file"
+      [s3]
+      bucket = "images"
+      endpoint = "http://storage.example.com:7480"
+      prefix = "team/registry"
+      credentials = "keys"
+      redirect = false`
     expect(parseRegistryConfig(text, 'r.toml')).toEqual({
       address: { hostname: '::1', port: 443 },
       settings: {
@@ -359,6 +366,17 @@ describe('parseRegistryConfig()', () => {
       log: { format: 'json', requests: 'all', audit: 'audit.log' },
       metrics: { hostname: '0.0.0.0', port: 9090 },
       webhooks: [{ url: 'https://example.com/hook', events: ['pull'], secret: 'file' }],
+      s3: {
+        bucket: 'images',
+        endpoint: new URL('http://storage.example.com:7480'),
+        publicEndpoint: undefined,
+        region: 'us-east-1',
+        isPathStyle: true,
+        prefix: 'team/registry/',
+        credentials: 'keys',
+        profile: 'default',
+        isRedirecting: false,
+      },
       drain: 5000,
       idleTimeout: 60,
     })
@@ -372,6 +390,11 @@ describe('parseRegistryConfig()', () => {
     ['read-only = "yes"', 'r.toml: read-only is neither true nor false'],
     ['missing-content = "x"', 'r.toml: missing-content is "x"; there are accept, refuse'],
     ['tls = 1', 'r.toml: tls is not a table'],
+    ['storage = "s3"', 'r.toml: storage is "s3", but there is no table s3'],
+    ['[s3]\nbucket = "images"', 'r.toml: s3 is there, but storage is not "s3"'],
+    ['storage = "s3"\n[s3]\nregion = "x"', 'r.toml: s3.bucket is missing'],
+    ['storage = "s3"\n[s3]\nbucket = "x"', 'r.toml: s3.bucket is wrong'],
+    ['storage = "s3"\n[s3]\nbucket = "images"\nprefix = "a b"', 'r.toml: s3.prefix is wrong'],
     ['[tls]\ncert = "x"', 'r.toml: tls.key is missing'],
     ['[limits]\nblob = "10x"', 'r.toml: limits.blob is wrong: not a size as in 10g: "10x"'],
     ['[limits]\nmanifest = "8m"', 'r.toml: limits.manifest is wrong: no more than 4m is possible'],

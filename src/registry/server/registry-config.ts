@@ -15,6 +15,8 @@ export interface RegistryConfig {
   /** Where metrics are served; undefined for nowhere. */
   readonly metrics: Address | undefined
   readonly webhooks: readonly WebhookConfig[]
+  /** Where content is kept; undefined for the local store. */
+  readonly s3: S3Config | undefined
   /** How long requests may take to end when the server is to stop. */
   readonly drain: number
   /** Seconds that a connection may be silent. */
@@ -60,6 +62,22 @@ export interface WebhookConfig {
   readonly secret: string | undefined
 }
 
+/** A bucket of an object storage. */
+export interface S3Config {
+  readonly bucket: string
+  readonly endpoint: URL
+  /** What clients reach it by, where that is another one. */
+  readonly publicEndpoint: URL | undefined
+  readonly region: string
+  readonly isPathStyle: boolean
+  readonly prefix: string
+  /** File with the keys, in the form of AWS's; undefined for the environment. */
+  readonly credentials: string | undefined
+  /** Which keys of that file. */
+  readonly profile: string
+  readonly isRedirecting: boolean
+}
+
 const webhookActions = ['push', 'mount', 'delete', 'pull'] as const
 
 export type WebhookAction = (typeof webhookActions)[number]
@@ -78,6 +96,7 @@ export function parseRegistryConfig(text: string, path: string): RegistryConfig 
     log: parseLog(file.table('log')),
     metrics: parseMetrics(file.table('metrics')),
     webhooks: file.tables('webhooks').map(parseWebhook),
+    s3: parseStorage(file),
     drain: file.parsed('drain', parseTime) ?? 30_000,
     idleTimeout: Math.min(255, Math.ceil((file.parsed('idle-timeout', parseTime) ?? 120_000) / 1000)),
   }
@@ -181,6 +200,50 @@ function parseWebhook(table: ConfigFields): WebhookConfig {
   }
   table.end()
   return webhook
+}
+
+/** `storage = "s3"` with its table. */
+function parseStorage(file: ConfigFields): S3Config | undefined {
+  const storage = file.choice('storage', ['local', 's3']) ?? 'local'
+  const table = file.table('s3')
+  if (storage === 'local') {
+    if (table === undefined) return undefined
+    throw file.refusal('s3', 'is there, but storage is not "s3"')
+  }
+  if (table === undefined) throw file.refusal('storage', 'is "s3", but there is no table s3 with its bucket')
+  const region = table.text('region') ?? 'us-east-1'
+  const endpoint = table.parsed('endpoint', parseEndpoint)
+  const s3: S3Config = {
+    bucket: table.parsed('bucket', parseBucket) ?? table.required('bucket'),
+    endpoint: endpoint ?? new URL(`https://s3.${region}.amazonaws.com`),
+    publicEndpoint: table.parsed('public-endpoint', parseEndpoint),
+    region,
+    // Amazon wants names in front of the host, and nearly everybody else has no DNS for that.
+    isPathStyle: table.flag('path-style') ?? endpoint !== undefined,
+    prefix: table.parsed('prefix', parsePrefix) ?? '',
+    credentials: table.text('credentials'),
+    profile: table.text('profile') ?? 'default',
+    isRedirecting: table.flag('redirect') ?? true,
+  }
+  table.end()
+  return s3
+}
+
+function parseBucket(text: string): string {
+  if (/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(text)) return text
+  throw invalid('a bucket has 3 to 63 of a-z, 0-9, . and -')
+}
+
+/** A prefix of keys ends in a slash. Its characters need no escapes anywhere. */
+function parsePrefix(text: string): string {
+  if (!/^[\w.-]+(?:\/[\w.-]+)*\/?$/.test(text)) throw invalid('only names of letters, digits and _ . - with / between')
+  return text.endsWith('/') ? text : `${text}/`
+}
+
+function parseEndpoint(text: string): URL {
+  const url = /^https?:\/\//.test(text) && URL.canParse(text) ? new URL(text) : undefined
+  if (url !== undefined && url.username === '' && url.search === '' && url.hash === '') return url
+  throw invalid('not an http or https URL without user and query')
 }
 
 /** `10g`: a number with k, m, g or t, powers of 1024. Throws CONFIG_INVALID. */

@@ -55,6 +55,13 @@ export function failureOf(error: unknown): RequestFailure {
         headers: { 'retry-after': retryAfter },
         cause: error,
       })
+    case 'STORE_UNUSABLE':
+      return new RequestFailure('UNSUPPORTED', {
+        status: 503,
+        message: 'the storage of the registry does not answer',
+        headers: { 'retry-after': retryAfter },
+        cause: error,
+      })
     case 'DISK_FULL':
       return new RequestFailure('DENIED', { status: 507, message: 'the registry has no space left', cause: error })
     default:

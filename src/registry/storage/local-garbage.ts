@@ -8,6 +8,7 @@ import type { Digest } from '../../oci/digest.ts'
 import { freeBlobs } from './local-blobs.ts'
 import { forgetManifest } from './local-manifests.ts'
 import type { LocalUploads } from './local-uploads.ts'
+import { parentsFirst } from './parents-first.ts'
 import type { GarbageItem, GarbagePolicy, RegistryGarbage } from './registry-storage.ts'
 
 /** Rows removed in one transaction; pushes wait for about a millisecond. */
@@ -173,25 +174,6 @@ class RepositorySweep {
   #rows<Row>(sql: string, ...values: (string | number)[]): Row[] {
     return this.#store.database.all<Row>(sql, this.#repository, ...values)
   }
-}
-
-/** The rows so that each comes after all of those that lead to it. */
-function parentsFirst<Row>(rows: ReadonlyMap<Digest, Row>, childrenOf: (digest: Digest) => readonly Digest[]): Row[] {
-  const parents = new Map<Digest, number>()
-  for (const digest of rows.keys())
-    for (const child of childrenOf(digest)) parents.set(child, (parents.get(child) ?? 0) + 1)
-  const ordered: Row[] = []
-  const queue = [...rows.keys()].filter((digest) => (parents.get(digest) ?? 0) === 0)
-  for (let digest = queue.pop(); digest !== undefined; digest = queue.pop()) {
-    const row = rows.get(digest)
-    if (row !== undefined) ordered.push(row)
-    for (const child of childrenOf(digest)) {
-      const left = (parents.get(child) ?? 0) - 1
-      parents.set(child, left)
-      if (left === 0 && rows.has(child)) queue.push(child)
-    }
-  }
-  return ordered
 }
 
 /** Removes uploads that nobody went on with, and files that belong to none; gives the bytes. */

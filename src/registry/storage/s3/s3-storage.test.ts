@@ -1,0 +1,49 @@
+import { afterAll, setDefaultTimeout, test } from 'bun:test'
+import { startS3Server } from '../../../../test/fixtures/s3-server.ts'
+import { type Digest, digestHex, digestOf } from '../../../oci/digest.ts'
+import { registryStorageContract } from '../registry-storage.contract.ts'
+import { Bucket, type BucketOptions } from './bucket.ts'
+import { allKeys, createBucket, type TestServer } from './s3-fixtures.ts'
+import { openS3Storage } from './s3-storage.ts'
+
+// A machine that is busy otherwise is no reason to fail.
+setDefaultTimeout(60_000)
+
+const double = startS3Server()
+afterAll(() => double.stop())
+
+/** What scripts/ceph.sh has started. */
+const ceph: TestServer = {
+  endpoint: new URL(process.env['CAIRN_TEST_S3_ENDPOINT'] ?? 'http://127.0.0.1:7480'),
+  accessKey: 'test-key',
+  secretKey: 'test-secret',
+}
+const isCephAsked = process.env['CAIRN_TEST_S3'] === '1'
+
+contractOn('openS3Storage() on a double', double)
+
+if (isCephAsked) contractOn('openS3Storage() on Ceph', ceph)
+else test.skip('openS3Storage() on Ceph: runs with CAIRN_TEST_S3=1, after scripts/ceph.sh start', () => {})
+
+function contractOn(name: string, server: TestServer): void {
+  registryStorageContract(name, async () => {
+    const options = { ...(await createBucket(server)), isRedirecting: false }
+    return {
+      storage: await openS3Storage(options),
+      other: await openS3Storage(options),
+      isKept: (digest) => isKept(options, digest),
+      close: async () => {},
+    }
+  })
+}
+
+/** Whether an object is of this digest, by its key or its bytes. */
+async function isKept(options: BucketOptions, digest: Digest): Promise<boolean> {
+  const bucket = new Bucket(options)
+  for (const key of await allKeys(options)) {
+    if (key.includes(digestHex(digest))) return true
+    const found = key.startsWith('data/') ? await bucket.get(key) : undefined
+    if (found !== undefined && digestOf(found.bytes) === digest) return true
+  }
+  return false
+}
