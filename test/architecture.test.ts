@@ -11,7 +11,7 @@ const rows: readonly (readonly string[])[] = [
   ['content', 'runtime'],
   ['layers'],
   ['images', 'snapshots', 'networks'],
-  ['registry', 'containers', 'analysis', 'sbom', 'remote'],
+  ['registry', 'containers', 'analysis', 'sbom', 'signing', 'remote'],
   ['build'],
   ['records', 'outputs', 'attest', 'remote-cache'],
   ['engine'],

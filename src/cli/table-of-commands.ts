@@ -271,6 +271,21 @@ export const table: CommandTable = {
       load: () => import('./commands/image-provenance.ts'),
     },
     {
+      paths: ['image sign'],
+      summary: 'Sign images with a private key',
+      load: () => import('./commands/image-sign.ts'),
+    },
+    {
+      paths: ['image verify'],
+      summary: 'Check the signatures of images',
+      load: () => import('./commands/image-verify.ts'),
+    },
+    {
+      paths: ['image generate-key-pair'],
+      summary: 'Make keys to sign images with',
+      load: () => import('./commands/image-generate-key-pair.ts'),
+    },
+    {
       paths: ['image sbom', 'sbom'],
       summary: 'List the packages of an image: a software bill of materials',
       load: () => import('./commands/image-sbom.ts'),

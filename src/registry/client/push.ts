@@ -11,6 +11,7 @@ import {
 import type { Store } from '../../content/store.ts'
 import { CairnError, isCairnError } from '../../errors/error.ts'
 import { isImageConfigType, pairLayers } from '../../images/image.ts'
+import { listReferrers } from '../../images/referrers.ts'
 import { removeFile } from '../../linux/names.ts'
 import { parseImageConfig } from '../../oci/config.ts'
 import type { Descriptor } from '../../oci/descriptor.ts'
@@ -25,6 +26,7 @@ import type { TransferListener } from '../../progress/transfer-events.ts'
 import { CompressedContent, fileContent, type LayerCompression } from './blob-content.ts'
 import { layerCompressionKey, writeChunkedLayer } from './chunked-content.ts'
 import type { RegistryClient } from './connection.ts'
+import { announceReferrer } from './referrers.ts'
 import { Repository, type UploadSession } from './repository.ts'
 import { TaskSlots } from './task-slots.ts'
 import { uploadBlob } from './upload.ts'
@@ -62,7 +64,34 @@ const mostSources = 4
  * HEAD. Throws as {@link Repository}, {@link uploadBlob}, and BLOB_UNKNOWN where a part of the image is not in the store.
  */
 export async function pushImage(options: PushOptions): Promise<PushedImage> {
-  return await new ImagePush(options).run()
+  return await new ImagePush(withoutChange(options)).run()
+}
+
+/**
+ * Pushes a manifest of the store that refers to another, so that registries list it there; `reference` names the
+ * repository. Throws as {@link pushImage}.
+ */
+export async function pushReferrer(options: PushOptions, subject: Digest): Promise<void> {
+  await new ImagePush({ ...options, compression: undefined }).runReferrer(subject)
+}
+
+/** What is signed or attested is an image by its digest: its layers are then sent as they are. */
+function withoutChange(options: PushOptions): PushOptions {
+  const { store, image, compression, listener } = options
+  if (compression === undefined || !isStated(store, image)) return options
+  listener?.({
+    id: undefined,
+    text: 'i Info → The image is signed or attested: its layers are pushed as they are stored',
+  })
+  return { ...options, compression: undefined }
+}
+
+/** True for an image that statements about it are in the store with. */
+function isStated(store: Store, { digest, mediaType }: Descriptor): boolean {
+  if (listReferrers(store, digest).length > 0) return true
+  if (!isIndexType(mediaType) || !store.blobs.has(digest)) return false
+  const document = parseImageDocument(store.blobs.readAll(digest, largestDocument), mediaType)
+  return document.type === 'index' && document.value.manifests.some((one) => isAttestation(one) || isStated(store, one))
 }
 
 /** A layer, or another blob of a manifest. */
@@ -105,9 +134,30 @@ class ImagePush {
     if (isThere) this.#tellAll(image, 'Layer already exists')
     const { host, path } = this.#repository.endpoint
     putBlobSources(store, this.#present, { host, repository: path })
+    await this.#pushReferrers(image)
     this.#remember(target.digest)
     this.#listener({ id: undefined, text: `${tag}: digest: ${target.digest} size: ${target.size}` })
     return { target }
+  }
+
+  async runReferrer(subject: Digest): Promise<void> {
+    await this.#pushReferrer(subject, this.#options.image)
+  }
+
+  /** Sends what refers to the image, or to one of its platforms: it is not part of it, and may be newer. */
+  async #pushReferrers(image: Descriptor): Promise<void> {
+    const document = this.#read(image)
+    if (document?.type === 'index') for (const entry of document.value.manifests) await this.#pushReferrers(entry)
+    for (const referrer of listReferrers(this.#options.store, image.digest))
+      await this.#pushReferrer(image.digest, referrer)
+  }
+
+  async #pushReferrer(subject: Digest, referrer: Descriptor): Promise<void> {
+    const document = this.#read(referrer)
+    if (document?.type !== 'manifest') return
+    await this.#pushParts(referrer, document.value)
+    await this.#repository.putDocument(referrer.digest, document.raw, referrer.mediaType)
+    await announceReferrer(this.#repository, subject, referrer)
   }
 
   /** The image is known by what it is called there, too. */

@@ -11,6 +11,7 @@ import { GrowingFile } from '../../streams/growing-file.ts'
 import type { ByteSource } from '../../streams/source.ts'
 import type { RegistryClient } from './connection.ts'
 import { fetchBlob } from './download.ts'
+import { listReferrers } from './referrers.ts'
 import type { Repository } from './repository.ts'
 import { firstOf, resolveRemote } from './resolve.ts'
 import { TaskSlots } from './task-slots.ts'
@@ -20,6 +21,8 @@ export interface RegistrySourceOptions {
   readonly isRead?: boolean
 }
 
+/** More than any image has; others are not looked at. */
+const mostReferrers = 1000
 /** Blobs that are fetched at once. */
 const concurrentDownloads = 4
 
@@ -43,6 +46,7 @@ export async function openRegistrySource(
     size: (digest) => reader.size(digest),
     open: (blob) => reader.open(blob),
     examined: (layer) => getLayerRecord(store, layer),
+    referrers: (subject) => reader.referrers(subject),
     [Symbol.dispose]: () => reader[Symbol.dispose](),
   }
 }
@@ -81,6 +85,19 @@ class RemoteReader implements Disposable {
       return
     }
     yield* GrowingFile.whole(await this.#file(blob), blob.size).open()
+  }
+
+  async referrers(subject: Digest): Promise<readonly Descriptor[]> {
+    const found = await firstOf(this.#repositories, async (repository) => {
+      const all: Descriptor[] = []
+      for await (const descriptor of listReferrers(repository, subject)) {
+        all.push(descriptor)
+        if (all.length === mostReferrers) break
+      }
+      return all
+    })
+    for (const descriptor of found) this.knows(descriptor)
+    return found
   }
 
   [Symbol.dispose](): void {
