@@ -11,6 +11,7 @@ export const table: CommandTable = {
     builds: { summary: 'Manage build records' },
     cache: { summary: 'Manage cache mounts' },
     volume: { summary: 'Manage volumes' },
+    network: { summary: 'Manage networks' },
     registry: { summary: 'Manage registries' },
     buildx: { summary: 'Manage builds', hidden: true },
   },
@@ -435,6 +436,41 @@ export const table: CommandTable = {
       paths: ['cache import'],
       summary: 'Make a cache mount from a tar archive or STDIN',
       load: () => import('./commands/cache-import.ts'),
+    },
+    {
+      paths: ['network connect'],
+      summary: 'Connect a container to a network',
+      load: () => import('./commands/network-connect.ts'),
+    },
+    {
+      paths: ['network create'],
+      summary: 'Create a network',
+      load: () => import('./commands/network-create.ts'),
+    },
+    {
+      paths: ['network disconnect'],
+      summary: 'Disconnect a container from a network',
+      load: () => import('./commands/network-disconnect.ts'),
+    },
+    {
+      paths: ['network inspect'],
+      summary: 'Display detailed information on one or more networks',
+      load: () => import('./commands/network-inspect.ts'),
+    },
+    {
+      paths: ['network ls', 'network list'],
+      summary: 'List networks',
+      load: () => import('./commands/network-ls.ts'),
+    },
+    {
+      paths: ['network prune'],
+      summary: 'Remove all unused networks',
+      load: () => import('./commands/network-prune.ts'),
+    },
+    {
+      paths: ['network rm', 'network remove'],
+      summary: 'Remove one or more networks',
+      load: () => import('./commands/network-rm.ts'),
     },
     {
       paths: ['volume create'],

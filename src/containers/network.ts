@@ -3,8 +3,8 @@ import { CairnError, isCairnError } from '../errors/error.ts'
 import { close, open, openFlags } from '../linux/files.ts'
 import { makeNetworkNamespace } from '../linux/network-namespace.ts'
 import { applyNetworks } from '../networks/apply.ts'
-import { networkOf, recordEndpoint, releaseNetworks } from '../networks/endpoint-records.ts'
-import { connectInterfaces, openNamespace } from '../networks/interfaces.ts'
+import { endpointsOf, networkOf, recordEndpoint, releaseNetworks, releasePorts } from '../networks/endpoint-records.ts'
+import { connectInterfaces, openNamespace, routeBy } from '../networks/interfaces.ts'
 import { type Endpoint, hasNames, type PortSetting, type PublishedPort } from '../networks/network.ts'
 import { isReplaceable, portTaken, recordPorts } from '../networks/publish.ts'
 import { networkScope } from '../networks/scope.ts'
@@ -54,9 +54,9 @@ export async function openNetwork(store: Store, container: Container): Promise<O
   try {
     const namespace = makeNetworkNamespace()
     try {
-      const hasIpv6 = endpoints.some(({ address6 }) => address6 !== undefined)
-      openNamespace(namespace, hasIpv6)
+      openNamespace(namespace)
       connectInterfaces(store, namespace, endpoints)
+      routeBy(store, namespace, endpoints)
     } catch (error) {
       close(namespace)
       throw error
@@ -119,6 +119,27 @@ async function attach(store: Store, container: Container): Promise<readonly Endp
   }
 }
 
+/**
+ * Publishes the ports of a container that runs at the first of its networks by now. Throws PORT_IN_USE where another has got
+ * hold of one meanwhile.
+ */
+export async function republish(store: Store, container: Container): Promise<void> {
+  const scope = networkScope()
+  releasePorts(store, container.id)
+  applyNetworks(store)
+  const [first] = endpointsOf(store, container.id)
+  if (first === undefined) return
+  const published = store.database.transaction(() =>
+    recordPorts(store, scope, container.id, first.address, portsOf(container.settings)),
+  )
+  applyNetworks(store)
+  const taken = await startForwarder(store, scope, container.id, published)
+  if (taken === undefined) return
+  releasePorts(store, container.id)
+  applyNetworks(store)
+  throw portTaken(taken)
+}
+
 /** In docker's words. */
 function setupFailure(error: unknown): unknown {
   if (!isCairnError(error)) return error
@@ -140,8 +161,8 @@ function record(
     releaseNetworks(store, container.id)
     const endpoints = networks.map((setting, index) => recordEndpoint(store, scope, container, setting, index))
     const [first] = endpoints
-    if (first === undefined) throw new CairnError('CONFIG_INVALID', 'the container is attached to no network')
-    return { endpoints, published: recordPorts(store, scope, container.id, first.address, ports, avoided) }
+    const published = first === undefined ? [] : recordPorts(store, scope, container.id, first.address, ports, avoided)
+    return { endpoints, published }
   })
 }
 

@@ -1,7 +1,14 @@
 import type { Container } from '../containers/container.ts'
 import type { Store } from '../content/store.ts'
 import { endpointsOf, publishedPortsOf } from '../networks/endpoint-records.ts'
-import type { Endpoint, EndpointSetting, Network, PortSetting, PublishedPort } from '../networks/network.ts'
+import {
+  type Endpoint,
+  type EndpointSetting,
+  type Network,
+  poolsOf,
+  type PortSetting,
+  type PublishedPort,
+} from '../networks/network.ts'
 import { findNetwork, getNetwork } from '../networks/network-records.ts'
 import { nilList } from './go-values.ts'
 
@@ -124,9 +131,7 @@ function networkEntry(setting: EndpointSetting, network: Network | undefined, en
 }
 
 function addressesOf({ id, address, address6 }: Endpoint, { settings }: Network): object {
-  const [pool, pool6] = [false, true].map((isIpv6) =>
-    settings.pools.find(({ subnet }) => subnet.includes(':') === isIpv6),
-  )
+  const { pool, pool6 } = poolsOf(settings)
   const length = (subnet: string | undefined): number => Number(subnet?.split('/')[1] ?? 0)
   return {
     EndpointID: id,

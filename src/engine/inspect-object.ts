@@ -1,8 +1,10 @@
 import { getVolume } from '../containers/volume-records.ts'
 import type { Store } from '../content/store.ts'
 import { CairnError, isCairnError } from '../errors/error.ts'
+import { resolveNetwork } from '../networks/network-records.ts'
 import { inspectContainer, type InspectContainerOptions } from './inspect-container.ts'
 import { inspectImage } from './inspect-image.ts'
+import { inspectNetwork } from './networks.ts'
 import { inspectVolume } from './volumes.ts'
 
 /** Gives what is known of an object; throws a failure of the kind `not-found` where there is none of that name. */
@@ -13,6 +15,7 @@ const inspectors: ReadonlyMap<string, Inspector> = new Map<string, Inspector>([
   ['container', (store, name, options) => Promise.resolve().then(() => inspectContainer(store, name, options))],
   ['image', async (store, name) => await inspectImage(store, name)],
   ['volume', (store, name) => Promise.resolve(inspectVolume(store, getVolume(store, name)))],
+  ['network', (store, name) => Promise.resolve(inspectNetwork(store, resolveNetwork(store, name)))],
 ])
 
 /** An object that was found, and of which kind it is. */
@@ -54,8 +57,7 @@ export async function inspectObject(
 }
 
 function unknownObject(type: string, name: string): CairnError {
-  const message = type === 'network' ? `network ${name} not found` : `No such ${type}: ${name}`
-  return new CairnError(type === 'container' ? 'CONTAINER_UNKNOWN' : 'IMAGE_UNKNOWN', message)
+  return new CairnError(type === 'container' ? 'CONTAINER_UNKNOWN' : 'IMAGE_UNKNOWN', `No such ${type}: ${name}`)
 }
 
 function unknownType(type: string): CairnError {

@@ -6,7 +6,7 @@ import { signalNumbers } from '../linux/signals.ts'
 import { readTextFile, writeTextFile } from '../linux/text-file.ts'
 import { listEndpoints, listForwarders, listPublishedPorts, networkOf, recordForwarder } from './endpoint-records.ts'
 import { allowForwarding, changeLinks, type Link, listLinks, loadRules } from './host-links.ts'
-import { applyNames, isNameServerMissing } from './name-server.ts'
+import { applyNames, dropNames, isNameServerMissing } from './name-server.ts'
 import { bridgeOf, type Endpoint, type Network } from './network.ts'
 import { ruleset } from './rules.ts'
 import { linkAlias, networkScope, storeMark } from './scope.ts'
@@ -85,13 +85,20 @@ function apply(store: Store, scope: string, version: number): void {
   )
   if (bridges.length > 0) forwardPackets(networks)
   applyNames(store, scope, networks, endpoints)
-  store.database.transaction(() => {
-    store.database.run('UPDATE network_scopes SET applied = ? WHERE scope = ?', version, scope)
-    // What there was before the machine was started went with it.
-    const [boot = ''] = scope.split('/')
-    for (const table of ['network_scopes', 'port_forwarders'])
-      store.database.run(`DELETE FROM ${table} WHERE substr(scope, 1, ?) <> ?`, boot.length, boot)
-  })
+  store.database.run('UPDATE network_scopes SET applied = ? WHERE scope = ?', version, scope)
+  forgetEarlierBoots(store, scope)
+}
+
+/** What there was before the machine was started went with it. */
+function forgetEarlierBoots(store: Store, scope: string): void {
+  const boot = scope.slice(0, scope.indexOf('/'))
+  for (const table of ['network_scopes', 'port_forwarders'])
+    store.database.run(`DELETE FROM ${table} WHERE substr(scope, 1, ?) <> ?`, boot.length, boot)
+  const scopes = store.database.all<{ scope: string }>('SELECT scope FROM network_scopes')
+  dropNames(
+    store,
+    scopes.map((row) => row.scope),
+  )
 }
 
 function endForwarders(store: Store, scope: string, kept: ReadonlySet<string>): void {

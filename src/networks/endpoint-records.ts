@@ -2,7 +2,7 @@ import { recordEvent } from '../content/events.ts'
 import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
 import type { ProcessIdentity } from '../linux/processes.ts'
-import { type Endpoint, type EndpointSetting, hasNames, type Network, type PublishedPort } from './network.ts'
+import { type Endpoint, type EndpointSetting, hasNames, type Network, poolsOf, type PublishedPort } from './network.ts'
 import { getNetwork, newNetworkId, recordNetworkSettings, resolveNetwork } from './network-records.ts'
 import { usedSubnets } from './host-links.ts'
 import { overlaps } from './addresses.ts'
@@ -74,10 +74,7 @@ export function recordEndpoint(
   const taken = new Set(
     endpointsIn(store, id).flatMap(({ address, address6 }) => [address, ...(address6 === undefined ? [] : [address6])]),
   )
-  const [pool, pool6] = [
-    settings.pools.find(({ subnet }) => !subnet.includes(':')),
-    settings.pools.find(({ subnet }) => subnet.includes(':')),
-  ]
+  const { pool, pool6 } = poolsOf(settings)
   if (pool === undefined) throw new CairnError('NOT_SUPPORTED', `network ${name} has no IPv4 subnet`)
   if (setting.ip6 !== undefined && pool6 === undefined)
     throw new CairnError(
@@ -119,8 +116,13 @@ export function deleteEndpoint(store: Store, container: string, { id, name, driv
 export function releaseNetworks(store: Store, container: string): void {
   store.database.transaction(() => {
     store.database.run('DELETE FROM endpoints WHERE container = ?', container)
-    store.database.run('DELETE FROM published_ports WHERE container = ?', container)
+    releasePorts(store, container)
   })
+}
+
+/** Gives back the published ports of a container. */
+export function releasePorts(store: Store, container: string): void {
+  store.database.run('DELETE FROM published_ports WHERE container = ?', container)
 }
 
 /** A network that nobody is attached to, whose chosen subnet the host has taken to using by now, gets another one. */

@@ -2,6 +2,7 @@ import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
 import { tryListDirectory } from '../linux/directories.ts'
 import { makeDirectories, removeFile } from '../linux/names.ts'
+import { removeTree } from '../linux/remove-tree.ts'
 import { readTextFile, writeTextFile } from '../linux/text-file.ts'
 import { isRunning, type ProcessIdentity, processStatus, signalProcess } from '../linux/processes.ts'
 import { signalNumbers } from '../linux/signals.ts'
@@ -15,7 +16,18 @@ import { type Endpoint, hasNames, type Network } from './network.ts'
  */
 
 function directoryOf(store: Store, scope: string): string {
-  return store.path('containers', 'run', 'names', digestHex(digestOf(scope)).slice(0, 16))
+  return store.path('containers', 'run', 'names', directoryName(scope))
+}
+
+function directoryName(scope: string): string {
+  return digestHex(digestOf(scope)).slice(0, 16)
+}
+
+/** Removes what there is for other scopes than these. */
+export function dropNames(store: Store, scopes: readonly string[]): void {
+  const kept = new Set(scopes.map(directoryName))
+  const directory = store.path('containers', 'run', 'names')
+  for (const { name } of tryListDirectory(directory)) if (!kept.has(name)) removeTree(`${directory}/${name}`)
 }
 
 /** True where names are to be told and nobody does. */
@@ -39,7 +51,7 @@ export function applyNames(
   const server = running(directory)
   if (wanted.size === 0) {
     if (server !== undefined) signalProcess(server, signalNumbers.SIGTERM)
-    removeFile(`${directory}/${pidFile}`)
+    removeTree(directory)
     return
   }
   makeDirectories(directory, 0o700)

@@ -2,6 +2,8 @@
 export interface NetworkPool {
   readonly subnet: string
   readonly gateway: string
+  /** The gateway was asked for. */
+  readonly hasOwnGateway?: boolean
   /** Containers get their addresses from this part of the subnet. */
   readonly range?: string
   /** Addresses that containers do not get, by their names. */
@@ -99,4 +101,15 @@ export function bridgeOf({ id, name, settings }: Network, defaultBridge: string)
   return (
     settings.options['com.docker.network.bridge.name'] ?? (name === 'bridge' ? defaultBridge : `cn-${id.slice(0, 12)}`)
   )
+}
+
+/** The IPv4 and the IPv6 addresses of a network. */
+export function poolsOf({ pools }: Pick<NetworkSettings, 'pools'>): {
+  readonly pool: NetworkPool | undefined
+  readonly pool6: NetworkPool | undefined
+} {
+  return {
+    pool: pools.find(({ subnet }) => !subnet.includes(':')),
+    pool6: pools.find(({ subnet }) => subnet.includes(':')),
+  }
 }

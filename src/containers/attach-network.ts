@@ -1,0 +1,135 @@
+import { acquireLock } from '../content/lock.ts'
+import type { Store } from '../content/store.ts'
+import { CairnError } from '../errors/error.ts'
+import { close } from '../linux/files.ts'
+import { writeTextFile } from '../linux/text-file.ts'
+import { applyNetworks } from '../networks/apply.ts'
+import { deleteEndpoint, endpointsOf, publishedPortsOf, recordEndpoint } from '../networks/endpoint-records.ts'
+import { connectInterfaces, disconnectInterfaces, routeBy } from '../networks/interfaces.ts'
+import type { EndpointSetting, Network } from '../networks/network.ts'
+import { findNetwork } from '../networks/network-records.ts'
+import { networkScope } from '../networks/scope.ts'
+import type { Container } from './container.ts'
+import { getContainer, recordSettings } from './container-records.ts'
+import { openNamespaceOf, republish, textsOf } from './network.ts'
+import { containerDirectory, containerLock } from './places.ts'
+import { settleContainer } from './settle-container.ts'
+
+/**
+ * Attaches a container to one more network, at once where it runs. Throws NETWORK_IN_USE where it is attached already,
+ * CONTAINER_STATE for one that has the host's network, none or another container's, and as recordEndpoint().
+ */
+export async function connectContainer(
+  store: Store,
+  id: string,
+  network: Network,
+  setting: EndpointSetting,
+): Promise<void> {
+  using _lock = await acquireLock(store, containerLock(id))
+  settleContainer(store, id)
+  const container = containerOf(store, id)
+  checkConnectable(container, network)
+  const { networks = [] } = container.settings
+  if (networks.some((one) => findNetwork(store, one.network)?.id === network.id))
+    throw new CairnError(
+      'NETWORK_IN_USE',
+      `endpoint with name ${container.name} already exists in network ${network.name}`,
+    )
+  const settings = { ...container.settings, networks: [...networks, setting] }
+  const namespace = openNamespaceOf(store, id)
+  if (namespace === undefined) {
+    recordSettings(store, id, settings)
+    return
+  }
+  try {
+    const before = endpointsOf(store, id)
+    const index = Math.max(-1, ...before.map(({ device }) => Number(device.slice('eth'.length)))) + 1
+    const endpoint = store.database.transaction(() => {
+      recordSettings(store, id, settings)
+      return recordEndpoint(store, networkScope(), container, setting, index)
+    })
+    try {
+      applyNetworks(store)
+      connectInterfaces(store, namespace, [endpoint])
+      routeBy(store, namespace, endpointsOf(store, id))
+    } catch (error) {
+      store.database.transaction(() => {
+        deleteEndpoint(store, id, network)
+        recordSettings(store, id, container.settings)
+      })
+      applyNetworks(store)
+      throw error
+    }
+    writeTexts(store, { ...container, settings })
+  } finally {
+    close(namespace)
+  }
+}
+
+/**
+ * Takes a container from a network. Published ports go on by another of its networks. Throws CONTAINER_STATE where it is not
+ * attached to that.
+ */
+export async function disconnectContainer(store: Store, id: string, network: Network): Promise<void> {
+  using _lock = await acquireLock(store, containerLock(id))
+  settleContainer(store, id)
+  const container = containerOf(store, id)
+  const { networks = [] } = container.settings
+  const left = networks.filter((one) => findNetwork(store, one.network)?.id !== network.id)
+  if (left.length === networks.length)
+    throw new CairnError('CONTAINER_STATE', `container ${id} is not connected to network ${network.name}`)
+  const settings = { ...container.settings, networks: left }
+  const gone = endpointsOf(store, id).filter((endpoint) => endpoint.network === network.id)
+  const hadPorts = publishedPortsOf(store, id).some(({ address }) =>
+    gone.some((endpoint) => endpoint.address === address),
+  )
+  store.database.transaction(() => {
+    deleteEndpoint(store, id, network)
+    recordSettings(store, id, settings)
+  })
+  disconnectInterfaces(gone)
+  if (hadPorts) await republish(store, { ...container, settings })
+  applyNetworks(store)
+  const namespace = openNamespaceOf(store, id)
+  if (namespace === undefined) return
+  try {
+    routeBy(store, namespace, endpointsOf(store, id))
+  } finally {
+    close(namespace)
+  }
+  writeTexts(store, { ...container, settings })
+}
+
+function containerOf(store: Store, id: string): Container {
+  const container = getContainer(store, id)
+  if (container === undefined) throw new CairnError('CONTAINER_UNKNOWN', `No such container: ${id}`)
+  return container
+}
+
+function checkConnectable({ settings }: Container, { driver }: Network): void {
+  if (settings.network === 'none')
+    throw new CairnError(
+      'CONTAINER_STATE',
+      'container cannot be connected to multiple networks with one of the networks in private (none) mode',
+    )
+  if (settings.network !== 'bridge')
+    throw new CairnError(
+      'CONTAINER_STATE',
+      'container sharing network namespace with another container or host cannot be connected to any other network',
+    )
+  if (driver !== 'bridge')
+    throw new CairnError(
+      'CONTAINER_STATE',
+      `container cannot be connected to ${driver === 'host' ? 'host' : 'none'} network`,
+      {
+        hint: 'It is made with that network: `cairn run --network`.',
+      },
+    )
+}
+
+/** Tells a container that runs of its networks: the files are mounted into it. */
+function writeTexts(store: Store, container: Container): void {
+  const texts = textsOf(store, container.settings, endpointsOf(store, container.id))
+  for (const name of ['hosts', 'resolv.conf'] as const)
+    writeTextFile(`${containerDirectory(store, container.id)}/${name}`, texts[name], 0o644)
+}
