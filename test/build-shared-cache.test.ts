@@ -3,6 +3,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, write
 import { type Digest, digestOf } from '../src/oci/digest.ts'
 import { startTestRegistry, type TestRegistry } from '../src/registry/server/registry-fixtures.ts'
 import { BuildBench, type Ended } from './fixtures/build-bench.ts'
+import { type Outcome, outcomeOf } from './fixtures/build-outcome.ts'
 
 // A machine that is busy otherwise is no reason to fail.
 setDefaultTimeout(60_000)
@@ -39,14 +40,6 @@ afterEach(() => {
   there[Symbol.dispose]()
 })
 
-interface Outcome {
-  readonly image: string
-  readonly cached: number
-  /** `[build 3/5] COPY a b ./` → why it was rebuilt, '' for no reason given. */
-  readonly rebuilt: Readonly<Record<string, string>>
-  readonly text: string
-}
-
 async function build(bench: BuildBench, ...flags: readonly string[]): Promise<Outcome> {
   const ended = await tried(bench, ...flags)
   expect(ended).toMatchObject({ status: 0 })
@@ -55,22 +48,6 @@ async function build(bench: BuildBench, ...flags: readonly string[]): Promise<Ou
 
 async function tried(bench: BuildBench, ...flags: readonly string[]): Promise<Ended> {
   return await bench.cairn(['build', '--progress', 'plain', ...flags, bench.context])
-}
-
-function outcomeOf({ err }: Ended): Outcome {
-  const titles = new Map<string, string>()
-  const rebuilt: Record<string, string> = {}
-  let cached = 0
-  for (const line of err.split('\n')) {
-    const [, id = '', text = ''] = /^#(\d+) (.*)$/.exec(line) ?? []
-    if (text.startsWith('[') && !titles.has(id)) titles.set(id, text)
-    const title = titles.get(id)
-    if (title === undefined || title.includes('FROM') || title.startsWith('[internal]')) continue
-    if (text === 'CACHED') cached++
-    if (text.startsWith('rebuilt: ')) rebuilt[title] = text.slice('rebuilt: '.length)
-    else if (text.startsWith('DONE')) rebuilt[title] ??= ''
-  }
-  return { image: /writing image (sha256:\w+)/.exec(err)?.[1] ?? '', cached, rebuilt, text: err }
 }
 
 const local = (...more: readonly string[]): string => [`type=local`, ...more].join(',')
