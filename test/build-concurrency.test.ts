@@ -78,10 +78,28 @@ RUN ${mount} echo three >> /c/log
     bench.file('Dockerfile', 'FROM busybox\nRUN echo x > /x; sleep 1\n')
     bench.closeStore()
     const [one, two] = await Promise.all([bench.cairn(build()), bench.cairn(build())])
-    const waited = [one, two].filter(({ err }) => err.includes('waiting for another cairn process that runs this step'))
+    const waited = [one, two].filter(({ err }) =>
+      / waiting for cairn build \(process \d+\) to run this step\n/.test(err),
+    )
     expect([one.status, two.status]).toEqual([0, 0])
     expect(waited).toHaveLength(1)
     expect(waited[0]?.err).toContain('CACHED')
+  })
+
+  test('name whoever holds the cache mount they wait for', async () => {
+    const mount = '--mount=type=cache,id=packages,target=/c,sharing=locked'
+    const files = [1, 2].map((number) =>
+      bench.file(`Dockerfile.${number}`, `FROM busybox\nRUN ${mount} echo ${number}; sleep 1\n`),
+    )
+    bench.closeStore()
+    const ends = await Promise.all(
+      files.map((file) => bench.cairn(['build', '--progress', 'plain', '-f', file, bench.context])),
+    )
+    expect(ends.map(({ status }) => status)).toEqual([0, 0])
+    const waits = ends.flatMap(({ err }) => err.match(/waiting for .*/g) ?? [])
+    expect(waits).toEqual([
+      expect.stringMatching(/^waiting for cairn build \(process \d+\) to release the cache mount \S+$/),
+    ])
   })
 
   test('of other Dockerfiles go on beside each other and unpack their base once', async () => {
@@ -212,7 +230,7 @@ describe('a build that is interrupted', () => {
     for await (const chunk of second.stderr) {
       shown += Buffer.from(chunk).toString()
       // A second one would end it without cleaning up.
-      if (isTold || !shown.includes('waiting for another')) continue
+      if (isTold || !shown.includes('waiting for cairn build (process')) continue
       isTold = true
       second.kill('SIGINT')
     }

@@ -10,8 +10,8 @@ import { stepId } from './step-reports.ts'
 /** Where a step's output goes. */
 export interface StepLog {
   readonly write: (stream: 1 | 2, data: Uint8Array) => void
-  /** Told once the step waits for another process that runs the same step. */
-  readonly waiting: () => void
+  /** Told once the step waits for another process: `cairn build (process 1234) to run this step`. */
+  readonly waiting: (what: string) => void
   /** Tells how far something is: bytes, `total` being 0 where that is not known. */
   readonly status: (id: string, current: number, total: number) => void
   /** Told of a command that ended badly while its container is still there. */
@@ -57,8 +57,7 @@ export class RunningStep {
     progress(this.#vertex)
     this.log = {
       write: (stream, data) => this.#write(stream, data),
-      waiting: () =>
-        this.#write(2, new TextEncoder().encode('waiting for another cairn process that runs this step\n')),
+      waiting: (what) => this.#write(2, new TextEncoder().encode(`waiting for ${what}\n`)),
       status: statusOf(progress, this.#vertex.id),
       failed: (command) => this.#commandFailed(command),
     }

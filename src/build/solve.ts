@@ -56,7 +56,7 @@ export interface SolveOptions {
   /** Fails with CACHE_MISS instead of running a step. */
   readonly failOnMiss?: boolean | undefined
   /** Waits until no other process runs the step with this key, and keeps others from it until released. */
-  readonly claim: (key: CacheKey, onWait: () => void) => Promise<{ readonly release: () => void }>
+  readonly claim: (key: CacheKey, onWait: (holder: string) => void) => Promise<{ readonly release: () => void }>
 }
 
 /** A step with its key and what that is made of. */
@@ -391,7 +391,7 @@ export class Solver {
     try {
       this.#stop.signal.throwIfAborted()
       if (this.#options.failOnMiss === true) throw new CairnError('CACHE_MISS', `not in the cache: ${missText(miss)}`)
-      const claimed = await claim(key, step.log.waiting)
+      const claimed = await claim(key, (holder) => step.log.waiting(`${holder} to run this step`))
       try {
         const filesystem = parent?.filesystem ?? []
         // The process that was waited for may have done the work.

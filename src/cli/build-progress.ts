@@ -25,6 +25,13 @@ export class BuildProgress {
     }
   }
 
+  /** Shows what the store has to say, a line without its end, where it spoils neither the steps nor their JSON. */
+  tell(message: string): void {
+    if (this.#mode === 'rawjson') return
+    if (this.#isFinished || this.#display.note === undefined) this.#ctx.stderr.write(`${message}\n`)
+    else this.#display.note(message)
+  }
+
   /** Ends the display; warnings are listed whether the build went well or not, as docker does. Once. */
   finish(): void {
     if (this.#isFinished) return

@@ -110,7 +110,8 @@ function tryOpen(path: string): number | undefined {
 function holderOf(store: Store, name: string): string {
   const text = readTextFile(pathOf(store, name), longestHolder) ?? ''
   const [, pid, command] = /^(\d{1,10}) (.*)\n$/.exec(text) ?? []
-  return pid === undefined || command === undefined ? 'another cairn process' : `${command} (process ${pid})`
+  if (pid === undefined || command === undefined) return 'another cairn process'
+  return Number(pid) === process.pid ? 'another step of this command' : `${command} (process ${pid})`
 }
 
 /** Runs `work` while holding the lock `name`. */

@@ -22,8 +22,8 @@ import { cacheMountNamed } from './list-cache-mounts.ts'
 
 export interface TransferOptions {
   readonly signal: AbortSignal
-  /** Called once, when a build uses the cache mount and waiting begins. */
-  readonly onWait: () => void
+  /** Called once, when a build uses the cache mount and waiting begins, with what names that. */
+  readonly onWait: (holder: string) => void
 }
 
 /** Milliseconds after which other work and Ctrl-C get their turn. */

@@ -14,6 +14,8 @@ export interface DisplaySink {
 export interface Display {
   /** Takes one event in. Never throws for an event about an unknown vertex. */
   handle(event: ProgressEvent): void
+  /** Shows one line that belongs to no step, in between; of a display for people. */
+  note?(text: string): void
   /** The last lines a step wrote, for the report of its failure. */
   logTail(vertex: VertexId): readonly string[]
   /** Shows what is still unshown and gives the terminal back. Safe to call twice; must be called on every path. */

@@ -58,6 +58,27 @@ class Stage {
 }
 
 describe('TtyDisplay', () => {
+  test('note() puts a line above the steps, which are then painted anew below it', () => {
+    const stage = new Stage(40, 8)
+    stage.display.note('before all')
+    stage.vertex('a', 'first step')
+    stage.vertex('b', 'second step').log('b', 'working\n')
+    stage.display.note('waiting for cairn build (process 12) \x1b[2Jto finish')
+    stage.send({ type: 'vertex', id: 'a', name: 'first step', started: start, completed: stage.time })
+    stage.display.finish()
+    stage.display.note('after all')
+    const lines = stage.screen.text.split('\n').filter((line) => line.trim() !== '')
+    expect(lines).toEqual([
+      'before all',
+      'waiting for cairn build (process 12) to',
+      'finish',
+      expect.stringContaining('[+] Building'),
+      expect.stringContaining('=> first step'),
+      expect.stringContaining('=> second step'),
+      'after all',
+    ])
+  })
+
   test('shows a line for each step with its time, the log of those that run, and what is finished', () => {
     const stage = new Stage()
       .vertex('a', '[internal] load build definition from Dockerfile', { completed: start + 20 })

@@ -85,6 +85,16 @@ export class TtyDisplay implements Display {
     if (this.#now() - this.#lastPaint >= tick) this.#paint()
   }
 
+  /** Above the steps, where it stays. */
+  note(text: string): void {
+    const line = `${printable(text)}\n`
+    if (this.#finished || this.#began === undefined) return this.#sink.write(line)
+    const up = moveUp(heightOf(this.#painted, Math.max(1, this.#sink.columns)), Math.max(2, this.#sink.rows))
+    this.#sink.write(`${up}${clearBelow}${line}`)
+    this.#painted = []
+    this.#paint()
+  }
+
   logTail(vertex: VertexId): readonly string[] {
     return this.#trace.vertexes.get(vertex)?.tail.lines() ?? []
   }

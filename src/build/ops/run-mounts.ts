@@ -161,7 +161,8 @@ export class RunMounts {
         this.#caches.set(name, await this.#trialCache(mount, `${trial.cacheMounts}/${name}`))
         continue
       }
-      const held = await holdCacheMount(store, name, mount.sharing, { signal, onWait: log.waiting })
+      const onWait = (holder: string): void => log.waiting(`${holder} to release the cache mount ${name}`)
+      const held = await holdCacheMount(store, name, mount.sharing, { signal, onWait })
       this.#locks.push(held.lock)
       this.#caches.set(name, held.files)
       const { contexts, dockerfile } = this.#environment
@@ -174,7 +175,8 @@ export class RunMounts {
   /** The files of a cache of a build that keeps nothing: its own, shared by its steps. */
   async #trialCache(mount: MountOf<'cache'>, files: string): Promise<string> {
     const { store, signal, log } = this.#environment
-    const lock = await acquireLock(store, `trial ${files}`, { signal, onWait: log.waiting })
+    const onWait = (holder: string): void => log.waiting(`${holder} to release a cache mount`)
+    const lock = await acquireLock(store, `trial ${files}`, { signal, onWait })
     if (mount.sharing !== 'shared') this.#locks.push(lock)
     try {
       if (tryLstat(files) === undefined) {

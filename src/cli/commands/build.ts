@@ -90,6 +90,7 @@ async function runBuild(
     cairnVersion: version,
   })
   const shown = new BuildProgress(ctx, mode, recording.listener)
+  if (!ctx.given('quiet')) store.tell = (message) => shown.tell(message)
   const progress = shown.listener
   const shell = flags['on-error'] === undefined ? undefined : new FailureShell(ctx, mode, shown)
   const onFailure = shell?.open

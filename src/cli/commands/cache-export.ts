@@ -29,7 +29,7 @@ export default defineCommand({
         exitCode: 1,
       })
     const store = await ctx.use(openStoreOf)
-    const onWait = (): void => ctx.stderr.write('waiting for a build that uses the cache mount\n')
+    const onWait = (holder: string): void => ctx.stderr.write(`waiting for ${holder} to release the cache mount\n`)
     const options = { signal: ctx.signal, onWait }
     if (flags.output === '') {
       await exportCacheMount(store, text, (bytes) => ctx.stdout.write(bytes), options)

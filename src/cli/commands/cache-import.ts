@@ -42,7 +42,7 @@ export default defineCommand({
       name,
       owner,
       signal: ctx.signal,
-      onWait: () => ctx.stderr.write('waiting for a build that uses the cache mount\n'),
+      onWait: (holder) => ctx.stderr.write(`waiting for ${holder} to release the cache mount\n`),
     })
     ctx.stdout.write(`${mount.name}\n`)
   },
