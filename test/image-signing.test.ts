@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { statSync, writeFileSync } from 'node:fs'
+import { startTestRegistry, type TestRegistry } from '../src/registry/server/registry-fixtures.ts'
 import { BuildBench, type Ended } from './fixtures/build-bench.ts'
 
 let bench: BuildBench
@@ -77,4 +78,52 @@ describe('image sign', () => {
     expect(await texts('sign', '--key', at('own.key'), 'oci:dir')).toContain('signed in the store or in a registry')
     expect(await texts('generate-key-pair', '--output-key-prefix', at('own'))).toContain('is there already')
   })
+})
+
+/** The registry as one that has no list of referrers, such as docker's. */
+function withoutReferrers(registry: TestRegistry): Bun.Server<undefined> {
+  const server: Bun.Server<undefined> = Bun.serve({
+    hostname: '127.0.0.1',
+    port: 0,
+    async fetch(request) {
+      const { pathname, search } = new URL(request.url)
+      if (pathname.includes('/referrers/')) return new Response('', { status: 404 })
+      const { method, headers } = request
+      const body = method === 'GET' || method === 'HEAD' ? undefined : await request.arrayBuffer()
+      const answer = await fetch(new URL(pathname + search, registry.server.url), {
+        method,
+        headers,
+        ...(body === undefined ? {} : { body }),
+        redirect: 'manual',
+      })
+      const own = new Headers(answer.headers)
+      own.delete('oci-subject')
+      const location = own.get('location')
+      if (location !== null) own.set('location', location.replace(registry.server.url.host, server.url.host))
+      return new Response(answer.body, { status: answer.status, headers: own })
+    },
+  })
+  return server
+}
+
+describe('push', () => {
+  test.each(['lists referrers', 'has no list of referrers'])(
+    'takes signatures and attestations along, unchanged, to a registry that %s',
+    async (kind) => {
+      await using registry = startTestRegistry({ missingContent: 'refuse' })
+      using proxy = kind === 'lists referrers' ? undefined : withoutReferrers(registry)
+      const { host } = (proxy ?? registry.server).url
+      const name = `${host}/team/app:1`
+      await ok('build', '-t', name, '--attest', 'type=provenance,store=referrers', bench.context)
+      const { out: digest } = await ok('image', 'sign', '--key', at('own.key'), name)
+      const { out } = await ok('push', name)
+      expect(out).toContain('its layers are pushed as they are stored')
+      const remote = `docker://${name}`
+      expect((await ok('image', 'verify', '--key', at('own.pub'), remote)).out).toBe(digest)
+      expect((await ok('provenance', remote)).out).toContain('pkg:docker/busybox@latest')
+      expect((await cairn('image', 'verify', '--key', at('other.pub'), remote)).status).not.toBe(0)
+      await ok('image', 'sign', '--key', at('other.key'), remote)
+      await ok('image', 'verify', '--key', at('other.pub'), remote)
+    },
+  )
 })
