@@ -143,6 +143,7 @@ describe('RUN and its surroundings', () => {
         'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
         'PWD=/',
         'SHLVL=1',
+        'SOURCE_DATE_EPOCH=315532800',
       ])
     } finally {
       delete process.env['CAIRN_TEST_LEAK']

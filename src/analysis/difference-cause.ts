@@ -72,7 +72,8 @@ const rules: readonly Rule[] = [
   {
     matches: path(/\.py[co]$|\/__pycache__(?:\/|$)/),
     cause: 'compiled Python holds the time of its source, or was compiled in another order',
-    advice: 'ENV PYTHONDONTWRITEBYTECODE=1, or compile with python3 -m compileall --invalidation-mode unchecked-hash',
+    advice:
+      'ENV PYTHONDONTWRITEBYTECODE=1 for programs that the RUN starts; python3 -m compileall holds digests in a RUN',
   },
   {
     matches: path(/^\/etc\/machine-id$|^\/var\/lib\/dbus\/machine-id$/),
@@ -143,7 +144,7 @@ const rules: readonly Rule[] = [
       /\d{4}-\d{2}-\d{2}|\d{2}:\d{2}:\d{2}|\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b|(?<!\d)1[6-9]\d{8}(?:\d{3})?(?!\d)/,
     ),
     cause: 'a date or time',
-    advice: 'leave it out, or take it from SOURCE_DATE_EPOCH (ARG SOURCE_DATE_EPOCH, date -d @$SOURCE_DATE_EPOCH)',
+    advice: 'leave it out, or take it from SOURCE_DATE_EPOCH, which every RUN has: date -u -d @$SOURCE_DATE_EPOCH',
   },
   {
     matches: text(/\b(?:pid|host|hostname)\b/i),

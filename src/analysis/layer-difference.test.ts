@@ -60,6 +60,7 @@ describe('compareLayers()', () => {
   test('tells the first file, and all that differ', () => {
     const found = compareLayers(layer({ a: '1', b: 'at 12:00:01', c: 'x' }), layer({ a: '1', b: 'at 12:00:02' }))
     expect(found).toMatchObject({ path: '/b', aspect: 'content', cause: 'a date or time', paths: ['/b', '/c'] })
+    expect(found?.others.map(({ path }) => path)).toEqual(['/c'])
     expect(found?.bytes?.offset).toBe(10)
   })
 

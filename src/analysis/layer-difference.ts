@@ -15,10 +15,15 @@ export interface LayerDifference extends DifferenceCause {
   readonly bytes: ByteDifference | undefined
   /** All paths that differ, the first {@link mostPaths} of them. */
   readonly paths: readonly string[]
+  /** Why the others of them probably differ, as far as they tell anything. */
+  readonly others: readonly (DifferenceCause & { readonly path: string })[]
 }
 
 /** Paths of one layer that are told. */
 const mostPaths = 100
+
+/** Of those besides the first, how many are explained. */
+const mostExplained = 20
 
 /** Bytes of a text that is looked at for its order. */
 const mostOrdered = 1 << 20
@@ -30,11 +35,17 @@ export function compareLayers(from: LayerTree, to: LayerTree): LayerDifference |
     differences.push(difference)
     if (differences.length === mostPaths) break
   }
-  const telling = differences.find(isTelling) ?? differences[0]
-  if (telling === undefined) return compareRemovals(from, to)
-  const paths = differences.map(({ path }) => path)
-  const file = differingFile(from, to, telling)
-  return { ...causeOf(file), ...shown(telling, file), paths }
+  const [first = differences[0], ...others] = differences.filter(isTelling)
+  if (first === undefined) return compareRemovals(from, to)
+  const file = differingFile(from, to, first)
+  return {
+    ...causeOf(file),
+    ...shown(first, file),
+    paths: differences.map(({ path }) => path),
+    others: others
+      .slice(0, mostExplained)
+      .map((other) => ({ path: other.path, ...causeOf(differingFile(from, to, other)) })),
+  }
 }
 
 /** A directory that differs in its time does so because of what is in it. */
@@ -114,7 +125,15 @@ function compareRemovals(from: LayerTree, to: LayerTree): LayerDifference | unde
   const file: DifferingFile = { path, aspect: 'missing', bytes: undefined, head: new Uint8Array(0), isReordered: false }
   const state = (removed: boolean): string => (removed ? 'removed' : 'left')
   const states = { from: state(one.has(path)), to: state(other.has(path)) }
-  return { ...causeOf(file), path, aspect: 'missing', ...states, bytes: undefined, paths: paths.slice(0, mostPaths) }
+  return {
+    ...causeOf(file),
+    path,
+    aspect: 'missing',
+    ...states,
+    bytes: undefined,
+    paths: paths.slice(0, mostPaths),
+    others: [],
+  }
 }
 
 function removalsOf(tree: LayerTree): ReadonlySet<string> {

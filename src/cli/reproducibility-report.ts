@@ -33,19 +33,17 @@ function variationLines({ line, instruction, after, difference }: StepVariation,
   const lines = [`${dockerfile}:${line}  ${printable(instruction)}`]
   if (after.length > 0) lines.push(`  after ${after.map((other) => `line ${other}`).join(', ')}, which differs, too`)
   if (difference === undefined) return [...lines, '  the files are the same or not here to be compared']
-  const { cause, advice, paths } = difference
+  const { cause, advice, paths, others } = difference
   lines.push(...differenceLines(difference), `  likely cause: ${cause}`, `  advice: ${advice}`)
-  const others = paths.filter((path) => path !== difference.path)
-  if (others.length > 0) {
-    const named = others.slice(0, mostNamed).map(printable).join(', ')
-    const more = others.length > mostNamed ? `, and ${others.length - mostNamed} more` : ''
-    lines.push(`  also differs: ${named}${more}`)
-  }
+  const named = others.slice(0, mostNamed)
+  lines.push(...named.map((other) => `  also ${printable(other.path)}: ${other.cause}; ${other.advice}`))
+  const more = others.length === 0 ? 0 : paths.length - 1 - named.length
+  if (more > 0) lines.push(`  and ${more} more`)
   return lines
 }
 
 /** Paths besides the first that are named. */
-const mostNamed = 5
+const mostNamed = 8
 
 function differenceLines({ path, aspect, from, to, bytes }: LayerDifference): string[] {
   const name = printable(path)
