@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The main job, end to end: base images, a multi-stage build of a real web service, a container, its page, and two
-# rebuilds. Works in /var/tmp/cairn-demo (or $CAIRN_DEMO), which may be removed afterwards; the second run finds its base
+# The main job, end to end: base images, a multi-stage build of a real web service, a container in the background,
+# its page, and two rebuilds. Works in /var/tmp/cairn-demo (or $CAIRN_DEMO), which may be removed afterwards; the second run finds its base
 # images there.
 set -euo pipefail
 source "$(dirname "$0")/setup.sh"
@@ -21,9 +21,7 @@ cp -R examples/guestbook "$app"
 
 container=
 finish() {
-  if [ -n "$container" ] && kill -0 "$container" 2>/dev/null; then
-    kill "$container" && wait "$container" || true
-  fi
+  if [ -n "$container" ]; then "$cairn" rm -f "$container" >/dev/null || true; fi
 }
 trap finish EXIT
 
@@ -58,12 +56,11 @@ timed_build() {
 step "Build the service from its Dockerfile (examples/guestbook)"
 run build
 
-step "Run it and fetch its page"
+step "Run it in the background and fetch its page"
 port=$(node -e 'const s = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close() })')
 cairn rm -f guestbook-demo >/dev/null 2>&1 || true
-printf '$ cairn run --rm --name guestbook-demo -e HOST=127.0.0.1 -e PORT=%s guestbook\n' "$port"
-"$cairn" run --rm --name guestbook-demo -e HOST=127.0.0.1 -e PORT="$port" guestbook &
-container=$!
+container=guestbook-demo
+run cairn run -d --name guestbook-demo -p "127.0.0.1:$port:3000" guestbook
 fetch() {
   node -e '
     const [url, ...body] = process.argv.slice(1)
@@ -74,16 +71,19 @@ fetch() {
 }
 for _ in $(seq 100); do
   if fetch "http://127.0.0.1:$port/healthz" >/dev/null 2>&1; then break; fi
-  kill -0 "$container" 2>/dev/null || { say "the container ended before it answered"; exit 1; }
+  [ "$(cairn inspect -f '{{.State.Status}}' guestbook-demo)" = running ] || { say "the container ended before it answered"; exit 1; }
   sleep 0.1
 done
 fetch "http://127.0.0.1:$port/" "a visitor" "hello from the demo"
-kill -TERM "$container"
-status=0
-wait "$container" || status=$?
-container=
+run cairn ps
+run cairn logs guestbook-demo
+run cairn exec guestbook-demo id
+run cairn stop guestbook-demo
+status=$(cairn inspect -f '{{.State.ExitCode}}' guestbook-demo)
 printf 'stopped, exit status %s\n' "$status"
 [ "$status" -eq 0 ]
+run cairn rm guestbook-demo
+container=
 
 step "Rebuild: nothing changed"
 timed_build
