@@ -59,8 +59,8 @@ function licensesOf(tree: Tree, name: string): readonly string[] {
   if (!/^[a-z0-9][a-z0-9+.-]*$/.test(name)) return []
   const text = tryReadText(tree, `/usr/share/doc/${name}/copyright`, largestCopyright)
   if (text === undefined || !/^Format:/im.test(text.slice(0, 1024))) return []
-  const names = [...text.matchAll(/^License:[ \t]*(\S[^\n]*?)[ \t]*$/gim)].map(([, license = '']) => spdxName(license))
-  return [...new Set(names)].sort()
+  const names = [...text.matchAll(/^License:([^\n]*)$/gim)].map(([, license = '']) => spdxName(license.trim()))
+  return [...new Set(names)].filter((license) => license !== '').sort()
 }
 
 /** SPDX's name of a licence that DEP 5 names differently. */

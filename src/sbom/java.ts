@@ -9,6 +9,8 @@ const largestNested = 128 * 1024 * 1024
 const largestMetadata = 1024 * 1024
 /** Bytes of archives in one archive that are unpacked in all. */
 const mostNested = 1024 * 1024 * 1024
+/** Characters of a name in an archive; others are left out. */
+const longestName = 1024
 const archiveName = /\.(?:jar|war|ear|hpi|jpi)$/i
 
 /** True for an archive of Java. */
@@ -25,7 +27,7 @@ export async function readJavaArchive(tree: Tree, path: string): Promise<Package
   const packages = await packagesOf(archive, path)
   let budget = mostNested
   for (const member of archive.members) {
-    if (!archiveName.test(member.name)) continue
+    if (!archiveName.test(member.name) || member.name.length > longestName) continue
     budget -= member.size
     if (budget < 0) throw new UnreadableMetadata('the archives in it have more bytes than are read')
     const nested = new ZipReader(await archive.read(member.name, largestNested))
@@ -90,8 +92,8 @@ function mavenPackage({ group, artifact, version, path }: Coordinates): Package 
 function parseProperties(text: string): Map<string, string> {
   const properties = new Map<string, string>()
   for (const line of text.split(/\r?\n/)) {
-    const match = /^\s*([\w.]+)\s*[=:]\s*(.*?)\s*$/.exec(line)
-    if (match !== null) properties.set(match[1] ?? '', match[2] ?? '')
+    const match = /^([\w.]+)([ \t]*)[=:](.*)$/.exec(line.trim())
+    if (match !== null) properties.set(match[1] ?? '', (match[3] ?? '').trim())
   }
   return properties
 }

@@ -12,7 +12,7 @@ export function readOsRelease(tree: Tree): OperatingSystem | undefined {
     if (text === undefined) continue
     const values = new Map<string, string>()
     for (const line of text.split('\n')) {
-      const match = /^\s*([A-Z0-9_]+)=(.*?)\s*$/.exec(line)
+      const match = /^([A-Z0-9_]+)=(.*)$/.exec(line.trim())
       if (match !== null) values.set(match[1] ?? '', unquote(match[2] ?? ''))
     }
     const id = values.get('ID') ?? ''

@@ -229,6 +229,20 @@ describe('scanPackages()', () => {
     ])
   })
 
+  test('takes no longer for texts that are made to take long, and leaves out what nothing is named', async () => {
+    const blanks = ' '.repeat(500_000)
+    const started = performance.now()
+    const found = await scan({
+      '/etc/os-release': `ID=a${blanks.slice(0, 60_000)}b\n`,
+      '/var/lib/dpkg/status': 'Package: a\nStatus: install ok installed\nVersion: 1\n',
+      '/usr/share/doc/a/copyright': `Format: x\nLicense: a${blanks}b\n`,
+      '/a-1.jar': zipOf({ 'META-INF/maven/a/b/pom.properties': `artifactId=b\nversion=1${blanks}c\n` }),
+    })
+    expect(performance.now() - started).toBeLessThan(5000)
+    expect(found.packages.map(({ name }) => name)).toEqual(['a'])
+    expect(found.unread).toEqual([{ path: '/a-1.jar', reason: "a package's name or version is too long" }])
+  })
+
   test('lets no control character of an image into its result', async () => {
     const { packages } = await scan({ '/lib/apk/db/installed': 'P:e\u001b[31mvil\nV:1\u0000\u0007\n' })
     expect(packages.map(({ name, version, purl }) => [name, version, purl])).toEqual([

@@ -1,4 +1,4 @@
-import { printable } from '../dockerfile/characters.ts'
+import { printable, shorten } from '../dockerfile/characters.ts'
 import { CairnError } from '../errors/error.ts'
 import type { Tree, TreeEntry } from '../layers/tree.ts'
 import { isApkDatabase, readApkDatabase } from './apk.ts'
@@ -19,6 +19,9 @@ import { isRpmDatabase, readRpmDatabase } from './rpm.ts'
 
 /** More than any real image has. */
 const mostPackages = 500_000
+
+/** Characters of any text that is taken over; a package URL has no more, other texts are cut. */
+const longestText = 4096
 
 /** One kind of metadata: which files have it, and what packages they tell of. */
 interface Catalog {
@@ -46,12 +49,20 @@ export async function scanPackages(tree: Tree, signal?: AbortSignal): Promise<Im
   const os = readOsRelease(tree)
   const found = new Map<string, Package>()
   const unread: UnreadMetadata[] = []
+  const linked = new Set<string>()
   for (const { path, entry } of filesOf(tree)) {
-    const catalog = catalogs.find((candidate) => candidate.matches(tree, path, entry))
+    const kind = catalogs.findIndex((candidate) => candidate.matches(tree, path, entry))
+    const catalog = catalogs[kind]
     if (catalog === undefined) continue
+    // What is one file under many names is read once.
+    if (entry.inode !== undefined && linked.has(`${kind} ${entry.inode}`)) continue
+    linked.add(`${kind} ${entry.inode ?? path}`)
     signal?.throwIfAborted()
     try {
-      for (const one of await catalog.read(tree, path, os)) found.set(`${one.purl} ${one.path}`, cleaned(one))
+      for (const one of await catalog.read(tree, path, os)) {
+        if (one.purl.length > longestText) throw new UnreadableMetadata(`a package's name or version is too long`)
+        found.set(`${one.purl} ${one.path}`, cleaned(one))
+      }
     } catch (error) {
       if (!(error instanceof UnreadableMetadata)) throw error
       unread.push({ path: oneLine(path), reason: error.message })
@@ -94,5 +105,5 @@ function compare(left: string, right: string): number {
 }
 
 function oneLine(text: string): string {
-  return printable(text.toWellFormed()).replace(/\s+/g, ' ')
+  return printable(shorten(text, longestText).toWellFormed()).replace(/\s+/g, ' ')
 }

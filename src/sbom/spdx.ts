@@ -107,7 +107,7 @@ function uniqueId({ type, name, version }: Package, ids: Map<string, number>): s
 }
 
 function idString(text: string): string {
-  return text.replace(/[^A-Za-z0-9.-]+/g, '-').replace(/^-+|-+$/g, '')
+  return text.replace(/[^A-Za-z0-9.]+/g, '-').replace(/^-|-$/g, '')
 }
 
 /** Licences that are no SPDX expressions, each under a name of its own (SPDX 2.3, clause 10). */
