@@ -185,6 +185,51 @@ export const table: CommandTable = {
       load: () => import('./commands/container-prune.ts'),
     },
     {
+      paths: ['registry attach'],
+      summary: 'Attach files to an image of a registry',
+      load: () => import('./commands/registry-attach.ts'),
+    },
+    {
+      paths: ['registry cat'],
+      summary: 'Write a manifest, config or blob of a registry',
+      load: () => import('./commands/registry-cat.ts'),
+    },
+    {
+      paths: ['registry copy', 'registry cp'],
+      summary: 'Copy an image from registry to registry',
+      load: () => import('./commands/registry-copy.ts'),
+    },
+    {
+      paths: ['registry delete', 'registry rm'],
+      summary: 'Delete tags and manifests of a registry',
+      load: () => import('./commands/registry-delete.ts'),
+    },
+    {
+      paths: ['registry digest'],
+      summary: 'Print what names in registries lead to',
+      load: () => import('./commands/registry-digest.ts'),
+    },
+    {
+      paths: ['registry ls', 'registry list', 'registry catalog'],
+      summary: 'List the repositories of a registry',
+      load: () => import('./commands/registry-ls.ts'),
+    },
+    {
+      paths: ['registry referrers'],
+      summary: 'List what refers to an image of a registry',
+      load: () => import('./commands/registry-referrers.ts'),
+    },
+    {
+      paths: ['registry sync'],
+      summary: 'Keep images of registries and directories up to date',
+      load: () => import('./commands/registry-sync.ts'),
+    },
+    {
+      paths: ['registry tags'],
+      summary: 'List the tags of a repository',
+      load: () => import('./commands/registry-tags.ts'),
+    },
+    {
       paths: ['registry serve'],
       summary: 'Serve a registry from the store',
       load: () => import('./commands/registry-serve.ts'),

@@ -8,7 +8,7 @@ import { mediaTypes } from '../oci/media-types.ts'
 import { fileContent } from '../registry/client/blob-content.ts'
 import { announceReferrer } from '../registry/client/referrers.ts'
 import { uploadBlob } from '../registry/client/upload.ts'
-import type { RegistryAccess } from './registry-access.ts'
+import { type RegistryAccess, registryClient } from './registry-access.ts'
 import { describeRemote, remoteReference, remoteRepository } from './remote-documents.ts'
 
 /** A file to attach, and what it is. */
@@ -42,9 +42,10 @@ export async function attachFiles(
   files: readonly AttachedFile[],
   { access, artifactType, annotations }: AttachOptions,
 ): Promise<AttachedArtifact> {
-  const { descriptor } = await describeRemote(name, access)
+  const client = registryClient(access)
+  const { descriptor } = await describeRemote(name, client)
   const subject = { mediaType: descriptor.mediaType, digest: descriptor.digest, size: descriptor.size }
-  const repository = remoteRepository(remoteReference(name), access, { isPush: true })
+  const repository = remoteRepository(remoteReference(name), client, { isPush: true })
   const empty = { mediaType: mediaTypes.ociEmpty, digest: digestOf(emptyDocument), size: emptyDocument.length }
   if (!(await repository.hasBlob(empty.digest)))
     await repository.finishUpload(await repository.beginUpload(), empty.digest, emptyDocument)

@@ -5,7 +5,7 @@ import { mediaTypes } from '../oci/media-types.ts'
 import { familiarString, pinned } from '../oci/reference.ts'
 import { listReferrers } from '../registry/client/referrers.ts'
 import type { Repository } from '../registry/client/repository.ts'
-import type { RegistryAccess } from './registry-access.ts'
+import { type RegistryAccess, registryClient } from './registry-access.ts'
 import { remoteReference, remoteRepository } from './remote-documents.ts'
 
 export interface DeleteRemoteOptions {
@@ -32,7 +32,7 @@ const emptyDocument = new TextEncoder().encode('{}')
  */
 export async function* deleteRemote(text: string, options: DeleteRemoteOptions): AsyncGenerator<DeletedRemote> {
   const reference = pinned(remoteReference(text))
-  const repository = remoteRepository(reference, options.access, { isPush: true, isDelete: true })
+  const repository = remoteRepository(reference, registryClient(options.access), { isPush: true, isDelete: true })
   const wanted = reference.digest ?? reference.tag ?? ''
   const found = await repository.describe(wanted)
   if (found === undefined)

@@ -42,12 +42,12 @@ function versionOf(tag: string): string | undefined {
   return `${Number(major)}.${Number(minor)}.${Number(patch)}${rest}`
 }
 
-/** Orders tags for people: versions by their rank, before all other tags by name. */
-export function compareTags(a: string, b: string): number {
+/** Orders tags for people: versions by their rank, the lowest first unless told otherwise, before all other tags by name. */
+export function compareTags(a: string, b: string, highestFirst = false): number {
   const [one, other] = [versionOf(a), versionOf(b)]
   if (one !== undefined && other !== undefined) {
     const order = Bun.semver.order(one, other)
-    if (order !== 0) return order
+    if (order !== 0) return highestFirst ? -order : order
   } else if (one !== undefined || other !== undefined) return one === undefined ? 1 : -1
   return a < b ? -1 : a > b ? 1 : 0
 }

@@ -4,10 +4,10 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import { isDigest } from '../oci/digest.ts'
 import { formatPlatform, type Platform } from '../oci/platform.ts'
 import { familiarName, familiarString, parseReference, pinned, type Reference } from '../oci/reference.ts'
+import type { RegistryClient } from '../registry/client/connection.ts'
 import { Repository } from '../registry/client/repository.ts'
 import { firstOf, type ResolvedRemote, resolveRemote } from '../registry/client/resolve.ts'
 import { type ByteSource, verified } from '../streams/source.ts'
-import { type RegistryAccess, registryClient } from './registry-access.ts'
 
 /** `docker://` before a name is taken for nothing. */
 export function remoteReference(text: string): Reference {
@@ -17,10 +17,9 @@ export function remoteReference(text: string): Reference {
 /** The repository of a name, at the registry itself. */
 export function remoteRepository(
   reference: Reference,
-  access: RegistryAccess,
+  client: RegistryClient,
   rights: { readonly isPush?: boolean; readonly isDelete?: boolean } = {},
 ): Repository {
-  const client = registryClient(access)
   return new Repository(client, client.hosts.endpointFor(reference), { name: familiarName(reference), ...rights })
 }
 
@@ -30,11 +29,11 @@ export function remoteRepository(
  */
 export async function describeRemote(
   text: string,
-  access: RegistryAccess,
+  client: RegistryClient,
   platform?: Platform,
 ): Promise<ResolvedRemote & { readonly descriptor: Descriptor }> {
   const reference = pinned(remoteReference(text))
-  const resolved = await resolveRemote(registryClient(access), reference)
+  const resolved = await resolveRemote(client, reference)
   if (platform === undefined) return resolved
   const { repositories, descriptor } = resolved
   const { document } = await firstOf(repositories, (repository) => repository.document(descriptor.digest))
@@ -57,11 +56,11 @@ export type RemotePart = 'manifest' | 'config' | 'blob'
 export async function readRemote(
   text: string,
   part: RemotePart,
-  access: RegistryAccess,
+  client: RegistryClient,
   platform?: Platform,
 ): Promise<ByteSource> {
-  if (part === 'blob') return await readBlob(remoteReference(text), access)
-  const { repositories, descriptor } = await describeRemote(text, access, platform)
+  if (part === 'blob') return await readBlob(remoteReference(text), client)
+  const { repositories, descriptor } = await describeRemote(text, client, platform)
   const { document } = await firstOf(repositories, (repository) => repository.document(descriptor.digest))
   if (part === 'manifest') return once(document.raw)
   if (document.type === 'index')
@@ -73,11 +72,11 @@ export async function readRemote(
   return verified(body, config)
 }
 
-async function readBlob(reference: Reference, access: RegistryAccess): Promise<ByteSource> {
+async function readBlob(reference: Reference, client: RegistryClient): Promise<ByteSource> {
   const { digest } = reference
   if (digest === undefined || !isDigest(digest))
     throw new CairnError('USAGE', `${familiarString(reference)}: a blob is named by its digest: NAME@sha256:…`)
-  const repository = remoteRepository(reference, access)
+  const repository = remoteRepository(reference, client)
   const size = await repository.blobSize(digest)
   if (size === undefined) throw new CairnError('BLOB_UNKNOWN', `blob ${digest} not found in ${repository.name}`)
   const { body } = await repository.openBlob({ digest, size })
