@@ -1,9 +1,12 @@
+import { printable, shorten } from '../dockerfile/characters.ts'
 import type { Tree } from '../layers/tree.ts'
 import { tryReadText } from './metadata-file.ts'
 import type { OperatingSystem } from './package.ts'
 
 const places = ['/etc/os-release', '/usr/lib/os-release'] as const
 const largest = 64 * 1024
+/** What os-release(5) allows, and capital letters. */
+const identifier = /^[\w.-]{1,100}$/
 
 /** The distribution of a root file system, os-release(5); undefined where it does not say. */
 export function readOsRelease(tree: Tree): OperatingSystem | undefined {
@@ -16,9 +19,11 @@ export function readOsRelease(tree: Tree): OperatingSystem | undefined {
       if (match !== null) values.set(match[1] ?? '', unquote(match[2] ?? ''))
     }
     const id = values.get('ID') ?? ''
-    if (id === '') continue
-    const version = values.get('VERSION_ID') ?? ''
-    return { id, version, title: values.get('PRETTY_NAME') ?? `${id} ${version}`.trim() }
+    if (!identifier.test(id)) continue
+    const given = values.get('VERSION_ID') ?? ''
+    const version = identifier.test(given) ? given : ''
+    const title = values.get('PRETTY_NAME') ?? `${id} ${version}`.trim()
+    return { id, version, title: printable(shorten(title.toWellFormed())) }
   }
   return undefined
 }
