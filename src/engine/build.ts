@@ -1,5 +1,6 @@
 import { type BuildContext, BuildContexts } from '../build/context.ts'
 import { BuildExecutor } from '../build/executor.ts'
+import type { CachedStep } from '../build/cache.ts'
 import type { BuildPlan, Op } from '../build/graph.ts'
 import { type JoinedPlans, planBuild, type PlannedBuild, type PlanOptions } from '../build/plan.ts'
 import { RemoteFiles } from '../build/remote-files.ts'
@@ -12,7 +13,6 @@ import type { Lease } from '../content/leases.ts'
 import { recover } from '../content/recovery.ts'
 import type { Store } from '../content/store.ts'
 import type { Dockerfile } from '../dockerfile/instruction.ts'
-import { CairnError } from '../errors/error.ts'
 import type { ImageConfig } from '../oci/config.ts'
 import { serializeConfig } from '../oci/config.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
@@ -20,9 +20,6 @@ import { type Digest, digestOf } from '../oci/digest.ts'
 import type { Platform } from '../oci/platform.ts'
 import type { UnformedImage } from '../outputs/form-image.ts'
 import type { ProgressListener } from '../progress/events.ts'
-import type { RegistryClient } from '../registry/client/connection.ts'
-import type { CacheExport, CacheImport } from '../remote-cache/cache-options.ts'
-import { withInlineCache } from '../remote-cache/inline-cache.ts'
 import type { ExplainedStep } from '../records/record.ts'
 import { DeviceRegistry } from '../runtime/cdi.ts'
 import type { SourceLock } from '../remote/source-lock.ts'
@@ -30,9 +27,7 @@ import { reapAbandoned } from '../runtime/state.ts'
 import { type BuildAttestations, predicateMaker } from './attest-build.ts'
 import { findDevices } from './build-devices.ts'
 import { exportBuild, type ExportOptions } from './export-build.ts'
-import { CacheExports } from './export-caches.ts'
-import { importCaches } from './import-caches.ts'
-import { type RegistryAccess, registryClient } from './registry-access.ts'
+import type { BuildCaches, CacheRequest } from './build-caches.ts'
 import { type SolvedPlans, type SolveEnvironment, solvePlans } from './solve-plans.ts'
 import { secretFingerprint } from './secret-fingerprint.ts'
 import { type PullBase, resolveBaseImage } from './base-images.ts'
@@ -46,6 +41,7 @@ export interface BuildOptions
       PlanOptions,
       'resolveImage' | 'findDevices' | 'secretFingerprint' | 'namedContexts' | 'ignore' | 'platform' | 'joined'
     >,
+    CacheRequest,
     Pick<ExportOptions, 'outputs' | 'tags' | 'push' | 'stdout' | 'compressor' | 'concurrency'> {
   readonly dockerfile: Dockerfile
   readonly context: BuildContext
@@ -74,12 +70,6 @@ export interface BuildOptions
   readonly onFailure?: ((command: FailedCommand) => Promise<void>) | undefined
   /** `--fail-on-miss`: a step that is not in the cache fails the build. */
   readonly failOnMiss?: boolean | undefined
-  /** `--cache-from`. */
-  readonly cacheFrom?: readonly CacheImport[]
-  /** `--cache-to`. */
-  readonly cacheTo?: readonly CacheExport[]
-  /** How registries are reached for caches. */
-  readonly registry?: RegistryAccess
   /** Told what became of the steps, also where one failed. */
   readonly onSteps?: (steps: readonly ExplainedStep[]) => void
   /** Called once all steps are done, while what they made is held by `lease`. */
@@ -123,14 +113,7 @@ async function buildUnder(store: Store, lease: Lease, options: BuildOptions): Pr
     lock: options.lock,
     signal: () => running(),
   })
-  const cacheAccess = {
-    store,
-    lease,
-    client: () => cacheClient(options.registry),
-    progress,
-    signal: options.signal,
-  }
-  const importing = importCaches(options.cacheFrom ?? [], cacheAccess)
+  const importing = openCaches(options, { store, lease })
   // Should the plan fail first, that is what is told.
   importing.catch(() => undefined)
   const { pullBase, isPullForced } = options
@@ -147,22 +130,15 @@ async function buildUnder(store: Store, lease: Lease, options: BuildOptions): Pr
   contexts.fixTimes(plans[0]?.fixedTime)
   for (const message of new Set(plans.flatMap(({ warnings }) => warnings.map((warning) => warning.message))))
     progress({ type: 'warning', vertex: options.definition, level: 1, short: message })
-  const caching = await importing
+  using caches = await importing
   const resultOps = new Set(plans.flatMap(({ target }) => stackOf(target)))
-  using exports = new CacheExports(options.cacheTo ?? [], {
-    ...cacheAccess,
-    imported: caching,
-    compressor: options.compressor,
-    concurrency: options.concurrency,
-    isOfResult: (op) => resultOps.has(op),
-  })
   try {
     const solve: SolveEnvironment = {
       store,
       lease,
       options,
       plans,
-      imported: caching,
+      imported: caches?.imported,
       contexts,
       executor: (solver, snapshots) =>
         new BuildExecutor({
@@ -178,7 +154,7 @@ async function buildUnder(store: Store, lease: Lease, options: BuildOptions): Pr
           signal: () => solver().signal,
         }),
       onSolver: (solver) => (running = () => solver.signal),
-      onLayer: (op, { diffId }) => exports.offer(op, diffId),
+      onLayer: (op, { diffId }) => caches?.offer(diffId, resultOps.has(op)),
     }
     const solved = await solvePlans(solve)
     await options.onSolved?.(
@@ -187,7 +163,6 @@ async function buildUnder(store: Store, lease: Lease, options: BuildOptions): Pr
       lease,
     )
     await contexts.save()
-    const inline = (options.cacheTo ?? []).some(({ place }) => place === undefined)
     const images: UnformedImage[] = []
     for (const [index, plan] of plans.entries()) {
       const layers = solved.filesystems[index] ?? []
@@ -195,10 +170,9 @@ async function buildUnder(store: Store, lease: Lease, options: BuildOptions): Pr
       const environment = { store, lease, snapshots: solved.snapshots }
       const built = options.squash === true ? await squashed(made, plan, environment, progress) : made
       const diffIds = built.layers.map(({ diffId }) => diffId)
-      const config = inline
-        ? withInlineCache(built.config, await solved.steps(stackOf(plan.target)), solved.histories(index))
-        : built.config
-      images.push({ config, diffIds, baseLayers: baseLayersOf(plan) })
+      const stepsOf = (): Promise<readonly CachedStep[]> => solved.steps(stackOf(plan.target))
+      const config = await caches?.configWith(built.config, stepsOf, () => solved.histories(index))
+      images.push({ config: config ?? built.config, diffIds, baseLayers: baseLayersOf(plan) })
     }
     const isIndexForced = /^(?:1|t|true)$/i.test(options.buildArgs.get('BUILDKIT_MULTI_PLATFORM') ?? '')
     const exporting = { ...options, store, lease, snapshots: solved.snapshots, epoch: plans[0]?.epoch, isIndexForced }
@@ -217,7 +191,7 @@ async function buildUnder(store: Store, lease: Lease, options: BuildOptions): Pr
       }),
     }
     const exported = await exportBuild(images, { ...exporting, attestations: attested })
-    await exports.finish({
+    await caches?.finish({
       steps: (mode) => solved.steps(mode === 'max' ? plans.flatMap(({ ops }) => ops) : [...resultOps]),
       histories: plans.flatMap((_, index) => solved.histories(index)),
     })
@@ -226,7 +200,7 @@ async function buildUnder(store: Store, lease: Lease, options: BuildOptions): Pr
     const configs = images.map((image) => image.config)
     return { imageId, manifest: exported?.target, config, configs, ...solved.counts }
   } finally {
-    await exports.settle()
+    await caches?.settle()
   }
 }
 
@@ -284,7 +258,12 @@ function stackOf(target: Op | undefined): Op[] {
   return ops
 }
 
-function cacheClient(access: RegistryAccess | undefined): RegistryClient {
-  if (access === undefined) throw new CairnError('NOT_SUPPORTED', 'caches of registries cannot be reached here')
-  return registryClient(access)
+/** The caches elsewhere that the build reads or writes; most do neither and need nothing of it. */
+async function openCaches(
+  options: BuildOptions,
+  { store, lease }: { readonly store: Store; readonly lease: Lease },
+): Promise<BuildCaches | undefined> {
+  if ((options.cacheFrom ?? []).length + (options.cacheTo ?? []).length === 0) return undefined
+  const { BuildCaches: caches } = await import('./build-caches.ts')
+  return await caches.open({ ...options, store, lease })
 }

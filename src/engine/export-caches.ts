@@ -1,6 +1,5 @@
 import type { NamedHistory } from '../remote-cache/cache-document.ts'
 import type { CachedStep } from '../build/cache.ts'
-import type { Op } from '../build/graph.ts'
 import type { BlockCompressor } from '../compression/compress.ts'
 import { CairnError, isCairnError } from '../errors/error.ts'
 import type { Digest } from '../oci/digest.ts'
@@ -16,8 +15,6 @@ export interface CacheExportsOptions extends CacheAccess {
   readonly imported: ImportedCaches
   readonly compressor?: BlockCompressor | undefined
   readonly concurrency?: number | undefined
-  /** Whether the result has the layer of an op. */
-  readonly isOfResult: (op: Op) => boolean
 }
 
 /** What a build has to export in the end. */
@@ -53,10 +50,10 @@ export class CacheExports implements Disposable {
     }
   }
 
-  /** Has the layer of a step sent while others still run. */
-  offer(op: Op, diffId: Digest): void {
+  /** Has a layer sent while steps still run, if the cache is to have it. */
+  offer(diffId: Digest, isOfResult: boolean): void {
     for (const { settings, exporter } of this.#exports)
-      if (settings.mode === 'max' || this.#options.isOfResult(op)) exporter.offer(diffId)
+      if (settings.mode === 'max' || isOfResult) exporter.offer(diffId)
   }
 
   /** Writes what is missing. Throws what the first of them that matters fails with. */

@@ -30,7 +30,8 @@ export interface SolveEnvironment {
   readonly options: BuildOptions
   /** One for each platform. */
   readonly plans: readonly PlannedBuild[]
-  readonly imported: ImportedCaches
+  /** Caches elsewhere to take results from. */
+  readonly imported: ImportedCaches | undefined
   readonly contexts: BuildContexts
   readonly executor: (solver: () => Solver, snapshots: Snapshots) => StepExecutor
   /** Told of each solver before it begins. */
@@ -57,11 +58,11 @@ export interface SolvedPlans {
 export async function solvePlans(environment: SolveEnvironment): Promise<SolvedPlans> {
   const { imported, options } = environment
   for (;;) {
-    const { dropped } = imported
+    const dropped = imported?.dropped
     try {
       return await solveOnce(environment)
     } catch (error) {
-      if (imported.dropped === dropped || options.signal.aborted) throw error
+      if (imported?.dropped === dropped || options.signal.aborted) throw error
     }
   }
 }
@@ -69,7 +70,7 @@ export async function solvePlans(environment: SolveEnvironment): Promise<SolvedP
 async function solveOnce(environment: SolveEnvironment): Promise<SolvedPlans> {
   const { store, lease, options, plans, imported, onLayer } = environment
   const { dockerfile, progress, signal, onFailure, failOnMiss } = options
-  const snapshots = new Snapshots(store, lease, (diffId) => imported.bring(diffId))
+  const snapshots = new Snapshots(store, lease, imported && ((diffId) => imported.bring(diffId)))
   const isTrial = options.run.trial !== undefined
   const cache = isTrial ? new TrialCache(store, lease) : new BuildCache(store, lease, imported)
   const ops = plans.flatMap((plan) => plan.ops)
@@ -124,7 +125,7 @@ async function solveOnce(environment: SolveEnvironment): Promise<SolvedPlans> {
 /** Finds the steps in caches of BuildKit, which go by other keys; files are hashed where that can find something. */
 function matchForeign({ imported, contexts }: SolveEnvironment, steps: readonly KeyedStep[]): void {
   const hashes = new Map<readonly FileInput[], readonly string[]>()
-  imported.match(
+  imported?.match(
     steps.map(({ op, key, inputs }) => ({ op, key, definition: definitionKey(inputs) })),
     (inputs) => {
       const [first] = inputs
@@ -138,7 +139,7 @@ function matchForeign({ imported, contexts }: SolveEnvironment, steps: readonly 
 function historyOf({ store, options, imported }: SolveEnvironment, { platform, ops }: PlannedBuild): BuildHistory {
   const { context, dockerfile } = options
   const name = formatPlatform(platform)
-  const others = imported.histories(baseName(dockerfile.filename), name)
+  const others = imported?.histories(baseName(dockerfile.filename), name)
   return new BuildHistory(store, [context.identity, dockerfile.filename, name], ops, others)
 }
 
@@ -150,7 +151,7 @@ async function takeImported(
   snapshots: Snapshots,
 ): Promise<void> {
   const { borrowed } = cache
-  if (borrowed.length === 0) return
+  if (imported === undefined || borrowed.length === 0) return
   const { outputs } = options
   if (outputs.length === 0 || outputs.some(({ kind }) => kind !== 'none')) {
     const missing = filesystems.flat().filter(({ diffId }) => listLayerForms(store, diffId).length === 0)
