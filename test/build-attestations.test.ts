@@ -196,6 +196,30 @@ describe('build --provenance --sbom', () => {
     expect(readdirSync(at('none'))).not.toContain('provenance.json')
   })
 
+  test('attests each platform by itself, with what the platforms share', async () => {
+    bench.file(
+      'Dockerfile',
+      'FROM --platform=$BUILDPLATFORM busybox AS b\nRUN echo 1 > /x\nFROM scratch\nCOPY --from=b /x /x\n',
+    )
+    const platforms = ['--platform', 'linux/amd64,linux/arm64'] as const
+    await build(...platforms, '--provenance', ...toLayout)
+    const { index, blob } = layout()
+    const [amd64, arm64, ...attestations] = index.manifests
+    expect(attestations.map(({ annotations }) => annotations?.['vnd.docker.reference.digest'])).toEqual([
+      amd64?.digest,
+      arm64?.digest,
+    ])
+    for (const [place, attestation] of attestations.entries()) {
+      const [layer] = blob(attestation).layers
+      const statement = blob(layer as Entry)
+      const platform = ['amd64', 'arm64'][place]
+      expect(statement.subject[0]?.name).toBe(`pkg:docker/me/app@1?platform=linux%2F${platform}`)
+      expect(JSON.stringify(statement.predicate)).toContain('pkg:docker/busybox@latest')
+    }
+    await build(...platforms, '--sbom', '-o', 'type=local,dest=files,platform-split=false')
+    expect(readdirSync(at('files')).sort()).toEqual(['sbom.spdx.linux_amd64.json', 'sbom.spdx.linux_arm64.json', 'x'])
+  })
+
   test('are not made for media types of docker, nor where nobody asked', async () => {
     const refused = await bench.cairn(['build', '--sbom', '-o', 'type=image,oci-mediatypes=false', bench.context])
     expect(refused.err).toContain('cannot export attestations with "oci-mediatypes=false"')

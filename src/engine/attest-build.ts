@@ -126,19 +126,20 @@ async function provenanceFacts(
   const { locals, source } = contextOf(build, seen)
   const { args, hasHiddenArgs } = argumentsOf(options)
   const isRepeatable = plan.fixedTime !== undefined
+  const ops = opsBelow(plan.target)
   return {
     source,
     path: baseName(dockerfile.filename),
     locals,
     args,
     hasHiddenArgs,
-    secrets: mountsOf(plan.ops, 'secret'),
-    ssh: mountsOf(plan.ops, 'ssh'),
-    dependencies: [...imagesOf(plan.ops), ...seen.map(resolvedSource)],
-    usesNetwork: plan.ops.some((op) => op.kind === 'run' && op.network !== 'none'),
+    secrets: mountsOf(ops, 'secret'),
+    ssh: mountsOf(ops, 'ssh'),
+    dependencies: [...imagesOf(ops), ...seen.map(resolvedSource)],
+    usesNetwork: ops.some((op) => op.kind === 'run' && op.network !== 'none'),
     buildPlatform: hostPlatform(),
     dockerfile: { filename: baseName(dockerfile.filename), text: textOf(dockerfile) },
-    steps: await stepsOf(build, plan, formed),
+    steps: await stepsOf(build, { platform, ops }, formed),
     run: isRepeatable ? undefined : { id: crypto.randomUUID(), startedOn: startedAt, finishedOn: finishedAt },
   }
 }
@@ -165,6 +166,18 @@ function contextOf(
 function resolvedSource(source: SeenSource): ResolvedSource {
   if ('digest' in source) return { uri: source.url, digest: digestSet(source.digest) }
   return { uri: source.url, digest: { [source.commit.length === 64 ? 'sha256' : 'sha1']: source.commit } }
+}
+
+/** The ops that a result is made of, in the order of the plan: plans for several platforms share some. */
+function opsBelow(target: Op | undefined): readonly Op[] {
+  const found = new Set<Op>()
+  const pending = target === undefined ? [] : [target]
+  for (let op = pending.pop(); op !== undefined; op = pending.pop()) {
+    if (found.has(op)) continue
+    found.add(op)
+    pending.push(...neededOps(op))
+  }
+  return [...found].sort((left, right) => left.id - right.id)
 }
 
 /** The base images, each once. */
@@ -209,11 +222,11 @@ function mountsOf(ops: readonly Op[], type: 'secret' | 'ssh'): readonly MountedS
 
 /** The steps in the order of the plan, numbered from 0, with the layers that the image in this form has of them. */
 async function stepsOf(
-  { images, plans, options, layerOf }: AttestedBuild,
-  plan: PlannedBuild,
+  { images, options, layerOf }: AttestedBuild,
+  { platform, ops }: { readonly platform: number; readonly ops: readonly Op[] },
   formed: FormedImage | undefined,
 ): Promise<readonly ProvenanceStep[]> {
-  const { diffIds = [] } = images[plans.indexOf(plan)] ?? {}
+  const { diffIds = [] } = images[platform] ?? {}
   const layers = new Map<Digest, Descriptor>()
   for (const [index, descriptor] of (formed?.manifest.layers ?? []).entries()) {
     const diffId = diffIds[index]
@@ -222,9 +235,9 @@ async function stepsOf(
   const hidden = [...options.buildArgs].flatMap(([name, value]) => (namesSecret(name) && value !== '' ? [value] : []))
   const nameOf = ({ title }: Op): string =>
     hidden.reduce((text, value) => text.replaceAll(value, '***'), redactUrls(title))
-  const ids = new Map(plan.ops.map((op, index) => [op, `step${index}`]))
+  const ids = new Map(ops.map((op, index) => [op, `step${index}`]))
   const steps: ProvenanceStep[] = []
-  for (const op of plan.ops) {
+  for (const op of ops) {
     const left = op.kind === 'base' ? op.image.config.rootfs.diff_ids : [await layerOf(op)]
     steps.push({
       id: ids.get(op) ?? '',
