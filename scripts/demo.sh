@@ -8,7 +8,7 @@ if [ "$(id -u)" -ne 0 ]; then
   say "The demo runs containers, which needs root: sudo npm run demo"
   exit 1
 fi
-need_packages crun:crun runc:runc conmon:conmon mmdebstrap:mmdebstrap
+need_packages crun:crun runc:runc conmon:conmon ip:iproute2 nft:nftables mmdebstrap:mmdebstrap
 bash scripts/build.sh
 
 cairn="$PWD/dist/cairn"

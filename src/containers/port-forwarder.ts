@@ -15,9 +15,23 @@ export async function startForwarder(
   container: string,
   ports: readonly PublishedPort[],
 ): Promise<PublishedPort | undefined> {
+  const answer = await firstLine(launch(store, scope, container, ports, 'pipe').stdout)
+  if (answer === 'ready') return undefined
+  recordForwarder(store, scope, container)
+  const index = Number(answer)
+  return ports[Number.isInteger(index) ? index : 0] ?? ports[0]
+}
+
+function launch<Answer extends 'pipe' | 'ignore'>(
+  store: Store,
+  scope: string,
+  container: string,
+  ports: readonly PublishedPort[],
+  answer: Answer,
+): Bun.Subprocess<Uint8Array, Answer, 'ignore'> {
   const child = Bun.spawn([...ownCommand(store, 'container', 'forward', container)], {
     stdin: new TextEncoder().encode(JSON.stringify(ports)),
-    stdout: 'pipe',
+    stdout: answer,
     stderr: 'ignore',
     cwd: '/',
     detached: true,
@@ -25,11 +39,7 @@ export async function startForwarder(
   child.unref()
   const startTime = processStatus(child.pid)?.startTime
   if (startTime !== undefined) recordForwarder(store, scope, container, { pid: child.pid, startTime })
-  const answer = await firstLine(child.stdout)
-  if (answer === 'ready') return undefined
-  recordForwarder(store, scope, container)
-  const index = Number(answer)
-  return ports[Number.isInteger(index) ? index : 0] ?? ports[0]
+  return child
 }
 
 async function firstLine(stream: ReadableStream<Uint8Array>): Promise<string> {
@@ -48,6 +58,6 @@ export function reviveForwarders(store: Store): void {
   for (const forwarder of listForwarders(store, scope))
     if (!isRunning(forwarder)) {
       const ports = publishedPortsOf(store, forwarder.container)
-      if (ports.length > 0) void startForwarder(store, scope, forwarder.container, ports)
+      if (ports.length > 0) launch(store, scope, forwarder.container, ports, 'ignore')
     }
 }

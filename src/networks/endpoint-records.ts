@@ -82,13 +82,14 @@ export function recordEndpoint(
       `invalid endpoint settings:\nno configured subnet contains IP address ${setting.ip6}`,
     )
   const own = hasNames(network)
+  const address = chooseAddress(pool, taken, network, setting.ip)
   const endpoint: Endpoint = {
     container: container.id,
     network: id,
     id: newNetworkId(),
-    address: chooseAddress(pool, taken, network, setting.ip),
+    address,
     ...(pool6 === undefined ? {} : { address6: chooseAddress(pool6, taken, network, setting.ip6) }),
-    mac: setting.mac ?? newMac(),
+    mac: setting.mac ?? macOf(address),
     device: `eth${index}`,
     hostDevice: `cv${newNetworkId().slice(0, 11)}`,
     names: own ? [...new Set([container.name, container.id.slice(0, 12), ...setting.aliases])] : [],
@@ -138,11 +139,13 @@ function withSubnet(store: Store, network: Network): Network {
   return { ...network, settings: changed }
 }
 
-/** Locally administered, RFC 7042 §2.1. */
-function newMac(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(6))
-  bytes[0] = ((bytes[0] ?? 0) & 0xfc) | 2
-  return [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(':')
+/**
+ * The same for the same address, as docker had it: who knows that by the MAC of its last owner still reaches it. Locally
+ * administered, RFC 7042 §2.1.
+ */
+function macOf(address: string): string {
+  const bytes = address.split('.').map((part) => Number(part).toString(16).padStart(2, '0'))
+  return ['02', '42', ...bytes].join(':')
 }
 
 /** Records ports of the host that lead to a container. To be called in a transaction. */

@@ -45,6 +45,8 @@ export function connectInterfaces(store: Store, namespace: number, endpoints: re
       `link add ${hostDevice}${mtu} type veth peer name ${device}${mtu} address ${mac} netns /proc/${process.pid}/fd/${namespace}`,
       `link set ${hostDevice} alias ${alias}c:${container.slice(0, 12)}`,
       `link set ${hostDevice} master ${bridgeOfNetwork(network)}`,
+      // A container may come back to itself by a published port.
+      `link set ${hostDevice} type bridge_slave hairpin on`,
       `link set ${hostDevice} up`,
     )
     if (pool !== undefined) inside.push(`address add ${address}${prefixOf(pool.subnet)} dev ${device}`)

@@ -1,0 +1,265 @@
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { NetworkCairn } from './fixtures/cli/network-cairn.ts'
+import { eventually, processesWith } from './fixtures/container-bench.ts'
+
+// A machine that is busy otherwise is no reason to fail.
+setDefaultTimeout(120_000)
+
+let cairn: NetworkCairn
+
+beforeAll(async () => {
+  cairn = new NetworkCairn()
+  await cairn.image('busybox')
+})
+
+afterEach(async () => {
+  const { out } = await cairn.run(['ps', '-aq'])
+  if (out !== '') await cairn.run(['rm', '-f', ...out.trim().split('\n')])
+  await cairn.run(['network', 'prune', '-f'])
+})
+
+afterAll(() => {
+  cairn[Symbol.dispose]()
+})
+
+/** Starts a web server in the background whose page is `page`. */
+async function serve(name: string, page: string, ...flags: string[]): Promise<string> {
+  const script = `mkdir -p /www; echo ${page} > /www/index.html; exec httpd -f -p 80 -h /www`
+  const id = (await cairn.ok(['run', '-d', '--name', name, ...flags, 'busybox', 'sh', '-c', script])).trim()
+  expect(
+    await eventually(() => cairn.sh(`nsenter -t ${pidOf(id)} -n busybox wget -qO- http://127.0.0.1/`).includes(page)),
+  ).toBe(true)
+  return id
+}
+
+function pidOf(id: string): string {
+  return cairn.sh(`cat ${cairn.root}/containers/${id}/init.pid`).trim()
+}
+
+/** A page as the machine gets it. */
+function page(address: string): string {
+  return cairn.sh(`timeout 5 busybox wget -qO- http://${address}/`).trim()
+}
+
+/** A page as the container `name` gets it. */
+async function pageIn(name: string, address: string): Promise<string> {
+  const { out } = await cairn.run(['exec', name, 'timeout', '2', 'wget', '-qO-', `http://${address}/`])
+  return out.trim()
+}
+
+async function inspected(name: string, format: string): Promise<string> {
+  return (await cairn.ok(['inspect', '-f', format, name])).trim()
+}
+
+describe('published ports', () => {
+  test('lead to the container from 127.0.0.1, from IPv6 and from other machines, and go with it', async () => {
+    cairn.sh('ip link add uplink type bridge; ip address add 10.50.0.1/24 dev uplink; ip link set uplink up')
+    try {
+      await serve('web', 'hello', '-p', '8080:80', '-p', '127.0.0.1:8081:80')
+      expect(page('127.0.0.1:8080')).toBe('hello')
+      expect(page('[::1]:8080')).toBe('hello')
+      expect(page('10.50.0.1:8080')).toBe('hello')
+      expect(page('127.0.0.1:8081')).toBe('hello')
+      expect(page('10.50.0.1:8081')).not.toContain('hello')
+      expect(await pageIn('web', '10.50.0.1:8080')).toBe('hello')
+      expect(await cairn.ok(['ps', '--format', '{{.Ports}}'])).toBe(
+        '0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 127.0.0.1:8081->80/tcp\n',
+      )
+      expect(await cairn.ok(['port', 'web', '80'])).toBe('0.0.0.0:8080\n[::]:8080\n127.0.0.1:8081\n')
+      await cairn.ok(['rm', '-f', 'web'])
+      expect(page('127.0.0.1:8080')).toContain('refused')
+      expect(await eventually(() => cairn.traces().join() === 'uplink')).toBe(true)
+    } finally {
+      cairn.sh('ip link delete uplink')
+    }
+  })
+
+  test('of UDP carry datagrams both ways', async () => {
+    cairn.sh('ip link add uplink type bridge; ip address add 10.50.0.1/24 dev uplink; ip link set uplink up')
+    const id = (await cairn.ok(['run', '-d', '-p', '5300:53/udp', 'busybox', 'sleep', '1000'])).trim()
+    const server = "Bun.udpSocket({ port: 53, socket: { data: (s, b, p, a) => s.send('pong ' + b, p, a) } })"
+    const echo = cairn.spawn(['nsenter', '-t', pidOf(id), '-n', process.execPath, '-e', server])
+    const said = (address: string): string => {
+      const client = `const s = await Bun.udpSocket({ hostname: '${address.includes(':') ? '::' : '0.0.0.0'}',
+        socket: { data: (_, b) => { console.log(b.toString()); process.exit(0) } } })
+        s.send('ping', 5300, '${address}'); setTimeout(() => process.exit(1), 1000)`
+      return cairn.sh(`${process.execPath} -e "${client}"`).trim()
+    }
+    try {
+      expect(await eventually(() => said('127.0.0.1') === 'pong ping')).toBe(true)
+      expect(said('::1')).toBe('pong ping')
+      expect(said('10.50.0.1')).toBe('pong ping')
+    } finally {
+      echo.kill('SIGKILL')
+      await echo.exited
+      cairn.sh('ip link delete uplink')
+    }
+  })
+
+  test('that are taken are refused, with the name of who has them', async () => {
+    await serve('first', 'first', '-p', '8080:80')
+    const second = await cairn.run(['run', '-d', '--name', 'second', '-p', '8080:80', 'busybox', 'sleep', '100'])
+    expect(second.status).toBe(125)
+    expect(second.err).toContain('Bind for 0.0.0.0:8080 failed: port is already allocated')
+    expect(second.err).toContain('The container first has it.')
+    const listener = cairn.spawn(['busybox', 'nc', '-ll', '-p', '8090', '-e', 'cat'])
+    try {
+      expect(await eventually(() => cairn.sh('cat /proc/net/tcp /proc/net/tcp6').includes(':1F9A'))).toBe(true)
+      const third = await cairn.run(['run', '--rm', '-p', '8090:80', 'busybox', 'true'])
+      expect(third.status).toBe(125)
+      expect(third.err).toContain('failed to bind host port for 0.0.0.0:8090/tcp: address already in use')
+      expect(third.err).toContain(`(process ${listener.pid}) listens there.`)
+      expect(await cairn.run(['run', '--rm', '-p', '8090-8091:80', 'busybox', 'true'])).toMatchObject({ status: 0 })
+    } finally {
+      listener.kill('SIGKILL')
+      await listener.exited
+    }
+  })
+
+  test('are chosen where none is named, and by -P for what is exposed', async () => {
+    await cairn.ok([
+      'run',
+      '-d',
+      '--name',
+      'any',
+      '-p',
+      '80',
+      '-P',
+      '--expose',
+      '81',
+      '--expose',
+      '82/udp',
+      'busybox',
+      'sleep',
+      '100',
+    ])
+    const lines = (await cairn.ok(['port', 'any'])).trim().split('\n')
+    expect(lines.map((line) => line.replace(/\d+$/, 'N'))).toEqual([
+      '80/tcp -> 0.0.0.0:N',
+      '80/tcp -> [::]:N',
+      '81/tcp -> 0.0.0.0:N',
+      '81/tcp -> [::]:N',
+      '82/udp -> 0.0.0.0:N',
+      '82/udp -> [::]:N',
+    ])
+  })
+})
+
+describe('a network of the user', () => {
+  test('has containers find each other by name, alias and ID, also after a restart, and keeps others out', async () => {
+    await cairn.ok(['network', 'create', 'shop'])
+    const id = await serve('api', 'api', '--network', 'shop', '--network-alias', 'backend')
+    await cairn.ok(['run', '-d', '--name', 'client', '--network', 'shop', 'busybox', 'sleep', '1000'])
+    await cairn.ok(['run', '-d', '--name', 'stranger', 'busybox', 'sleep', '1000'])
+    for (const name of ['api', 'backend', id.slice(0, 12)]) expect(await pageIn('client', name)).toBe('api')
+    const address = await inspected('api', '{{.NetworkSettings.Networks.shop.IPAddress}}')
+    expect(await pageIn('client', address)).toBe('api')
+    expect(await pageIn('stranger', address)).toBe('')
+    expect(await pageIn('stranger', 'api')).toBe('')
+    await cairn.ok(['restart', '-t', '0', 'api'])
+    expect(
+      await eventually(() =>
+        cairn.sh(`nsenter -t ${pidOf(id)} -n busybox wget -qO- http://127.0.0.1/`).includes('api'),
+      ),
+    ).toBe(true)
+    expect(await pageIn('client', 'api')).toBe('api')
+    const removal = await cairn.run(['network', 'rm', 'shop'])
+    expect(removal).toMatchObject({ status: 1 })
+    expect(removal.err).toContain('network shop has active endpoints')
+  })
+
+  test('takes containers that run, and lets them go', async () => {
+    await cairn.ok(['network', 'create', '--subnet', '10.61.0.0/24', '--ipv6', 'one'])
+    await cairn.ok(['network', 'create', '--subnet', '10.62.0.0/24', '--gateway', '10.62.0.9', 'two'])
+    await serve('api', 'api', '--network', 'one')
+    await cairn.ok([
+      'run',
+      '-d',
+      '--name',
+      'client',
+      '--network',
+      'two',
+      '--ip',
+      '10.62.0.77',
+      'busybox',
+      'sleep',
+      '1000',
+    ])
+    expect(await inspected('client', '{{.NetworkSettings.Networks.two.IPAddress}}')).toBe('10.62.0.77')
+    expect(await pageIn('client', 'api')).toBe('')
+    await cairn.ok(['network', 'connect', '--alias', 'shop', 'two', 'api'])
+    expect(await pageIn('client', 'shop')).toBe('api')
+    await cairn.ok(['network', 'disconnect', 'one', 'api'])
+    expect(await cairn.ok(['exec', 'api', 'ip', 'route'])).toContain('default via 10.62.0.9 dev eth1')
+    expect(await pageIn('client', 'api')).toBe('api')
+    const again = await cairn.run(['network', 'disconnect', 'one', 'api'])
+    expect(again.err).toContain('is not connected to network one')
+  })
+
+  test('gets a subnet that neither the machine nor another network uses', async () => {
+    cairn.sh('ip link add docker0 type bridge; ip address add 172.17.0.1/16 dev docker0; ip link set docker0 up')
+    cairn.sh('ip route add 172.18.3.0/24 dev docker0')
+    try {
+      await cairn.ok(['network', 'create', 'clear'])
+      expect(await cairn.ok(['network', 'inspect', '-f', '{{(index .IPAM.Config 0).Subnet}}', 'clear'])).toBe(
+        '172.19.0.0/16\n',
+      )
+      const overlapping = await cairn.run(['network', 'create', '--subnet', '172.17.9.0/24', 'taken'])
+      expect(overlapping.err).toContain('Pool overlaps with other one on this address space')
+      // It was chosen before the machine took to using it.
+      cairn.sh('ip route add 172.19.3.0/24 dev docker0')
+      await cairn.ok(['run', '-d', '--name', 'late', '--network', 'clear', 'busybox', 'sleep', '100'])
+      expect(await inspected('late', '{{.NetworkSettings.Networks.clear.IPAddress}}')).toBe('172.20.0.2')
+    } finally {
+      cairn.sh('ip link delete docker0')
+    }
+  })
+
+  test('that is internal leads nowhere else', async () => {
+    await cairn.ok(['network', 'create', '--internal', 'back'])
+    await serve('db', 'db', '--network', 'back')
+    expect(await cairn.ok(['exec', 'db', 'ip', 'route'])).not.toContain('default')
+    expect(await cairn.ok(['run', '--rm', '--network', 'back', 'busybox', 'wget', '-qO-', 'http://db/'])).toBe('db\n')
+  })
+})
+
+describe('what is left', () => {
+  test('after whatever was killed is nothing, and what still runs is reached', async () => {
+    await cairn.ok(['network', 'create', 'shop'])
+    const api = await serve('api', 'api', '--network', 'shop', '-p', '8080:80')
+    const other = await serve('other', 'other', '--network', 'shop', '-p', '8081:80')
+    for (const pid of [...processesWith('aardvark-dns'), ...processesWith('forward')].filter((one) =>
+      cairn.attendants().includes(one),
+    ))
+      process.kill(pid, 'SIGKILL')
+    expect(await eventually(() => page('127.0.0.1:8080').includes('refused'))).toBe(true)
+    await cairn.ok(['ps'])
+    expect(await eventually(() => page('127.0.0.1:8080') === 'api')).toBe(true)
+    expect(await pageIn('other', 'api')).toBe('api')
+    process.kill(Number(cairn.sh(`cat ${cairn.root}/containers/${other}/monitor.pid`)), 'SIGKILL')
+    expect(await cairn.ok(['ps', '--format', '{{.Names}} {{.Ports}}'])).toBe(
+      'api 0.0.0.0:8080->80/tcp, [::]:8080->80/tcp\n',
+    )
+    expect(cairn.sh('nft list ruleset')).not.toContain('8081')
+    process.kill(Number(pidOf(api)), 'SIGKILL')
+    expect(await eventually(() => cairn.traces().length === 0)).toBe(true)
+  })
+
+  test('of starts that are killed at any moment is nothing', async () => {
+    await cairn.ok(['network', 'create', 'shop'])
+    for (const delay of [60, 90, 120, 150, 180, 210, 240]) {
+      const child = cairn.start(['run', '-d', '--network', 'shop', '-p', '8085:80', 'busybox', 'sleep', '1000'])
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await Bun.sleep(delay)
+      child.kill('SIGKILL')
+      // oxlint-disable-next-line no-await-in-loop
+      await child.exited
+      // oxlint-disable-next-line no-await-in-loop
+      const left = (await cairn.ok(['ps', '-aq'])).trim()
+      // oxlint-disable-next-line no-await-in-loop
+      if (left !== '') await cairn.ok(['rm', '-f', ...left.split('\n')])
+      // oxlint-disable-next-line no-await-in-loop
+      expect(await eventually(() => cairn.traces().length === 0)).toBe(true)
+    }
+  })
+})
