@@ -13,7 +13,7 @@ afterEach(() => {
 
 /** Bytes on the disk of what the store holds: all but its database, which no command frees. */
 function storeSize(): number {
-  const parts = ['content', 'snapshots', 'containers', 'volumes', 'cache', 'builds', 'tmp']
+  const parts = ['content', 'snapshots', 'containers', 'volumes', 'cache', 'builds', 'registry', 'tmp']
   const paths = parts.map((part) => join(cairn.root, part)).filter((path) => existsSync(path))
   const du = Bun.spawnSync(['du', '-s', '-c', '-B1', '--exclude=builds/run', ...paths])
   return Number(/^(\d+)\ttotal$/m.exec(du.stdout.toString())?.[1])
@@ -130,4 +130,51 @@ RUN for i in $(seq 300); do echo $i > /file$i; done
     expect(await cairn.ok(['run', '--rm', 'other', 'wc', '-c', '/text'])).toBe('3000000 /text\n')
     expect(await cairn.ok(['system', 'check'])).not.toContain('damaged')
   })
+
+  test('agree where the store is served as a registry, with what it shares with images and what it alone has', async () => {
+    const random = (size: number): string => Buffer.from(crypto.getRandomValues(new Uint8Array(size))).toString('hex')
+    await cairn.image('kept', { files: { a: random(1_000_000) } })
+    await cairn.image('gone', { files: { b: random(2_000_000) } })
+    const server = cairn.start(['registry', 'serve', '--addr', '127.0.0.1:0'])
+    try {
+      let text = ''
+      for await (const chunk of server.stderr) {
+        text += Buffer.from(chunk).toString()
+        if (text.includes('Registry at ')) break
+      }
+      const url = /Registry at (\S+)/.exec(text)?.[1] ?? ''
+      const host = new URL(url).host
+      for (const name of ['kept', 'gone']) {
+        // oxlint-disable-next-line no-await-in-loop -- one after the other
+        await cairn.ok(['tag', name, `${host}/team/${name}`])
+        // oxlint-disable-next-line no-await-in-loop
+        await cairn.ok(['push', '-q', '--compression', name === 'kept' ? 'none' : 'gzip', `${host}/team/${name}`])
+      }
+      const begun = await fetch(`${url}/v2/team/kept/blobs/uploads/`, { method: 'POST' })
+      const upload = new URL(begun.headers.get('location') ?? '', url)
+      expect((await fetch(upload, { method: 'PATCH', body: new Uint8Array(3_000_000) })).status).toBe(202)
+    } finally {
+      server.kill()
+      await server.exited
+    }
+    await cairn.ok([
+      'rmi',
+      'gone',
+      ...(await cairn.ok(['images', '--format', '{{.Repository}}:{{.Tag}}']))
+        .split('\n')
+        .filter((name) => name.includes('/team/gone')),
+    ])
+    const rows = await cairn.ok(['system', 'df', '--format', '{{.Type}} {{.TotalCount}} {{.Size}} {{.Reclaimable}}'])
+    const [, size] = /^Registry 2 (\S+) 0B/m.exec(rows) ?? []
+    // The layer of `gone`, half of whose text is compressed away, and the upload; that of `kept` counts for its image.
+    expect(bytes(size)).toBeGreaterThan(4_500_000)
+    expect(bytes(size)).toBeLessThan(6_500_000)
+    const full = storeSize()
+    expectSame((await usage()).size, full, full)
+    expect(await cairn.ok(['system', 'df', '-v'])).toContain(`Registry usage: ${size}\n`)
+    expect(await cairn.ok(['system', 'check'])).toContain(': ok;')
+    expect(await cairn.ok(['system', 'prune', '-a', '-f'])).toContain('Total reclaimed space')
+    const left = storeSize()
+    expectSame((await usage()).size, left, left)
+  }, 60_000)
 })

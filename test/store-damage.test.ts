@@ -1,7 +1,21 @@
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { Database } from 'bun:sqlite'
-import { openSync, closeSync, readSync, readdirSync, rmSync, statSync, truncateSync, writeSync } from 'node:fs'
+import {
+  chmodSync,
+  openSync,
+  closeSync,
+  readFileSync,
+  readSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeSync,
+} from 'node:fs'
 import { BuildBench } from './fixtures/build-bench.ts'
+import { GitServer, hasGit } from './fixtures/git-server.ts'
+
+setDefaultTimeout(60_000)
 
 /**
  * One file of the store is damaged, and nothing else. What is tried then is what a user would: each line is a command, and
@@ -61,6 +75,9 @@ function firstIn(directory: string, name = ''): string {
   if (found === undefined) throw new Error(`there is no ${name} in ${path}`)
   return `${path}/${found}`
 }
+
+/** Bytes before the second line. */
+const firstLine = (path: string): number => readFileSync(path).indexOf(10) + 1
 
 /** Changes one bit, in the middle of the file where no place is given. */
 function flip(path: string, at = Math.floor(statSync(path).size / 2)): void {
@@ -209,6 +226,42 @@ describe('a flipped byte', () => {
       [['build', '-q', '--no-cache', bench.context], /sha256/],
       [check, /: ok;/],
     )
+  })
+
+  test('in the record of a build is found, and the record removed', async () => {
+    const damage = (): void => {
+      const path = firstIn('builds/records')
+      flip(path, 0)
+    }
+    const told = /build records: builds\/records\/\S+: .*what the build did cannot be told/
+    await after(
+      damage,
+      [[...check, '--quick'], told, 'fails'],
+      [check, told, 'fails'],
+      [repair, /Repaired/],
+      [check, /: ok;/],
+      [['builds', 'ls'], /NAME/],
+    )
+    // In the middle of the log.
+    await after(() => flip(firstIn('builds/records'), 4 + firstLine(firstIn('builds/records'))), [check, told, 'fails'])
+  })
+
+  test.skipIf(!hasGit)('in the copy of a git repository is found, and it is fetched again', async () => {
+    await using opened = new AsyncDisposableStack()
+    const server = opened.adopt(new GitServer(), (one) => one.stop())
+    server.create('app', { Dockerfile: 'FROM scratch\nCOPY Dockerfile /\n', text: 'x'.repeat(5000) })
+    rmSync(bench.root, { recursive: true })
+    copy(whole, bench.root)
+    await ok('build', '-q', server.url('app'))
+    expect(await ok('system', 'check')).toContain(': ok;')
+    const pack = firstIn('cache/git', '.pack')
+    chmodSync(pack, 0o600)
+    flip(pack)
+    const told = await bench.cairn(check)
+    expect([told.status, told.out]).toEqual([1, expect.stringContaining('this copy of a git repository is damaged')])
+    await ok(...repair)
+    await ok('build', '-q', '--no-cache', server.url('app'))
+    expect(await ok('system', 'check')).toContain(': ok;')
   })
 
   test('in what is known of a build context costs no more than reading it again', async () => {

@@ -11,11 +11,12 @@ import { treeSize } from '../linux/tree-size.ts'
 import type { Digest } from '../oci/digest.ts'
 import { buildCacheRecords } from './build-cache-records.ts'
 import { cachedSteps, documentSizes, type LayerUse, layerUse } from './layer-usage.ts'
+import { registryUsage } from './registry-usage.ts'
 import { volumeSize } from './volumes.ts'
 
 /** What one kind of thing takes. */
 export interface DiskUsage {
-  readonly type: 'Images' | 'Containers' | 'Local Volumes' | 'Build Cache'
+  readonly type: 'Images' | 'Containers' | 'Local Volumes' | 'Build Cache' | 'Registry'
   readonly total: number
   /** Those in use. */
   readonly active: number
@@ -27,13 +28,18 @@ export interface DiskUsage {
 
 /**
  * What the store takes on disk, in whole blocks and each counted once: a layer with all its forms for the images that have
- * it, else for the build cache. Only the database, what is reserved and what running processes have not finished is left
+ * it, else for the build cache, else for the registry server, which has a row where it holds anything. Only the database, what is reserved and what running processes have not finished is left
  * out.
  */
 export function diskUsage(store: Store): DiskUsage[] {
   recoverContainers(store)
   const layers = layerUse(store)
-  return [imageUsage(store, layers), containerUsage(store, layers), volumeUsage(store), cacheUsage(store, layers)]
+  const rows = [imageUsage(store, layers), containerUsage(store, layers), volumeUsage(store), cacheUsage(store, layers)]
+  const registry = registryUsage(store, layers)
+  if (registry === undefined) return rows
+  const { repositories, size } = registry
+  // What collecting its garbage would free depends on its policy; no prune command frees any of it.
+  return [...rows, { type: 'Registry', total: repositories, active: repositories, size, reclaimable: 0 }]
 }
 
 /** Bytes on disk of layers. */

@@ -1,10 +1,10 @@
 import type { Store } from '../content/store.ts'
-import { CairnError } from '../errors/error.ts'
+import { CairnError, isCairnError } from '../errors/error.ts'
 import { tryListDirectory } from '../linux/directories.ts'
 import { tryStat } from '../linux/file-status.ts'
 import { makeDirectories, removeFile } from '../linux/names.ts'
 import type { BuildRecord, RecordHeader } from './record.ts'
-import { readRecord } from './record-reader.ts'
+import { readItems, readRecord } from './record-reader.ts'
 import { RecordWriter } from './record-writer.ts'
 
 /** Records that are kept; older ones go when a build ends. */
@@ -58,6 +58,32 @@ export function findRecord(store: Store, text = ''): StoredRecord {
       hint: `They are ${found.map(idOf).join(', ')}.`,
     })
   return read(path)
+}
+
+/**
+ * Records that cannot be read, and why. With `quick` only how they begin and end is looked at. What is still written, or
+ * goes meanwhile, is none of them. Throws the reason of the signal.
+ */
+export async function damagedRecords(
+  store: Store,
+  quick: boolean,
+  signal: AbortSignal,
+): Promise<{ readonly path: string; readonly problem: string }[]> {
+  const damaged: { path: string; problem: string }[] = []
+  for (const path of recordPaths(store)) {
+    signal.throwIfAborted()
+    try {
+      readRecord(path)
+      if (!quick) for await (const _item of readItems(path)) signal.throwIfAborted()
+    } catch (error) {
+      if (!isCairnError(error, 'RECORD_INVALID')) {
+        if (tryStat(path) === undefined) continue
+        throw error
+      }
+      damaged.push({ path, problem: error.message })
+    }
+  }
+  return damaged
 }
 
 /** Removes a record. Throws RECORD_IN_USE while its build runs. */

@@ -8,6 +8,7 @@ import { makeDirectories, removeFile, rename, setTimesAt } from '../linux/names.
 import { removeTree } from '../linux/remove-tree.ts'
 import { treeSize } from '../linux/tree-size.ts'
 import { digestHex, digestOf } from '../oci/digest.ts'
+import { isCairnError } from '../errors/error.ts'
 import type { RemoteAccess } from './access.ts'
 import { GitFailure, type GitRun, runGit } from './git-process.ts'
 import type { GitRemote } from './git-remote.ts'
@@ -88,6 +89,24 @@ export function removeMirror(store: Store, id: string): number | undefined {
   rename(path, away)
   removeTree(away)
   return size
+}
+
+/**
+ * What is wrong with a mirror: the first line of what git says when it reads every object. Undefined where nothing is,
+ * where it is in use, and where git is not installed. Throws the reason of the signal.
+ */
+export async function checkMirror(id: string, access: RemoteAccess): Promise<string | undefined> {
+  const gitDir = access.store.path('cache', 'git', id)
+  using lock = tryAcquireLock(access.store, mirrorLock(id))
+  if (lock === undefined || tryLstat(gitDir) === undefined) return undefined
+  try {
+    await runGit(['fsck', '--full', '--no-dangling', '--no-progress'], { access, gitDir })
+    return undefined
+  } catch (error) {
+    if (isCairnError(error, 'TOOL_MISSING')) return undefined
+    if (!(error instanceof GitFailure)) throw error
+    return error.stderr.trim().split('\n')[0] ?? ''
+  }
 }
 
 /** Name of the lock that a mirror is used under. */

@@ -35,6 +35,7 @@ export default defineCommand({
       repair: flags.repair,
       quick: flags.quick,
       signal,
+      env: ctx.env,
     })
     ctx.stdout.write(flags.format === 'json' ? `${JSON.stringify(check)}\n` : describe(check, flags.quick))
     return check.problems.some(({ repaired }) => repaired !== 'yes') ? 1 : 0

@@ -19,7 +19,7 @@ import { containerListing } from './container-ls.ts'
 export default defineCommand({
   usage: '[OPTIONS]',
   description:
-    'SIZE is what is on disk, in whole blocks as du tells it: layers as they are stored and as they are unpacked, each\nonce. A layer counts for the build cache only when no image has it. What RECLAIMABLE says is what pruning frees.',
+    'SIZE is what is on disk, in whole blocks as du tells it: layers as they are stored and as they are unpacked, each\nonce. A layer counts for the build cache only when no image has it. The row Registry, where registry serve\nkeeps content here, has what nothing else has. What RECLAIMABLE says is what pruning frees.',
   examples: [
     { text: 'What pruning would free', command: "cairn system df --format '{{.Type}}: {{.Reclaimable}}'" },
     { text: 'Every image, container, volume and record of the build cache', command: 'cairn system df -v' },
@@ -66,7 +66,7 @@ interface Section<Row> {
 
 /** Four lists under headings, or a template that sees them as `.Images`, `.Containers`, `.Volumes` and `.BuildCache`. */
 function details(store: Store, format: string): string {
-  const [, , , cache] = diskUsage(store)
+  const [, , , cache, registry] = diskUsage(store)
   const now = Date.now()
   const images: Section<ReturnType<typeof imageRows>[number]> = {
     listing: { ...imageListing(store, true, false), shown: imageColumns },
@@ -94,7 +94,8 @@ function details(store: Store, format: string): string {
     ['Local Volumes space usage:', renderListing(volumes.listing, volumes.rows)],
     [`Build cache usage: ${formatByteSize(cache?.size ?? 0)}`, renderListing(records.listing, records.rows)],
   ]
-  return sections.map(([title, table]) => `${title}\n\n${table}`).join('\n')
+  const served = registry === undefined ? '' : `\nRegistry usage: ${formatByteSize(registry.size)}\n`
+  return sections.map(([title, table]) => `${title}\n\n${table}`).join('\n') + served
 }
 
 const imageColumns = ['Repository', 'Tag', 'ID', 'CreatedSince', 'Size', 'SharedSize', 'UniqueSize', 'Containers']

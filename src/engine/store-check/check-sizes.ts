@@ -17,7 +17,7 @@ export interface StoreSizes {
 }
 
 /** Where what `system df` tells of is. */
-const areas: readonly StoreArea[] = ['snapshots', 'containers', 'volumes', 'cache', 'builds']
+const areas: readonly StoreArea[] = ['snapshots', 'containers', 'volumes', 'cache', 'builds', 'registry']
 /** What may differ: a hundredth, and the directories of an empty store. */
 const tolerance = 0.01
 const ofEmptyStore = 256 * 1024
@@ -39,12 +39,12 @@ function areaSize(store: Store, area: StoreArea): number {
   return names.filter((name) => name !== 'run').reduce((total, name) => total + treeSize(store.path(area, name)), 0)
 }
 
-/** Blobs of the registry that no image has, and those of running processes: `system df` does not tell of them. */
+/** Blobs of running processes: `system df` does not tell of them. */
 function notTold(store: Store): ReadonlySet<Digest> {
   const rows = store.database.all<{ digest: Digest }>(
-    `SELECT digest FROM (SELECT digest FROM registry_blobs UNION SELECT digest FROM registry_manifests
-       UNION SELECT node FROM lease_nodes UNION SELECT node FROM garbage)
-     WHERE digest NOT IN (SELECT digest FROM images) AND digest NOT IN (SELECT child FROM links)
+    `SELECT digest FROM (SELECT node AS digest FROM lease_nodes UNION SELECT node FROM garbage)
+     WHERE digest NOT IN (SELECT digest FROM registry_blobs) AND digest NOT IN (SELECT digest FROM registry_manifests)
+       AND digest NOT IN (SELECT digest FROM images) AND digest NOT IN (SELECT child FROM links)
        AND digest NOT IN (SELECT digest FROM layers JOIN links ON child = 'layer/' || diff_id)`,
   )
   return new Set(rows.map(({ digest }) => digest))

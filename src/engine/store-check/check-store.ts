@@ -4,6 +4,7 @@ import { CairnError, isCairnError } from '../../errors/error.ts'
 import { checkBlobs, checkSnapshots } from './check-bytes.ts'
 import { checkContent, type FoundBlob, findBlobs } from './check-content.ts'
 import { checkDirectories } from './check-directories.ts'
+import { checkMirrors, checkRecords, checkRegistry } from './check-kept.ts'
 import { checkSizes, checkSnapshotSizes, measureStore, type StoreSizes } from './check-sizes.ts'
 import { ImageParts } from './image-parts.ts'
 import { counted, type StoreProblem } from './problem.ts'
@@ -15,6 +16,8 @@ export interface CheckOptions extends StoreOptions {
   /** Looks at sizes of blobs and directories, and reads no layer. */
   readonly quick: boolean
   readonly signal: AbortSignal
+  /** Environment of the command: where git is. */
+  readonly env: Readonly<Record<string, string | undefined>>
 }
 
 /** A problem, and what became of it. */
@@ -46,13 +49,14 @@ export async function checkStore(root: string, options: CheckOptions): Promise<S
   using store = openStore(root, options)
   recoverContainers(store)
   const { parts, blobs, found } = exclusively(store, () => compare(store))
-  const inside = options.quick
-    ? []
-    : [
-        ...(await checkBlobs(store, blobs, parts, options.signal)),
-        ...(await checkSnapshots(store, parts, options.signal)),
-        ...checkSnapshotSizes(store),
-      ]
+  const inside = [...(await checkRecords(store, options.quick, options.signal))]
+  if (!options.quick)
+    inside.push(
+      ...(await checkBlobs(store, blobs, parts, options.signal)),
+      ...(await checkSnapshots(store, parts, options.signal)),
+      ...checkSnapshotSizes(store),
+      ...(await checkMirrors(store, options.env, options.signal)),
+    )
   // What a damaged database does not tell of any more may be what containers wrote: that is for the user to look at.
   const isSalvaged = before.problems.length > 0
   const wanted = isSalvaged ? [...found, ...inside].map(keepStrays) : [...found, ...inside]
@@ -83,7 +87,11 @@ function compare(store: Store): {
 } {
   const { blobs, strange } = findBlobs(store)
   const parts = new ImageParts(store)
-  return { parts, blobs, found: [...checkContent(store, parts, blobs, strange), ...checkDirectories(store)] }
+  return {
+    parts,
+    blobs,
+    found: [...checkContent(store, parts, blobs, strange), ...checkDirectories(store), ...checkRegistry(store)],
+  }
 }
 
 /** With nobody else writing meanwhile. */

@@ -7,6 +7,8 @@ export type ProblemArea =
   | 'containers'
   | 'volumes'
   | 'build cache'
+  | 'build records'
+  | 'registry'
   | 'leftovers'
   | 'sizes'
 
