@@ -15,7 +15,7 @@ import { requestHandler } from '../registry/server/request-handler.ts'
 import { auditLog, requestLog } from '../registry/server/request-log.ts'
 import { Webhooks, type WebhookTarget } from '../registry/server/webhooks.ts'
 import type { RegistryStorage } from '../registry/storage/registry-storage.ts'
-import { openRegistryStorage } from './open-registry-storage.ts'
+import { openRegistryStorage, type RegistryPlace } from './open-registry-storage.ts'
 import { registryTokenKey } from './registry-token-key.ts'
 import type { Digest } from '../oci/digest.ts'
 
@@ -35,9 +35,7 @@ export interface RunningRegistry {
 }
 
 /** What a registry works with besides its configuration. */
-export interface RegistrySurroundings {
-  readonly store: Store
-  readonly env: Readonly<Record<string, string | undefined>>
+export interface RegistrySurroundings extends RegistryPlace {
   /** Gets lines of the log. */
   readonly print: (line: string) => void
 }
@@ -51,8 +49,11 @@ export async function serveRegistry(
   { store, env, print }: RegistrySurroundings,
 ): Promise<RunningRegistry> {
   recover(store)
-  const storage = await openRegistryStorage(store, config.s3, env)
   const metrics = new Metrics()
+  const storage = await openRegistryStorage({ store, env }, config, {
+    count: (result) => metrics.observeCache(result),
+    onFetched: (bytes) => metrics.observeFetch(bytes),
+  })
   const complain = (error: CairnError) => print(`${new Date().toISOString()} ${error.message}`)
   const webhooks = new Webhooks(await Promise.all(config.webhooks.map(openWebhook)), (message) =>
     print(`${new Date().toISOString()} ${message}`),
@@ -113,6 +114,7 @@ export async function serveRegistry(
       await server.stop(config.drain)
       await webhooks.end(webhookPatience)
       await metricsServer?.stop(true)
+      await storage.close()
     },
   }
 }

@@ -23,7 +23,7 @@ export default defineCommand({
       type: 'string',
       value: 'file',
       complete: 'file',
-      summary: "The server's configuration file, where its content is not in the store",
+      summary: "The server's configuration file, where it has a bucket or caches",
     },
     'dry-run': { type: 'bool', summary: 'Only show what would be removed' },
     grace: {
@@ -41,18 +41,16 @@ export default defineCommand({
   },
   async run(ctx, flags) {
     // --config is docker's folder everywhere else; here it is the registry's file.
-    const { s3 } = await readRegistryConfig(flags.config)
+    const config = await readRegistryConfig(flags.config)
     const store = await ctx.use(openStoreToFree)
-    const { items, freed } = await collectRegistryGarbage(
-      { store, s3, env: ctx.env },
-      {
-        isDryRun: flags['dry-run'],
-        blobGrace: flags.grace,
-        uploadGrace: flags['upload-grace'],
-        untaggedGrace: flags.untagged,
-        signal: ctx.signal,
-      },
-    )
+    const place = { store, env: ctx.env }
+    const { items, freed } = await collectRegistryGarbage(place, config, {
+      isDryRun: flags['dry-run'],
+      blobGrace: flags.grace,
+      uploadGrace: flags['upload-grace'],
+      untaggedGrace: flags.untagged,
+      signal: ctx.signal,
+    })
     for (const { kind, repository, name, size } of flags.quiet ? [] : items)
       ctx.stdout.write(`${kind}\t${repository}\t${name}\t${formatByteSize(size)}\n`)
     ctx.stdout.write(`Total ${flags['dry-run'] ? 'reclaimable' : 'reclaimed'} space: ${formatByteSize(freed)}\n`)

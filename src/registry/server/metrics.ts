@@ -13,7 +13,8 @@ interface Durations {
 export class Metrics {
   readonly #requests = new Map<string, number>()
   readonly #durations = new Map<string, Durations>()
-  readonly #bytes = { received: 0, sent: 0 }
+  readonly #cache = new Map<string, number>()
+  readonly #bytes = { received: 0, sent: 0, fetched: 0 }
   readonly #garbage = { runs: 0, bytes: 0 }
   readonly #startedAt = Date.now() / 1000
   #inFlight = 0
@@ -37,6 +38,16 @@ export class Metrics {
     this.#bytes.sent += sent
   }
 
+  /** Counts what a request to a cache of other registries came to. */
+  observeCache(result: string): void {
+    const labels = `result="${result}"`
+    this.#cache.set(labels, (this.#cache.get(labels) ?? 0) + 1)
+  }
+
+  observeFetch(bytes: number): void {
+    this.#bytes.fetched += bytes
+  }
+
   observeGarbage(freed: number): void {
     this.#garbage.runs++
     this.#garbage.bytes += freed
@@ -50,6 +61,8 @@ export class Metrics {
       ...single('cairn_registry_requests_in_flight', 'gauge', 'Requests being answered.', this.#inFlight),
       ...single('cairn_registry_received_bytes_total', 'counter', 'Bytes of request bodies.', this.#bytes.received),
       ...single('cairn_registry_sent_bytes_total', 'counter', 'Bytes of answers.', this.#bytes.sent),
+      ...metric('cairn_registry_cache_requests_total', 'counter', 'Requests for cached registries.', this.#cache),
+      ...single('cairn_registry_cache_fetched_bytes_total', 'counter', 'Blobs from them.', this.#bytes.fetched),
       ...single('cairn_registry_gc_runs_total', 'counter', 'Garbage collections.', this.#garbage.runs),
       ...single('cairn_registry_gc_freed_bytes_total', 'counter', 'Bytes freed by them.', this.#garbage.bytes),
       ...single('process_resident_memory_bytes', 'gauge', 'Resident memory.', process.memoryUsage.rss()),

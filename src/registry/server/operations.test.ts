@@ -338,7 +338,13 @@ describe('parseRegistryConfig()', () => {
       endpoint = "http://storage.example.com:7480"
       prefix = "team/registry"
       credentials = "keys"
-      redirect = false`
+      redirect = false
+      [[upstream]]
+      prefix = "docker.io"
+      url = "https://registry-1.docker.io"
+      credentials = "hub"
+      ttl = "30s"
+      keep = "7d"`
     expect(parseRegistryConfig(text, 'r.toml')).toEqual({
       address: { hostname: '::1', port: 443 },
       settings: {
@@ -377,6 +383,15 @@ describe('parseRegistryConfig()', () => {
         profile: 'default',
         isRedirecting: false,
       },
+      upstreams: [
+        {
+          prefix: 'docker.io',
+          url: new URL('https://registry-1.docker.io'),
+          credentials: 'hub',
+          ttl: 30_000,
+          keep: 604_800_000,
+        },
+      ],
       drain: 5000,
       idleTimeout: 60,
     })
@@ -390,6 +405,10 @@ describe('parseRegistryConfig()', () => {
     ['read-only = "yes"', 'r.toml: read-only is neither true nor false'],
     ['missing-content = "x"', 'r.toml: missing-content is "x"; there are accept, refuse'],
     ['tls = 1', 'r.toml: tls is not a table'],
+    ['[[upstream]]\nprefix = "x"', 'r.toml: upstream[0].url is missing'],
+    ['[[upstream]]\nurl = "https://x/y"', 'r.toml: upstream[0].url is wrong'],
+    ['[[upstream]]\nurl = "https://x"\nprefix = "X"', 'r.toml: upstream[0].prefix is wrong'],
+    ['[[upstream]]\nurl = "https://x"\n[[upstream]]\nurl = "https://y"', 'r.toml: upstream has two with the prefix ""'],
     ['storage = "s3"', 'r.toml: storage is "s3", but there is no table s3'],
     ['[s3]\nbucket = "images"', 'r.toml: s3 is there, but storage is not "s3"'],
     ['storage = "s3"\n[s3]\nregion = "x"', 'r.toml: s3.bucket is missing'],

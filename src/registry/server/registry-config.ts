@@ -17,6 +17,7 @@ export interface RegistryConfig {
   readonly webhooks: readonly WebhookConfig[]
   /** Where content is kept; undefined for the local store. */
   readonly s3: S3Config | undefined
+  readonly upstreams: readonly UpstreamConfig[]
   /** How long requests may take to end when the server is to stop. */
   readonly drain: number
   /** Seconds that a connection may be silent. */
@@ -62,6 +63,19 @@ export interface WebhookConfig {
   readonly secret: string | undefined
 }
 
+/** A registry whose content is cached. */
+export interface UpstreamConfig {
+  /** Repositories below this name are those of the upstream; empty for all. */
+  readonly prefix: string
+  readonly url: URL
+  /** File with USER:PASSWORD. */
+  readonly credentials: string | undefined
+  /** How long a tag counts as right without asking. */
+  readonly ttl: number
+  /** How long content is kept that nobody asks for; undefined for ever. */
+  readonly keep: number | undefined
+}
+
 /** A bucket of an object storage. */
 export interface S3Config {
   readonly bucket: string
@@ -97,6 +111,7 @@ export function parseRegistryConfig(text: string, path: string): RegistryConfig 
     metrics: parseMetrics(file.table('metrics')),
     webhooks: file.tables('webhooks').map(parseWebhook),
     s3: parseStorage(file),
+    upstreams: parseUpstreams(file),
     drain: file.parsed('drain', parseTime) ?? 30_000,
     idleTimeout: Math.min(255, Math.ceil((file.parsed('idle-timeout', parseTime) ?? 120_000) / 1000)),
   }
@@ -227,6 +242,37 @@ function parseStorage(file: ConfigFields): S3Config | undefined {
   }
   table.end()
   return s3
+}
+
+function parseUpstreams(file: ConfigFields): UpstreamConfig[] {
+  const upstreams = file.tables('upstream').map(parseUpstream)
+  for (const [index, { prefix }] of upstreams.entries())
+    if (upstreams.findIndex((one) => one.prefix === prefix) !== index)
+      throw file.refusal('upstream', `has two with the prefix ${JSON.stringify(prefix)}`)
+  return upstreams
+}
+
+function parseUpstream(table: ConfigFields): UpstreamConfig {
+  const upstream = {
+    prefix: table.parsed('prefix', parseUpstreamPrefix) ?? '',
+    url: table.parsed('url', parseRegistryUrl) ?? new URL(table.required('url')),
+    credentials: table.text('credentials'),
+    ttl: table.parsed('ttl', parseTime) ?? 60_000,
+    keep: table.parsed('keep', parseTime),
+  }
+  table.end()
+  return upstream
+}
+
+function parseUpstreamPrefix(text: string): string {
+  if (/^[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:\/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*$/.test(text)) return text
+  throw invalid('not the beginning of a repository as in docker.io')
+}
+
+function parseRegistryUrl(text: string): URL {
+  const url = parseEndpoint(text)
+  if (url.pathname === '/') return url
+  throw invalid('the URL of a registry is only its scheme, host and port')
 }
 
 function parseBucket(text: string): string {

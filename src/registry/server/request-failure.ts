@@ -48,6 +48,8 @@ export function failureOf(error: unknown): RequestFailure {
     case 'MANIFEST_INVALID':
     case 'DIGEST_INVALID':
       return new RequestFailure(error.code, { message: error.message, cause: error })
+    case 'DENIED':
+      return new RequestFailure('DENIED', { message: error.message, cause: error })
     case 'STORE_BUSY':
       return new RequestFailure('TOOMANYREQUESTS', {
         status: 503,
@@ -55,6 +57,25 @@ export function failureOf(error: unknown): RequestFailure {
         headers: { 'retry-after': retryAfter },
         cause: error,
       })
+    // Another registry, whose content is cached, does not do its part.
+    case 'TOOMANYREQUESTS':
+      return new RequestFailure('TOOMANYREQUESTS', {
+        message: error.message,
+        headers: { 'retry-after': '30' },
+        cause: error,
+      })
+    case 'NETWORK':
+    case 'HOST_UNKNOWN':
+    case 'CONNECTION_REFUSED':
+    case 'TLS_UNTRUSTED':
+    case 'TLS_EXPECTED':
+    case 'REGISTRY_FAILED':
+    case 'REGISTRY_INVALID':
+    case 'UNAUTHORIZED':
+    case 'BLOB_CORRUPT':
+      return new RequestFailure('UNSUPPORTED', { status: 502, message: `upstream: ${error.message}`, cause: error })
+    case 'BLOB_UNKNOWN':
+      return new RequestFailure('BLOB_UNKNOWN', { cause: error })
     case 'STORE_UNUSABLE':
       return new RequestFailure('UNSUPPORTED', {
         status: 503,

@@ -59,11 +59,13 @@ class RepositorySweep {
   readonly #repository: string
   readonly #policy: GarbagePolicy
   readonly #now = Date.now()
+  readonly #unusedGrace: number | undefined
 
   constructor(store: Store, repository: string, policy: GarbagePolicy) {
     this.#store = store
     this.#repository = repository
     this.#policy = policy
+    this.#unusedGrace = policy.unusedGrace?.(repository)
   }
 
   async run(): Promise<GarbageItem[]> {
@@ -76,19 +78,22 @@ class RepositorySweep {
 
   /** Manifests that no tag, index or subject leads to, those that name others first. */
   #unneededManifests(): ManifestRow[] {
-    const { untaggedGrace } = this.#policy
-    if (untaggedGrace === undefined) return []
+    const grace = this.#unusedGrace ?? this.#policy.untaggedGrace
+    if (grace === undefined) return []
     const all = this.#rows<ManifestRow>(
       'SELECT digest, size, pushed_at AS pushedAt FROM registry_manifests WHERE repository = ?',
     )
-    const tagged = this.#rows<{ digest: Digest }>('SELECT DISTINCT digest FROM registry_tags WHERE repository = ?')
+    const tagged =
+      this.#unusedGrace === undefined
+        ? this.#rows<{ digest: Digest }>('SELECT DISTINCT digest FROM registry_tags WHERE repository = ?')
+        : []
     const edges = this.#rows<{ parent: Digest; child: Digest }>(
       `SELECT manifest AS parent, digest AS child FROM registry_references
        WHERE repository = ?1 AND digest IN (SELECT digest FROM registry_manifests WHERE repository = ?1)
        UNION ALL SELECT subject, digest FROM registry_referrers WHERE repository = ?1`,
     )
     const children = Map.groupBy(edges, ({ parent }) => parent)
-    const oldest = this.#now - untaggedGrace
+    const oldest = this.#now - grace
     const young = all.filter(({ pushedAt }) => pushedAt > oldest)
     const needed = new Set<Digest>()
     const queue = [...tagged, ...young].map(({ digest }) => digest)
@@ -103,13 +108,14 @@ class RepositorySweep {
 
   async #removeManifests(rows: readonly ManifestRow[]): Promise<GarbageItem[]> {
     const { database } = this.#store
-    const stillNeeded = `SELECT 1 FROM registry_tags WHERE repository = ?1 AND digest = ?2
-      UNION ALL SELECT 1 FROM registry_references WHERE repository = ?1 AND digest = ?2
+    const tagged = `SELECT 1 FROM registry_tags WHERE repository = ?1 AND digest = ?2 UNION ALL`
+    const stillNeeded = `${this.#unusedGrace === undefined ? tagged : ''}
+      SELECT 1 FROM registry_references WHERE repository = ?1 AND digest = ?2
       UNION ALL SELECT 1 FROM registry_manifests WHERE repository = ?1 AND digest = ?2 AND pushed_at > ?3
       UNION ALL SELECT 1 FROM registry_referrers JOIN registry_manifests AS subjects
         ON subjects.repository = ?1 AND subjects.digest = registry_referrers.subject
         WHERE registry_referrers.repository = ?1 AND registry_referrers.digest = ?2`
-    const oldest = this.#now - (this.#policy.untaggedGrace ?? 0)
+    const oldest = this.#now - (this.#unusedGrace ?? this.#policy.untaggedGrace ?? 0)
     return await this.#inBatches('manifest', rows, ({ digest }) => {
       if (database.one(stillNeeded, this.#repository, digest, oldest) !== undefined) return false
       return forgetManifest(this.#store, this.#repository, digest)

@@ -189,6 +189,11 @@ export interface GarbagePolicy {
   readonly uploadGrace: number
   /** How long a manifest is kept that no tag, index or subject leads to; undefined keeps them all. */
   readonly untaggedGrace: number | undefined
+  /**
+   * How long manifests of a repository are kept after they were last pushed, whatever leads to them: what a cache has can
+   * be had again. Undefined for repositories that keep theirs.
+   */
+  readonly unusedGrace?: (repository: string) => number | undefined
   readonly signal?: AbortSignal
 }
 

@@ -187,7 +187,16 @@ class Collection {
       this.#items.push({ kind: 'manifest', repository, name: digest, size })
       this.#freed += size
     }
+    if (gone.size > 0 && !this.#policy.isDryRun) await this.#removeDeadTags(repository, gone)
     return new Set(all.filter(({ digest }) => !gone.has(digest)).flatMap(({ header }) => header.references))
+  }
+
+  /** Removes tags that led to manifests which were removed. */
+  async #removeDeadTags(repository: string, gone: ReadonlySet<Digest>): Promise<void> {
+    const { guarded, manifests } = this.#parts
+    for (const [tag, { digest, etag }] of await manifests.tagTargets(repository))
+      if (gone.has(digest) && (await manifests.resolve(repository, digest)) === undefined)
+        await guarded.remove(keys.tag(repository, tag), etag)
   }
 
   async #readManifest(digest: Digest, object: ObjectInfo): Promise<SeenManifest | undefined> {
@@ -199,8 +208,9 @@ class Collection {
   }
 
   async #unneeded(repository: string, all: readonly SeenManifest[]): Promise<SeenManifest[]> {
-    const { untaggedGrace } = this.#policy
-    if (untaggedGrace === undefined) return []
+    const unusedGrace = this.#policy.unusedGrace?.(repository)
+    const grace = unusedGrace ?? this.#policy.untaggedGrace
+    if (grace === undefined) return []
     const there = new Map(all.map((one) => [one.digest, one]))
     const children = new Map(
       all.map(({ digest, header }) => [digest, header.references.filter((one) => there.has(one))]),
@@ -208,9 +218,12 @@ class Collection {
     for (const { digest, header } of all)
       if (header.subject !== undefined) children.set(header.subject, [...(children.get(header.subject) ?? []), digest])
     const childrenOf = (digest: Digest) => children.get(digest) ?? []
-    const young = all.filter(({ object }) => !this.#isOld(object, untaggedGrace))
+    const young = all.filter(({ object }) => !this.#isOld(object, grace))
     // Tags are listed after manifests: whoever sets one writes its manifest before.
-    const tags = await this.#parts.manifests.tagTargets(repository)
+    const tags =
+      unusedGrace === undefined
+        ? await this.#parts.manifests.tagTargets(repository)
+        : new Map<string, { readonly digest: Digest }>()
     const queue = [...young, ...tags.values()].map(({ digest }) => digest)
     const needed = new Set<Digest>()
     for (let digest = queue.pop(); digest !== undefined; digest = queue.pop()) {

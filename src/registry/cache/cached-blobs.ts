@@ -1,0 +1,168 @@
+import { CairnError, isCairnError } from '../../errors/error.ts'
+import { close, open, openFlags, pread } from '../../linux/files.ts'
+import { makeDirectories, removeFile } from '../../linux/names.ts'
+import { type Digest, digestAlgorithm } from '../../oci/digest.ts'
+import { GrowingFile } from '../../streams/growing-file.ts'
+import { fetchBlob } from '../client/download.ts'
+import type { BlobContent, BlobRange, RegistryStorage, StoredBlob } from '../storage/registry-storage.ts'
+import { Recent } from './recent.ts'
+import type { Upstream } from './upstream.ts'
+
+const pieceSize = 1024 * 1024
+/** How many sizes of blobs are kept in memory, and for how long, in milliseconds. */
+const knownSizes = 100_000
+const sizeTime = 3_600_000
+/** How long it counts that there is no such blob, in milliseconds. */
+const absenceTime = 10_000
+
+export interface CachedBlobsOptions {
+  readonly storage: RegistryStorage
+  /** Directory for blobs that are on their way. */
+  readonly directory: string
+  readonly signal: AbortSignal
+  readonly onFetched: (bytes: number) => void
+}
+
+interface Arrival {
+  readonly file: GrowingFile
+  /** Fulfilled when the blob is in the storage. */
+  readonly stored: Promise<void>
+}
+
+/**
+ * Blobs of upstreams. One request fetches a blob for all who want it, and they get the bytes while they come. The last
+ * byte is held back until the digest is found right, so nobody takes half a blob or a wrong one for a whole one.
+ */
+export class CachedBlobs {
+  readonly #options: CachedBlobsOptions
+  readonly #arrivals = new Map<string, Arrival>()
+  readonly #sizes = new Recent<number>(knownSizes)
+  readonly #absent = new Recent<true>(knownSizes)
+
+  constructor(options: CachedBlobsOptions) {
+    this.#options = options
+  }
+
+  /** Takes note of the size of a blob, which a manifest has told. */
+  expect(digest: Digest, size: number): void {
+    this.#sizes.put(digest, size, sizeTime)
+  }
+
+  /** A blob that the storage does not have; undefined where the upstream has none such either. */
+  async find(upstream: Upstream, name: string, digest: Digest): Promise<StoredBlob | undefined> {
+    const key = `${name} ${digest}`
+    if (this.#absent.get(key) !== undefined) return undefined
+    const size = this.#sizes.get(digest) ?? (await upstream.repository(name).blobSize(digest))
+    if (size === undefined) {
+      this.#absent.put(key, true, absenceTime)
+      return undefined
+    }
+    this.expect(digest, size)
+    return { size, read: (range) => this.#read(upstream, name, { digest, size }, range) }
+  }
+
+  async #read(
+    upstream: Upstream,
+    name: string,
+    blob: { readonly digest: Digest; readonly size: number },
+    range: BlobRange | undefined,
+  ): Promise<BlobContent> {
+    const { file, stored } = this.#arrival(upstream, name, blob)
+    if (range === undefined) return { kind: 'body', body: await streamOf(file) }
+    await stored
+    const found = await this.#options.storage.findBlob(name, blob.digest)
+    if (found === undefined) throw new CairnError('BLOB_UNKNOWN', `blob ${blob.digest} was removed meanwhile`)
+    return await found.read(range)
+  }
+
+  #arrival(upstream: Upstream, name: string, blob: { readonly digest: Digest; readonly size: number }): Arrival {
+    const key = `${name} ${blob.digest}`
+    const known = this.#arrivals.get(key)
+    if (known !== undefined) return known
+    makeDirectories(this.#options.directory, 0o700)
+    const path = `${this.#options.directory}/${crypto.randomUUID()}`
+    const file = new GrowingFile(path)
+    const stored = this.#fetch(upstream, name, blob, file, path).finally(() => {
+      this.#arrivals.delete(key)
+      removeFile(path)
+    })
+    // Those who wait for it hear of a failure; where nobody does, the next request tries again.
+    stored.catch((error: unknown) => {
+      if (isCairnError(error, 'BLOB_UNKNOWN')) this.#absent.put(key, true, absenceTime)
+    })
+    const arrival = { file, stored }
+    this.#arrivals.set(key, arrival)
+    return arrival
+  }
+
+  async #fetch(
+    upstream: Upstream,
+    name: string,
+    { digest, size }: { readonly digest: Digest; readonly size: number },
+    file: GrowingFile,
+    path: string,
+  ): Promise<void> {
+    const { signal, storage, onFetched } = this.#options
+    const descriptor = { mediaType: 'application/octet-stream', digest, size }
+    try {
+      await fetchBlob(descriptor, path, {
+        repositories: [upstream.repository(name)],
+        signal,
+        firstPause: upstream.options.firstPause ?? 300,
+        onBytes: (arrived) => file.grow(Math.min(arrived, size - 1)),
+      })
+    } catch (error) {
+      file.fail(error)
+      throw error
+    }
+    onFetched(size)
+    file.grow(size)
+    file.end()
+    await storeFile(storage, name, digest, path)
+  }
+}
+
+/** Makes a file that was verified a blob of the storage. */
+async function storeFile(storage: RegistryStorage, name: string, digest: Digest, path: string): Promise<void> {
+  const algorithm = digestAlgorithm(digest)
+  const { id } = await storage.beginUpload(name, { algorithm, owner: undefined })
+  await using writer = await storage.openUpload(name, id, algorithm)
+  if (writer === undefined) throw new CairnError('STORE_BUSY', `the upload of ${digest} to the cache was ended`)
+  const fd = open(path, openFlags.O_RDONLY)
+  try {
+    const buffer = new Uint8Array(new ArrayBuffer(pieceSize))
+    for (let at = 0; ;) {
+      const count = pread(fd, buffer, at, path)
+      if (count === 0) break
+      await writer.write(buffer.subarray(0, count))
+      at += count
+      // Other requests go on meanwhile.
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  } finally {
+    close(fd)
+  }
+  if (!(await writer.commit(digest))) throw new CairnError('BLOB_CORRUPT', `blob ${digest} changed in the cache`)
+}
+
+/** Waits for the first bytes: failures before those are answers, not broken connections. */
+async function streamOf(file: GrowingFile): Promise<ReadableStream<Uint8Array>> {
+  const pieces = file.open()[Symbol.asyncIterator]()
+  let next: Promise<IteratorResult<Uint8Array>> | undefined = pieces.next()
+  await next
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const { value, done } = await (next ?? pieces.next())
+        next = undefined
+        if (done === true) controller.close()
+        // The buffer is used again.
+        else controller.enqueue(new Uint8Array(value))
+      },
+      async cancel() {
+        await pieces.return?.(undefined)
+      },
+    },
+    { highWaterMark: 0 },
+  )
+}
