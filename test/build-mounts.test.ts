@@ -69,6 +69,12 @@ describe('RUN --mount', () => {
     expect(text).toMatch(/^\/new 1777\n\/there 750\n8192\ntouch: \/ro\/f: Read-only file system\nruns\n$/)
   })
 
+  test('one at /dev/shm stands in place of the default', async () => {
+    const mounts = 'awk \'$2 ~ "^/dev/shm" { print $1, $2 }\' /proc/mounts'
+    expect(await output(`RUN --mount=type=tmpfs,target=/dev/shm ${mounts}`)).toBe('tmpfs /dev/shm\n')
+    expect(await output(`RUN ${mounts}`)).toBe('shm /dev/shm\n')
+  })
+
   test('bind takes a file or a directory of the context, of a stage or of an image; what is missing is named', async () => {
     bench.file('ctx/f', 'context')
     await bench.importBase('image')

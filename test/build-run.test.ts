@@ -143,7 +143,6 @@ describe('RUN and its surroundings', () => {
         'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
         'PWD=/',
         'SHLVL=1',
-        'SOURCE_DATE_EPOCH=315532800',
       ])
     } finally {
       delete process.env['CAIRN_TEST_LEAK']
@@ -161,6 +160,9 @@ describe('RUN and its surroundings', () => {
   test('knows the hosts of --add-host', async () => {
     const run = { secrets: new Map<string, SecretSource>(), shmSize: 1024 * 1024, packLayer: undefined }
     const extraHosts = [{ name: 'db.test', address: '10.1.2.3' }]
+    expect(await output('RUN --network=none cat /etc/hosts')).toBe(
+      '127.0.0.1\tlocalhost buildkitsandbox\n::1\tlocalhost ip6-localhost ip6-loopback\n',
+    )
     const text = await output("RUN grep db.test /etc/hosts; df -k /dev/shm | tail -1 | awk '{print $2}'", {
       run,
       extraHosts,

@@ -53,5 +53,7 @@ test('`hostsFile()` names localhost, the machine itself and extra hosts', () => 
   expect(text).toStartWith('127.0.0.1\tlocalhost box\n::1\tlocalhost ip6-localhost ip6-loopback\n')
   expect(text).toEndWith('\n10.1.1.1\tdb\n')
   expect(hostsFile({ hostname: 'box', addresses: ['172.17.0.2'] })).toEndWith('\n172.17.0.2\tbox\n')
+  const brief = hostsFile({ hostname: 'box', extraHosts: [{ name: 'db', address: '10.1.1.1' }], isBrief: true })
+  expect(brief).toBe('127.0.0.1\tlocalhost box\n::1\tlocalhost ip6-localhost ip6-loopback\n10.1.1.1\tdb\n')
   expect(hostsFile({ hostname: 'localhost' })).toStartWith('127.0.0.1\tlocalhost\n')
 })

@@ -66,18 +66,24 @@ export interface HostsOptions {
   readonly addresses?: readonly string[]
   /** `--add-host`. */
   readonly extraHosts?: readonly { readonly name: string; readonly address: string }[]
+  /** Without IPv6 names of networks and multicast groups, as BuildKit's steps have it. */
+  readonly isBrief?: boolean
 }
 
+const networkNames = [
+  'fe00::\tip6-localnet',
+  'ff00::\tip6-mcastprefix',
+  'ff02::1\tip6-allnodes',
+  'ff02::2\tip6-allrouters',
+]
+
 /** The container's /etc/hosts. */
-export function hostsFile({ hostname, addresses = [], extraHosts = [] }: HostsOptions): string {
+export function hostsFile({ hostname, addresses = [], extraHosts = [], isBrief = false }: HostsOptions): string {
   const own = addresses.length === 0 && hostname !== 'localhost' ? ` ${hostname}` : ''
   const lines = [
     `127.0.0.1\tlocalhost${own}`,
     '::1\tlocalhost ip6-localhost ip6-loopback',
-    'fe00::\tip6-localnet',
-    'ff00::\tip6-mcastprefix',
-    'ff02::1\tip6-allnodes',
-    'ff02::2\tip6-allrouters',
+    ...(isBrief ? [] : networkNames),
     ...extraHosts.map((host) => `${host.address}\t${host.name}`),
   ]
   for (const address of addresses) lines.push(`${address}\t${hostname}`)

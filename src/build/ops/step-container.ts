@@ -201,15 +201,6 @@ export class StepContainer implements Disposable {
     return changed
   }
 
-  /**
-   * What times will be fixed to, for tools that write times into files (reproducible-builds.org). Without it Python's
-   * compiled files name the times that their sources had before, and are not used.
-   */
-  #dateVariable(): ReadonlyMap<string, string> {
-    const { fixedTime } = this.#environment
-    return new Map(fixedTime === undefined ? [] : [['SOURCE_DATE_EPOCH', String(fixedTime)]])
-  }
-
   /** How the container is to be, but for its devices. */
   #specOf(snapshot: WritableSnapshot, tree: Tree, mounts: RunMounts): RuntimeSpec {
     const { run: settings } = this.#environment
@@ -217,7 +208,8 @@ export class StepContainer implements Disposable {
     const hostNetwork = this.#op.network !== 'none'
     const files = { resolvConf: `${this.#bundle}/resolv.conf`, hosts: `${this.#bundle}/hosts` }
     writeReadable(files.resolvConf, resolverConfig({ hostNetwork }), 0o644)
-    writeReadable(files.hosts, hostsFile({ hostname: this.#op.hostname, extraHosts: this.#op.extraHosts }), 0o644)
+    const { hostname, extraHosts } = this.#op
+    writeReadable(files.hosts, hostsFile({ hostname, extraHosts, isBrief: true }), 0o644)
     const scriptMounts: ContainerMount[] = []
     if (this.#op.script !== undefined) {
       makeDirectories(`${this.#bundle}/pipes`)
@@ -229,7 +221,7 @@ export class StepContainer implements Disposable {
     return containerSpec({
       rootfs: snapshot.merged,
       args: this.#op.args,
-      env: [...new Map([...this.#op.proxyEnv, ...this.#dateVariable(), ...this.#op.env, ...mounts.env])].map(
+      env: [...new Map([...this.#op.proxyEnv, ...this.#op.env, ...mounts.env])].map(
         ([key, value]) => `${key}=${value}`,
       ),
       cwd: this.#op.cwd,
