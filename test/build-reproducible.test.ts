@@ -10,14 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { dropUnpackedLayers } from '../src/engine/drop-unpacked-layers.ts'
-import {
-  type BenchOptions,
-  BuildBench,
-  type Built,
-  busyboxArchive,
-  type CliOptions,
-  contentOf,
-} from './fixtures/build-bench.ts'
+import { BuildBench, type Built, busyboxArchive, type CliOptions, contentOf } from './fixtures/build-bench.ts'
 import { type SampleProject, sampleProjects } from './fixtures/sample-projects.ts'
 
 const copies = `FROM busybox
@@ -292,19 +285,6 @@ WORKDIR /w
     expect(timesOf(real, ...paths)).toEqual([epoch, 1_100_000_000, 1_300_000_000, epoch, epoch, epoch, epoch])
     // Later steps see what is in the tar, not what the step left.
     expect(contentOf(real.tree, '/seen').toString().split('\n').slice(0, 2)).toEqual([`${epoch}`, `${epoch}`])
-  }, 60_000)
-
-  test('are told to the steps as SOURCE_DATE_EPOCH, but where times are real or the Dockerfile says another', async () => {
-    using bench = await prepared()
-    const seen = async (lines: string, options: BenchOptions = {}): Promise<string> =>
-      contentOf((await bench.build(`FROM busybox\n${lines}RUN echo "<$SOURCE_DATE_EPOCH>" > /e\n`, options)).tree, '/e')
-        .toString()
-        .trim()
-    expect(await seen('')).toBe('<315532800>')
-    expect(await seen('', { args: { SOURCE_DATE_EPOCH: '77' } })).toBe('<77>')
-    expect(await seen('', { timestamps: 'real' })).toBe('<>')
-    expect(await seen('ENV SOURCE_DATE_EPOCH=5\n')).toBe('<5>')
-    expect(await seen('', { args: { SOURCE_DATE_EPOCH: '77' }, timestamps: 'real' })).toBe('<>')
   }, 60_000)
 
   test('take the time of the commit for SOURCE_DATE_EPOCH=git, also for steps that declare it', async () => {

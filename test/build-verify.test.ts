@@ -63,7 +63,7 @@ Dockerfile:3  RUN echo "built $(date -u +%Y-%m-%dT%H:%M:%SZ)" > /built
     first:  "built <time>\\n"
     second: "built <time>\\n"
   likely cause: a date or time
-  advice: leave it out, or take it from SOURCE_DATE_EPOCH, which every RUN has: date -u -d @$SOURCE_DATE_EPOCH
+  advice: leave it out, or take it from SOURCE_DATE_EPOCH (ARG SOURCE_DATE_EPOCH, date -d @$SOURCE_DATE_EPOCH)
 `)
     const told = (JSON.parse(readFileSync(metadata, 'utf8')) as Record<string, unknown>)['cairn.reproducible']
     expect(told).toMatchObject({

@@ -144,7 +144,7 @@ const rules: readonly Rule[] = [
       /\d{4}-\d{2}-\d{2}|\d{2}:\d{2}:\d{2}|\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b|(?<!\d)1[6-9]\d{8}(?:\d{3})?(?!\d)/,
     ),
     cause: 'a date or time',
-    advice: 'leave it out, or take it from SOURCE_DATE_EPOCH, which every RUN has: date -u -d @$SOURCE_DATE_EPOCH',
+    advice: 'leave it out, or take it from SOURCE_DATE_EPOCH (ARG SOURCE_DATE_EPOCH, date -d @$SOURCE_DATE_EPOCH)',
   },
   {
     matches: text(/\b(?:pid|host|hostname)\b/i),
