@@ -215,6 +215,48 @@ describe('a cache in a directory', () => {
   })
 })
 
+describe('cache mounts', () => {
+  const counting = `FROM busybox
+RUN --mount=type=cache,target=/count echo x >> /count/n && cat /count/n && echo VERSION
+`
+  beforeEach(() => {
+    for (const bench of [here, there]) bench.file('Dockerfile', counting)
+  })
+
+  const change = (bench: BuildBench, version: string): string =>
+    bench.file('Dockerfile', counting.replace('VERSION', version))
+
+  test('travel with mounts=true, and do not replace one that is there', async () => {
+    await build(here, '--cache-to', exported('mode=max', 'mounts=true'))
+    change(there, 'two')
+    const { text } = await build(there, '--cache-from', imported('mounts=true'))
+    expect(text).toMatch(/x\n#\d+ [\d.]+ x\n#\d+ [\d.]+ two/)
+    change(there, 'three')
+    const next = await build(there, '--cache-from', imported('mounts=true'))
+    expect(next.text.match(/ x\n/g)).toHaveLength(3)
+  })
+
+  test('stay where they are unless both sides ask for them', async () => {
+    await build(here, '--cache-to', exported('mode=max', 'mounts=true'))
+    change(there, 'two')
+    expect((await build(there, '--cache-from', imported())).text.match(/ x\n/g)).toHaveLength(1)
+    await build(here, '--cache-to', exported('mode=max', 'tag=without'))
+    change(there, 'three')
+    const next = await build(there, '--cache-from', imported('tag=without', 'mounts=true'))
+    expect(next.text.match(/ x\n/g)).toHaveLength(2)
+  })
+
+  test('that are damaged are warned of and begin empty', async () => {
+    await build(here, '--cache-to', exported('mode=max', 'mounts=true'))
+    const mount = manifestAt().layers.find(({ mediaType }) => mediaType.includes('mount')) as Descriptor
+    writeFileSync(blobPath(mount.digest), 'x'.repeat(mount.size))
+    change(there, 'two')
+    const { text } = await build(there, '--cache-from', imported('mounts=true'))
+    expect(text).toContain('cache mount /count of')
+    expect(text.match(/ x\n/g)).toHaveLength(1)
+  })
+})
+
 describe('a cache that is not to be trusted', () => {
   beforeEach(async () => {
     await build(here, '--cache-to', exported('mode=max'))
@@ -226,15 +268,14 @@ describe('a cache that is not to be trusted', () => {
     // Once while the build runs, once in the list below it.
     expect(new Set(text.match(/cache .* is not used: .*/g))).toHaveProperty('size', 1)
     expect(Object.keys(rebuilt).length).toBeGreaterThan(0)
-    expect(await build(there)).toMatchObject({ cached: steps })
-    const { status, out } = await there.cairn(['system', 'check'])
-    expect({ status, out }).toMatchObject({ status: 0 })
   }
 
   test('is dropped where a layer is damaged, and the steps are run', async () => {
     for (const { digest, size, mediaType } of manifestAt().layers)
       if (mediaType.includes('image.layer')) writeFileSync(blobPath(digest), 'x'.repeat(size))
     await expectUnused('arrived as')
+    expect(await build(there)).toMatchObject({ cached: steps })
+    expect(await there.cairn(['system', 'check'])).toMatchObject({ status: 0 })
   })
 
   test('loses only the steps whose layers are missing', async () => {

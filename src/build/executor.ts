@@ -8,7 +8,7 @@ import { type Digest, Digester } from '../oci/digest.ts'
 import type { Snapshots } from '../snapshots/snapshots.ts'
 import { type FileInput } from './cache-key.ts'
 import type { BuildContexts } from './context.ts'
-import type { CopyOp, CopySource, FileSource, Op, WorkdirOp } from './graph.ts'
+import type { CopyOp, CopySource, FileSource, Op, RunOp, WorkdirOp } from './graph.ts'
 import { adoptLayer } from './adopt-layer.ts'
 import { type Filesystem, type Layer, storedLayer } from './layer.ts'
 import { writeCopyLayer, writeWorkdirLayer } from './ops/copy.ts'
@@ -33,6 +33,8 @@ export interface ExecutorOptions {
   readonly fixedTime: number | undefined
   readonly run: RunSettings
   readonly signal: () => AbortSignal
+  /** Called before the container of a RUN is made. */
+  readonly beforeRun?: ((op: RunOp) => Promise<void>) | undefined
 }
 
 /** Runs ops: COPY, ADD and WORKDIR write their layer's tar straight from the sources, RUN starts a container. */
@@ -77,6 +79,7 @@ export class BuildExecutor implements StepExecutor {
       case 'base':
         throw new Error('a base image is not executed')
       case 'run':
+        await this.#options.beforeRun?.(op)
         return await runStep(op, { ...this.#options, signal: this.#options.signal(), parent, sources, log })
       case 'copy':
         return await this.#copy(op, parent, sources, log)

@@ -1,15 +1,20 @@
 import type { CachedStep } from '../build/cache.ts'
+import type { Op, RunOp } from '../build/graph.ts'
 import type { BlockCompressor } from '../compression/compress.ts'
 import { CairnError } from '../errors/error.ts'
 import type { ImageConfig } from '../oci/config.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { NamedHistory } from '../remote-cache/cache-document.ts'
 import type { CacheExport, CacheImport } from '../remote-cache/cache-options.ts'
+import type { ExtraBlob } from '../remote-cache/export-cache.ts'
 import type { ImportedCaches } from '../remote-cache/import-cache.ts'
 import { withInlineCache } from '../remote-cache/inline-cache.ts'
 import { CacheExports, type ExportedBuild } from './export-caches.ts'
-import { type CacheAccess, importCaches } from './import-caches.ts'
+import { type CacheAccess, importCaches, importId } from './import-caches.ts'
 import { type RegistryAccess, registryClient } from './registry-access.ts'
+import { CacheMountArrivals, packCacheMounts } from './travelling-mounts.ts'
+
+export type CacheMode = CacheExport['mode']
 
 /** What a build asks of caches elsewhere. */
 export interface CacheRequest {
@@ -29,11 +34,17 @@ interface CachesOptions extends CacheRequest, Omit<CacheAccess, 'client'> {
 /** The caches elsewhere that one build reads and writes. To be disposed of, once they are settled. */
 export class BuildCaches implements Disposable {
   readonly imported: ImportedCaches
+  readonly #options: CachesOptions
+  readonly #arrivals: CacheMountArrivals
   readonly #exports: CacheExports
   readonly #isInline: boolean
 
-  private constructor(imported: ImportedCaches, exports: CacheExports, isInline: boolean) {
+  private constructor(imported: ImportedCaches, exports: CacheExports, options: CachesOptions, isInline: boolean) {
     this.imported = imported
+    this.#options = options
+    const warn = (short: string): void =>
+      options.progress({ type: 'warning', vertex: importId(options.cacheFrom?.[0]), level: 1, short })
+    this.#arrivals = new CacheMountArrivals(options.store, imported.mounts(), { signal: options.signal, warn })
     this.#exports = exports
     this.#isInline = isInline
   }
@@ -47,7 +58,7 @@ export class BuildCaches implements Disposable {
     }
     const imported = await importCaches(cacheFrom, { ...options, client })
     const isInline = cacheTo.some(({ place }) => place === undefined)
-    return new BuildCaches(imported, new CacheExports(cacheTo, { ...options, client, imported }), isInline)
+    return new BuildCaches(imported, new CacheExports(cacheTo, { ...options, client, imported }), options, isInline)
   }
 
   /** Has the layer of a step sent while others still run. */
@@ -64,9 +75,16 @@ export class BuildCaches implements Disposable {
     return this.#isInline ? withInlineCache(config, await steps(), histories()) : config
   }
 
-  /** Writes what is missing. Throws as {@link CacheExports.finish}. */
-  async finish(build: ExportedBuild): Promise<void> {
-    await this.#exports.finish(build)
+  /** Brings the cache mounts that a step is about to use. */
+  async beforeRun(op: RunOp): Promise<void> {
+    await this.#arrivals.before(op)
+  }
+
+  /** Writes what is missing; `ops` are all steps of the build. Throws as {@link CacheExports.finish}. */
+  async finish(build: Omit<ExportedBuild, 'mounts'>, ops: readonly Op[]): Promise<void> {
+    const { store, signal } = this.#options
+    let packed: Promise<readonly ExtraBlob[]> | undefined
+    await this.#exports.finish({ ...build, mounts: () => (packed ??= packCacheMounts(store, ops, signal)) })
   }
 
   /** Waits until nothing is being sent any more. */

@@ -27,7 +27,7 @@ import { reapAbandoned } from '../runtime/state.ts'
 import { type BuildAttestations, predicateMaker } from './attest-build.ts'
 import { findDevices } from './build-devices.ts'
 import { exportBuild, type ExportOptions } from './export-build.ts'
-import type { BuildCaches, CacheRequest } from './build-caches.ts'
+import type { BuildCaches, CacheMode, CacheRequest } from './build-caches.ts'
 import { type SolvedPlans, type SolveEnvironment, solvePlans } from './solve-plans.ts'
 import { secretFingerprint } from './secret-fingerprint.ts'
 import { type PullBase, resolveBaseImage } from './base-images.ts'
@@ -152,6 +152,7 @@ async function buildUnder(store: Store, lease: Lease, options: BuildOptions): Pr
           fixedTime: plans[0]?.fixedTime,
           run: { ...options.run, devices },
           signal: () => solver().signal,
+          beforeRun: caches && ((op) => caches.beforeRun(op)),
         }),
       onSolver: (solver) => (running = () => solver.signal),
       onLayer: (op, { diffId }) => caches?.offer(diffId, resultOps.has(op)),
@@ -191,10 +192,12 @@ async function buildUnder(store: Store, lease: Lease, options: BuildOptions): Pr
       }),
     }
     const exported = await exportBuild(images, { ...exporting, attestations: attested })
-    await caches?.finish({
-      steps: (mode) => solved.steps(mode === 'max' ? plans.flatMap(({ ops }) => ops) : [...resultOps]),
+    const ops = plans.flatMap((plan) => plan.ops)
+    const written = {
+      steps: (mode: CacheMode) => solved.steps(mode === 'max' ? ops : [...resultOps]),
       histories: plans.flatMap((_, index) => solved.histories(index)),
-    })
+    }
+    await caches?.finish(written, ops)
     const { config } = images[0] as UnformedImage
     const imageId = exported?.imageId ?? digestOf(serializeConfig(config))
     const configs = images.map((image) => image.config)

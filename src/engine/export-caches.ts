@@ -5,7 +5,7 @@ import { CairnError, isCairnError } from '../errors/error.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { CacheExport, CachePlace } from '../remote-cache/cache-options.ts'
 import type { CacheTarget } from '../remote-cache/cache-places.ts'
-import { CacheExporter } from '../remote-cache/export-cache.ts'
+import { CacheExporter, type ExtraBlob } from '../remote-cache/export-cache.ts'
 import type { ImportedCaches } from '../remote-cache/import-cache.ts'
 import { localCacheTarget } from '../remote-cache/local-place.ts'
 import { registryCacheTarget } from '../remote-cache/registry-place.ts'
@@ -22,6 +22,8 @@ export interface ExportedBuild {
   /** By mode. */
   readonly steps: (mode: CacheExport['mode']) => Promise<readonly CachedStep[]>
   readonly histories: readonly NamedHistory[]
+  /** Packs the cache mounts that the steps use. */
+  readonly mounts: () => Promise<readonly ExtraBlob[]>
 }
 
 interface OpenExport {
@@ -70,7 +72,7 @@ export class CacheExports implements Disposable {
     for (const { target } of this.#exports) target[Symbol.dispose]()
   }
 
-  async #finish({ settings, exporter }: OpenExport, { steps, histories }: ExportedBuild): Promise<void> {
+  async #finish({ settings, exporter }: OpenExport, { steps, histories, mounts }: ExportedBuild): Promise<void> {
     const { progress } = this.#options
     const kind = settings.place?.type === 'local' ? 'client directory' : 'registry'
     const id = `export cache ${settings.name}`
@@ -83,7 +85,12 @@ export class CacheExports implements Disposable {
     }
     try {
       status('preparing build cache for export')
-      const written = await exporter.finish(await steps(settings.mode), histories, status)
+      const written = await exporter.finish(
+        await steps(settings.mode),
+        histories,
+        settings.mounts ? await mounts() : [],
+        status,
+      )
       if (written === undefined) status('skipping cache export for empty result')
       progress({ ...vertex, completed: Date.now() })
     } catch (error) {

@@ -31,7 +31,10 @@ export async function importCaches(imports: readonly CacheImport[], access: Cach
   const found = await Promise.all(imports.map(async (one) => await importCache(one, access)))
   signal.throwIfAborted()
   for (const [index, cache] of found.entries())
-    if (cache !== undefined) caches.add(imports[index]?.name ?? '', cache.source, cache.content)
+    if (cache !== undefined) {
+      const { name, mounts } = imports[index] as CacheImport
+      caches.add(name, cache.source, mounts ? cache.content : { ...cache.content, mounts: [] })
+    }
   return caches
 }
 
@@ -84,6 +87,7 @@ function sourceOf({ place }: CacheImport, { store, lease, client, signal }: Cach
     : registryCacheSource(place.reference, { store, lease, client: client(), signal })
 }
 
-function importId({ name }: CacheImport): string {
-  return `import cache ${name}`
+/** Names the import among the events of the build. */
+export function importId(one: CacheImport | undefined): string {
+  return `import cache ${one?.name}`
 }

@@ -23,6 +23,8 @@ export interface CacheImport {
   readonly place: CachePlace
   /** As the user will recognise it. */
   readonly name: string
+  /** Cache mounts that are not in the store come from there, too. */
+  readonly mounts: boolean
 }
 
 /** One `--cache-to`. */
@@ -38,6 +40,8 @@ export interface CacheExport {
   readonly force: boolean
   /** What the export fails with is only a warning. */
   readonly ignoreError: boolean
+  /** Cache mounts that the steps use are written, too. */
+  readonly mounts: boolean
   /** What the new cache does not need is removed from the directory. */
   readonly reset: boolean
 }
@@ -69,7 +73,8 @@ export function parseCacheExports(values: readonly string[], cwd: string): reado
 
 function importOf(fields: CacheFields, cwd: string): CacheImport {
   const { type } = fields
-  if (type === 'registry') return { place: registryPlace(fields, 'importer'), name: fields.take('ref') ?? '' }
+  const mounts = fields.bool('mounts', false)
+  if (type === 'registry') return { place: registryPlace(fields, 'importer'), name: fields.take('ref') ?? '', mounts }
   if (type === 'local') {
     const src = fields.take('src') ?? ''
     if (src === '') throw wrong('local cache importer requires src')
@@ -78,7 +83,7 @@ function importOf(fields: CacheFields, cwd: string): CacheImport {
     if (digest !== undefined && !isDigest(digest)) throw wrong(`invalid digest ${JSON.stringify(digest)}`)
     if (digest === undefined && tag === '')
       throw wrong('local cache importer requires either explicit digest, "latest" tag or custom tag on index.json')
-    return { place: { type, path: cleanPath(joinPath(cwd, src)), tag, digest }, name: src }
+    return { place: { type, path: cleanPath(joinPath(cwd, src)), tag, digest }, name: src, mounts }
   }
   throw unsupported(type, 'importer')
 }
@@ -92,6 +97,7 @@ function exportOf(fields: CacheFields, cwd: string): CacheExport {
     compression: compressionOf(fields),
     force: fields.bool('force-compression', false),
     ignoreError: fields.bool('ignore-error', false),
+    mounts: type !== 'inline' && fields.bool('mounts', false),
     reset: false,
   }
   if (mode !== 'min' && mode !== 'max') throw wrong(`invalid cache mode ${JSON.stringify(mode)}`, 'It is min or max.')

@@ -3,6 +3,7 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { ImageDocument } from '../oci/image-index.ts'
 import type { BlobContent } from '../registry/client/blob-content.ts'
+import type { ByteSource } from '../streams/source.ts'
 
 /** A place that a cache is read from. */
 export interface CacheSource {
@@ -12,6 +13,8 @@ export interface CacheSource {
   document(descriptor: Descriptor): Promise<ImageDocument>
   /** All of a small blob, checked. Throws LIMIT_EXCEEDED past `limit` bytes, BLOB_UNKNOWN, BLOB_CORRUPT. */
   read(blob: Descriptor, limit: number): Promise<Uint8Array<ArrayBuffer>>
+  /** The bytes of a blob, checked while they pass. Throws BLOB_UNKNOWN, BLOB_CORRUPT at the end. */
+  open(blob: Descriptor): Promise<ByteSource>
   /** Brings a blob into the store, checked. Throws BLOB_UNKNOWN, BLOB_CORRUPT. */
   fetch(blob: Descriptor): Promise<void>
 }

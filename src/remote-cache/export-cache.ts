@@ -12,7 +12,7 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
 import { type Manifest, serializeManifest } from '../oci/manifest.ts'
 import { type LayerCompression, mediaTypes } from '../oci/media-types.ts'
-import { CompressedContent, fileContent } from '../registry/client/blob-content.ts'
+import { type BlobContent, CompressedContent, fileContent } from '../registry/client/blob-content.ts'
 import { TaskSlots } from '../registry/client/task-slots.ts'
 import {
   cacheConfig,
@@ -39,6 +39,13 @@ export interface CacheExporterOptions {
   readonly compressor?: BlockCompressor | undefined
   readonly concurrency?: number | undefined
   readonly signal: AbortSignal
+}
+
+/** A blob that a cache has besides its layers. */
+export interface ExtraBlob {
+  readonly mediaType: string
+  readonly content: BlobContent
+  readonly annotations: Readonly<Record<string, string>>
 }
 
 /**
@@ -73,6 +80,7 @@ export class CacheExporter {
   async finish(
     steps: readonly CachedStep[],
     histories: readonly NamedHistory[],
+    extra: readonly ExtraBlob[],
     status: (text: string, size: number) => void,
   ): Promise<Descriptor | undefined> {
     const { target } = this.#options
@@ -93,13 +101,25 @@ export class CacheExporter {
       mediaType: mediaTypes.ociManifest,
       artifactType: cacheTypes.artifact,
       config,
-      layers: [...layers, history],
+      layers: [...layers, history, ...(await this.#sendExtra(extra))],
     }
     const bytes = serializeManifest(manifest)
     const descriptor = { mediaType: mediaTypes.ociManifest, digest: digestOf(bytes), size: bytes.length }
     await target.commit(bytes, descriptor)
     status(`writing cache image manifest ${descriptor.digest}`, descriptor.size)
     return descriptor
+  }
+
+  async #sendExtra(extra: readonly ExtraBlob[]): Promise<Descriptor[]> {
+    const { target } = this.#options
+    const descriptors: Descriptor[] = []
+    for (const { mediaType, content, annotations } of extra) {
+      const known = content.identity
+      const isThere = known !== undefined && (await target.has(known))
+      const { digest, size } = isThere ? known : await target.put(content, known?.digest ?? mediaType)
+      descriptors.push({ mediaType, digest, size, annotations })
+    }
+    return descriptors
   }
 
   async #put(mediaType: string, bytes: Uint8Array<ArrayBuffer>): Promise<Descriptor> {

@@ -14,10 +14,12 @@ import type { Digest } from '../oci/digest.ts'
 import { layerCompression } from '../oci/media-types.ts'
 import { TaskSlots } from '../registry/client/task-slots.ts'
 import type { CacheLayer, NamedHistory } from './cache-document.ts'
+import type { ByteSource } from '../streams/source.ts'
 import type { CacheSource } from './cache-places.ts'
 import type { BuildkitRecord } from './buildkit-cache.ts'
 import { type HashContent, type KeyedOp, matchBuildkit } from './match-buildkit.ts'
 import type { CacheContent } from './read-cache.ts'
+import { mountOfBlob, type TravellingMount } from './travelling-mount.ts'
 
 /** Layers that are fetched at once. */
 const concurrentFetches = 4
@@ -28,11 +30,20 @@ interface OfferedLayer {
   readonly descriptor: Descriptor
 }
 
+/** A cache mount that a cache has the files of. */
+export interface ImportedMount extends TravellingMount {
+  /** The cache's name. */
+  readonly cache: string
+  /** The files as a compressed tar. */
+  readonly open: () => Promise<ByteSource>
+}
+
 /** One cache that was read. */
 class ImportedCache {
   readonly name: string
   readonly source: CacheSource
   readonly histories: readonly NamedHistory[]
+  readonly mounts: readonly Descriptor[]
   readonly steps = new Map<string, CachedStep>()
   readonly definitions = new Set<string>()
   readonly layers = new Map<Digest, OfferedLayer>()
@@ -42,11 +53,12 @@ class ImportedCache {
   /** Layers that are not to be had. */
   readonly #missing = new Set<Digest>()
 
-  constructor(name: string, source: CacheSource, { parts, buildkit, histories }: CacheContent) {
+  constructor(name: string, source: CacheSource, { parts, buildkit, histories, mounts }: CacheContent) {
     this.name = name
     this.source = source
     this.histories = histories
     this.#buildkit = buildkit
+    this.mounts = mounts
     for (const { steps, layers } of parts)
       for (const { layerIndex, ...step } of steps) {
         const { layer } = step.result
@@ -137,6 +149,18 @@ export class ImportedCaches implements ImportedResults {
     return this.#usable
       .flatMap(({ histories }) => histories)
       .filter((history) => history.dockerfile === dockerfile && history.platform === platform)
+  }
+
+  /** Cache mounts that the caches have, by their names in the store. */
+  mounts(): ReadonlyMap<string, ImportedMount> {
+    const found = new Map<string, ImportedMount>()
+    for (const { name: cache, source, mounts } of this.#caches)
+      for (const blob of mounts) {
+        const mount = mountOfBlob(blob)
+        if (mount !== undefined && !found.has(mount.name))
+          found.set(mount.name, { ...mount, cache, open: () => source.open(blob) })
+      }
+    return found
   }
 
   /** The blob that a layer could be fetched as. */

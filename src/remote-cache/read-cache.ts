@@ -18,6 +18,7 @@ import {
 } from './cache-document.ts'
 import type { CacheSource } from './cache-places.ts'
 import { parseInlineCache } from './inline-cache.ts'
+import { mountType } from './travelling-mount.ts'
 
 /** Steps, and the layers that they name. */
 interface CachePart {
@@ -31,6 +32,8 @@ export interface CacheContent {
   /** Records of BuildKit's, of one or several of its caches. */
   readonly buildkit: readonly (readonly BuildkitRecord[])[]
   readonly histories: readonly NamedHistory[]
+  /** Blobs with the files of cache mounts. */
+  readonly mounts: readonly Descriptor[]
 }
 
 /** Images of an index that are looked at for inline caches. */
@@ -59,6 +62,7 @@ export async function readCache(source: CacheSource): Promise<CacheContent | und
     parts: found.flatMap(({ parts }) => parts),
     buildkit: found.flatMap(({ buildkit }) => buildkit),
     histories: found.flatMap(({ histories }) => histories),
+    mounts: [],
   }
 }
 
@@ -70,7 +74,7 @@ async function readBuildkit(
   return { ...noCache, buildkit: [parseBuildkitConfig(await source.read(config, largestCacheConfig), blobs)] }
 }
 
-const noCache: CacheContent = { parts: [], buildkit: [], histories: [] }
+const noCache: CacheContent = { parts: [], buildkit: [], histories: [], mounts: [] }
 
 async function readManifest(source: CacheSource, manifest: Manifest): Promise<CacheContent> {
   const { config, layers } = manifest
@@ -83,7 +87,8 @@ async function readManifest(source: CacheSource, manifest: Manifest): Promise<Ca
         layers.find(({ mediaType }) => mediaType === cacheTypes.history),
       ),
     ])
-    return { ...noCache, parts: [{ steps: parseCacheConfig(bytes, own.length), layers: own }], histories }
+    const mounts = layers.filter(({ mediaType }) => mediaType === mountType)
+    return { ...noCache, parts: [{ steps: parseCacheConfig(bytes, own.length), layers: own }], histories, mounts }
   }
   if (config.mediaType === buildkitConfigType) return await readBuildkit(source, config, layers)
   if (isImageConfigType(config.mediaType)) {
@@ -92,7 +97,7 @@ async function readManifest(source: CacheSource, manifest: Manifest): Promise<Ca
     const fields = value as unknown as Readonly<Record<string, unknown>>
     const [inline, records] = [await parseInlineCache(value), parseBuildkitInline(fields, stack)]
     const parts = inline === undefined ? [] : [{ steps: inline.steps, layers: stack.map((layer) => layer.descriptor) }]
-    return { parts, buildkit: records === undefined ? [] : [records], histories: inline?.histories ?? [] }
+    return { ...noCache, parts, buildkit: records === undefined ? [] : [records], histories: inline?.histories ?? [] }
   }
   throw new CairnError(
     'CACHE_INVALID',

@@ -46,6 +46,7 @@ export function registryCacheSource(reference: Reference, options: RegistryPlace
         return await collect(verified(body, blob), limit, `blob ${blob.digest}`)
       })
     },
+    open: async (blob) => await firstOf(repositories, async (one) => verified((await one.openBlob(blob)).body, blob)),
     fetch: async (blob) => {
       await downloadBlob(blob, { store, lease, repositories, signal })
       const [{ endpoint }] = repositories as [Repository]
