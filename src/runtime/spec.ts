@@ -278,13 +278,16 @@ function containerMounts(options: ContainerOptions): RuntimeMount[] {
     { destination: '/sys', type: 'sysfs', source: 'sysfs', options: [...still, state] },
     { destination: '/sys/fs/cgroup', type: 'cgroup', source: 'cgroup', options: [...still, 'relatime', state] },
     { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: still },
-    {
+  ]
+  // One that was asked for stands in place of the default, as docker has it.
+  const hasOwnShm = options.mounts?.some(({ target }) => /^\/+dev\/+shm\/*$/.test(target)) === true
+  if (!hasOwnShm)
+    mounts.push({
       destination: '/dev/shm',
       type: 'tmpfs',
       source: 'shm',
       options: [...still, 'mode=1777', `size=${options.shmSize ?? 64 << 20}`],
-    },
-  ]
+    })
   if (guarded) {
     const devices = [
       ...standardDevices.map((name) => `/dev/${name}`),
