@@ -92,7 +92,7 @@ describe('a container in the background', () => {
     const { status, out, err } = await cairn.run(['run', '-d', '--name', 'bad', 'busybox', 'nosuch'])
     expect(status).toBe(127)
     expect(out).toMatch(/^[0-9a-f]{64}\n$/)
-    expect(err).toBe('cairn: exec: "nosuch": executable file not found in $PATH: unknown\n')
+    expect(err).toBe('cairn: exec: "nosuch": executable file not found in $PATH\n')
     expect(await inspected('bad', '{{.State.Status}} {{.State.ExitCode}}')).toBe('created 127')
     expect(remains(out.trim())).toEqual([])
     await cairn.ok(['rm', 'bad'])

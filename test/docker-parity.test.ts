@@ -6,12 +6,13 @@ import { globalFlags } from '../src/cli/global-flags.ts'
 import { table } from '../src/cli/table-of-commands.ts'
 import { type DockerFlags, flagsFile } from './fixtures/docker-parity/flags.ts'
 import { WarmCairn } from './fixtures/cli/warm-cairn.ts'
-import { inCairnsWords, withoutPrefix } from './fixtures/docker-parity/masks.ts'
+import { inCairnsWords, withFailureOnStderr, withoutPrefix } from './fixtures/docker-parity/masks.ts'
 import { type Outcome, readScenario, scenarioNames, type Step } from './fixtures/docker-parity/scenario.ts'
 import { runScenario } from './fixtures/docker-parity/scenario-runner.ts'
 
 /** What Cairn is to print: docker's text in its words, or the difference that is kept. */
-function expected({ docker, kept }: Extract<Step, { kind: 'compared' }>): Outcome {
+function expected({ docker: recorded, kept }: Extract<Step, { kind: 'compared' }>): Outcome {
+  const docker = withFailureOnStderr(recorded)
   return {
     out: kept?.out ?? inCairnsWords(docker.out),
     err: kept?.err === undefined ? inCairnsWords(docker.err) : withoutPrefix(kept.err),

@@ -3,7 +3,7 @@ import type { Store } from '../content/store.ts'
 import type { ContainerImageRequest } from '../engine/container-image.ts'
 import { CairnError, isCairnError } from '../errors/error.ts'
 import { tryStat } from '../linux/file-status.ts'
-import { parsePlatform } from '../oci/platform.ts'
+import { parsePlatform, type Platform } from '../oci/platform.ts'
 import { familiarString, parseReference, type Reference, withDefaultTag } from '../oci/reference.ts'
 import { refuseMissingFlags } from './container-flags.ts'
 import { type ContainerFlagValues, parseContainerRequest } from './container-request.ts'
@@ -28,8 +28,19 @@ export function planContainer(
   const request = parseContainerRequest(ctx, flags, command)
   checkPull(flags.pull)
   checkIdFile(flags.cidfile)
-  const platform = flags.platform === undefined || flags.platform === '' ? undefined : parsePlatform(flags.platform)
+  const platform = flags.platform === undefined || flags.platform === '' ? undefined : platformOf(flags.platform)
   return { image, platform, request, warn: (text) => ctx.stderr.write(`${text}\n`) }
+}
+
+function platformOf(text: string): Platform {
+  try {
+    return parsePlatform(text)
+  } catch (error) {
+    if (!isCairnError(error)) throw error
+    const { code, message, hint } = error
+    const details = hint === undefined ? {} : { hint }
+    throw new CairnError(code, `error parsing specified platform: ${message}`, details)
+  }
 }
 
 function checkPull(pull: string): void {
@@ -112,6 +123,8 @@ function nameOf(text: string): Reference | undefined {
 /** Whatever keeps a container from running ends the command with `status`, unless it says otherwise itself. */
 export function asContainerFailure(error: unknown, status: number): unknown {
   if (!(error instanceof CairnError) || error.exitCode !== undefined || error.kind === 'canceled') return error
+  // Told as those that the reader of flags finds, which has this status for them already.
+  if (error.code === 'USAGE' && /^invalid argument .* for ".*" flag: /.test(error.message)) return error
   const { code, message, hint, cause } = error
   return new CairnError(code, message, { cause, exitCode: status, ...(hint === undefined ? {} : { hint }) })
 }

@@ -42,9 +42,11 @@ export function parseLogging(driver: string | undefined, given: readonly string[
     return { driver: 'none', options: {} }
   }
   if (driver !== undefined && driver !== '' && driver !== 'json-file' && driver !== 'local')
-    throw new CairnError('NOT_SUPPORTED', `logging driver ${driver} is not supported`, {
-      hint: 'Drivers are "json-file" and "none".',
-    })
+    throw new CairnError(
+      'NOT_SUPPORTED',
+      `error looking up logging plugin ${driver}: plugin ${JSON.stringify(driver)} not found`,
+      { hint: 'Drivers are "json-file" and "none".' },
+    )
   for (const name of Object.keys(options)) {
     if (!logOptions.some((one) => one === name))
       throw new CairnError('CONFIG_INVALID', `unknown log opt '${name}' for json-file log driver`)
@@ -64,8 +66,7 @@ export function parseLogging(driver: string | undefined, given: readonly string[
 /** `--ipc`. Throws CONFIG_INVALID. */
 export function parseIpc(text: string | undefined): ContainerRequest['ipc'] {
   if (text === undefined || text === '') return undefined
-  if (text === 'private' || text === 'host' || text === 'shareable') return text
-  if (text === 'none') throw new CairnError('NOT_SUPPORTED', '--ipc none is not supported yet')
+  if (text === 'private' || text === 'host' || text === 'shareable' || text === 'none') return text
   if (isContainerMode(text)) return text
   throw new CairnError('CONFIG_INVALID', `invalid IPC mode: ${text}`)
 }

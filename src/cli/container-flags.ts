@@ -9,7 +9,7 @@ const missing = {
   string: `blkio-weight cgroupns cpu-rt-period cpu-rt-runtime gpus isolation kernel-memory userns
     volume-driver`.split(/\s+/),
   stringArray: `blkio-weight-device device-cgroup-rule device-read-bps device-read-iops device-write-bps
-    device-write-iops link link-local-ip storage-opt volumes-from`.split(/\s+/),
+    device-write-iops link link-local-ip storage-opt`.split(/\s+/),
 } as const
 
 /** Definitions that make the missing flags known, so that what is said about one is that it is missing. */
@@ -106,8 +106,8 @@ export const containerFlags = {
   pull: {
     type: 'string',
     default: 'missing',
-    complete: ['missing', 'never'],
-    summary: 'Pull image before running ("missing", "never")',
+    complete: ['always', 'missing', 'never'],
+    summary: 'Pull image before running ("always", "missing", "never")',
   },
   quiet: { type: 'bool', short: 'q', summary: 'Suppress the pull output' },
   'read-only': { type: 'bool', summary: "Mount the container's root filesystem as read only" },
@@ -129,7 +129,7 @@ export const containerFlags = {
   'security-opt': {
     type: 'stringArray',
     value: 'list',
-    complete: ['no-new-privileges', 'seccomp=unconfined'],
+    complete: ['no-new-privileges', 'seccomp=unconfined', 'seccomp='],
     summary: 'Security Options',
   },
   'shm-size': { type: 'bytes', summary: 'Size of /dev/shm' },
@@ -142,6 +142,7 @@ export const containerFlags = {
   user: { type: 'string', short: 'u', summary: 'Username or UID (format: <name|uid>[:<group|gid>])' },
   uts: { type: 'string', summary: 'UTS namespace to use', complete: ['host'] },
   volume: { type: 'stringArray', short: 'v', value: 'list', summary: 'Bind mount a volume' },
+  'volumes-from': { type: 'stringArray', value: 'list', summary: 'Mount volumes from the specified container(s)' },
   workdir: { type: 'string', short: 'w', summary: 'Working directory inside the container' },
 } as const satisfies FlagDefinitions
 

@@ -25,6 +25,7 @@ import {
 import { attachedStreams } from './attached-streams.ts'
 import { parseNetworkFlags } from './network-flags.ts'
 import { parseMountFlags } from './mount-flags.ts'
+import { parseSecurityOptions } from './security-flags.ts'
 import { isAddress } from './host-addresses.ts'
 import { parseUlimits } from './ulimit-flags.ts'
 
@@ -37,7 +38,6 @@ export function parseContainerRequest(
   flags: ContainerFlagValues,
   command: readonly string[],
 ): ContainerRequest {
-  const { seccomp, noNewPrivileges } = parseSecurityOptions(flags['security-opt'])
   const network = parseNetworkFlags(ctx, flags)
   const published = (network.ports ?? []).map(({ port, protocol }) => `${port}/${protocol}`)
   const exposed = [...(parseExposed(flags.expose) ?? []), ...published]
@@ -52,6 +52,7 @@ export function parseContainerRequest(
     healthcheck: parseHealthcheck(flags),
     restart: parseRestartPolicy(flags.restart, flags.rm),
     stopTimeout: flags['stop-timeout'],
+    volumesFrom: flags['volumes-from'].length === 0 ? undefined : flags['volumes-from'],
     log: parseLogging(flags['log-driver'], flags['log-opt']),
     limits: parseLimits(flags),
     init: flags.init ? true : undefined,
@@ -89,8 +90,7 @@ export function parseContainerRequest(
     privileged: flags.privileged,
     capAdd: flags['cap-add'],
     capDrop: flags['cap-drop'],
-    seccomp,
-    noNewPrivileges,
+    ...parseSecurityOptions(flags['security-opt'], ctx.cwd),
     ulimits: parseUlimits(flags.ulimit),
     autoRemove: flags.rm,
   }
@@ -129,21 +129,4 @@ function parseHost(text: string): { readonly name: string; readonly address: str
   if (!isAddress(address))
     throw invalidArgument(text, '--add-host', `invalid IP address in add-host: ${JSON.stringify(address)}`)
   return { name, address }
-}
-
-function parseSecurityOptions(options: readonly string[]): Pick<ContainerRequest, 'seccomp' | 'noNewPrivileges'> {
-  let seccomp: ContainerRequest['seccomp'] = 'default'
-  let noNewPrivileges = false
-  for (const option of options) {
-    const [, key = '', value] = /^([^=:]*)(?:[=:](.*))?$/s.exec(option) ?? []
-    if (key === 'no-new-privileges' && (value === undefined || /^(?:true|false)$/.test(value)))
-      noNewPrivileges = value !== 'false'
-    else if (value === undefined) throw new CairnError('USAGE', `Invalid --security-opt: ${JSON.stringify(option)}`)
-    else if (key === 'seccomp' && (value === 'unconfined' || value === 'builtin'))
-      seccomp = value === 'builtin' ? 'default' : value
-    // Nothing is confined by these here in the first place.
-    else if (option !== 'apparmor=unconfined' && option !== 'label=disable' && option !== 'label:disable')
-      throw new CairnError('NOT_SUPPORTED', `--security-opt ${option} is not supported yet`)
-  }
-  return { seccomp, noNewPrivileges }
 }

@@ -66,6 +66,13 @@ export interface ContainerSettings {
   /** Seconds that it may take to end by itself, -1 for ever. */
   readonly stopTimeout?: number
   readonly log?: LogSetting
+  /** Text of a filter in docker's format, in place of the default. */
+  readonly seccompProfile?: string
+  readonly apparmorProfile?: string
+  /** Where volumes were taken from, as it was asked for. */
+  readonly volumesFrom?: readonly string[]
+  /** The architecture of the image's programs, in Go's name, where that is not this machine's: an emulator may be needed. */
+  readonly emulated?: string
   readonly limits?: CgroupLimits
   /** A small init process is pid 1 and takes care of orphans. */
   readonly init?: boolean

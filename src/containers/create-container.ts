@@ -7,10 +7,11 @@ import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
 import { unknownImage } from '../images/resolve-image.ts'
 import type { Snapshots, WritableSnapshot } from '../snapshots/snapshots.ts'
-import type { Container, ContainerSettings } from './container.ts'
+import type { Container, ContainerSettings, MountSetting } from './container.ts'
 import { recordContainerEvent } from './container-events.ts'
 import { generateName, parseContainerName } from './container-name.ts'
 import { getContainerByName, insertContainer, resolveContainer } from './container-records.ts'
+import { parseVolumesFrom } from './mounts.ts'
 import { containerOwner } from './places.ts'
 import { type ContainerImage, type ContainerRequest, containerSettings, newId } from './settings.ts'
 import { recordVolumes } from './volumes.ts'
@@ -41,7 +42,10 @@ export function createContainer(
   manner: ContainerManner,
 ): NewContainer {
   const id = newId()
-  const settings = withKnownContainers(store, containerSettings(id, image, request))
+  const settings = withKnownContainers(
+    store,
+    containerSettings(id, image, request, mountsOf(store, request.volumesFrom)),
+  )
   const wantedName = request.name === undefined ? undefined : parseContainerName(request.name)
   const isForeground = manner === 'foreground'
   if (wantedName !== undefined) checkNameFree(store, wantedName)
@@ -97,6 +101,18 @@ function freeName(store: Store, wanted: string | undefined): string {
   if (wanted === undefined) return generateName((name) => getContainerByName(store, name) !== undefined)
   checkNameFree(store, wanted)
   return wanted
+}
+
+/** What `--volumes-from` brings: volumes and directories of the host, never filled from this image. Throws CONTAINER_UNKNOWN. */
+function mountsOf(store: Store, sources: readonly string[] = []): MountSetting[] {
+  return sources.flatMap((text) => {
+    const { container, readonly } = parseVolumesFrom(text)
+    return resolveContainer(store, container).settings.mounts.flatMap((mount): MountSetting[] => {
+      if (mount.type === 'tmpfs') return []
+      const own = { ...mount, readonly: mount.readonly || readonly }
+      return [own.type === 'volume' ? { ...own, copy: false } : own]
+    })
+  })
 }
 
 /** Names of other containers become their IDs, which they keep. Throws CONTAINER_UNKNOWN. */

@@ -4,8 +4,8 @@ import { AT_FDCWD, close, openAt, openAt2, openFlags, resolveFlags } from '../li
 import type { RuntimeProcess } from '../oci/runtime-spec.ts'
 
 /**
- * Throws COMMAND_NOT_FOUND (status 127) or COMMAND_NOT_EXECUTABLE (126), in docker's words, for a command that is plainly
- * not there. The runtime would say so too, but into the command's own stderr.
+ * Throws COMMAND_NOT_FOUND (status 127) or COMMAND_NOT_EXECUTABLE (126), in docker's words, for a command or a working
+ * directory that is plainly not there. The runtime would say so too, but into the command's own stderr.
  *
  * @param init - pid of a process that sees the files which the command is looked for among
  */
@@ -13,6 +13,12 @@ export function checkExecProgram(init: number, { args, cwd, env }: RuntimeProces
   const [command = ''] = args
   const root = openAt(AT_FDCWD, `/proc/${init}/root`, openFlags.O_PATH | openFlags.O_DIRECTORY)
   try {
+    if (look(root, cwd) === 'nothing')
+      throw new CairnError(
+        'COMMAND_NOT_FOUND',
+        `chdir to cwd (${JSON.stringify(cwd)}) set in config.json failed: no such file or directory`,
+        { exitCode: 127 },
+      )
     if (command.includes('/')) return checkPath(root, command, command.startsWith('/') ? command : `${cwd}/${command}`)
     const path = env.find((variable) => variable.startsWith('PATH='))?.slice('PATH='.length) ?? ''
     const found = (command === '' ? [] : path.split(':')).some(

@@ -22,7 +22,8 @@ export function checkExecutable(tree: Tree, settings: ContainerSettings, mountTa
     if (entry === undefined)
       throw failure('COMMAND_NOT_FOUND', command, `stat ${command}: no such file or directory`, 127)
     if (entry === 'unknown') return
-    if (entry.type === 'directory') throw failure('COMMAND_NOT_EXECUTABLE', command, 'is a directory', 126)
+    if (entry.type === 'directory')
+      throw failure('COMMAND_NOT_EXECUTABLE', command, 'is a directory: permission denied', 126)
     if ((entry.mode & 0o111) === 0) throw failure('COMMAND_NOT_EXECUTABLE', command, 'permission denied', 126)
     return
   }
@@ -56,5 +57,5 @@ function failure(
   reason: string,
   exitCode: number,
 ): CairnError {
-  return new CairnError(code, `exec: ${JSON.stringify(command)}: ${reason}: unknown`, { exitCode })
+  return new CairnError(code, `exec: ${JSON.stringify(command)}: ${reason}`, { exitCode })
 }

@@ -51,8 +51,16 @@ export function parseBind(text: string): MountRequest {
   if (isWrong) throw invalid(`invalid volume specification: '${text}'`)
   if (second === undefined) return { type: 'volume', target: first }
   const { readonly, copy } = parseModes(modes, text)
+  checkTarget(second, first.startsWith('/') ? 'bind' : 'volume', text)
   if (first.startsWith('/')) return { type: 'bind', source: first, target: second, readonly, createSource: true }
   return { type: 'volume', name: first, target: second, readonly, copy }
+}
+
+/** Of `-v` docker says it with the whole text. */
+function checkTarget(target: string, type: MountRequest['type'], spec: string): void {
+  const reason = !target.startsWith('/') ? notAbsolute(target) : cleanPath(target) === '/' ? notRoot : undefined
+  if (reason !== undefined)
+    throw invalid(`invalid volume specification: '${spec}': invalid mount config for type "${type}": ${reason}`)
 }
 
 function isMode(text: string): boolean {
@@ -72,6 +80,17 @@ function parseModes(modes: string, spec: string): { readonly readonly: boolean; 
   return { readonly, copy }
 }
 
+/**
+ * What `--volumes-from` takes: a container, and after a colon whether what is mounted can be written to. Throws
+ * CONFIG_INVALID in docker's words.
+ */
+export function parseVolumesFrom(text: string): { readonly container: string; readonly readonly: boolean } {
+  const colon = text.indexOf(':')
+  const container = colon < 0 ? text : text.slice(0, colon)
+  if (container === '') throw invalid('malformed volumes-from specification: volumes-from must not be empty')
+  return { container, readonly: colon < 0 ? false : parseModes(text.slice(colon + 1), text).readonly }
+}
+
 /** Without SELinux there is nothing to label, and docker takes the option then too. */
 function refuseLabels(spec: string): void {
   if (tryStat('/sys/fs/selinux/enforce') !== undefined)
@@ -84,7 +103,7 @@ export function unsupportedPropagation(mode: string): CairnError {
 }
 
 /**
- * The mounts of a container: those asked for, and a volume for each path of the image's VOLUMEs where none of them is;
+ * The mounts of a container: those asked for, those of other containers where none of them is, and a volume for each path of the image's VOLUMEs where none of them is;
  * outer ones before those inside them. Texts of errors are docker's. Throws CONFIG_INVALID.
  *
  * @param newName - gives the name of a volume that has none
@@ -93,6 +112,7 @@ export function planMounts(
   requests: readonly MountRequest[],
   imageVolumes: readonly string[],
   newName: () => string,
+  inherited: readonly MountSetting[] = [],
 ): MountSetting[] {
   const planned = new Map<string, MountSetting>()
   for (const request of requests) {
@@ -100,6 +120,7 @@ export function planMounts(
     if (planned.has(mount.target)) throw invalid(`Duplicate mount point: ${mount.target}`)
     planned.set(mount.target, mount)
   }
+  for (const mount of inherited) if (!planned.has(mount.target)) planned.set(mount.target, mount)
   for (const path of imageVolumes) {
     const target = cleanPath(`/${path}`)
     if (target === '/' || planned.has(target)) continue
@@ -119,7 +140,7 @@ function checkMount(request: MountRequest, newName: () => string): MountSetting 
   const wrong = (reason: string): CairnError => invalid(`invalid mount config for type "${request.type}": ${reason}`)
   if (!request.target.startsWith('/')) throw wrong(notAbsolute(request.target))
   const target = cleanPath(request.target)
-  if (target === '/') throw wrong("invalid specification: destination can't be '/'")
+  if (target === '/') throw wrong(notRoot)
   const readonly = request.readonly === true
   if (request.type === 'tmpfs') return { ...request, target, readonly }
   if (request.type === 'volume') {
@@ -134,6 +155,8 @@ function checkMount(request: MountRequest, newName: () => string): MountSetting 
   if (!createSource && tryStat(source) === undefined) throw wrong(`bind source path does not exist: ${source}`)
   return { type: 'bind', source, target, readonly, recursive, createSource }
 }
+
+const notRoot = "invalid specification: destination can't be '/'"
 
 function notAbsolute(path: string): string {
   return `invalid mount path: '${path}' mount path must be absolute`

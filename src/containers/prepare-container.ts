@@ -8,10 +8,13 @@ import { mountOverlay } from '../linux/overlay.ts'
 import { removeTree } from '../linux/remove-tree.ts'
 import { writeTextFile } from '../linux/text-file.ts'
 import type { Digest } from '../oci/digest.ts'
+import { hostPlatform } from '../oci/platform.ts'
 import type { RuntimeSpec } from '../oci/runtime-spec.ts'
 import { containerCapabilities, heldCapabilities } from '../runtime/capabilities.ts'
+import { findEmulator, withEmulator } from '../runtime/emulation.ts'
 import { runtimeLimit } from '../runtime/limits.ts'
 import { type ContainerMount, containerSpec, type NamespaceJoin, type NamespaceJoins } from '../runtime/spec.ts'
+import { parseSeccompProfile } from '../runtime/seccomp-profile.ts'
 import { resolveUser } from '../runtime/user.ts'
 import { accountFiles } from '../snapshots/account-files.ts'
 import { mountPoints } from '../snapshots/mount-points.ts'
@@ -66,7 +69,8 @@ export async function prepareContainer(
   const { mounts, fileTargets } = await openMounts(store, container, tree, signal)
   const init = settings.init === true ? [initMount()] : []
   const allMounts = [...files, ...init, ...mounts].toSorted(byDepth)
-  const spec = specOf(store, container, snapshot.merged, tree, allMounts, network.runtime, cgroup)
+  const ownSpec = specOf(store, container, snapshot.merged, tree, allMounts, network.runtime, cgroup)
+  const spec = emulated(ownSpec, settings)
   const targets = spec.mounts.map(({ destination }) => destination)
   checkExecutable(tree, settings, targets)
   if (settings.init === true) fileTargets.add(initPath)
@@ -85,6 +89,13 @@ export async function prepareContainer(
     })
   }
   return { spec, bundle, mountRoot }
+}
+
+/** Throws EMULATOR_MISSING. */
+function emulated(spec: RuntimeSpec, { emulated: architecture }: ContainerSettings): RuntimeSpec {
+  if (architecture === undefined) return spec
+  const emulator = findEmulator(architecture, hostPlatform().architecture, process.env)
+  return emulator === undefined ? spec : withEmulator(spec, emulator)
 }
 
 interface OpenMounts {
@@ -194,7 +205,9 @@ function specOf(
     hostname: settings.hostname,
     terminal: settings.tty,
     capabilities: containerCapabilities({ add: capAdd, drop: capDrop, privileged }, heldCapabilities()),
-    seccomp: settings.seccomp,
+    seccomp: settings.seccompProfile === undefined ? settings.seccomp : parseSeccompProfile(settings.seccompProfile),
+    ...(settings.apparmorProfile === undefined ? {} : { apparmorProfile: settings.apparmorProfile }),
+    noShm: settings.ipc === 'none',
     privileged,
     noNewPrivileges: settings.noNewPrivileges,
     network,

@@ -3,7 +3,7 @@ import { readTextFile } from '../linux/text-file.ts'
 import { type ContainerConfig, defaultPath, type Healthcheck } from '../oci/config.ts'
 import type { Digest } from '../oci/digest.ts'
 import { containerCapabilities } from '../runtime/capabilities.ts'
-import type { ContainerSettings } from './container.ts'
+import type { ContainerSettings, MountSetting } from './container.ts'
 import { type MountRequest, planMounts } from './mounts.ts'
 
 /** What is asked for in words of `docker run`, beside the image. Everything left out is as the image has it. */
@@ -42,15 +42,22 @@ export interface ContainerImage {
   /** The manifest of one platform. */
   readonly manifest: Digest
   readonly config: ContainerConfig
+  /** Its architecture, where that is not this machine's. */
+  readonly emulated?: string
   /** Base first. */
   readonly diffIds: readonly Digest[]
 }
 
 /**
  * What a container of `image` is made with. As docker has it: the command line wins over the image, variables are
- * merged, a given entrypoint drops the image's CMD. Throws CONFIG_INVALID, USAGE for an unknown capability.
+ * merged, a given entrypoint drops the image's CMD. `inherited` are the mounts that it has from other containers. Throws CONFIG_INVALID, USAGE for an unknown capability.
  */
-export function containerSettings(id: string, image: ContainerImage, request: ContainerRequest): ContainerSettings {
+export function containerSettings(
+  id: string,
+  image: ContainerImage,
+  request: ContainerRequest,
+  inherited: readonly MountSetting[] = [],
+): ContainerSettings {
   const config = containerConfig(image.config, request)
   if (commandLine(config).length === 0)
     throw new CairnError('CONFIG_INVALID', 'no command specified', {
@@ -71,7 +78,7 @@ export function containerSettings(id: string, image: ContainerImage, request: Co
     hostname: request.hostname ?? (request.network === 'host' ? hostName() : id.slice(0, 12)),
     tty: request.tty,
     openStdin: request.openStdin,
-    mounts: planMounts(request.mounts, Object.keys(image.config.Volumes ?? {}), newVolumeName),
+    mounts: planMounts(request.mounts, Object.keys(image.config.Volumes ?? {}), newVolumeName, inherited),
     network: request.network,
     extraHosts: request.extraHosts,
     dns: request.dns,
@@ -84,6 +91,7 @@ export function containerSettings(id: string, image: ContainerImage, request: Co
     ...(request.shmSize === undefined ? {} : { shmSize: request.shmSize }),
     ulimits: request.ulimits,
     ...laterSettings(request),
+    ...(image.emulated === undefined ? {} : { emulated: image.emulated }),
   }
 }
 
@@ -98,6 +106,9 @@ const laterFields = [
   'restart',
   'stopTimeout',
   'log',
+  'seccompProfile',
+  'apparmorProfile',
+  'volumesFrom',
   'limits',
   'init',
   'ipc',
@@ -131,7 +142,7 @@ function containerConfig(image: ContainerConfig, request: ContainerRequest): Con
   const given = new Set(request.env.map(variableName))
   const cmd = command.length > 0 ? command : entrypoint === undefined ? image.Cmd : undefined
   const program = entrypoint ?? image.Entrypoint
-  const labels = { ...image.Labels, ...request.labels }
+  const labels = sortedByKey({ ...image.Labels, ...request.labels })
   return {
     ...rest,
     Env: [...request.env, ...(image.Env ?? []).filter((variable) => !given.has(variableName(variable)))],
@@ -151,6 +162,11 @@ function containerConfig(image: ContainerConfig, request: ContainerRequest): Con
     ...(request.healthcheck === undefined ? {} : { Healthcheck: { ...image.Healthcheck, ...request.healthcheck } }),
     ...(Object.keys(labels).length === 0 ? {} : { Labels: labels }),
   }
+}
+
+/** Docker shows labels so everywhere. */
+function sortedByKey(labels: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(labels).toSorted(([a], [b]) => (a < b ? -1 : 1)))
 }
 
 /** Program and arguments: entrypoint and command together. */

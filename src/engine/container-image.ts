@@ -42,6 +42,7 @@ export async function containerImage(
     record: record.digest,
     manifest: digest,
     config: config.config ?? {},
+    ...(own.architecture === hostPlatform().architecture ? {} : { emulated: own.architecture }),
     diffIds: pairLayers(manifest, config).map(({ diffId }) => diffId),
   }
 }

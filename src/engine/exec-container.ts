@@ -73,7 +73,7 @@ const execFailed = 'OCI runtime exec failed: exec failed: unable to start contai
 function inDockersWords(error: unknown, isDetached: boolean): unknown {
   if (!isCairnError(error, 'COMMAND_NOT_FOUND') && !isCairnError(error, 'COMMAND_NOT_EXECUTABLE')) return error
   const { code, exitCode } = error
-  return new CairnError(code, `${execFailed}${error.message.replace(/: unknown$/, '')}`, {
+  return new CairnError(code, `${execFailed}${error.message}`, {
     exitCode: isDetached ? 1 : (exitCode ?? 1),
   })
 }

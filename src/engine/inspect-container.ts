@@ -149,6 +149,8 @@ function hostConfigOf(container: Container): Readonly<Record<string, unknown>> {
   const security = [
     ...(settings.noNewPrivileges ? ['no-new-privileges'] : []),
     ...(settings.seccomp === 'unconfined' ? ['seccomp=unconfined'] : []),
+    ...(settings.seccompProfile === undefined ? [] : [`seccomp=${settings.seccompProfile}`]),
+    ...(settings.apparmorProfile === undefined ? [] : [`apparmor=${settings.apparmorProfile}`]),
     ...(privileged || settings.pid === 'host' || settings.ipc === 'host' ? ['label=disable'] : []),
   ]
   return {
@@ -160,7 +162,7 @@ function hostConfigOf(container: Container): Readonly<Record<string, unknown>> {
     RestartPolicy: { Name: restart?.name ?? 'no', MaximumRetryCount: restart?.maximumRetries ?? 0 },
     AutoRemove: autoRemove,
     VolumeDriver: '',
-    VolumesFrom: null,
+    VolumesFrom: nullIfEmpty(settings.volumesFrom ?? []),
     ConsoleSize: [0, 0],
     ...(settings.annotations === undefined ? {} : { Annotations: settings.annotations }),
     CapAdd: nullIfEmpty(settings.capAdd.map(capabilityName)),

@@ -67,7 +67,8 @@ function filterTests(store: Store, filters: Filters): Test[] {
     return ({ state }) => state === value
   })
   add('exited', (value) => {
-    if (!/^-?\d+$/.test(value)) throw invalid(`invalid filter 'exited=${value}'`)
+    if (!/^-?\d+$/.test(value))
+      throw invalid(`invalid filter 'exited=${value}': strconv.Atoi: parsing ${JSON.stringify(value)}: invalid syntax`)
     return (container) => !isActive(container) && container.startedAt !== null && container.exitCode === Number(value)
   })
   add('health', (value) => {

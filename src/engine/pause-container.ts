@@ -22,7 +22,8 @@ export async function holdContainer(store: Store, name: string): Promise<void> {
 
 /** Lets the processes of a held container go on. Throws as {@link holdContainer}. */
 export async function releaseContainer(store: Store, name: string): Promise<void> {
-  const container = runningContainer(store, name)
+  recoverContainers(store)
+  const container = resolveContainer(store, name)
   if (container.state !== 'paused') throw new CairnError('CONTAINER_STATE', `Container ${container.id} is not paused`)
   await callRuntime(store, container, 'resume')
   recordPaused(store, container.id, false)

@@ -1,6 +1,6 @@
 import { isActive } from '../containers/container.ts'
 import { listContainerRecords, resolveContainer } from '../containers/container-records.ts'
-import { containerDiskSize } from '../containers/written-size.ts'
+import { writtenSize } from '../containers/written-size.ts'
 import { recoverContainers } from '../containers/recovery.ts'
 import { removeContainer, type RemoveOptions } from '../containers/remove-container.ts'
 import { recordEvent } from '../content/events.ts'
@@ -43,7 +43,7 @@ export async function removeContainers(
 export interface PrunedContainers {
   /** Ids. */
   readonly containers: readonly string[]
-  /** Bytes on the disk of all they had. */
+  /** Bytes of the files that they had written. */
   readonly reclaimed: number
 }
 
@@ -69,7 +69,7 @@ export async function pruneContainers(
     )
       continue
     if (!limits.every((limit) => BigInt(container.createdAt) * 1_000_000n < limit)) continue
-    const size = containerDiskSize(store, container)
+    const size = writtenSize(store, container)
     await removeContainer(store, container)
     containers.push(container.id)
     reclaimed += size

@@ -9,6 +9,8 @@ import { CairnError, isCairnError } from '../errors/error.ts'
 /** Gives a container another name. Throws CONTAINER_UNKNOWN, NAME_IN_USE, CONFIG_INVALID, in docker's words. */
 export function renameContainer(store: Store, name: string, wanted: string): void {
   recoverContainers(store)
+  if (name.trim() === '' || wanted.trim() === '')
+    throw new CairnError('USAGE', 'Neither old nor new names may be empty', { exitCode: 1 })
   const container = resolveContainer(store, name)
   store.database.transaction(() => {
     if (wanted.replace(/^\//, '') === container.name)

@@ -44,7 +44,7 @@ async function processList(options: readonly string[]): Promise<string> {
     new Response(child.stderr).text(),
     child.exited,
   ])
-  if (status !== 0) throw new CairnError('USAGE', `ps: ${wrong.trim()}`, { exitCode: 1 })
+  if (status !== 0) throw new CairnError('USAGE', `ps: ${wrong.trim().split('\n')[0] ?? ''}`, { exitCode: 1 })
   return text
 }
 

@@ -33,6 +33,21 @@ export function enterPrivateMounts(): void {
   isPrivate = true
 }
 
+/**
+ * Moves the calling thread into one more mount namespace, a copy: children that it started do not see what it mounts from
+ * here on. Throws NOT_ROOT without CAP_SYS_ADMIN.
+ */
+export function enterNewMounts(): void {
+  if (!isPrivate) return enterPrivateMounts()
+  const directory = open('.', openFlags.O_PATH | openFlags.O_DIRECTORY)
+  try {
+    if (libc.unshare(CLONE_NEWNS) !== 0) throw mountError('unshare', lastErrno(), 'the mount namespace')
+    if (libc.fchdir(directory) !== 0) throw new SystemCallError('fchdir', lastErrno(), 'back to the working directory')
+  } finally {
+    close(directory)
+  }
+}
+
 /** Identity of the mount namespace that a process is in, this thread if absent; undefined where nobody may know. */
 export function mountNamespace(pid: number | 'thread-self' = 'thread-self'): string | undefined {
   try {

@@ -131,7 +131,14 @@ export interface RuntimeResources {
   readonly blockIO?: { readonly weight?: number }
 }
 
-export type SeccompAction = 'SCMP_ACT_ALLOW' | 'SCMP_ACT_ERRNO' | 'SCMP_ACT_KILL' | 'SCMP_ACT_LOG'
+export type SeccompAction =
+  | 'SCMP_ACT_ALLOW'
+  | 'SCMP_ACT_ERRNO'
+  | 'SCMP_ACT_KILL'
+  | 'SCMP_ACT_KILL_PROCESS'
+  | 'SCMP_ACT_KILL_THREAD'
+  | 'SCMP_ACT_LOG'
+  | 'SCMP_ACT_TRAP'
 
 /** config-linux.md §Seccomp. */
 export interface RuntimeSeccomp {

@@ -99,7 +99,7 @@ function normalizeCapability(given: string): string {
   if (upper === 'ALL' || upper === 'CAP_ALL') return 'ALL'
   const name = upper.startsWith('CAP_') ? upper : `CAP_${upper}`
   if (!allCapabilities.includes(name))
-    throw new CairnError('USAGE', `unknown capability: ${JSON.stringify(given)}`, {
+    throw new CairnError('USAGE', `unknown capability: ${JSON.stringify(name)}`, {
       hint: 'Names are those of capabilities(7), for example NET_ADMIN or CAP_NET_ADMIN.',
     })
   return name

@@ -2,7 +2,7 @@ import { listDirectory } from '../linux/directories.ts'
 import { SystemCallError } from '../linux/errno.ts'
 import { tryStat } from '../linux/file-status.ts'
 import { AT_FDCWD } from '../linux/files.ts'
-import { enterPrivateMounts, inMountNamespaceCopy } from '../linux/mount-namespace.ts'
+import { enterNewMounts, inMountNamespaceCopy } from '../linux/mount-namespace.ts'
 import { bindMount, mountCgroup2, unmount } from '../linux/mounts.ts'
 import { removeDirectoryAt } from '../linux/names.ts'
 
@@ -49,11 +49,11 @@ let isViewChanged = false
 /**
  * Makes this process and the children it starts from now on find a v2 hierarchy at /sys/fs/cgroup, whatever the host
  * has there: crun insists on a layout it knows, even for a container that gets no cgroup of its own. The host sees
- * nothing of it. Once per process; {@link withHostCgroups} does something without it.
+ * nothing of it, nor does a child that is there already. Once per process; {@link withHostCgroups} does something without it.
  */
 export function enterCgroup2View(layout: CgroupLayout): void {
   if (layout === 'v2' || isViewChanged) return
-  enterPrivateMounts()
+  enterNewMounts()
   if (layout === 'hybrid') bindMount(`${cgroupRoot}/unified`, cgroupRoot)
   else mountCgroup2(cgroupRoot)
   isViewChanged = true

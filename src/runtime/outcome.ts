@@ -13,16 +13,16 @@ export function runtimeError(runtime: OciRuntime['name'], message: string, comma
   const isPath = command.includes('/')
   const notFound = (): CairnError => {
     const reason = isPath ? `stat ${command}: no such file or directory` : 'executable file not found in $PATH'
-    return new CairnError('COMMAND_NOT_FOUND', `exec: ${quoted}: ${reason}: unknown`, { exitCode: 127 })
+    return new CairnError('COMMAND_NOT_FOUND', `exec: ${quoted}: ${reason}`, { exitCode: 127 })
   }
   const notExecutable = (reason: string): CairnError =>
-    new CairnError('COMMAND_NOT_EXECUTABLE', `exec: ${quoted}: ${reason}: unknown`, { exitCode: 126 })
+    new CairnError('COMMAND_NOT_EXECUTABLE', `exec: ${quoted}: ${reason}`, { exitCode: 126 })
 
   if (runtime === 'crun') {
     if (/^executable file `.*` not found/s.test(message)) return notFound()
     // For an empty name crun takes the directory it is in.
     if (message.startsWith('open executable: Operation not permitted'))
-      return command === '' ? notFound() : notExecutable('is a directory')
+      return command === '' ? notFound() : notExecutable('is a directory: permission denied')
     // In PATH docker sees only what can be executed.
     if (message.startsWith('open executable: Permission denied') || /exists but it is not executable/.test(message))
       return isPath ? notExecutable('permission denied') : notFound()

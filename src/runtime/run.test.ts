@@ -80,12 +80,12 @@ describe.each(['crun', 'runc'] as const)('run() with %s', (name) => {
     using box = bench()
     writeFileSync(`${box.rootfs}/bin/plain`, 'no program', { mode: 0o644 })
     const cases: [string, string, number, string][] = [
-      ['nope', 'COMMAND_NOT_FOUND', 127, 'exec: "nope": executable file not found in $PATH: unknown'],
-      ['/no/such', 'COMMAND_NOT_FOUND', 127, 'exec: "/no/such": stat /no/such: no such file or directory: unknown'],
-      ['./nope', 'COMMAND_NOT_FOUND', 127, 'exec: "./nope": stat ./nope: no such file or directory: unknown'],
-      ['', 'COMMAND_NOT_FOUND', 127, 'exec: "": executable file not found in $PATH: unknown'],
-      ['plain', 'COMMAND_NOT_FOUND', 127, 'exec: "plain": executable file not found in $PATH: unknown'],
-      ['/etc/passwd', 'COMMAND_NOT_EXECUTABLE', 126, 'exec: "/etc/passwd": permission denied: unknown'],
+      ['nope', 'COMMAND_NOT_FOUND', 127, 'exec: "nope": executable file not found in $PATH'],
+      ['/no/such', 'COMMAND_NOT_FOUND', 127, 'exec: "/no/such": stat /no/such: no such file or directory'],
+      ['./nope', 'COMMAND_NOT_FOUND', 127, 'exec: "./nope": stat ./nope: no such file or directory'],
+      ['', 'COMMAND_NOT_FOUND', 127, 'exec: "": executable file not found in $PATH'],
+      ['plain', 'COMMAND_NOT_FOUND', 127, 'exec: "plain": executable file not found in $PATH'],
+      ['/etc/passwd', 'COMMAND_NOT_EXECUTABLE', 126, 'exec: "/etc/passwd": permission denied'],
     ]
     for (const [command, code, exitCode, message] of cases)
       expect((await box.run([command])).status).toMatchObject({ code, exitCode, message })

@@ -177,7 +177,12 @@ function actionNumber(action: RuntimeSeccomp['defaultAction'], errnoValue = 1): 
     case 'SCMP_ACT_LOG':
       return 0x7ffc_0000
     case 'SCMP_ACT_KILL':
+    case 'SCMP_ACT_KILL_THREAD':
       return 0
+    case 'SCMP_ACT_KILL_PROCESS':
+      return 0x8000_0000
+    case 'SCMP_ACT_TRAP':
+      return 0x0003_0000
     case 'SCMP_ACT_ERRNO':
       return 0x0005_0000 | errnoValue
   }

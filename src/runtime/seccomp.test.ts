@@ -141,7 +141,7 @@ describe('containerCapabilities()', () => {
       allCapabilities.length - 1,
     )
     expect(containerCapabilities({ privileged: true, drop: ['ALL'] }, allCapabilities)).toEqual([...allCapabilities])
-    expect(() => containerCapabilities({ add: ['FLY'] })).toThrow('unknown capability: "FLY"')
+    expect(() => containerCapabilities({ add: ['FLY'] })).toThrow('unknown capability: "CAP_FLY"')
   })
 })
 

@@ -14,6 +14,7 @@ import {
 import { hostPlatform } from '../oci/platform.ts'
 import { defaultCapabilities, heldCapabilities } from './capabilities.ts'
 import { defaultSeccomp } from './seccomp.ts'
+import { profileFilter, type SeccompProfile } from './seccomp-profile.ts'
 
 /** A mount beside those every container has. */
 export type ContainerMount =
@@ -116,7 +117,9 @@ export interface ContainerOptions {
   readonly terminal?: boolean
   /** Names like `CAP_CHOWN`, {@link defaultCapabilities} if absent. */
   readonly capabilities?: readonly string[]
-  readonly seccomp?: 'default' | 'unconfined'
+  readonly seccomp?: 'default' | 'unconfined' | SeccompProfile
+  /** A profile that the kernel has loaded. */
+  readonly apparmorProfile?: string
   /** Every capability, device and path, no filter. `capabilities`, where given, still decides. */
   readonly privileged?: boolean
   /** The capabilities are there for an ordinary user too. */
@@ -128,7 +131,9 @@ export interface ContainerOptions {
   readonly joins?: NamespaceJoins
   readonly networkFiles?: NetworkFiles
   readonly mounts?: readonly ContainerMount[]
-  /** Bytes of /dev/shm, 64 MiB by default. */
+  /** There is no /dev/shm. */
+  readonly noShm?: boolean
+  /** Bytes of /dev/shm, 64 MiB by default; that of the host is as it is. */
   readonly shmSize?: number
   readonly rlimits?: readonly RuntimeLimit[]
   readonly oomScoreAdj?: number
@@ -182,7 +187,8 @@ export function containerSpec(options: ContainerOptions): RuntimeSpec {
   const privileged = options.privileged === true
   const capabilities = options.capabilities ?? (privileged ? heldCapabilities() : defaultCapabilities)
   const user = options.user ?? { uid: 0, gid: 0 }
-  const confined = !privileged && options.seccomp !== 'unconfined'
+  const { seccomp = 'default' } = options
+  const { architecture } = hostPlatform()
   return {
     ociVersion: runtimeSpecVersion,
     root: { path: options.rootfs, readonly: options.readonlyRootfs === true },
@@ -197,13 +203,21 @@ export function containerSpec(options: ContainerOptions): RuntimeSpec {
       capabilities:
         options.ambientCapabilities === true ? everywhere(capabilities) : processCapabilities(capabilities, user.uid),
       noNewPrivileges: options.noNewPrivileges === true,
+      ...(options.apparmorProfile === undefined ? {} : { apparmorProfile: options.apparmorProfile }),
       ...(options.rlimits === undefined ? {} : { rlimits: options.rlimits }),
       ...(options.oomScoreAdj === undefined ? {} : { oomScoreAdj: options.oomScoreAdj }),
     },
     mounts: containerMounts(options),
     linux: {
       namespaces: namespaces(options),
-      ...(confined ? { seccomp: defaultSeccomp(capabilities, hostPlatform().architecture) } : {}),
+      ...(seccomp === 'unconfined' || (privileged && seccomp === 'default')
+        ? {}
+        : {
+            seccomp:
+              seccomp === 'default'
+                ? defaultSeccomp(capabilities, architecture)
+                : profileFilter(seccomp, capabilities, architecture),
+          }),
       ...(privileged ? {} : { maskedPaths, readonlyPaths }),
       ...(options.sysctl === undefined ? {} : { sysctl: options.sysctl }),
       ...(options.devices === undefined ? {} : { devices: options.devices.map(deviceFile) }),
@@ -281,7 +295,9 @@ function containerMounts(options: ContainerOptions): RuntimeMount[] {
   ]
   // One that was asked for stands in place of the default, as docker has it.
   const hasOwnShm = options.mounts?.some(({ target }) => /^\/+dev\/+shm\/*$/.test(target)) === true
-  if (!hasOwnShm)
+  if (options.joins?.ipc === 'host' && !hasOwnShm)
+    mounts.push({ destination: '/dev/shm', type: 'bind', source: '/dev/shm', options: ['bind', 'rprivate', ...still] })
+  else if (options.noShm !== true && !hasOwnShm)
     mounts.push({
       destination: '/dev/shm',
       type: 'tmpfs',

@@ -12,7 +12,7 @@ import { openStoreOf } from '../open-store.ts'
 import { formatByteSize } from '../units.ts'
 
 export default defineCommand({
-  usage: '[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|-\n  cairn cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH',
+  usage: '[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|-\n\tcairn cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH',
   description:
     'A source goes into a directory that is there under its own name; DIR/. stands for what is in a directory. "-" is a tar archive on stdin or stdout.',
   examples: [

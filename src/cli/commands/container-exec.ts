@@ -1,10 +1,26 @@
 import { execInContainer } from '../../engine/exec-container.ts'
-import { CairnError } from '../../errors/error.ts'
+import { CairnError, isCairnError } from '../../errors/error.ts'
 import { defineCommand } from '../command.ts'
 import { containerNames } from '../container-names.ts'
 import { containerStreams } from '../container-streams.ts'
+import { parseDetachKeys } from '../detach-keys.ts'
 import { parseEnvFlags } from '../env-flags.ts'
 import { openStoreOf } from '../open-store.ts'
+
+/** They mean something with a terminal only. Throws CONFIG_INVALID in docker's words, NOT_SUPPORTED. */
+function checkDetachKeys(text: string | undefined, tty: boolean): void {
+  if (text === undefined || text === '') return
+  try {
+    parseDetachKeys(text)
+  } catch (error) {
+    if (!isCairnError(error)) throw error
+    throw new CairnError('CONFIG_INVALID', `Invalid escape keys (${text}) provided`, { exitCode: 1 })
+  }
+  if (tty)
+    throw new CairnError('NOT_SUPPORTED', 'a terminal of exec cannot be left by --detach-keys', {
+      hint: 'Run the command with -d where it is to go on by itself.',
+    })
+}
 
 export default defineCommand({
   usage: '[OPTIONS] CONTAINER COMMAND [ARG...]',
@@ -17,7 +33,7 @@ export default defineCommand({
   args: { min: 2 },
   interspersed: false,
   flags: {
-    'detach-keys': { type: 'string', hidden: true, summary: 'Not supported yet' },
+    'detach-keys': { type: 'string', hidden: true, summary: 'Keys that leave a container; not with a terminal' },
     detach: { type: 'bool', short: 'd', summary: 'Detached mode: run command in the background' },
     env: { type: 'stringArray', short: 'e', value: 'list', summary: 'Set environment variables' },
     'env-file': {
@@ -34,7 +50,7 @@ export default defineCommand({
   },
   complete: (ctx, _, args) => (args.length === 0 ? containerNames(ctx) : 'file'),
   async run(ctx, flags, [name = '', ...command]) {
-    if (ctx.given('detach-keys')) throw new CairnError('NOT_SUPPORTED', '--detach-keys of exec is not supported yet')
+    checkDetachKeys(flags['detach-keys'], flags.tty)
     const env = parseEnvFlags(flags['env-file'], flags.env, ctx.env)
     const { workdir, user } = flags
     if (workdir !== undefined && workdir !== '' && !workdir.startsWith('/'))

@@ -1,6 +1,6 @@
 import { readLogs } from '../../engine/read-logs.ts'
 import { parseMoment } from '../../engine/moment.ts'
-import { CairnError } from '../../errors/error.ts'
+import { CairnError, isCairnError } from '../../errors/error.ts'
 import { defineCommand } from '../command.ts'
 import { containerNames } from '../container-names.ts'
 import { openStoreOf } from '../open-store.ts'
@@ -40,8 +40,8 @@ export default defineCommand({
       follow: flags.follow,
       signal: ctx.signal,
       ...(tail === undefined ? {} : { tail }),
-      ...(flags.since === undefined ? {} : { since: parseMoment(flags.since, now) }),
-      ...(flags.until === undefined ? {} : { until: parseMoment(flags.until, now) }),
+      ...(flags.since === undefined ? {} : { since: momentOf('since', flags.since, now) }),
+      ...(flags.until === undefined ? {} : { until: momentOf('until', flags.until, now) }),
     })
     for await (const { time, stream, bytes } of lines) {
       const prefix = `${flags.timestamps ? `${utcTime(time)} ` : ''}${flags.details ? ' ' : ''}`
@@ -50,6 +50,19 @@ export default defineCommand({
     }
   },
 })
+
+function momentOf(flag: string, text: string, now: number): bigint {
+  try {
+    return parseMoment(text, now)
+  } catch (error) {
+    if (!isCairnError(error)) throw error
+    const { code, message, hint, exitCode } = error
+    throw new CairnError(code, `invalid value for "${flag}": ${message}`, {
+      ...(hint === undefined ? {} : { hint }),
+      ...(exitCode === undefined ? {} : { exitCode }),
+    })
+  }
+}
 
 /** docker takes what is no number for all. Throws USAGE for a number that is negative. */
 function parseTail(text: string): number | undefined {

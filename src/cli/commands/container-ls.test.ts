@@ -56,7 +56,7 @@ describe('`cairn ps`', () => {
     expect(JSON.parse(json)).toMatchObject({
       Command: '"true"',
       Image: 'busybox',
-      Labels: 'from=image,a=b',
+      Labels: 'a=b,from=image',
       LocalVolumes: '2',
       Mounts: expect.stringMatching(/^(?:named,[0-9a-f]{14}…|[0-9a-f]{14}…,named)$/) as string,
       Names: 'fine',

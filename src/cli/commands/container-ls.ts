@@ -47,7 +47,9 @@ export default defineCommand({
       ...(limit === undefined ? {} : { limit }),
     })
     const isPlain = flags.format === '' || flags.format === 'table'
-    const format = flags.quiet && isPlain ? '{{.ID}}' : flags.format
+    if (flags.quiet && !isPlain)
+      ctx.stderr.write('WARNING: Ignoring custom format, because both --format and --quiet are set.\n')
+    const format = flags.quiet ? '{{.ID}}' : flags.format
     ctx.stdout.write(
       renderListing(
         listing(store, !flags['no-trunc'], flags.size || flags.format.includes('.Size'), Date.now()),
@@ -83,6 +85,7 @@ function listing(store: Store, trunc: boolean, withSize: boolean, now: number): 
         heading: 'LABELS',
         value: ({ settings }) =>
           Object.entries(settings.config.Labels ?? {})
+            .toSorted(([a], [b]) => (a < b ? -1 : 1))
             .map(([key, value]) => `${key}=${value}`)
             .join(','),
       },

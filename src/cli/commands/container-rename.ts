@@ -14,7 +14,7 @@ export default defineCommand({
     try {
       renameContainer(store, name, newName)
     } catch (error) {
-      if (!isCairnError(error)) throw error
+      if (!isCairnError(error) || error.code === 'USAGE') throw error
       ctx.stderr.write(`cairn: ${error.message}\nError: failed to rename container named ${name}\n`)
       return 1
     }

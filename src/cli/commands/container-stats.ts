@@ -1,3 +1,4 @@
+import { isActive } from '../../containers/container.ts'
 import { type ContainerStats, StatsReader } from '../../engine/stats-containers.ts'
 import { defineCommand } from '../command.ts'
 import { containerNames } from '../container-names.ts'
@@ -27,8 +28,9 @@ export default defineCommand({
   complete: (ctx) => containerNames(ctx),
   async run(ctx, flags, names) {
     const reader = new StatsReader(await ctx.use(openStoreOf))
-    const table = listing(!flags['no-trunc'])
-    for (const container of reader.select(names, flags.all)) reader.read(container)
+    const before = reader.select(names, flags.all)
+    const table = listing(!flags['no-trunc'], new Map(names.map((name, index) => [before[index]?.id ?? '', name])))
+    for (const container of before) reader.read(container)
     for (;;) {
       await Bun.sleep(interval)
       ctx.signal.throwIfAborted()
@@ -40,24 +42,40 @@ export default defineCommand({
   },
 })
 
+/** What docker shows of a container that does not run. */
+const nothing: NonNullable<ContainerStats['usage']> = {
+  cpu: 0,
+  memory: 0,
+  memoryLimit: 0,
+  pids: 0,
+  blockRead: 0,
+  blockWritten: 0,
+}
 const unknown = '--'
 
-function listing(trunc: boolean): Listing<ContainerStats> {
+/** `names` are those in the user's words, by ID. */
+function listing(trunc: boolean, names: ReadonlyMap<string, string>): Listing<ContainerStats> {
   const known = (
     text: (stats: ContainerStats & { readonly usage: NonNullable<ContainerStats['usage']> }) => string,
   ) => {
-    return ({ usage, ...rest }: ContainerStats): string => (usage === undefined ? unknown : text({ ...rest, usage }))
+    return ({ usage, ...rest }: ContainerStats): string => {
+      const shown = usage ?? (isActive(rest.container) ? undefined : nothing)
+      return shown === undefined ? unknown : text({ ...rest, usage: shown })
+    }
   }
   const pair = (left: string, right: string): string => `${left} / ${right}`
   return {
     columns: {
-      Container: { heading: 'CONTAINER', value: ({ container }) => shownId(container.id, trunc) },
+      Container: {
+        heading: 'CONTAINER',
+        value: ({ container }) => names.get(container.id) ?? shownId(container.id, trunc),
+      },
       ID: { heading: 'CONTAINER ID', value: ({ container }) => shownId(container.id, trunc) },
       Name: { heading: 'NAME', value: ({ container }) => container.name },
       CPUPerc: { heading: 'CPU %', value: known(({ cpuPercent }) => `${cpuPercent.toFixed(2)}%`) },
       MemUsage: {
         heading: 'MEM USAGE / LIMIT',
-        value: ({ usage }) =>
+        value: ({ container, usage = isActive(container) ? undefined : nothing }) =>
           usage === undefined
             ? pair(unknown, unknown)
             : pair(formatBinarySize(usage.memory), formatBinarySize(usage.memoryLimit)),
