@@ -73,7 +73,7 @@ const rules: readonly Rule[] = [
     matches: path(/\.py[co]$|\/__pycache__(?:\/|$)/),
     cause: 'compiled Python holds the time of its source, or was compiled in another order',
     advice:
-      'ENV PYTHONDONTWRITEBYTECODE=1 for programs that the RUN starts; python3 -m compileall holds digests in a RUN',
+      'ENV PYTHONDONTWRITEBYTECODE=1, or ENV SOURCE_DATE_EPOCH=315532800, with which pip and compileall go by content',
   },
   {
     matches: path(/^\/etc\/machine-id$|^\/var\/lib\/dbus\/machine-id$/),
