@@ -116,6 +116,7 @@ describe('build --output', () => {
     ['oci', '', 'application/vnd.oci.image.layer.v1.tar+gzip'],
     ['oci', ',compression=zstd', 'application/vnd.oci.image.layer.v1.tar+zstd'],
     ['oci', ',compression=zstd,compression-level=9', 'application/vnd.oci.image.layer.v1.tar+zstd'],
+    ['oci', ',compression=zstd:chunked', 'application/vnd.oci.image.layer.v1.tar+zstd'],
     ['oci', ',compression=uncompressed', 'application/vnd.oci.image.layer.v1.tar'],
     ['docker', ',oci-mediatypes=false', 'application/vnd.docker.image.rootfs.diff.tar.gzip'],
   ])('writes a layout directory: type=%s%s', async (type, options, mediaType) => {
@@ -123,6 +124,8 @@ describe('build --output', () => {
     const { annotations, manifest, config } = layoutAt(at('layout'))
     expect(manifest.layers.map((layer) => layer.mediaType)).toEqual([mediaType, mediaType])
     expect(manifest.annotations).toEqual({ k: 'v' })
+    const isChunked = manifest.layers.map((layer) => JSON.stringify(layer).includes('zstd-chunked.manifest-position'))
+    expect(isChunked).toEqual([options.includes('chunked'), options.includes('chunked')])
     expect(annotations['org.opencontainers.image.ref.name']).toBe('app:1')
     expect(config.config.Labels).toEqual({ l: '1' })
     const validated = await bench.cairn(['image', 'validate', `oci:${at('layout')}`])

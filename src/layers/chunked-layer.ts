@@ -1,4 +1,9 @@
-import { type BlockCompressor, compressBlock, type CompressionSettings } from '../compression/compress.ts'
+import {
+  type BlockCompressor,
+  compressBlock,
+  compressionKey,
+  type CompressionSettings,
+} from '../compression/compress.ts'
 import { Digester } from '../oci/digest.ts'
 import type { ByteSource } from '../streams/source.ts'
 import { TarDecoder, type TarHandler } from '../tar/decoder.ts'
@@ -9,8 +14,8 @@ import { GearChunker } from './gear-chunks.ts'
 import { TarSplit } from './tar-split.ts'
 
 export interface ChunkedOptions {
-  /** zstd 1 to 22. */
-  readonly level: number
+  /** zstd 1 to 22 (default 2). */
+  readonly level?: number | undefined
   /** Where chunks are compressed; on this thread by default. */
   readonly compressor?: BlockCompressor | undefined
   /** Chunks in work at once with a `compressor` of one's own. */
@@ -20,8 +25,14 @@ export interface ChunkedOptions {
 /** The annotations that a chunked layer's descriptor has; none where the layer could not be chunked. */
 export type LayerAnnotations = Readonly<Record<string, string>>
 
-/** What decides the bytes of a chunked layer besides the layer and the level; to be changed with what this file writes. */
-export const chunkedVersion = 'chunked-1'
+/** To be changed with whatever changes the bytes that this file writes. */
+const version = 'chunked-1'
+const defaultLevel = 2
+
+/** What the bytes of a chunked layer depend on besides the layer: where two texts are equal, so are the bytes. */
+export function chunkedKey(level: number = defaultLevel): string {
+  return `${version}-${compressionKey({ format: 'zstd', level })}`
+}
 
 /** A chunk or what stands between chunks, on its way through the compressor. */
 interface Piece {
@@ -88,7 +99,7 @@ class ChunkedWriter implements TarHandler {
   #header: Uint8Array[] = []
   #file: OpenFile | undefined
 
-  constructor({ level, compressor, concurrency = 2 }: ChunkedOptions) {
+  constructor({ level = defaultLevel, compressor, concurrency = 2 }: ChunkedOptions) {
     this.#settings = { format: 'zstd', level }
     this.#compressor = compressor ?? compressBlock
     this.#concurrency = compressor === undefined ? 1 : concurrency

@@ -2,10 +2,11 @@ import { compress, compressionKey, type BlockCompressor } from '../compression/c
 import { decompress } from '../compression/decompress.ts'
 import { type LayerRecord, listLayerForms, putLayerRecord } from '../content/layer-records.ts'
 import type { Lease } from '../content/leases.ts'
-import { getCompressedLayer, putCompressedLayer } from '../content/remote-blobs.ts'
+import { type CompressedLayer, getCompressedLayer, putCompressedLayer } from '../content/remote-blobs.ts'
 import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
 import { linkManifest } from '../images/put-image.ts'
+import { chunkedKey, chunkedLayer } from '../layers/chunked-layer.ts'
 import { type ImageConfig, platformOf, serializeConfig } from '../oci/config.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
@@ -69,8 +70,9 @@ export async function formImage(image: UnformedImage, form: ImageForm, options: 
   const layers: Descriptor[] = []
   for (const [index, diffId] of image.diffIds.entries()) {
     const isFree = index < image.baseLayers && !form.force
-    const { digest, size, compression } = await layerIn(diffId, isFree ? undefined : form, options)
-    layers.push({ mediaType: names.layer[compression], digest, size })
+    const { digest, size, compression, annotations } = await layerIn(diffId, isFree ? undefined : form, options)
+    const more = annotations === undefined ? {} : { annotations }
+    layers.push({ mediaType: names.layer[compression], digest, size, ...more })
   }
   const raw = serializeConfig(image.config)
   const platform = platformOf(image.config)
@@ -114,12 +116,13 @@ export async function storeFormedImage(store: Store, lease: Lease, image: Formed
   store.database.transaction(() => linkManifest(store, image.target.digest, image.manifest))
 }
 
+/** A layer in one form, with what its descriptor is annotated with. */
+interface FormedLayer extends Pick<LayerRecord, 'digest' | 'size' | 'compression'> {
+  readonly annotations?: Readonly<Record<string, string>>
+}
+
 /** A layer as `form` wants it, made where it is not there yet; without one, as the store has it. */
-async function layerIn(
-  diffId: Digest,
-  form: ImageForm | undefined,
-  options: FormingOptions,
-): Promise<Pick<LayerRecord, 'digest' | 'size' | 'compression'>> {
+async function layerIn(diffId: Digest, form: ImageForm | undefined, options: FormingOptions): Promise<FormedLayer> {
   const { store, lease } = options
   const forms = listLayerForms(store, diffId)
   const [first] = forms
@@ -128,16 +131,39 @@ async function layerIn(
   if (form === undefined || format === undefined) return first
   if (format === 'none')
     return forms.find(({ compression }) => compression === 'none') ?? (await unpacked(first, options))
-  const settings = { format, level: form.level }
-  const known = getCompressedLayer(store, diffId, compressionKey(settings))
+  const settings = format === 'zstd:chunked' ? chunkedKey(form.level) : compressionKey({ format, level: form.level })
+  const known = getCompressedLayer(store, diffId, settings)
   const there = forms.find(({ digest }) => digest === known?.digest && lease.claim(digest))
-  if (there !== undefined) return there
+  if (there !== undefined)
+    return known?.annotations === undefined ? there : { ...there, annotations: known.annotations }
   options.onCompress?.(diffId)
+  const made = await compressed(first, format, form.level, options)
+  const compression = format === 'zstd:chunked' ? 'zstd' : format
+  const { digest, size } = made
+  putLayerRecord(store, { diffId, digest, size, compression, unpackedSize: first.unpackedSize })
+  putCompressedLayer(store, diffId, settings, made)
+  return { ...made, compression }
+}
+
+async function compressed(
+  layer: LayerRecord,
+  format: 'gzip' | 'zstd' | 'zstd:chunked',
+  level: number | undefined,
+  options: FormingOptions,
+): Promise<CompressedLayer> {
   const { compressor, concurrency } = options
-  const blob = await ingest(compress(contentOf(first, options), { ...settings, compressor, concurrency }), options)
-  putLayerRecord(store, { diffId, ...blob, compression: format, unpackedSize: first.unpackedSize })
-  putCompressedLayer(store, diffId, compressionKey(settings), blob)
-  return { ...blob, compression: format }
+  const settings = { level, compressor, concurrency }
+  const content = contentOf(layer, options)
+  if (format !== 'zstd:chunked') return await ingest(compress(content, { format, ...settings }), options)
+  let annotations: CompressedLayer['annotations']
+  const pieces = chunkedLayer(content, settings)
+  const blob = await ingest(
+    (async function* () {
+      annotations = yield* pieces
+    })(),
+    options,
+  )
+  return annotations === undefined ? blob : { ...blob, annotations }
 }
 
 async function unpacked(

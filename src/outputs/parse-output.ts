@@ -105,13 +105,13 @@ function imageForm(
   const ociTypes = fields.bool('oci-mediatypes', true)
   const wanted = fields.take('compression')
   const compression = wanted === 'uncompressed' || wanted === 'none' ? 'none' : (wanted ?? defaultCompression)
-  if (compression !== undefined && compression !== 'none' && compression !== 'gzip' && compression !== 'zstd') {
+  if (compression !== undefined && !isCompression(compression)) {
     if (compression === 'estargz')
       throw new CairnError('NOT_SUPPORTED', `output ${fields.text}: compression=estargz is not supported yet`)
-    throw wrong(`unsupported compression type ${compression}`, 'There are uncompressed, gzip and zstd.')
+    throw wrong(`unsupported compression type ${compression}`, 'There are uncompressed, gzip, zstd and zstd:chunked.')
   }
-  if (compression === 'zstd' && !ociTypes)
-    throw wrong('exporter option "compression=zstd" conflicts with "oci-mediatypes=false"')
+  if ((compression === 'zstd' || compression === 'zstd:chunked') && !ociTypes)
+    throw wrong(`exporter option "compression=${compression}" conflicts with "oci-mediatypes=false"`)
   const level = fields.take('compression-level')
   if (level !== undefined && !/^\d{1,2}$/.test(level)) throw wrong(`non-integer value specified for compression-level`)
   for (const name of ['rewrite-timestamp', 'attestation-inline', 'registry.insecure'] as const) fields.bool(name, false)
@@ -125,6 +125,10 @@ function imageForm(
     ociArtifact: fields.bool('oci-artifact', false),
     annotations: [...annotations, ...fields.annotations(isIndex)],
   }
+}
+
+function isCompression(text: string): text is NonNullable<ImageForm['compression']> {
+  return text === 'none' || text === 'gzip' || text === 'zstd' || text === 'zstd:chunked'
 }
 
 function namesOf(fields: OutputFields): readonly Reference[] | undefined {

@@ -54,7 +54,7 @@ describe('cairn registry ls', () => {
   })
 
   test('asks for no more pages than it needs', async () => {
-    plain.intercept = (request, url) => {
+    plain.intercept = (_request, url) => {
       if (url.pathname !== '/v2/_catalog') return undefined
       const from = Number(url.searchParams.get('last') ?? 0)
       const repositories = Array.from({ length: 10 }, (_, index) => `r${from + index}`)

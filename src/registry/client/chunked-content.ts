@@ -1,19 +1,15 @@
 import { compressionKey } from '../../compression/compress.ts'
 import type { BlobIdentity } from '../../content/blobs.ts'
 import type { Store } from '../../content/store.ts'
-import { chunkedLayer, chunkedVersion, type LayerAnnotations } from '../../layers/chunked-layer.ts'
+import { chunkedKey, chunkedLayer, type LayerAnnotations } from '../../layers/chunked-layer.ts'
 import { openFileSink } from '../../linux/file-sink.ts'
 import { type Digest, Digester } from '../../oci/digest.ts'
 import { type ByteSource, verified } from '../../streams/source.ts'
 import type { LayerCompression } from './blob-content.ts'
 
-/** zstd's, as compress() has it. */
-const defaultLevel = 2
-
 /** What the bytes of a compressed layer depend on besides the layer: where two texts are equal, so are the bytes. */
 export function layerCompressionKey(compression: LayerCompression): string {
-  const key = compressionKey(compression)
-  return compression.isChunked === true ? `${chunkedVersion}-${key}` : key
+  return compression.isChunked === true ? chunkedKey(compression.level) : compressionKey(compression)
 }
 
 /**
@@ -28,7 +24,7 @@ export async function writeChunkedLayer(
   onBytes: (size: number) => void,
 ): Promise<BlobIdentity & { readonly annotations: LayerAnnotations }> {
   const { diffId: digest, size } = layer
-  const { level = defaultLevel, compressor, concurrency } = compression
+  const { level, compressor, concurrency } = compression
   const source = counted(verified(store.blobs.open(digest), { digest, size }), onBytes)
   const digester = new Digester()
   using file = openFileSink(path)
