@@ -106,6 +106,9 @@ describe('a cache in a directory', () => {
     expect(first.text).toContain('exporting cache to client directory')
     const second = await build(there, '--cache-from', imported())
     expect(second).toMatchObject({ cached: steps, rebuilt: {}, image: first.image })
+    expect((await there.cairn(['explain'])).out).toContain(
+      `cached  [stage-1 3/3] RUN echo final > /final\n        from ${cache}`,
+    )
     // What was used is kept: the next build needs the cache no more.
     rmSync(cache, { recursive: true })
     expect(await build(there)).toMatchObject({ cached: steps, image: first.image })

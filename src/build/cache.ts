@@ -33,6 +33,8 @@ export interface CachedStep {
   /** What {@link BuildCache.hasDefinition} looks for. */
   readonly definition: string
   readonly result: CachedResult
+  /** The imported cache that it comes from, as the user calls it. */
+  readonly origin?: string
 }
 
 /** Results from elsewhere, whose layers need not be in the store. */
@@ -99,6 +101,12 @@ export class BuildCache {
   hasDefinition(inputs: StepInputs): boolean {
     const key = definitionKey(inputs)
     return getCacheRecord(this.#store, key) !== undefined || this.#imported?.hasDefinition(key) === true
+  }
+
+  /** The imported cache that a result of {@link get} comes from, undefined for one of the store. */
+  originOf(result: CachedResult): string | undefined {
+    for (const step of this.#borrowed.values()) if (step.result === result) return step.origin
+    return undefined
   }
 
   /** Imported results that were used. */

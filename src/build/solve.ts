@@ -270,9 +270,9 @@ export class Solver {
     return result
   }
 
-  #showCached(op: Op): void {
+  #showCached(op: Op, origin?: string): void {
     this.counts.cached += 1
-    this.#reports.note(op, { outcome: 'cached' })
+    this.#reports.note(op, { outcome: 'cached', ...(origin === undefined ? {} : { origin }) })
     const now = Date.now()
     this.#options.progress({
       type: 'vertex',
@@ -302,7 +302,7 @@ export class Solver {
   async #hit(op: Op, hit: CachedResult): Promise<StepResult | undefined> {
     const parent = op.parent === undefined ? undefined : await this.#result(op.parent)
     if (parent !== undefined && !onItsOwn(op) && (await parent.contentId()) !== hit.parentContentId) return undefined
-    this.#showCached(op)
+    this.#showCached(op, this.#options.cache.originOf(hit))
     this.#options.onLayer?.(op, hit.layer)
     return {
       filesystem: [...(parent?.filesystem ?? []), storedLayer(hit.layer)],

@@ -21,6 +21,8 @@ export interface StepReport {
   readonly miss?: Miss
   /** What it gave before is still there: but for the causes of its miss it would have been taken from the cache. */
   readonly isFormerKept?: boolean
+  /** The cache of `--cache-from` that it was taken from. */
+  readonly origin?: string
 }
 
 /** Name of an op among the events of one build. */
@@ -38,10 +40,10 @@ export function neededOps(op: Op): readonly Op[] {
 
 /** Keeps account of the steps of one build. */
 export class StepReports {
-  readonly #states = new Map<Op, Pick<StepReport, 'outcome' | 'miss' | 'isFormerKept'>>()
+  readonly #states = new Map<Op, Pick<StepReport, 'outcome' | 'miss' | 'isFormerKept' | 'origin'>>()
 
   /** Notes what became of a step; a miss that was noted before stays. */
-  note(op: Op, state: Pick<StepReport, 'outcome' | 'miss' | 'isFormerKept'>): void {
+  note(op: Op, state: Pick<StepReport, 'outcome' | 'miss' | 'isFormerKept' | 'origin'>): void {
     this.#states.set(op, { ...this.#states.get(op), ...state })
   }
 

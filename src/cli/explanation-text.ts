@@ -12,8 +12,8 @@ export function renderExplanation(steps: readonly ExplainedStep[]): string {
     .join('')
 }
 
-function detailLines({ miss, kind, isFormerKept, advice = [] }: ExplainedStep): string[] {
-  if (miss === undefined) return []
+function detailLines({ miss, kind, isFormerKept, origin, advice = [] }: ExplainedStep): string[] {
+  if (miss === undefined) return origin === undefined ? [] : [`from ${origin}`]
   return [
     ...causeLines(miss),
     ...(kind === 'base' ? [] : counterfactual(miss, isFormerKept)),

@@ -69,8 +69,12 @@ class ImportedCache {
         if (known !== undefined && known.layer.contentDigest !== layer.contentDigest) continue
         this.layers.set(layer.diffId, known ?? { layer, descriptor })
         this.definitions.add(step.definition)
-        for (const key of step.keys) if (!this.steps.has(key)) this.steps.set(key, step)
+        this.#add({ ...step, origin: name })
       }
+  }
+
+  #add(step: CachedStep): void {
+    for (const key of step.keys) if (!this.steps.has(key)) this.steps.set(key, step)
   }
 
   /** Takes the results that BuildKit's records have of these steps, parents first. */
@@ -81,7 +85,7 @@ class ImportedCache {
         if (this.#missing.has(diffId)) continue
         if (!this.layers.has(diffId)) this.layers.set(diffId, { layer: step.result.layer, descriptor })
         this.definitions.add(step.definition)
-        for (const key of step.keys) if (!this.steps.has(key)) this.steps.set(key, step)
+        this.#add({ ...step, origin: this.name })
       }
   }
 
