@@ -71,9 +71,8 @@ const rules: readonly Rule[] = [
   },
   {
     matches: path(/\.py[co]$|\/__pycache__(?:\/|$)/),
-    cause: 'compiled Python holds the time of its source, or was compiled in another order',
-    advice:
-      'ENV PYTHONDONTWRITEBYTECODE=1, or ENV SOURCE_DATE_EPOCH=315532800, with which pip and compileall go by content',
+    cause: 'compiled Python holds the time of its source where times are real, or its strings came in another order',
+    advice: 'ENV PYTHONDONTWRITEBYTECODE=1, or ENV PYTHONHASHSEED=0 and --timestamps fixed',
   },
   {
     matches: path(/^\/etc\/machine-id$|^\/var\/lib\/dbus\/machine-id$/),
