@@ -1,5 +1,6 @@
 import type { Digest } from '../../oci/digest.ts'
 import type { BlobRange, StoredBlob } from '../storage/registry-storage.ts'
+import { multipartResponse, severalRanges } from './byte-ranges.ts'
 import { contentHeaders, emptyResponse, type Exchange, isNotModified } from './exchange.ts'
 import { RequestFailure } from './request-failure.ts'
 
@@ -18,6 +19,7 @@ export async function getBlob(exchange: Exchange, name: string, digest: Digest):
   // A range is of GET alone: RFC 9110 §14.2.
   if (request.method === 'HEAD') return emptyResponse(200, { ...headers, 'content-length': String(blob.size) })
   const range = requestedRange(request, blob.size, digest)
+  if (Array.isArray(range)) return await rangesResponse(blob, range, headers)
   return await contentResponse(blob, range, headers)
 }
 
@@ -42,16 +44,31 @@ async function contentResponse(
   return new Response(content.body, { status: 206, headers: { ...own, 'content-range': contentRange } })
 }
 
+async function rangesResponse(
+  blob: StoredBlob,
+  ranges: BlobRange[],
+  headers: Readonly<Record<string, string>>,
+): Promise<Response> {
+  const [first] = ranges
+  const content = await blob.read(first)
+  // Where the bytes are elsewhere, that place gets to see the ranges.
+  if (content.kind === 'elsewhere') return await contentResponse(blob, undefined, headers)
+  if (!(content.body instanceof Blob)) await content.body.cancel()
+  return multipartResponse(blob, ranges, headers)
+}
+
 /**
- * The range that a request asks for; undefined for all of it: no Range header, another unit, several ranges at once (a
- * server may leave those aside), or content that has changed since (If-Range). Throws 416 for what cannot be served.
+ * The range that a request asks for, or several; undefined for all of it: no Range header, another unit, several that are
+ * left aside, or content that has changed since (If-Range). Throws 416 for what cannot be served.
  */
-function requestedRange({ headers }: Request, size: number, digest: Digest): BlobRange | undefined {
+function requestedRange({ headers }: Request, size: number, digest: Digest): BlobRange | BlobRange[] | undefined {
   const header = headers.get('range')
-  if (header === null || !/^bytes\s*=/i.test(header) || header.includes(',')) return undefined
+  if (header === null || !/^bytes\s*=/i.test(header)) return undefined
   const ifRange = headers.get('if-range')
   if (ifRange !== null && ifRange !== `"${digest}"`) return undefined
-  const range = parseRange(header.slice(header.indexOf('=') + 1).trim(), size)
+  const text = header.slice(header.indexOf('=') + 1).trim()
+  if (text.includes(',')) return severalRanges(text, size, parseRange)
+  const range = parseRange(text, size)
   if (range !== undefined) return range
   throw new RequestFailure('SIZE_INVALID', {
     status: 416,

@@ -73,10 +73,23 @@ describe('blobs', () => {
     },
   )
 
-  test('other units, several ranges and a range of other content give all of it', async () => {
+  test('several ranges come in the order of the request, each with its place', async () => {
+    const response = await registry.fetch(path(), { headers: { range: 'bytes=0-9, 1500-1509,-5' } })
+    expect(response.status).toBe(206)
+    const boundary = /^multipart\/byteranges; boundary=(\w+)$/.exec(response.headers.get('content-type') ?? '')?.[1]
+    const part = (start: number, end: number): string =>
+      `\r\n--${boundary}\r\nContent-Type: application/octet-stream\r\n` +
+      `Content-Range: bytes ${start}-${end - 1}/2000\r\n\r\n${text.slice(start, end)}`
+    expect(await response.text()).toBe(`${part(0, 10)}${part(1500, 1510)}${part(1995, 2000)}\r\n--${boundary}--\r\n`)
+  })
+
+  test('other units, ranges that cannot all be served or cost too much, and of other content give all of it', async () => {
     for (const headers of [
       { range: 'lines=1-2' },
-      { range: 'bytes=0-1,5-6' },
+      { range: 'bytes=0-1,5000-6000' },
+      { range: 'bytes=0-1,x' },
+      { range: 'bytes=0-,0-' },
+      { range: `bytes=${Array.from({ length: 1500 }, () => '1-1').join(',')}` },
       { range: 'bytes=0-1', 'if-range': '"other"' },
     ])
       expect((await registry.fetch(path(), { headers })).status).toBe(200)
