@@ -1,6 +1,9 @@
-import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { BuildBench, type Ended } from './fixtures/build-bench.ts'
+
+// A machine that is busy otherwise is no reason to fail.
+setDefaultTimeout(120_000)
 
 let bench: BuildBench
 beforeEach(async () => {

@@ -1,7 +1,10 @@
-import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { statSync, writeFileSync } from 'node:fs'
 import { startTestRegistry, type TestRegistry } from '../src/registry/server/registry-fixtures.ts'
 import { BuildBench, type Ended } from './fixtures/build-bench.ts'
+
+// A machine that is busy otherwise is no reason to fail.
+setDefaultTimeout(120_000)
 
 let bench: BuildBench
 beforeEach(async () => {
@@ -69,13 +72,29 @@ describe('image sign', () => {
     expect(changed.err).toContain(out.trim())
   })
 
+  test('puts the signature of an image in a layout there, where the image is found as before', async () => {
+    const layout = `oci:${at('layout')}`
+    await ok('image', 'copy', 'busybox', `${layout}:1`)
+    const { out: digest } = await ok('image', 'sign', '--key', at('own.key'), layout)
+    expect((await ok('image', 'verify', '--key', at('own.pub'), `${layout}:1`)).out).toBe(digest)
+    expect((await ok('image', 'cat', layout, '/etc/os-release')).out).toContain('busybox')
+    expect((await cairn('image', 'verify', '--key', at('other.pub'), layout)).status).not.toBe(0)
+    await ok('image', 'validate', layout)
+    Bun.spawnSync(['tar', '-C', at('layout'), '-cf', at('signed.tar'), '.'])
+    expect((await cairn('image', 'verify', '--key', at('own.pub'), 'busybox')).status).not.toBe(0)
+    const images = (await ok('images', '-aq')).out
+    await ok('load', '-i', at('signed.tar'))
+    expect((await ok('images', '-aq')).out).toBe(images)
+    await ok('image', 'verify', '--key', at('own.pub'), 'busybox')
+  })
+
   test('names what is wrong with keys', async () => {
     const texts = async (...args: readonly string[]): Promise<string> => (await cairn('image', ...args)).err
     expect(await texts('sign', 'busybox')).toContain('--key is required')
     expect(await texts('sign', '--key', at('none.key'), 'busybox')).toContain('there is no key')
     expect(await texts('sign', '--key', at('own.pub'), 'busybox')).toContain('is no key in PEM form')
     expect(await texts('verify', '--key', at('own.key'), 'busybox')).toContain('is a private key')
-    expect(await texts('sign', '--key', at('own.key'), 'oci:dir')).toContain('signed in the store or in a registry')
+    expect(await texts('sign', '--key', at('own.key'), 'dir:dir')).toContain('signed in the store, in a layout or')
     expect(await texts('generate-key-pair', '--output-key-prefix', at('own'))).toContain('is there already')
   })
 })

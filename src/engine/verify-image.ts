@@ -43,9 +43,10 @@ export async function verifyImage(
   )
   if (signatures.length === 0)
     throw new CairnError('SIGNATURE_UNKNOWN', `${source.name} (${target.digest}) has no signature`, {
-      hint: isFileLocation(place)
-        ? 'Signatures are looked for in the store and in registries.'
-        : '`cairn image sign` makes one.',
+      hint:
+        isFileLocation(place) && place.transport !== 'oci' && place.transport !== 'oci-archive'
+          ? 'Signatures are looked for in the store, in layouts and in registries.'
+          : '`cairn image sign` makes one.',
     })
   const others: string[] = []
   let valid = 0

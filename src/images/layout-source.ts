@@ -4,6 +4,7 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import type { Digest } from '../oci/digest.ts'
 import { parseIndex } from '../oci/image-index.ts'
 import { largestDocument } from '../oci/json-document.ts'
+import { isManifestType } from '../oci/media-types.ts'
 import { checkLayoutMarker, layoutAnnotations, layoutBlobPath, layoutPaths } from '../oci/layout.ts'
 import { formatReference, parseReference, withDefaultTag } from '../oci/reference.ts'
 import { collect } from '../streams/source.ts'
@@ -11,9 +12,13 @@ import type { ArchiveFile } from './archive-file.ts'
 import { type ArchiveFiles, openArchive } from './archive-files.ts'
 import { directoryFiles } from './directory-files.ts'
 import type { FileLocation } from './image-location.ts'
-import { type ImageSource, missingBlob } from './image-source.ts'
+import { type ImageSource, missingBlob, readDocument } from './image-source.ts'
 import { nameOf } from './layout-reader.ts'
 import { preferredEntry } from './put-image.ts'
+import { referrerDescriptor } from './referrers.ts'
+
+/** Entries that are looked at for what refers to an image. */
+const mostReferrers = 1000
 
 /** Opens an image of an OCI image layout: a directory, or an archive of one (image-spec image-layout.md). */
 export async function openLayoutSource(store: Store, location: FileLocation, name: string): Promise<ImageSource> {
@@ -25,7 +30,7 @@ export async function openLayoutSource(store: Store, location: FileLocation, nam
     const entry = choose(index.manifests, location, name)
     const { annotations: _names, platform: _platform, ...target } = entry
     const find = (digest: Digest): ArchiveFile | undefined => files.find(layoutBlobPath(digest))
-    return {
+    const source: ImageSource = {
       name,
       target,
       references: nameOf(entry),
@@ -36,12 +41,34 @@ export async function openLayoutSource(store: Store, location: FileLocation, nam
         return file.read()
       },
       examined: () => undefined,
+      referrers: (subject) => referrersIn(source, index.manifests, subject),
       [Symbol.dispose]: () => files[Symbol.dispose](),
     }
+    return source
   } catch (error) {
     files[Symbol.dispose]()
     throw error
   }
+}
+
+/** The entries that are manifests with this subject. */
+async function referrersIn(
+  source: ImageSource,
+  entries: readonly Descriptor[],
+  subject: Digest,
+): Promise<readonly Descriptor[]> {
+  const found: Descriptor[] = []
+  for (const entry of entries.filter(isArtifact).slice(0, mostReferrers)) {
+    const document = await readDocument(source, entry)
+    if (document.type === 'manifest' && document.value.subject?.digest === subject)
+      found.push(referrerDescriptor(document.value, entry))
+  }
+  return found
+}
+
+/** True for an entry that says that it is no image. */
+function isArtifact({ artifactType, mediaType }: Descriptor): boolean {
+  return artifactType !== undefined && isManifestType(mediaType)
 }
 
 /** The whole of a small file. Throws ARCHIVE_INVALID where it is missing, LIMIT_EXCEEDED past 4 MiB. */
@@ -53,9 +80,12 @@ export async function documentOf(files: ArchiveFiles, path: string, name: string
 
 function choose(entries: readonly Descriptor[], location: FileLocation, name: string): Descriptor {
   const { name: wanted, digest } = location
-  const found = entries.filter(
+  const named = entries.filter(
     (entry) => (wanted === undefined || hasName(entry, wanted)) && (digest === undefined || entry.digest === digest),
   )
+  // What refers to an image stands beside it without being asked for.
+  const others = named.filter((entry) => !isArtifact(entry))
+  const found = others.length > 0 ? others : named
   const images = [...new Map(found.map((entry) => [entry.digest, entry])).values()]
   const [only] = images
   if (only === undefined) throw unknown(entries, name)

@@ -11,8 +11,10 @@ import type { ByteSource } from '../streams/source.ts'
 import { type ArchiveFiles, openArchive, spoolArchive } from './archive-files.ts'
 import { isDockerArchive } from './docker-archive-images.ts'
 import { DockerArchiveReader } from './docker-archive-reader.ts'
+import { isImageConfigType } from './image.ts'
 import { LayoutReader } from './layout-reader.ts'
 import { linkManifest, recordIndex, recordManifest } from './put-image.ts'
+import { recordReferrer } from './referrers.ts'
 import type { VerifiedImage } from './verified-image.ts'
 
 /** An image that was loaded. */
@@ -48,7 +50,15 @@ export async function loadImages(
     using archive =
       typeof source === 'string' ? await openArchive(store, source) : await spoolArchive(store, source, name)
     const images = await readImages(store, lease, archive, name, options.platform)
-    return store.database.transaction(() => images.map((image) => record(store, image)))
+    return store.database.transaction(() => {
+      const known = new Set(
+        images.flatMap(({ target, manifests }) => [
+          target.digest,
+          ...manifests.map(({ descriptor }) => descriptor.digest),
+        ]),
+      )
+      return images.flatMap((image) => (keepAsReferrer(store, image, known) ? [] : [record(store, image)]))
+    })
   })
 }
 
@@ -69,6 +79,16 @@ async function readImages(
       hint: 'An archive of files of one root filesystem is imported, not loaded.',
     },
   )
+}
+
+/** Keeps an artifact that refers to an image of the archive, such as its signature, with that; false for images. */
+function keepAsReferrer(store: Store, { manifests, isIndex }: VerifiedImage, known: ReadonlySet<Digest>): boolean {
+  const [only] = manifests
+  const subject = only?.manifest.subject?.digest
+  if (isIndex || only === undefined || subject === undefined || !known.has(subject)) return false
+  if (isImageConfigType(only.manifest.config.mediaType)) return false
+  recordReferrer(store, only.descriptor.digest, only.manifest, subject)
+  return true
 }
 
 function record(store: Store, image: VerifiedImage): LoadedImage {

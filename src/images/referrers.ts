@@ -18,11 +18,16 @@ export async function putReferrer(store: Store, lease: Lease, manifest: Manifest
   const bytes = serializeManifest(manifest)
   await lease.put(bytes)
   const digest = digestOf(bytes)
+  recordReferrer(store, digest, manifest, subject.digest)
+  return referrerDescriptor(manifest, { digest, size: bytes.length })
+}
+
+/** Lets `subject` keep a manifest that refers to it and is in the store, with its blobs. */
+export function recordReferrer(store: Store, digest: Digest, manifest: Manifest, subject: Digest): void {
   store.database.transaction(() => {
     linkManifest(store, digest, manifest)
-    link(store, blobNode(subject.digest), [blobNode(digest)])
+    link(store, blobNode(subject), [blobNode(digest)])
   })
-  return referrerDescriptor(manifest, { digest, size: bytes.length })
 }
 
 /** A manifest as lists of referrers have it: with its artifact type and annotations (distribution-spec, listing referrers). */
