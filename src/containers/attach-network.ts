@@ -5,7 +5,7 @@ import { close } from '../linux/files.ts'
 import { writeTextFile } from '../linux/text-file.ts'
 import { applyNetworks } from '../networks/apply.ts'
 import { deleteEndpoint, endpointsOf, publishedPortsOf, recordEndpoint } from '../networks/endpoint-records.ts'
-import { connectInterfaces, disconnectInterfaces, routeBy } from '../networks/interfaces.ts'
+import { connectInterfaces, disconnectInterfaces } from '../networks/interfaces.ts'
 import type { EndpointSetting, Network } from '../networks/network.ts'
 import { findNetwork } from '../networks/network-records.ts'
 import { networkScope } from '../networks/scope.ts'
@@ -50,8 +50,7 @@ export async function connectContainer(
     })
     try {
       applyNetworks(store)
-      connectInterfaces(store, namespace, [endpoint])
-      routeBy(store, namespace, endpointsOf(store, id))
+      connectInterfaces(store, namespace, [endpoint], before)
     } catch (error) {
       store.database.transaction(() => {
         deleteEndpoint(store, id, network)
@@ -93,7 +92,7 @@ export async function disconnectContainer(store: Store, id: string, network: Net
   const namespace = openNamespaceOf(store, id)
   if (namespace === undefined) return
   try {
-    routeBy(store, namespace, endpointsOf(store, id))
+    connectInterfaces(store, namespace, [], endpointsOf(store, id))
   } finally {
     close(namespace)
   }

@@ -4,7 +4,7 @@ import { close, open, openFlags } from '../linux/files.ts'
 import { makeNetworkNamespace } from '../linux/network-namespace.ts'
 import { applyNetworks } from '../networks/apply.ts'
 import { endpointsOf, networkOf, recordEndpoint, releaseNetworks, releasePorts } from '../networks/endpoint-records.ts'
-import { connectInterfaces, openNamespace, routeBy } from '../networks/interfaces.ts'
+import { connectInterfaces } from '../networks/interfaces.ts'
 import { type Endpoint, hasNames, type PortSetting, type PublishedPort } from '../networks/network.ts'
 import { isReplaceable, portTaken, recordPorts } from '../networks/publish.ts'
 import { networkScope } from '../networks/scope.ts'
@@ -54,9 +54,7 @@ export async function openNetwork(store: Store, container: Container): Promise<O
   try {
     const namespace = makeNetworkNamespace()
     try {
-      openNamespace(namespace)
       connectInterfaces(store, namespace, endpoints)
-      routeBy(store, namespace, endpoints)
     } catch (error) {
       close(namespace)
       throw error
@@ -178,29 +176,32 @@ function portsOf({ ports = [], publishAll, config }: ContainerSettings): readonl
   return [...ports, ...exposed]
 }
 
+/** What is asked while the name server reads its files again is lost: it is soon asked again. */
+const patientResolver = 'options timeout:1 attempts:5\n'
+
 /** The files that tell a container of its network; docker's. */
 export function textsOf(
   store: Store,
   { network, hostname, domainname, extraHosts, dns }: ContainerSettings,
   endpoints: readonly Endpoint[],
 ): NetworkTexts {
-  const isHost = network === 'host' || network === 'default'
   const name = domainname === undefined || domainname === '' ? hostname : `${hostname}.${domainname} ${hostname}`
   const networks = endpoints.map((endpoint) => networkOf(store, endpoint))
   const gateway = networks[0]?.settings.pools[0]?.gateway ?? '127.0.0.1'
   const hosts = extraHosts.map((host) => (host.address === 'host-gateway' ? { ...host, address: gateway } : host))
+  const isNamed = networks.some(hasNames)
   const servers = networks.filter(hasNames).map(({ settings }) => settings.pools[0]?.gateway ?? '')
   const addresses = endpoints.flatMap(({ address, address6 }) =>
     address6 === undefined ? [address] : [address, address6],
   )
   return {
-    'resolv.conf': resolverConfig({
+    'resolv.conf': `${resolverConfig({
       ...dns,
       hostNetwork: network !== 'none' && network !== 'bridge',
       ...(servers.length > 0 ? { servers } : {}),
-    }),
+    })}${isNamed && dns.options === undefined ? patientResolver : ''}`,
     hosts:
-      isHost && network === 'host'
+      network === 'host'
         ? hostHosts(hosts)
         : hostsFile({ hostname: name, extraHosts: hosts, ...(addresses.length > 0 ? { addresses } : {}) }),
     hostname: `${hostname}\n`,

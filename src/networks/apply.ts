@@ -82,6 +82,7 @@ function apply(store: Store, scope: string, version: number): void {
   allowForwarding(
     table,
     bridges.map(({ bridge }) => bridge),
+    networks.some(({ settings }) => settings.ipv6),
   )
   if (bridges.length > 0) forwardPackets(networks)
   applyNames(store, scope, networks, endpoints)
@@ -119,7 +120,8 @@ function applyLinks(store: Store, networks: readonly Network[], endpoints: reado
   const alias = linkAlias(store)
   const links = listLinks()
   const devices = new Set(endpoints.map(({ hostDevice }) => hostDevice))
-  const bridged = networks.map((network) => ({ network, bridge: bridgeName(network, alias, links) }))
+  const bridged = networks.map((network) => ({ network, bridge: bridgeOf(network) }))
+  for (const { network, bridge } of bridged) checkBridge(network, bridge, alias, links)
   const needed = new Set(bridged.map(({ bridge }) => bridge))
   const lines: string[] = []
   for (const link of links)
@@ -135,20 +137,15 @@ function bridgeAlias(alias: string, { id }: Network): string {
   return `${alias}n:${id.slice(0, 12)}`
 }
 
-/** The bridge that a network has; else its name, for the network `bridge` one that nobody has. */
-function bridgeName(network: Network, alias: string, links: readonly Link[]): string {
-  const own = links.find((link) => link.isBridge && link.alias === bridgeAlias(alias, network))
-  if (own !== undefined) return own.name
-  const taken = new Set(links.map(({ name }) => name))
-  let number = 0
-  while (taken.has(`cairn${number}`)) number++
-  const name = bridgeOf(network, `cairn${number}`)
-  if (taken.has(name))
-    throw new CairnError(
-      'NETWORK_IN_USE',
-      `network ${network.name} cannot have the bridge ${name}: there is such a device already`,
-    )
-  return name
+/** Throws NETWORK_IN_USE where the device is somebody else's. One without an alias was being made when that was killed. */
+function checkBridge(network: Network, bridge: string, alias: string, links: readonly Link[]): void {
+  const existing = links.find(({ name }) => name === bridge)
+  if (existing === undefined || (existing.isBridge && ['', bridgeAlias(alias, network)].includes(existing.alias)))
+    return
+  throw new CairnError(
+    'NETWORK_IN_USE',
+    `network ${network.name} cannot have the bridge ${bridge}: there is such a device already`,
+  )
 }
 
 function bridgeLines(
@@ -164,9 +161,11 @@ function bridgeLines(
     ...(existing === undefined
       ? [
           `link add ${bridge} type bridge forward_delay 0`,
-          `link set ${bridge} alias ${bridgeAlias(alias, { settings, ...network })}`,
           ...(mtu === undefined ? [] : [`link set ${bridge} mtu ${mtu}`]),
         ]
+      : []),
+    ...(existing === undefined || existing.alias === ''
+      ? [`link set ${bridge} alias ${bridgeAlias(alias, { settings, ...network })}`, `link set ${bridge} up`]
       : []),
     ...(existing?.addresses ?? [])
       .filter((address) => !addresses.includes(address))
@@ -174,7 +173,6 @@ function bridgeLines(
     ...addresses
       .filter((address) => existing?.addresses.includes(address) !== true)
       .map((address) => `address add ${address} dev ${bridge}${address.includes(':') ? ' nodad' : ''}`),
-    ...(existing === undefined ? [`link set ${bridge} up`] : []),
   ]
 }
 

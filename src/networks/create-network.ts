@@ -11,7 +11,7 @@ import {
   type Subnet,
   width,
 } from './addresses.ts'
-import { usedSubnets } from './host-links.ts'
+import { listLinks, usedSubnets } from './host-links.ts'
 import type { NetworkPool } from './network.ts'
 import { insertNetwork, listNetworks, newNetworkId } from './network-records.ts'
 import { linkAlias } from './scope.ts'
@@ -45,7 +45,7 @@ export function createNetwork(store: Store, request: NetworkRequest): string {
   if (['bridge', 'host', 'none', 'default'].includes(name))
     throw new CairnError('NAME_IN_USE', `operation is not permitted on predefined ${name} network`)
   checkOptions(options)
-  const used = usedSubnets(linkAlias(store))
+  const used = usedSubnets(listLinks(), linkAlias(store))
   const id = newNetworkId()
   return store.database.transaction(() => {
     if (listNetworks(store).some((network) => network.name === name))

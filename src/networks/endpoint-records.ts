@@ -2,9 +2,17 @@ import { recordEvent } from '../content/events.ts'
 import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
 import type { ProcessIdentity } from '../linux/processes.ts'
-import { type Endpoint, type EndpointSetting, hasNames, type Network, poolsOf, type PublishedPort } from './network.ts'
+import {
+  bridgeOption,
+  type Endpoint,
+  type EndpointSetting,
+  hasNames,
+  type Network,
+  poolsOf,
+  type PublishedPort,
+} from './network.ts'
 import { getNetwork, newNetworkId, recordNetworkSettings, resolveNetwork } from './network-records.ts'
-import { usedSubnets } from './host-links.ts'
+import { type Link, listLinks, usedSubnets } from './host-links.ts'
 import { overlaps } from './addresses.ts'
 import { linkAlias } from './scope.ts'
 import { chooseAddress, chooseSubnet, readSubnet, subnetsOfNetworks } from './subnets.ts'
@@ -126,17 +134,33 @@ export function releasePorts(store: Store, container: string): void {
   store.database.run('DELETE FROM published_ports WHERE container = ?', container)
 }
 
-/** A network that nobody is attached to, whose chosen subnet the host has taken to using by now, gets another one. */
+/**
+ * A network that nobody is attached to, whose chosen subnet the host has taken to using by now, gets another one; the
+ * network `bridge` also gets a name for its bridge that no other device has.
+ */
 function withSubnet(store: Store, network: Network): Network {
-  const { id, settings } = network
+  const { id, name, settings } = network
   if (!settings.isChosen || endpointsIn(store, id).length > 0) return network
-  const used = usedSubnets(linkAlias(store))
-  const [pool] = settings.pools
-  if (pool !== undefined && !used.some((subnet) => overlaps(subnet, readSubnet(pool.subnet)))) return network
-  const chosen = chooseSubnet([...used, ...subnetsOfNetworks(store, id)])
-  const changed = { ...settings, pools: [chosen, ...settings.pools.filter(({ subnet }) => subnet.includes(':'))] }
-  recordNetworkSettings(store, id, changed)
+  const links = listLinks()
+  const used = usedSubnets(links, linkAlias(store))
+  const { pool: current, pool6 } = poolsOf(settings)
+  const isClear = current !== undefined && !used.some((subnet) => overlaps(subnet, readSubnet(current.subnet)))
+  const pool = isClear ? current : chooseSubnet([...used, ...subnetsOfNetworks(store, id)])
+  const changed = {
+    ...settings,
+    pools: [pool, ...(pool6 === undefined ? [] : [pool6])],
+    options: name === 'bridge' ? { ...settings.options, [bridgeOption]: freeBridge(store, links) } : settings.options,
+  }
+  if (!isClear || changed.options[bridgeOption] !== settings.options[bridgeOption])
+    recordNetworkSettings(store, id, changed)
   return { ...network, settings: changed }
+}
+
+function freeBridge(store: Store, links: readonly Link[]): string {
+  const others = new Set(links.filter(({ alias }) => !alias.startsWith(linkAlias(store))).map(({ name }) => name))
+  let number = 0
+  while (others.has(`cairn${number}`)) number++
+  return `cairn${number}`
 }
 
 /**

@@ -1,4 +1,5 @@
 import { CairnError } from '../errors/error.ts'
+import { readTextFile } from '../linux/text-file.ts'
 import { parseSubnet, type Subnet } from './addresses.ts'
 
 /** Calls of `ip` of iproute2 and of `nft` of nftables, in the network namespace that this thread is in. */
@@ -105,26 +106,54 @@ function query<Item>(words: readonly string[]): Item[] {
   return stdout.trim() === '' ? [] : (JSON.parse(stdout) as Item[])
 }
 
-/** Addresses that the host uses or has routes to, except by devices whose alias begins with `own`, and default routes. */
-export function usedSubnets(own: string): Subnet[] {
-  const links = listLinks()
-  const ours = new Set(links.flatMap(({ name, alias }) => (alias.startsWith(own) ? [name] : [])))
-  const routes = ['-4', '-6'].flatMap((family) => query<{ dst: string; dev?: string }>([family, 'route']))
-  const texts = [
-    ...routes.flatMap(({ dst, dev = '' }) => (dst === 'default' || ours.has(dev) ? [] : [dst])),
-    ...links.flatMap(({ name, addresses }) => (ours.has(name) ? [] : addresses)),
-  ]
-  return texts.flatMap(
-    (text) => parseSubnet(text.includes('/') ? text : `${text}/${text.includes(':') ? 128 : 32}`) ?? [],
+/** Addresses of devices and of routes, except those of devices whose alias begins with `own`, and default routes. */
+export function usedSubnets(links: readonly Link[], own: string): Subnet[] {
+  const isOther = ({ alias }: Link): boolean => !alias.startsWith(own)
+  const ours = new Set(links.filter((link) => !isOther(link)).map(({ name }) => name))
+  const addresses = links.filter(isOther).flatMap((link) => link.addresses.flatMap((text) => parseSubnet(text) ?? []))
+  const routes = [...readRoutes(), ...readRoutes6()].filter(
+    ({ device, subnet }) => subnet.length > 0 && !ours.has(device),
   )
+  return [...addresses, ...routes.map(({ subnet }) => subnet)]
+}
+
+interface Route {
+  readonly device: string
+  readonly subnet: Subnet
+}
+
+/** IPv4 routes of this network namespace; numbers are in the order of the bytes of this machine, which begin with the last. */
+function readRoutes(): Route[] {
+  const [, ...rows] = (readTextFile('/proc/thread-self/net/route') ?? '').trim().split('\n')
+  return rows.flatMap((row) => {
+    const [device = '', destination = '', , , , , , mask = ''] = row.split(/\s+/)
+    const reversed = (text: string): bigint => BigInt(`0x${text.match(/../g)?.toReversed().join('') ?? '0'}`)
+    if (!/^[0-9A-F]{8}$/i.test(destination) || !/^[0-9A-F]{8}$/i.test(mask)) return []
+    const length = reversed(mask).toString(2).replaceAll('0', '').length
+    return [{ device, subnet: { version: 4 as const, value: reversed(destination), length } }]
+  })
+}
+
+function readRoutes6(): Route[] {
+  const rows = (readTextFile('/proc/thread-self/net/ipv6_route') ?? '').trim().split('\n')
+  return rows.flatMap((row) => {
+    const [destination = '', length = '', , , , , , , , device = ''] = row.trim().split(/\s+/)
+    if (!/^[0-9a-f]{32}$/i.test(destination)) return []
+    return [
+      {
+        device,
+        subnet: { version: 6 as const, value: BigInt(`0x${destination}`), length: Number.parseInt(length, 16) },
+      },
+    ]
+  })
 }
 
 /**
  * Lets packets of bridges pass a firewall that forwards nothing by default, as docker's does: rules of other tables cannot
  * allow what that one refuses. The rules with `comment` become those for `bridges`. Nothing happens without such a firewall.
  */
-export function allowForwarding(comment: string, bridges: readonly string[]): void {
-  for (const name of ['iptables', 'ip6tables']) {
+export function allowForwarding(comment: string, bridges: readonly string[], hasIpv6: boolean): void {
+  for (const name of hasIpv6 ? ['iptables', 'ip6tables'] : ['iptables']) {
     const path = findTool(name)
     if (path === undefined) continue
     const { stdout, exitCode } = call([path, '-w', '-S', 'FORWARD'])

@@ -7,6 +7,7 @@ import { readTextFile, writeTextFile } from '../linux/text-file.ts'
 import { isRunning, type ProcessIdentity, processStatus, signalProcess } from '../linux/processes.ts'
 import { signalNumbers } from '../linux/signals.ts'
 import { digestHex, digestOf } from '../oci/digest.ts'
+import { heldPorts } from './port-holders.ts'
 import { findTool } from './host-links.ts'
 import { type Endpoint, hasNames, type Network } from './network.ts'
 
@@ -56,9 +57,28 @@ export function applyNames(
   }
   makeDirectories(directory, 0o700)
   for (const [id, text] of wanted) writeTextFile(`${directory}/${id}`, text)
+  const before = listeningSockets()
   if (server === undefined) startServer(directory)
   else signalProcess(server, signalNumbers.SIGHUP)
+  awaitServer(before, wanted.size)
 }
+
+/** How long it may take to read its files again, in milliseconds. */
+const patience = 100
+const pause = 2
+
+/** What it reads again it does on new sockets. Until then it may tell what was, or lose what it is asked. */
+function awaitServer(before: ReadonlySet<string>, count: number): void {
+  const deadline = performance.now() + patience
+  const isThere = (): boolean => [...listeningSockets()].filter((inode) => !before.has(inode)).length >= count
+  while (!isThere() && performance.now() < deadline) Bun.sleepSync(pause)
+}
+
+function listeningSockets(): Set<string> {
+  return new Set(heldPorts('udp').flatMap(({ port, inode }) => (port === serverPort ? [inode] : [])))
+}
+
+const serverPort = 53
 
 const pidFile = 'aardvark.pid'
 
@@ -97,7 +117,7 @@ function startServer(directory: string): void {
     throw new CairnError('TOOL_MISSING', 'names of containers need aardvark-dns, which is not installed', {
       hint: 'Install it: `apt-get install aardvark-dns`. Or use the network "bridge", where containers have no names.',
     })
-  const { exitCode } = Bun.spawnSync([program, '--config', directory, '--port', '53', 'run'], {
+  const { exitCode } = Bun.spawnSync([program, '--config', directory, '--port', String(serverPort), 'run'], {
     stdin: 'ignore',
     stdout: 'ignore',
     stderr: 'ignore',

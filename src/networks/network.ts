@@ -96,11 +96,12 @@ export function hasNames({ name, driver }: Pick<Network, 'name' | 'driver'>): bo
   return driver === 'bridge' && name !== 'bridge'
 }
 
-/** The name of the device that a network's containers are connected by. `defaultBridge` is that of the network `bridge`. */
-export function bridgeOf({ id, name, settings }: Network, defaultBridge: string): string {
-  return (
-    settings.options['com.docker.network.bridge.name'] ?? (name === 'bridge' ? defaultBridge : `cn-${id.slice(0, 12)}`)
-  )
+/** Names the device that a network's containers are connected by. */
+export const bridgeOption = 'com.docker.network.bridge.name'
+
+/** The name of the device that a network's containers are connected by. */
+export function bridgeOf({ id, settings }: Pick<Network, 'id' | 'settings'>): string {
+  return settings.options[bridgeOption] ?? `cn-${id.slice(0, 12)}`
 }
 
 /** The IPv4 and the IPv6 addresses of a network. */
