@@ -1,4 +1,4 @@
-import { CsvError, splitCsv } from '../dockerfile/csv.ts'
+import { csvFields } from '../dockerfile/csv.ts'
 import { parseGoBool } from '../dockerfile/directives.ts'
 import { CairnError } from '../errors/error.ts'
 
@@ -107,7 +107,7 @@ class AttestationFields {
 
   constructor(text: string) {
     this.text = text
-    for (const field of csvFields(text)) {
+    for (const field of csvFields(text, wrong)) {
       const equals = field.indexOf('=')
       if (equals < 0) throw wrong(`invalid value ${field}`)
       this.#values.set(field.slice(0, equals).trim().toLowerCase(), field.slice(equals + 1))
@@ -147,15 +147,6 @@ class AttestationFields {
   refuseOthers(): void {
     for (const name of this.#values.keys())
       throw wrong(`unknown key ${JSON.stringify(name)} in attestation ${this.text}`)
-  }
-}
-
-function csvFields(text: string): string[] {
-  try {
-    return splitCsv(text)
-  } catch (error) {
-    if (error instanceof CsvError) throw wrong(error.message)
-    throw error
   }
 }
 

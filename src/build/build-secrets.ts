@@ -12,8 +12,21 @@ export type SecretSource =
 /** Bytes; a secret that is larger is refused, as BuildKit does. */
 const largestSecret = 500 * 1024
 
-/** The bytes of a secret's file. Throws FILE_UNKNOWN and the like, LIMIT_EXCEEDED. */
-export function readSecretFile(path: string): Uint8Array {
+/** The bytes of a secret. Throws FILE_UNKNOWN and the like, LIMIT_EXCEEDED. */
+export function secretBytes(source: SecretSource): Uint8Array {
+  switch (source.from) {
+    case 'file':
+      return readSecretFile(source.path)
+    case 'env':
+      return new TextEncoder().encode(source.value)
+    case 'memory':
+      return source.value
+    default:
+      return source satisfies never
+  }
+}
+
+function readSecretFile(path: string): Uint8Array {
   const fd = open(path, openFlags.O_RDONLY)
   try {
     const bytes = new Uint8Array(largestSecret + 1)

@@ -1,6 +1,21 @@
 import { SystemCallError } from '../linux/errno.ts'
 import { stat } from '../linux/file-status.ts'
+import type { CommandContext } from './context.ts'
 import { CairnError } from '../errors/error.ts'
+
+/** `-o` of commands that write an archive. */
+export const outputFlag = {
+  type: 'string',
+  short: 'o',
+  default: '',
+  summary: 'Write to a file, instead of STDOUT',
+  complete: 'file',
+} as const
+
+/** Throws USAGE with docker's `message` where an archive would go to a terminal. */
+export function refuseTerminal(ctx: CommandContext, output: string, message: string): void {
+  if (output === '' && ctx.stdout.isTTY) throw new CairnError('USAGE', message, { exitCode: 1 })
+}
 
 /**
  * Throws FILE_UNKNOWN with docker's text where the directory of a file that is to be written is not there. `failure` is

@@ -44,6 +44,15 @@ function quotedField(text: string, start: number): { field: string; end: number 
   }
 }
 
+/** As {@link splitCsv}; where that fails, throws what `failure` makes of the message. */
+export function csvFields(line: string, failure: (message: string) => Error): string[] {
+  try {
+    return splitCsv(line)
+  } catch (error) {
+    throw error instanceof CsvError ? failure(error.message) : error
+  }
+}
+
 function failure(text: string, position: number, reason: string): CsvError {
   const column = Buffer.byteLength(text.slice(0, position)) + 1
   return new CsvError(`parse error on line 1, column ${column}: ${reason}`)

@@ -1,5 +1,5 @@
 import { CairnError } from '../errors/error.ts'
-import { CsvError, splitCsv } from './csv.ts'
+import { csvFields } from './csv.ts'
 import { parseGoBool } from './directives.ts'
 import { withSuggestion } from './suggest.ts'
 
@@ -14,7 +14,7 @@ export interface RunDevice {
 export function parseDevice(text: string): RunDevice {
   let name = ''
   let required = false
-  for (const field of fieldsOf(text)) {
+  for (const field of csvFields(text, (message) => invalid(`failed to parse csv devices: ${message}`))) {
     const equals = field.indexOf('=')
     const key = (equals < 0 ? field : field.slice(0, equals)).toLowerCase()
     const value = equals < 0 ? undefined : field.slice(equals + 1)
@@ -34,15 +34,6 @@ export function parseDevice(text: string): RunDevice {
     }
   }
   return { name, required }
-}
-
-function fieldsOf(text: string): string[] {
-  try {
-    return splitCsv(text)
-  } catch (error) {
-    if (!(error instanceof CsvError)) throw error
-    throw invalid(`failed to parse csv devices: ${error.message}`)
-  }
 }
 
 function invalid(message: string): CairnError {

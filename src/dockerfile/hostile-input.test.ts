@@ -15,7 +15,7 @@ import { parseMount } from './mount.ts'
 import { parseDockerfile, parseTrigger } from './parser.ts'
 import { matchPath } from './path-match.ts'
 import { parsePorts } from './ports.ts'
-import { parseSignal } from './signal.ts'
+import { parseSignal } from '../linux/signals.ts'
 
 /** Runs `use` and lets through only what a user may be told. */
 function guarded(use: () => unknown): void {

@@ -1,6 +1,6 @@
 import { CairnError } from '../errors/error.ts'
 import { quoteGo } from './characters.ts'
-import { CsvError, splitCsv } from './csv.ts'
+import { csvFields } from './csv.ts'
 import { parseGoBool } from './directives.ts'
 import { extensionsHint } from './frontend.ts'
 import { cleanPath } from './path-match.ts'
@@ -108,7 +108,7 @@ interface Fields {
  * throws.
  */
 export function parseMount(text: string, expand: (value: string, key: string) => string): RunMount {
-  const pairs = fieldsOf(text).map((field) => {
+  const pairs = csvFields(text, (message) => invalid(`failed to parse csv mounts: ${message}`)).map((field) => {
     const { key, value } = splitField(field)
     return { field, key, value: value === undefined ? undefined : expand(value, key) }
   })
@@ -125,7 +125,7 @@ export function parseMount(text: string, expand: (value: string, key: string) =>
  * holds no variable, unless the language has extensions. Throws DOCKERFILE_INVALID.
  */
 export function checkMount(text: string, { extensions }: { readonly extensions: boolean }): void {
-  for (const field of fieldsOf(text)) {
+  for (const field of csvFields(text, (message) => invalid(`failed to parse csv mounts: ${message}`))) {
     const { key, value } = splitField(field)
     const dollar = key === 'from' && value !== undefined ? value.indexOf('$') : -1
     if (!extensions && value !== undefined && dollar >= 0 && dollar !== value.length - 1) {
@@ -140,7 +140,7 @@ export function checkMount(text: string, { extensions }: { readonly extensions: 
  * it names none. Throws DOCKERFILE_INVALID.
  */
 export function mountSource(text: string): string | undefined {
-  const from = fieldsOf(text)
+  const from = csvFields(text, (message) => invalid(`failed to parse csv mounts: ${message}`))
     .map(splitField)
     .findLast(({ key }) => key === 'from')?.value
   return isGiven(from) ? from : undefined
@@ -150,15 +150,6 @@ function splitField(field: string): { key: string; value: string | undefined } {
   const equals = field.indexOf('=')
   if (equals < 0) return { key: field.toLowerCase(), value: undefined }
   return { key: field.slice(0, equals).toLowerCase(), value: field.slice(equals + 1) }
-}
-
-function fieldsOf(text: string): string[] {
-  try {
-    return splitCsv(text)
-  } catch (error) {
-    if (!(error instanceof CsvError)) throw error
-    throw invalid(`failed to parse csv mounts: ${error.message}`)
-  }
 }
 
 function readField(fields: Fields, field: string, key: string, value: string | undefined): void {

@@ -1,5 +1,5 @@
-import { readSecretFile, type SecretSource } from '../build/build-secrets.ts'
-import { CsvError, splitCsv } from '../dockerfile/csv.ts'
+import { secretBytes, type SecretSource } from '../build/build-secrets.ts'
+import { csvFields } from '../dockerfile/csv.ts'
 import { CairnError } from '../errors/error.ts'
 import { tryStat } from '../linux/file-status.ts'
 
@@ -17,7 +17,7 @@ export function parseSecrets(
     if (text === '') continue
     const { id, file, variable, isKeyed } = parseSecret(text, env)
     const source = secretSource(file, variable, env, cwd)
-    secrets.set(id, isKeyed ? { from: 'memory', value: valueOf(source) } : source)
+    secrets.set(id, isKeyed ? { from: 'memory', value: secretBytes(source) } : source)
   }
   return secrets
 }
@@ -32,7 +32,7 @@ interface SecretFlag {
 
 function parseSecret(text: string, env: Readonly<Record<string, string | undefined>>): SecretFlag {
   let [id, file, variable, type, isKeyed] = ['', '', '', '', false]
-  for (const field of fieldsOf(text)) {
+  for (const field of csvFields(text, (message) => usage(`failed to parse csv secret: ${message}`))) {
     const equals = field.indexOf('=')
     if (equals < 0) throw usage(`invalid field '${field}' must be a key=value pair`)
     const key = field.slice(0, equals).toLowerCase()
@@ -57,15 +57,6 @@ function parseSecret(text: string, env: Readonly<Record<string, string | undefin
   return { id, file, variable, isKeyed }
 }
 
-function fieldsOf(text: string): string[] {
-  try {
-    return splitCsv(text)
-  } catch (error) {
-    if (!(error instanceof CsvError)) throw error
-    throw usage(`failed to parse csv secret: ${error.message}`)
-  }
-}
-
 /** As with buildx, a variable that is not set is an empty secret, and one that is named goes before a file. */
 function secretSource(
   file: string,
@@ -81,19 +72,6 @@ function secretSource(
     if (type === 'directory') throw new CairnError('FILE_UNKNOWN', `read ${file}: is a directory`)
   }
   return variable === '' ? { from: 'file', path } : { from: 'env', value: env[variable] ?? '' }
-}
-
-function valueOf(source: SecretSource): Uint8Array {
-  switch (source.from) {
-    case 'file':
-      return readSecretFile(source.path)
-    case 'env':
-      return new TextEncoder().encode(source.value)
-    case 'memory':
-      return source.value
-    default:
-      return source satisfies never
-  }
 }
 
 function usage(message: string): CairnError {

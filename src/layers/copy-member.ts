@@ -3,7 +3,7 @@ import { TarDecoder, type TarHandler } from '../tar/decoder.ts'
 import type { TarMember } from '../tar/member.ts'
 import { LayerUnpacker } from './layer-unpacker.ts'
 import { packTree } from './pack-tree.ts'
-import type { Tree } from './tree.ts'
+import { impliedDirectory, type Tree } from './tree.ts'
 
 /** Whose the files are that are made. */
 export type CopyOwners = 'archive' | 'caller' | { readonly uid: number; readonly gid: number }
@@ -18,7 +18,7 @@ export function renamedTree(tree: Tree, path: string, name: string): Tree {
   }
   return {
     lookup: (outer) => {
-      if (outer === '/') return { ...emptyDirectory }
+      if (outer === '/') return impliedDirectory
       const found = inner(outer)
       return found === undefined ? undefined : tree.lookup(found)
     },
@@ -30,21 +30,6 @@ export function renamedTree(tree: Tree, path: string, name: string): Tree {
     read: (outer) => tree.read(inner(outer) ?? outer),
   }
 }
-
-const emptyDirectory = {
-  type: 'directory',
-  mode: 0o755,
-  uid: 0,
-  gid: 0,
-  size: 0,
-  mtimeSeconds: 0,
-  mtimeNanoseconds: 0,
-  linkname: '',
-  devMajor: 0,
-  devMinor: 0,
-  xattrs: new Map<string, Uint8Array>(),
-  inode: undefined,
-} as const
 
 /**
  * Makes what `tree` has at `path` below the directory `root` as `directory/name`, replacing files and merging

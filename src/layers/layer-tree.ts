@@ -1,5 +1,5 @@
 import { CairnError } from '../errors/error.ts'
-import type { LayerTree, Tree, TreeEntry } from './tree.ts'
+import { impliedDirectory, type LayerTree, type Tree, type TreeEntry } from './tree.ts'
 
 export { directoryTree, openedTree, overlayTree } from './directory-tree.ts'
 export { resolvePath } from './resolve-path.ts'
@@ -13,21 +13,6 @@ export { LayerScan, tarTree } from './tar-tree.ts'
  */
 export function stackTree(layers: readonly LayerTree[]): Tree {
   return new StackTree(layers.toReversed())
-}
-
-const emptyRoot: TreeEntry = {
-  type: 'directory',
-  mode: 0o755,
-  uid: 0,
-  gid: 0,
-  size: 0,
-  mtimeSeconds: 0,
-  mtimeNanoseconds: 0,
-  linkname: '',
-  devMajor: 0,
-  devMinor: 0,
-  xattrs: new Map(),
-  inode: undefined,
 }
 
 class StackTree implements Tree {
@@ -51,7 +36,7 @@ class StackTree implements Tree {
       if (layer.hides(path)) return implied
     }
     // A filesystem without layers still has its root.
-    return implied ?? (path === '/' ? emptyRoot : undefined)
+    return implied ?? (path === '/' ? impliedDirectory : undefined)
   }
 
   list(path: string): readonly string[] {

@@ -8,7 +8,7 @@ import { readMember, readTarFile } from '../tar/reader.ts'
 import { baseName, cleanMemberPath, parentPath } from './member-path.ts'
 import { resolvePath } from './resolve-path.ts'
 import type { LayerDemand } from './layer-demands.ts'
-import type { LayerTree, Tree, TreeEntry } from './tree.ts'
+import { impliedDirectory, type LayerTree, type Tree, type TreeEntry } from './tree.ts'
 import { isOverlayXattr, isWhiteoutDevice, markerIn, parseWhiteout } from './whiteouts.ts'
 
 export interface TarTreeOptions {
@@ -116,27 +116,14 @@ interface Node {
   isImplied: boolean
 }
 
-const impliedDirectory: File = {
-  entry: {
-    type: 'directory',
-    mode: 0o755,
-    uid: 0,
-    gid: 0,
-    size: 0,
-    mtimeSeconds: 0,
-    mtimeNanoseconds: 0,
-    linkname: '',
-    devMajor: 0,
-    devMinor: 0,
-    xattrs: new Map(),
-    inode: undefined,
-  },
+const impliedFile: File = {
+  entry: impliedDirectory,
   member: undefined,
 }
 
 class TarTree implements LayerTree {
   readonly #archive: string | Uint8Array
-  readonly #root = directoryNode(impliedDirectory, true)
+  readonly #root = directoryNode(impliedFile, true)
   /** The directory last asked for, as members of one directory follow each other. */
   #latest = { path: '/', node: this.#root }
   readonly #below: Tree | 'demanded' | undefined
@@ -275,7 +262,7 @@ class TarTree implements LayerTree {
   #linkedBelow({ path: member, linkname }: TarEntry, target: string): File {
     if (this.#below === 'demanded') {
       this.#filesDemanded.push({ kind: 'file', path: target, member, linkname })
-      return { ...impliedDirectory, entry: { ...impliedDirectory.entry, type: 'file', mode: 0o644 } }
+      return { ...impliedFile, entry: { ...impliedDirectory, type: 'file', mode: 0o644 } }
     }
     const entry = this.#below?.lookup(target)
     if (entry === undefined || (entry.type !== 'file' && entry.type !== 'symlink'))
@@ -327,7 +314,7 @@ function childDirectory(parent: Node, name: string, mayReplace: boolean): Node |
   const found = parent.children?.get(name)
   if (found?.children !== undefined) return found
   if (found !== undefined && !mayReplace) return undefined
-  const node = directoryNode(impliedDirectory, true)
+  const node = directoryNode(impliedFile, true)
   node.isOpaque = parent.removed.delete(name)
   parent.children?.set(name, node)
   return node

@@ -17,6 +17,22 @@ export interface TreeEntry {
   readonly inode: string | undefined
 }
 
+/** A directory that nothing describes: one that is only there because something is in it. */
+export const impliedDirectory: TreeEntry = {
+  type: 'directory',
+  mode: 0o755,
+  uid: 0,
+  gid: 0,
+  size: 0,
+  mtimeSeconds: 0,
+  mtimeNanoseconds: 0,
+  linkname: '',
+  devMajor: 0,
+  devMinor: 0,
+  xattrs: new Map(),
+  inode: undefined,
+}
+
 /**
  * Read-only view of a root filesystem: of one directory, or of a stack of layers seen as one. Paths are absolute and
  * clean (`/`, `/etc/passwd`); symlinks are never followed by these methods.

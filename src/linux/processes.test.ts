@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import { isAlive, ownIdentity, processStatus, signalProcess } from './processes.ts'
 import { openPipe, readPipe } from './pipes.ts'
 import { close, write } from './files.ts'
-import { parseSignal, signalNumbers } from './signals.ts'
+import { signalNumbers } from './signals.ts'
 import { readTextFile, writeTextFile } from './text-file.ts'
 
 describe('processes', () => {
@@ -31,15 +31,6 @@ describe('processes', () => {
     expect(signalProcess({ pid: child.pid, startTime }, signalNumbers.SIGTERM)).toBe(false)
     expect(signalProcess({ pid: 2 ** 22 + 1, startTime: 1 }, signalNumbers.SIGTERM)).toBe(false)
   })
-})
-
-test('`parseSignal()` takes what docker takes', () => {
-  for (const text of ['SIGTERM', 'sigterm', 'TERM', 'term', '15', ' 15 ']) expect(parseSignal(text)).toBe(15)
-  expect(parseSignal('RTMIN')).toBe(34)
-  expect(parseSignal('SIGRTMIN+3')).toBe(37)
-  expect(parseSignal('RTMAX-1')).toBe(63)
-  for (const text of ['', '0', '65', '-9', 'SIG', 'NOPE', 'SIGRTMAX+1', 'RTMIN-1', '9x', 'toString'])
-    expect(() => parseSignal(text)).toThrow(`invalid signal: ${text}`)
 })
 
 describe('pipes', () => {

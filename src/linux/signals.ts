@@ -37,26 +37,37 @@ export const signalNumbers = {
 
 export type SignalName = keyof typeof signalNumbers
 
+/** Other names, of moby's table. */
+const aliases: Readonly<Record<string, number>> = { SIGIOT: 6, SIGCLD: 17, SIGPOLL: 29 }
+
 const firstRealTime = 34
 const lastRealTime = 64
 
 /**
- * The number of a signal as docker's commands take it: `SIGTERM`, `term`, `15`, `RTMIN+3`, `SIGRTMAX-1`. Throws USAGE.
+ * The number of a signal as Dockerfiles and docker's commands take it (moby/sys/signal): a name with or without `SIG` in
+ * any case, `RTMIN+n`, `RTMAX-n`, or a number. Undefined for anything else.
  */
+export function signalNumber(text: string): number | undefined {
+  if (/^[+-]?\d+$/.test(text)) {
+    const number = Number(text)
+    return number < 1 || number > lastRealTime ? undefined : number
+  }
+  const name = `SIG${text.toUpperCase().replace(/^SIG/, '')}`
+  const known: Readonly<Record<string, number>> = { ...signalNumbers, ...aliases }
+  return Object.hasOwn(known, name) ? known[name] : realTimeNumber(name)
+}
+
+/** As {@link signalNumber}, of a command line. Throws USAGE. */
 export function parseSignal(text: string): number {
-  const upper = text.trim().toUpperCase()
-  const name = upper.startsWith('SIG') ? upper : `SIG${upper}`
-  const known = (signalNumbers as Readonly<Record<string, number>>)[name]
-  if (known !== undefined) return known
-  const plain = /^\d+$/.test(upper) ? Number(upper) : undefined
-  const realTime = /^SIGRT(MIN|MAX)(?:([+-])(\d+))?$/.exec(name)
-  const number = plain ?? (realTime === null ? 0 : realTimeNumber(realTime))
-  if (number < 1 || number > lastRealTime) throw new CairnError('USAGE', `invalid signal: ${text}`)
+  const number = signalNumber(text)
+  if (number === undefined) throw new CairnError('USAGE', `invalid signal: ${text}`)
   return number
 }
 
-function realTimeNumber([, end, sign, offset]: RegExpExecArray): number {
-  const distance = Number(offset ?? 0) * (sign === '-' ? -1 : 1)
-  const number = (end === 'MIN' ? firstRealTime : lastRealTime) + distance
-  return number >= firstRealTime ? number : 0
+function realTimeNumber(name: string): number | undefined {
+  const match = /^SIGRT(?:MIN(?:\+([1-9]\d?))?|MAX(?:-([1-9]\d?))?)$/.exec(name)
+  if (match === null) return undefined
+  const offset = Number(match[1] ?? match[2] ?? 0)
+  if (name.startsWith('SIGRTMIN')) return offset <= 15 ? firstRealTime + offset : undefined
+  return offset <= 14 ? lastRealTime - offset : undefined
 }

@@ -1,19 +1,4 @@
-import type { Tree, TreeEntry } from '../layers/tree.ts'
-
-const directory: TreeEntry = {
-  type: 'directory',
-  mode: 0o755,
-  uid: 0,
-  gid: 0,
-  size: 0,
-  mtimeSeconds: 0,
-  mtimeNanoseconds: 0,
-  linkname: '',
-  devMajor: 0,
-  devMinor: 0,
-  xattrs: new Map(),
-  inode: undefined,
-}
+import { impliedDirectory, type Tree } from '../layers/tree.ts'
 
 /** Trees as directories of one: those of several platforms, `linux_amd64` and so on. */
 export function platformTree(trees: ReadonlyMap<string, Tree>): Tree {
@@ -24,10 +9,10 @@ export function platformTree(trees: ReadonlyMap<string, Tree>): Tree {
   }
   return {
     lookup: (path) => {
-      if (path === '/') return directory
+      if (path === '/') return impliedDirectory
       const found = find(path)
       if (found === undefined) return undefined
-      const entry = found.tree.lookup(found.rest) ?? (found.rest === '/' ? directory : undefined)
+      const entry = found.tree.lookup(found.rest) ?? (found.rest === '/' ? impliedDirectory : undefined)
       return entry?.inode === undefined ? entry : { ...entry, inode: `${found.name} ${entry.inode}` }
     },
     list: (path) => {

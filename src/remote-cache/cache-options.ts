@@ -1,6 +1,6 @@
 import { cleanPath, joinPath } from '../build/paths.ts'
 import type { CompressionSettings } from '../compression/compress.ts'
-import { CsvError, splitCsv } from '../dockerfile/csv.ts'
+import { csvFields } from '../dockerfile/csv.ts'
 import { parseGoBool } from '../dockerfile/directives.ts'
 import { CairnError } from '../errors/error.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
@@ -157,7 +157,7 @@ function cacheFields(values: readonly string[]): readonly CacheFields[] {
   const entries = values
     .filter((value) => value !== '')
     // Without a key each field is a name by itself.
-    .flatMap((value) => (value.includes('=') ? [value] : csvFields(value)))
+    .flatMap((value) => (value.includes('=') ? [value] : csvFields(value, wrong)))
   return [...new Set(entries)].map((entry) => new CacheFields(entry))
 }
 
@@ -170,7 +170,7 @@ class CacheFields {
 
   constructor(text: string) {
     this.text = text
-    const fields = csvFields(text)
+    const fields = csvFields(text, wrong)
     const [only = ''] = fields
     if (fields.length === 1 && !only.includes('=')) {
       this.type = 'registry'
@@ -205,15 +205,6 @@ class CacheFields {
   refuseOthers(flag: string): void {
     for (const name of this.#values.keys())
       if (!this.#taken.has(name)) throw wrong(`unknown key ${JSON.stringify(name)} in ${flag} ${this.text}`)
-  }
-}
-
-function csvFields(text: string): string[] {
-  try {
-    return splitCsv(text)
-  } catch (error) {
-    if (error instanceof CsvError) throw wrong(error.message)
-    throw error
   }
 }
 

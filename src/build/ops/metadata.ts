@@ -1,3 +1,5 @@
+import { CairnError } from '../../errors/error.ts'
+import { signalNumber } from '../../linux/signals.ts'
 import { parsePorts } from '../../dockerfile/ports.ts'
 import type {
   ArgInstruction,
@@ -10,7 +12,6 @@ import type {
   KeyValue,
   LabelInstruction,
 } from '../../dockerfile/instruction.ts'
-import { checkSignal } from '../../dockerfile/signal.ts'
 import { type WordOptions, expandWords } from '../../dockerfile/words.ts'
 import { builderOnlyArguments } from '../platform-args.ts'
 import { formatHealthcheck, goList, goStringList } from './history-text.ts'
@@ -91,7 +92,7 @@ export function applyMetadata(state: StageState, instruction: MetadataInstructio
       return state.commit(`USER ${config.User}`, false)
     case 'STOPSIGNAL': {
       const signal = expand(instruction.signal)
-      checkSignal(signal)
+      if (signalNumber(signal) === undefined) throw new CairnError('DOCKERFILE_INVALID', `invalid signal: ${signal}`)
       config.StopSignal = signal
       return state.commit(`STOPSIGNAL ${signal}`, false)
     }

@@ -14,7 +14,7 @@ import { mountOverlay } from '../../linux/overlay.ts'
 import { copyTree } from '../../snapshots/copy-tree.ts'
 import type { ContainerMount } from '../../runtime/spec.ts'
 import { serveAgent, type ServedAgent } from '../../ssh/serve-agent.ts'
-import { readSecretFile } from '../build-secrets.ts'
+import { secretBytes } from '../build-secrets.ts'
 import { selectSources } from '../source-selection.ts'
 import type { FileSource, OpMount, RunOp } from '../graph.ts'
 import type { Filesystem } from '../layer.ts'
@@ -269,17 +269,7 @@ export class RunMounts {
 
   #secretValue(id: string): Uint8Array | undefined {
     const source = this.#environment.run.secrets.get(id)
-    if (source === undefined) return undefined
-    switch (source.from) {
-      case 'file':
-        return readSecretFile(source.path)
-      case 'env':
-        return new TextEncoder().encode(source.value)
-      case 'memory':
-        return source.value
-      default:
-        return source satisfies never
-    }
+    return source === undefined ? undefined : secretBytes(source)
   }
 
   #agent(mount: MountOf<'ssh'>, directory: string): void {

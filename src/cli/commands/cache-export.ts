@@ -1,9 +1,9 @@
 import { exportCacheMount } from '../../engine/transfer-cache-mount.ts'
-import { CairnError } from '../../errors/error.ts'
 import { openFileSink } from '../../linux/file-sink.ts'
 import { cacheMountIds } from '../cache-names.ts'
 import { defineCommand } from '../command.ts'
 import { openStoreOf } from '../open-store.ts'
+import { outputFlag, refuseTerminal } from '../output-path.ts'
 
 export default defineCommand({
   usage: '[OPTIONS] CACHE',
@@ -14,20 +14,11 @@ export default defineCommand({
   ],
   args: { min: 1, max: 1 },
   flags: {
-    output: {
-      type: 'string',
-      short: 'o',
-      default: '',
-      summary: 'Write to a file, instead of STDOUT',
-      complete: 'file',
-    },
+    output: outputFlag,
   },
   complete: (ctx) => cacheMountIds(ctx),
   async run(ctx, flags, [text = '']) {
-    if (flags.output === '' && ctx.stdout.isTTY)
-      throw new CairnError('USAGE', 'cowardly refusing to export to a terminal. Use the -o option or redirect', {
-        exitCode: 1,
-      })
+    refuseTerminal(ctx, flags.output, 'cowardly refusing to export to a terminal. Use the -o option or redirect')
     const store = await ctx.use(openStoreOf)
     const onWait = (holder: string): void => ctx.stderr.write(`waiting for ${holder} to release the cache mount\n`)
     const options = { signal: ctx.signal, onWait }

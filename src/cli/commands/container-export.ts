@@ -1,10 +1,9 @@
 import { exportContainer } from '../../engine/export-container.ts'
-import { CairnError } from '../../errors/error.ts'
 import { openFileSink } from '../../linux/file-sink.ts'
 import { defineCommand } from '../command.ts'
 import { containerNames } from '../container-names.ts'
 import { openStoreOf } from '../open-store.ts'
-import { checkOutputPath } from '../output-path.ts'
+import { checkOutputPath, outputFlag, refuseTerminal } from '../output-path.ts'
 
 export default defineCommand({
   usage: '[OPTIONS] CONTAINER',
@@ -15,20 +14,11 @@ export default defineCommand({
   ],
   args: { min: 1, max: 1 },
   flags: {
-    output: {
-      type: 'string',
-      short: 'o',
-      default: '',
-      summary: 'Write to a file, instead of STDOUT',
-      complete: 'file',
-    },
+    output: outputFlag,
   },
   complete: (ctx) => containerNames(ctx),
   async run(ctx, flags, [container = '']) {
-    if (flags.output === '' && ctx.stdout.isTTY)
-      throw new CairnError('USAGE', 'cowardly refusing to save to a terminal. Use the -o flag or redirect', {
-        exitCode: 1,
-      })
+    refuseTerminal(ctx, flags.output, 'cowardly refusing to save to a terminal. Use the -o flag or redirect')
     if (flags.output !== '') checkOutputPath(flags.output, 'failed to export container')
     const store = await ctx.use(openStoreOf)
     if (flags.output === '') return await exportContainer(store, container, (bytes) => ctx.stdout.write(bytes))

@@ -1,4 +1,3 @@
-import { CairnError } from '../../errors/error.ts'
 import { type SavedImages, saveImages } from '../../images/save-images.ts'
 import { formatPlatform } from '../../oci/platform.ts'
 import { defineCommand } from '../command.ts'
@@ -6,7 +5,7 @@ import type { CommandContext } from '../context.ts'
 import { openFileSink } from '../../linux/file-sink.ts'
 import { imageNames } from '../image-names.ts'
 import { openStoreOf } from '../open-store.ts'
-import { checkOutputPath } from '../output-path.ts'
+import { checkOutputPath, outputFlag, refuseTerminal } from '../output-path.ts'
 import { checkedPlatformOfFlag } from '../platform-flag.ts'
 
 export default defineCommand({
@@ -19,13 +18,7 @@ export default defineCommand({
   ],
   args: { min: 1 },
   flags: {
-    output: {
-      type: 'string',
-      short: 'o',
-      default: '',
-      summary: 'Write to a file, instead of STDOUT',
-      complete: 'file',
-    },
+    output: outputFlag,
     platform: {
       type: 'string',
       summary: 'Save only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")',
@@ -35,10 +28,7 @@ export default defineCommand({
   async run(ctx, flags, names) {
     const platform = checkedPlatformOfFlag(flags.platform)
     const options = platform === undefined ? {} : { platform }
-    if (flags.output === '' && ctx.stdout.isTTY)
-      throw new CairnError('USAGE', 'cowardly refusing to save to a terminal. Use the -o option or redirect', {
-        exitCode: 1,
-      })
+    refuseTerminal(ctx, flags.output, 'cowardly refusing to save to a terminal. Use the -o option or redirect')
     if (flags.output !== '') checkOutputPath(flags.output, 'failed to save image')
     const store = await ctx.use(openStoreOf)
     if (flags.output === '') {
