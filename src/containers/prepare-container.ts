@@ -95,7 +95,13 @@ export async function prepareContainer(
 function emulated(spec: RuntimeSpec, { emulated: architecture }: ContainerSettings): RuntimeSpec {
   if (architecture === undefined) return spec
   const emulator = findEmulator(architecture, hostPlatform().architecture, process.env)
-  return emulator === undefined ? spec : withEmulator(spec, emulator)
+  if (emulator === undefined) return spec
+  // In a user namespace the runtimes bind the host's standard devices themselves, and runc not over one that is there.
+  const mounts = spec.mounts.filter(
+    ({ type, source, destination }) =>
+      type !== 'bind' || source !== destination || !destination.startsWith('/dev/') || destination === '/dev/shm',
+  )
+  return withEmulator({ ...spec, mounts }, emulator)
 }
 
 interface OpenMounts {

@@ -11,6 +11,7 @@ import type { RuntimeSpec } from '../oci/runtime-spec.ts'
 import { writeBundle } from './bundle.ts'
 import { withHostCgroups } from './cgroups.ts'
 import { lastLoggedError, runtimeError } from './outcome.ts'
+import { checkRootFileSystem } from './root-file-system.ts'
 import type { OciRuntime } from './runtime.ts'
 
 /**
@@ -77,7 +78,7 @@ export interface MonitoredContainer {
  * Makes a container that waits to be started by {@link startMonitored}, with a monitor of its own. What it mounts lives
  * as long as the two of them.
  *
- * Throws TOOL_MISSING without conmon; COMMAND_NOT_FOUND, COMMAND_NOT_EXECUTABLE and RUNTIME_FAILED as run() does;
+ * Throws TOOL_MISSING without conmon; COMMAND_NOT_FOUND, COMMAND_NOT_EXECUTABLE and RUNTIME_FAILED, CONFIG_INVALID as run() does;
  * RUNTIME_MISSING, NOT_SUPPORTED, SystemCallError.
  */
 export async function createMonitored(options: MonitorOptions): Promise<MonitoredContainer> {
@@ -94,8 +95,12 @@ export async function createMonitored(options: MonitorOptions): Promise<Monitore
   const runtimeArguments = [...launch.globalArguments, '--root', runtimeRoot]
   const command = [program, ...monitorArguments(options, runtime, runtimeArguments)]
   const sync = openPipe()
+  const prepare = (): void => {
+    mountRoot()
+    checkRootFileSystem(options.spec.root.path)
+  }
   const child = spawnMonitor(() =>
-    launch.spawn(() => inMountNamespaceCopy(mountRoot, () => spawnWith(command, sync.write))),
+    launch.spawn(() => inMountNamespaceCopy(prepare, () => spawnWith(command, sync.write))),
   )
   close(sync.write)
   const report = await readReport(sync.read)

@@ -14,6 +14,7 @@ import { writeBundle } from './bundle.ts'
 import { type OwnTerminal, hasTerminal, lendTerminal, resizeContainer } from './container-terminal.ts'
 import { guardContainer } from './guard.ts'
 import { lastLoggedError, runtimeError } from './outcome.ts'
+import { checkRootFileSystem } from './root-file-system.ts'
 import type { OciRuntime, RuntimeLaunch } from './runtime.ts'
 import { containerInit, ownStateDirectory } from './state.ts'
 
@@ -103,12 +104,13 @@ export interface RunningContainer {
  * Starts a container in the foreground of the OCI runtime, which takes care of its end. Returns at once; whether it
  * started is told by `exited`. Must be called on the thread that made the mounts the spec names.
  *
- * Throws RUNTIME_MISSING, CANCELED when the signal was aborted before, SystemCallError for an unwritable bundle.
+ * Throws CONFIG_INVALID for a root file system that is no place to mount on, RUNTIME_MISSING, CANCELED when the signal was aborted before, SystemCallError for an unwritable bundle.
  */
 export function run(options: RunOptions): RunningContainer {
   const { id, signal } = options
   if (!/^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(id)) throw new TypeError(`not a container id: ${JSON.stringify(id)}`)
   if (signal?.aborted === true) throw canceled()
+  checkRootFileSystem(options.spec.root.path)
   const ownState = ownStateDirectory(options.stateDirectory)
   const spec = withSize(options.spec, options.terminal)
   const launch = writeBundle({ ...options, spec })

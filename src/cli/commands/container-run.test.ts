@@ -103,7 +103,7 @@ describe('`cairn run` ends with', () => {
     [['--rm', '-v', '/a:/b:zz', 'busybox'], 'cairn: invalid mode: zz\n'],
     [
       ['--rm', '-v', '/a:/', 'busybox'],
-      `cairn: invalid volume specification: \'/a:/\': invalid mount config for type "bind": invalid spec`,
+      `cairn: invalid volume specification: '/a:/': invalid mount config for type "bind": invalid spec`,
     ],
     [['--rm', '-v/a:/x', '--tmpfs=/x', 'busybox'], 'cairn: Duplicate mount point: /x\n'],
     [['--rm', '--tmpfs', '/x:foo=1', 'busybox'], 'cairn: invalid tmpfs option "foo=1"\n'],
