@@ -6,6 +6,7 @@ import { openStoreOf } from '../open-store.ts'
 export default defineCommand({
   usage: 'CONTAINER',
   description: 'A is a path that the container added, C one that it changed and D one that it deleted.',
+  examples: [{ text: 'What it changed below /etc', command: "cairn diff web | grep ' /etc'" }],
   args: { min: 1, max: 1 },
   flags: {},
   complete: (ctx) => containerNames(ctx),

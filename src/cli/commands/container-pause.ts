@@ -6,6 +6,7 @@ import { openStoreOf } from '../open-store.ts'
 
 export default defineCommand({
   usage: 'CONTAINER [CONTAINER...]',
+  examples: [{ text: 'Hold all processes of a container', command: 'cairn pause web' }],
   args: { min: 1 },
   flags: {},
   complete: (ctx) => containerNames(ctx),

@@ -6,6 +6,7 @@ import { openStoreOf } from '../open-store.ts'
 
 export default defineCommand({
   usage: 'CONTAINER NEW_NAME',
+  examples: [{ text: 'Make room for a new one', command: 'cairn rename web web-old' }],
   args: { min: 2, max: 2 },
   flags: {},
   complete: (ctx, _, args) => (args.length === 0 ? containerNames(ctx) : []),

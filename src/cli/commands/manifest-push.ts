@@ -7,6 +7,9 @@ import { registryAccessOf } from '../registry-access.ts'
 
 export default defineCommand({
   usage: '[OPTIONS] MANIFEST_LIST',
+  examples: [
+    { text: 'Push a list and forget it here', command: 'cairn manifest push --purge registry.example.com/app:1' },
+  ],
   args: { min: 1, max: 1 },
   flags: {
     insecure: { type: 'bool', summary: 'Allow push to an insecure registry' },
