@@ -185,6 +185,39 @@ describe('decompress()', () => {
     )
   })
 
+  describe('of frames of every kind in one zstd file', () => {
+    const random = [1, 2, 3, 4].map(() => crypto.getRandomValues(new Uint8Array(50_000)))
+    const noise = new Uint8Array(Buffer.concat(random))
+    const parts = [
+      original.subarray(0, 300_000),
+      noise,
+      new Uint8Array(0),
+      original.subarray(0, 1000),
+      new Uint8Array(200_000),
+      original.subarray(0, 1_500_000),
+      noise.subarray(0, 7),
+    ]
+    const frames = parts.map((part, index) =>
+      index === 1 ? compressBlock(new Uint8Array(part), { format: 'zstd' }) : Bun.zstdCompressSync(part, { level: 3 }),
+    )
+    const skipped = new Uint8Array([0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3])
+    const whole = Buffer.concat([skipped, ...frames.slice(0, 3), skipped, ...frames.slice(3), skipped])
+
+    test.each([1 << 20, 65_536, 997])('gives their content in order, from pieces of %d bytes', async (size) => {
+      const found = await joined(decompress(pieces(whole, size)))
+      expect(Buffer.compare(found, Buffer.concat(parts))).toBe(0)
+    })
+
+    test('fails where one is cut off, or has other bytes than its sum says', async () => {
+      const raw = compressBlock(new Uint8Array(noise), { format: 'zstd' })
+      for (const cut of [8, 12, 5000, raw.length - 1])
+        expect((await failure(joined(decompress(pieces(raw.subarray(0, cut)))))).code).toBe('COMPRESSION_INVALID')
+      const changed = new Uint8Array(raw)
+      changed[30_000] = (changed[30_000] as number) ^ 1
+      expect((await failure(joined(decompress(pieces(changed))))).code).toBe('COMPRESSION_INVALID')
+    })
+  })
+
   test('says clearly which filters of xz it lacks', async () => {
     const error = await failure(unpack(run('xz --x86 --lzma2 -c', original.subarray(0, 1000))))
     expect(error.code).toBe('NOT_SUPPORTED')

@@ -51,7 +51,7 @@ async function decoder(kind: Compression, input: InputBuffer, name: string): Pro
     case 'gzip':
     case 'zstd': {
       const { inflate } = await import('./inflate.ts')
-      return inflate(kind, input.rest(), name)
+      return inflate(kind, input, name)
     }
     case 'bzip2': {
       const { decodeBzip2 } = await import('./bzip2.ts')

@@ -1,6 +1,8 @@
 import { CairnError } from '../errors/error.ts'
 import type { ByteSource } from '../streams/source.ts'
+import type { InputBuffer } from './input-buffer.ts'
 import { ZstdFrames } from './zstd-frames.ts'
+import { type ZstdPart, zstdParts } from './zstd-parts.ts'
 
 /** Input given to zlib at once. The output of one slice is held in memory: at deflate's best ratio 64 MiB. */
 const sliceSize = 64 * 1024
@@ -20,17 +22,23 @@ interface ZlibStream {
  * gzip members or zstd frames to bytes by node:zlib, whose streams check each member's size and sum and go on with the
  * next one. The next slice is decoded on zlib's thread while the reader is busy with the last.
  */
-export async function* inflate(kind: 'gzip' | 'zstd', source: ByteSource, name: string): ByteSource {
+export async function* inflate(kind: 'gzip' | 'zstd', input: InputBuffer, name: string): ByteSource {
   const zlib = await import('node:zlib')
   const options = { chunkSize: outputSize }
   const stream: ZlibStream = kind === 'gzip' ? zlib.createGunzip(options) : zlib.createZstdDecompress(options)
   const run = new InflateRun(stream, kind, name)
   try {
     let pending: Promise<Uint8Array[]> | undefined
-    for await (const slice of slices(kind === 'zstd' ? wholeFrames(source, name) : source)) {
-      const output = await pending
-      pending = run.write(slice)
-      if (output !== undefined) yield* output
+    for await (const { isContent, bytes } of kind === 'zstd' ? wholeFrames(input, name) : compressed(input)) {
+      for (const slice of isContent ? [] : slices(bytes)) {
+        const output = await pending
+        pending = run.write(slice)
+        if (output !== undefined) yield* output
+      }
+      if (!isContent) continue
+      if (pending !== undefined) yield* await pending
+      pending = undefined
+      yield bytes
     }
     if (pending !== undefined) yield* await pending
     yield* await run.end()
@@ -98,20 +106,23 @@ class InflateRun {
   }
 }
 
-async function* wholeFrames(source: ByteSource, name: string): ByteSource {
+async function* compressed(input: InputBuffer): AsyncGenerator<ZstdPart> {
+  for await (const bytes of input.rest()) yield { isContent: false, bytes }
+}
+
+async function* wholeFrames(input: InputBuffer, name: string): AsyncGenerator<ZstdPart> {
   const frames = new ZstdFrames()
   const invalid = (reason: string): CairnError =>
     new CairnError('COMPRESSION_INVALID', `${name} is no whole zstd data: ${reason}`)
-  for await (const chunk of source) {
-    if (!frames.push(chunk)) throw invalid('a frame or block does not begin as one')
-    yield chunk
+  for await (const part of zstdParts(input)) {
+    if (!part.isContent && !frames.push(part.bytes)) throw invalid('a frame or block does not begin as one')
+    yield part
   }
   if (!frames.isWhole) throw invalid('it is cut off')
 }
 
 /** Copies, as the stream still reads a slice when the source is asked for more. */
-async function* slices(source: ByteSource): ByteSource {
-  for await (const chunk of source)
-    for (let offset = 0; offset < chunk.length; offset += sliceSize)
-      yield new Uint8Array(chunk.subarray(offset, offset + sliceSize))
+function* slices(bytes: Uint8Array): Generator<Uint8Array> {
+  for (let offset = 0; offset < bytes.length; offset += sliceSize)
+    yield new Uint8Array(bytes.subarray(offset, offset + sliceSize))
 }
