@@ -143,6 +143,7 @@ describe('push', () => {
       expect((await cairn('image', 'verify', '--key', at('other.pub'), remote)).status).not.toBe(0)
       await ok('image', 'sign', '--key', at('other.key'), remote)
       await ok('image', 'verify', '--key', at('other.pub'), remote)
+      await ok('system', 'check')
     },
   )
 })

@@ -1,4 +1,5 @@
-import { acquireLease, type Lease } from '../content/leases.ts'
+import { withLease } from '../content/leased-work.ts'
+import type { Lease } from '../content/leases.ts'
 import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
 import { type ImageLocation, parseImageLocation } from '../images/image-location.ts'
@@ -30,15 +31,19 @@ export async function signImage(
     throw new CairnError('NOT_SUPPORTED', `${location}: images are signed in the store, in a layout or in a registry`, {
       hint: 'Copy it into the store first: `cairn image copy`.',
     })
-  using lease = acquireLease(store)
-  using source = await openSource(store, place, access)
-  const signature = await signImageDigest(source.target, key)
-  for (const blob of signature.blobs) await lease.put(blob)
-  if (place.transport === 'oci') await addSignature(place.path, signature)
-  else if (place.transport === 'store') await keepSignature(store, lease, source, signature)
-  else if (place.transport === 'docker' && access !== undefined)
-    await sendSignature(store, lease, { place, signature, subject: source.target, access })
-  return source.target.digest
+  return await withLease(store, async (lease) => {
+    using source = await openSource(store, place, access)
+    const signature = await signImageDigest(source.target, key)
+    if (place.transport === 'oci') {
+      await addSignature(place.path, signature)
+      return source.target.digest
+    }
+    for (const blob of signature.blobs) await lease.put(blob)
+    if (place.transport === 'store') await keepSignature(store, lease, source, signature)
+    else if (place.transport === 'docker' && access !== undefined)
+      await sendSignature(store, lease, { place, signature, subject: source.target, access })
+    return source.target.digest
+  })
 }
 
 async function keepSignature(store: Store, lease: Lease, { target, name }: ImageSource, { manifest }: ImageSignature) {
