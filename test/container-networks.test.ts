@@ -215,6 +215,30 @@ describe('a network of the user', () => {
     }
   })
 
+  test('asks the servers of --dns for names of the world', async () => {
+    cairn.sh('ip link add uplink type bridge; ip address add 10.50.0.1/24 dev uplink; ip link set uplink up')
+    // Whatever is asked for is at 10.9.8.7.
+    const script = `await Bun.udpSocket({ hostname: '10.50.0.1', port: 53, socket: { data: (s, q, p, a) => {
+      const end = q.indexOf(0, 12) + 5
+      const isA = q[end - 3] === 1
+      const head = Buffer.concat([q.subarray(0, 2), Buffer.from([129, 128, 0, 1, 0, isA ? 1 : 0, 0, 0, 0, 0]), q.subarray(12, end)])
+      s.send(isA ? Buffer.concat([head, Buffer.from([192, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 9, 8, 7])]) : head, p, a)
+    } } })`
+    const server = cairn.spawn([process.execPath, '-e', script])
+    try {
+      expect(await eventually(() => cairn.sh('cat /proc/net/udp').includes('0100320A:0035'))).toBe(true)
+      await cairn.ok(['network', 'create', 'shop'])
+      const flags = ['--network', 'shop', '--dns', '10.50.0.1']
+      await cairn.ok(['run', '-d', '--name', 'asking', ...flags, 'busybox', 'sleep', '100'])
+      expect(await cairn.ok(['exec', 'asking', 'nslookup', 'world.example'])).toContain('10.9.8.7')
+      expect(await cairn.ok(['exec', 'asking', 'nslookup', 'asking'])).not.toContain('10.9.8.7')
+    } finally {
+      server.kill('SIGKILL')
+      await server.exited
+      cairn.sh('ip link delete uplink')
+    }
+  })
+
   test('that is internal leads nowhere else', async () => {
     await cairn.ok(['network', 'create', '--internal', 'back'])
     await serve('db', 'db', '--network', 'back')

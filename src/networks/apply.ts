@@ -126,7 +126,7 @@ function applyLinks(store: Store, networks: readonly Network[], endpoints: reado
   const lines: string[] = []
   for (const link of links)
     if (link.alias.startsWith(alias) && !(link.isBridge ? needed : devices).has(link.name))
-      lines.push(`link delete ${link.name}`)
+      lines.push(`link delete dev ${link.name}`)
   // A container's device goes by itself at about this time too.
   changeLinks(lines, { lenient: true })
   changeLinks(bridged.flatMap(({ network, bridge }) => bridgeLines(network, bridge, alias, links)))
@@ -160,12 +160,12 @@ function bridgeLines(
   return [
     ...(existing === undefined
       ? [
-          `link add ${bridge} type bridge forward_delay 0`,
-          ...(mtu === undefined ? [] : [`link set ${bridge} mtu ${mtu}`]),
+          `link add name ${bridge} type bridge forward_delay 0`,
+          ...(mtu === undefined ? [] : [`link set dev ${bridge} mtu ${mtu}`]),
         ]
       : []),
     ...(existing === undefined || existing.alias === ''
-      ? [`link set ${bridge} alias ${bridgeAlias(alias, { settings, ...network })}`, `link set ${bridge} up`]
+      ? [`link set dev ${bridge} alias ${bridgeAlias(alias, { settings, ...network })}`, `link set dev ${bridge} up`]
       : []),
     ...(existing?.addresses ?? [])
       .filter((address) => !addresses.includes(address))

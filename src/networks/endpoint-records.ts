@@ -13,7 +13,7 @@ import {
 } from './network.ts'
 import { getNetwork, newNetworkId, recordNetworkSettings, resolveNetwork } from './network-records.ts'
 import { type Link, listLinks, usedSubnets } from './host-links.ts'
-import { overlaps } from './addresses.ts'
+import { overlaps, parseAddress } from './addresses.ts'
 import { linkAlias } from './scope.ts'
 import { chooseAddress, chooseSubnet, readSubnet, subnetsOfNetworks } from './subnets.ts'
 
@@ -62,6 +62,7 @@ export function publishedPortsOf(store: Store, container: string): PublishedPort
 export interface AttachedContainer {
   readonly id: string
   readonly name: string
+  readonly settings: { readonly dns: { readonly servers?: readonly string[] } }
 }
 
 /**
@@ -91,6 +92,7 @@ export function recordEndpoint(
     )
   const own = hasNames(network)
   const address = chooseAddress(pool, taken, network, setting.ip)
+  const servers = (container.settings.dns.servers ?? []).filter((server) => parseAddress(server) !== undefined)
   const endpoint: Endpoint = {
     container: container.id,
     network: id,
@@ -100,6 +102,7 @@ export function recordEndpoint(
     mac: setting.mac ?? macOf(address),
     device: `eth${index}`,
     hostDevice: `cv${newNetworkId().slice(0, 11)}`,
+    ...(servers.length === 0 ? {} : { servers }),
     names: own ? [...new Set([container.name, container.id.slice(0, 12), ...setting.aliases])] : [],
   }
   const changed = store.database.run(

@@ -44,11 +44,11 @@ function pairLines(store: Store, namespace: number, endpoint: Endpoint): string[
   const mtu = option === undefined ? '' : ` mtu ${option}`
   const inside = `${device}${mtu} address ${mac} netns /proc/${process.pid}/fd/${namespace}`
   return [
-    `link add ${hostDevice}${mtu} type veth peer name ${inside}`,
-    `link set ${hostDevice} alias ${linkAlias(store)}c:${container.slice(0, 12)} master ${bridgeOf(network)}`,
+    `link add name ${hostDevice}${mtu} type veth peer name ${inside}`,
+    `link set dev ${hostDevice} alias ${linkAlias(store)}c:${container.slice(0, 12)} master ${bridgeOf(network)}`,
     // A container may come back to itself by a published port.
-    `link set ${hostDevice} type bridge_slave hairpin on`,
-    `link set ${hostDevice} up`,
+    `link set dev ${hostDevice} type bridge_slave hairpin on`,
+    `link set dev ${hostDevice} up`,
   ]
 }
 
@@ -60,7 +60,7 @@ function addressLines(store: Store, endpoint: Endpoint): string[] {
     ...(address6 === undefined || pool6 === undefined
       ? []
       : [`address add ${address6}${prefixOf(pool6.subnet)} dev ${device} nodad`]),
-    `link set ${device} up`,
+    `link set dev ${device} up`,
   ]
 }
 
@@ -89,7 +89,7 @@ function prefixOf(subnet: string): string {
 /** Takes devices out of a container's network namespace. */
 export function disconnectInterfaces(endpoints: readonly Endpoint[]): void {
   changeLinks(
-    endpoints.map(({ hostDevice }) => `link delete ${hostDevice}`),
+    endpoints.map(({ hostDevice }) => `link delete dev ${hostDevice}`),
     { lenient: true },
   )
 }

@@ -57,21 +57,26 @@ export function applyNames(
   }
   makeDirectories(directory, 0o700)
   for (const [id, text] of wanted) writeTextFile(`${directory}/${id}`, text)
-  const before = listeningSockets()
-  if (server === undefined) startServer(directory)
-  else signalProcess(server, signalNumbers.SIGHUP)
-  awaitServer(before, wanted.size)
+  // Asked to read its files again (SIGHUP) twice in short order version 1.4 answers no more: it is started anew.
+  if (server !== undefined) endServer(server)
+  startServer(directory)
+  awaitServer(wanted.size)
 }
 
-/** How long it may take to read its files again, in milliseconds. */
-const patience = 100
+/** How long the server may take to end, and to begin to listen, in milliseconds. */
+const patience = 1000
 const pause = 2
 
-/** What it reads again it does on new sockets. Until then it may tell what was, or lose what it is asked. */
-function awaitServer(before: ReadonlySet<string>, count: number): void {
+function endServer(server: ProcessIdentity): void {
+  signalProcess(server, signalNumbers.SIGKILL)
   const deadline = performance.now() + patience
-  const isThere = (): boolean => [...listeningSockets()].filter((inode) => !before.has(inode)).length >= count
-  while (!isThere() && performance.now() < deadline) Bun.sleepSync(pause)
+  while (isRunning(server) && performance.now() < deadline) Bun.sleepSync(pause)
+}
+
+/** Until then names are not known that were recorded. */
+function awaitServer(count: number): void {
+  const deadline = performance.now() + patience
+  while (listeningSockets().size < count && performance.now() < deadline) Bun.sleepSync(pause)
 }
 
 function listeningSockets(): Set<string> {
@@ -89,8 +94,10 @@ const pidFile = 'aardvark.pid'
 function fileOf({ id, settings }: Network, endpoints: readonly Endpoint[]): string {
   const here = endpoints.filter(({ network }) => network === id)
   const lines = [settings.pools.map(({ gateway }) => gateway).join(',')]
-  for (const { container, address, address6 = '', names } of here) {
-    lines.push(`${container} ${address} ${address6} ${names.join(',')}`)
+  for (const { container, address, address6 = '', names, servers = [] } of here) {
+    lines.push(
+      `${container} ${address} ${address6} ${names.join(',')}${servers.length > 0 ? ` ${servers.join(',')}` : ''}`,
+    )
     const elsewhere = endpoints.filter((other) => other.container === container && other.network !== id)
     for (const other of elsewhere)
       lines.push(`${container} ${other.address} ${other.address6 ?? ''} ${container}.${other.network.slice(0, 12)}`)

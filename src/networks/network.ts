@@ -62,6 +62,8 @@ export interface Endpoint {
   readonly hostDevice: string
   /** What it is found by, besides its ID. */
   readonly names: readonly string[]
+  /** Who is asked for names of the world on its behalf; the host's servers where absent. */
+  readonly servers?: readonly string[]
 }
 
 export type PortProtocol = 'tcp' | 'udp'
