@@ -9,6 +9,8 @@ import { Recent } from './recent.ts'
 import type { Upstream } from './upstream.ts'
 
 const pieceSize = 1024 * 1024
+/** Bytes that are waited for and sent with their Content-Length: Bun's server sends streams in chunks without one. */
+const smallBody = 1024 * 1024
 /** How many sizes of blobs are kept in memory, and for how long, in milliseconds. */
 const knownSizes = 100_000
 const sizeTime = 3_600_000
@@ -68,7 +70,7 @@ export class CachedBlobs {
     range: BlobRange | undefined,
   ): Promise<BlobContent> {
     const { file, stored } = this.#arrival(upstream, name, blob)
-    if (range === undefined) return { kind: 'body', body: await streamOf(file) }
+    if (range === undefined && blob.size > smallBody) return { kind: 'body', body: await streamOf(file) }
     await stored
     const found = await this.#options.storage.findBlob(name, blob.digest)
     if (found === undefined) throw new CairnError('BLOB_UNKNOWN', `blob ${blob.digest} was removed meanwhile`)

@@ -163,10 +163,10 @@ for (const kind of ['local', 's3'] as const)
     })
 
     test('bytes that are wrong never reach a client as a whole blob, and are not kept', async () => {
-      const bytes = bytesOf(300_000)
+      const bytes = bytesOf(3_000_000)
       const digest = upstream.putBlob('app', bytes)
       const wrong = bytes.slice()
-      wrong[150_000] = 255
+      wrong[1_500_000] = 255
       upstream.blobs.set(`app ${digest}`, wrong)
       const cache = cacheOn(storage)
       const content = await (await cache.findBlob('up/app', digest))?.read()

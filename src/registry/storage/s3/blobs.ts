@@ -10,6 +10,8 @@ import { keys } from './layout.ts'
 const useResolution = 600_000
 /** How long a signed URL is good for, in seconds: clients that are told of one go there at once. */
 const redirectLifetime = 1200
+/** Bytes that are sent with their Content-Length: Bun's server sends streams in chunks without one. */
+const smallBody = 1024 * 1024
 /** Tries to make a blob visible beside whoever removes it. */
 const publishAttempts = 20
 
@@ -50,8 +52,8 @@ export class S3Blobs {
     return (await this.#guarded.head(key)) === undefined ? undefined : record
   }
 
-  stored({ data, size }: BlobRecord): StoredBlob {
-    return { size, read: (range) => this.#read(data, range) }
+  stored(record: BlobRecord): StoredBlob {
+    return { size: record.size, read: (range) => this.#read(record, range) }
   }
 
   /** Where the bytes of a blob are, whichever repositories have it. */
@@ -113,12 +115,13 @@ export class S3Blobs {
   }
 
   /** Where the bytes of an object of `data/` are read by a client. */
-  async #read(data: string, range: BlobRange | undefined): Promise<BlobContent> {
+  async #read({ data, size }: BlobRecord, range: BlobRange | undefined): Promise<BlobContent> {
     const key = keys.data(data)
     if (this.#isRedirecting) return { kind: 'elsewhere', url: await this.#bucket.presign(key, redirectLifetime) }
     const body = await this.#bucket.open(key, range)
     if (body === undefined) throw new CairnError('BLOB_UNKNOWN', `the bucket has no object ${key} any more`)
-    return { kind: 'body', body }
+    const length = range === undefined ? size : range.end - range.start
+    return { kind: 'body', body: length > smallBody ? body : await new Response(body).blob() }
   }
 
   async #readRecord(
