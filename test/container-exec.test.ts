@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { mkdirSync, symlinkSync, writeFileSync, readFileSync, readlinkSync, existsSync } from 'node:fs'
+import { existsSync, lstatSync, mkdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Database } from 'bun:sqlite'
 import { ContainerCairn } from './fixtures/cli/container-cairn.ts'
@@ -143,8 +143,11 @@ describe('`cairn cp`', () => {
     symlinkSync('/nowhere', join(cairn.directory, 'unused'))
     for (let round = 0; round < 12; round++) {
       await cairn.run(['cp', 'box:/race/dir/.', `got${round}`])
-      const path = join(cairn.directory, `got${round}`, 'file')
-      if (existsSync(path)) expect(readFileSync(path, 'utf8')).toBe('own\n')
+      const got = join(cairn.directory, `got${round}`)
+      // The symlink may be what was copied.
+      const isDirectory = lstatSync(got, { throwIfNoEntry: false })?.isDirectory() === true
+      if (isDirectory && existsSync(join(got, 'file')))
+        expect(readFileSync(join(got, 'file'), 'utf8')).not.toContain('of the host')
       cairn.file('arrow', 'arrow\n')
       await cairn.run(['cp', 'arrow', 'box:/race/dir/file'])
     }

@@ -102,7 +102,8 @@ function isIncompressible(block: Uint8Array<ArrayBuffer>): boolean {
   return size > samples * sampleSize * 0.985
 }
 
-function checkLevel({ format, level }: CompressionSettings): void {
+/** Throws USAGE for a level that the format does not have. */
+export function checkLevel({ format, level }: CompressionSettings): void {
   if (level === undefined || (Number.isInteger(level) && level >= 1 && level <= highestLevel[format])) return
   throw new CairnError('USAGE', `${format} has no level ${level}: 1 to ${highestLevel[format]}`)
 }

@@ -264,10 +264,14 @@ function translate(path: string, code: string, error: unknown): unknown {
       hint: '`cairn system check` tells what is wrong with it, and with --repair saves what can be read of it.',
     })
   if (code.startsWith('SQLITE_READONLY') || code.startsWith('SQLITE_CANTOPEN') || code === 'SQLITE_PERM')
-    return new CairnError('STORE_UNUSABLE', `the metadata database ${path} cannot be opened for writing${whyNot(path)}`, {
-      cause: error,
-      hint: 'The store must be writable by the user who runs cairn; set CAIRN_ROOT to one that is.',
-    })
+    return new CairnError(
+      'STORE_UNUSABLE',
+      `the metadata database ${path} cannot be opened for writing${whyNot(path)}`,
+      {
+        cause: error,
+        hint: 'The store must be writable by the user who runs cairn; set CAIRN_ROOT to one that is.',
+      },
+    )
   if (code.startsWith('SQLITE_IOERR'))
     return new CairnError('STORE_UNUSABLE', `the metadata database ${path} cannot be read or written (${code})`, {
       cause: error,

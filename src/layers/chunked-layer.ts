@@ -1,5 +1,6 @@
 import {
   type BlockCompressor,
+  checkLevel,
   compressBlock,
   compressionKey,
   type CompressionSettings,
@@ -54,12 +55,13 @@ const crfsTable = 1
  * zstd frame of its own; skippable frames at the end hold a table of contents, what the tar is made of but for the files
  * (tar-split), and where those are. For any other reader it is a zstd file. The bytes depend on the tar, the level and
  * Bun's version alone. Gives the annotations for its descriptor as the generator's result. A tar with sparse files, or
- * names that JSON cannot hold, is written without tables, as plain zstd.
+ * names that JSON cannot hold, is written without tables, as plain zstd. Throws USAGE for a level out of range, and TAR_INVALID.
  */
 export async function* chunkedLayer(
   source: ByteSource,
   options: ChunkedOptions,
 ): AsyncGenerator<Uint8Array, LayerAnnotations> {
+  checkLevel({ format: 'zstd', level: options.level })
   const writer = new ChunkedWriter(options)
   for await (const bytes of source) {
     writer.push(bytes)

@@ -46,10 +46,16 @@ class DirectoryTree implements LayerTree {
   }
 
   lookup(path: string): TreeEntry | undefined {
-    return this.within(path, (fd, name) => {
-      const status = tryLstatAt(fd, name)
-      return status === undefined ? undefined : entryOf(fd, name, status)
-    })
+    try {
+      return this.within(path, (fd, name) => {
+        const status = tryLstatAt(fd, name)
+        return status === undefined ? undefined : entryOf(fd, name, status)
+      })
+    } catch (error) {
+      // What is there was replaced between two looks at it.
+      if (!(error instanceof SystemCallError)) throw error
+      throw new SystemCallError(error.call, error.errno, `${this.#root}${path}`, { cause: error })
+    }
   }
 
   list(path: string): readonly string[] {

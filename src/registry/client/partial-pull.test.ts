@@ -161,6 +161,24 @@ describe('chunkedLayer()', () => {
   })
 })
 
+test('chunkedLayer() writes plain zstd for a name that JSON cannot hold, and refuses levels that zstd lacks', async () => {
+  const tar = Buffer.from(tarOf({ 'data/naXe': 'x'.repeat(2000) }))
+  const at = tar.indexOf('naXe')
+  tar[at + 2] = 0xff
+  // The sum of the header is that of its bytes with blanks in the place of the sum.
+  const start = Math.floor(at / 512) * 512
+  tar.write('        ', start + 148)
+  const sum = tar.subarray(start, start + 512).reduce((total, byte) => total + byte, 0)
+  tar.write(`${sum.toString(8).padStart(6, '0')}\0 `, start + 148)
+  const { blob, annotations } = await chunked(tar)
+  expect(annotations).toEqual({})
+  expect(Buffer.compare(Bun.zstdDecompressSync(blob), tar)).toBe(0)
+  const refused = await chunkedLayer((async function* () {})(), { level: 23 })
+    .next()
+    .catch((error: unknown) => error)
+  expect(isCairnError(refused, 'USAGE')).toBe(true)
+})
+
 describe('a pull of a layer with a table of contents', () => {
   test('fetches little more than the file that changed', async () => {
     const [one, two] = [await chunked(first), await chunked(second)]
