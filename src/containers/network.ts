@@ -176,7 +176,7 @@ function portsOf({ ports = [], publishAll, config }: ContainerSettings): readonl
   return [...ports, ...exposed]
 }
 
-/** What is asked while the name server starts anew is lost: it is soon asked again. */
+/** What is asked while the name server reads its files again is lost: it is soon asked again. */
 const patientResolver = 'options timeout:1 attempts:5\n'
 
 /** The files that tell a container of its network; docker's. */

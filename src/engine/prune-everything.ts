@@ -7,6 +7,7 @@ import { dropUnpackedLayers } from './drop-unpacked-layers.ts'
 import { pruneBuildCache } from './prune-build-cache.ts'
 import { pruneImages } from './prune-images.ts'
 import { pruneContainers } from './remove-containers.ts'
+import { pruneNetworks } from './networks.ts'
 import { pruneVolumes } from './volumes.ts'
 
 export interface PruneEverythingOptions {
@@ -21,6 +22,7 @@ export interface PruneEverythingOptions {
 
 export interface PrunedEverything {
   readonly containers: readonly string[]
+  readonly networks: readonly string[]
   readonly volumes: readonly string[]
   readonly images: readonly Removal[]
   readonly records: readonly BuildCacheRecord[]
@@ -29,7 +31,7 @@ export interface PrunedEverything {
 }
 
 /**
- * Removes what is not used, in docker's order: containers that do not run, volumes without a name, images with the unpacked copies of layers
+ * Removes what is not used, in docker's order: containers that do not run, networks, volumes without a name, images with the unpacked copies of layers
  * that no container has, build cache. Labels are those of containers, volumes and images; the build cache has none. Throws USAGE (status 1) for filters that
  * are wrong, CANCELED.
  */
@@ -39,12 +41,14 @@ export async function pruneEverything(store: Store, options: PruneEverythingOpti
   const only = (...names: readonly string[]): Filters => new Map([...filters].filter(([name]) => names.includes(name)))
   const stop = signal === undefined ? {} : { signal }
   const stopped = await pruneContainers(store, filters)
+  const networks = pruneNetworks(store, filters)
   const unused = volumes ? pruneVolumes(store, { filters: only('label', 'label!') }) : { names: [], reclaimed: 0 }
   const images = await pruneImages(store, { all, filters, ...stop })
   const unpacked = dropUnpackedLayers(store)
   const cache = await pruneBuildCache(store, { all, filters: only('until'), ...stop })
   return {
     containers: stopped.containers,
+    networks,
     volumes: unused.names,
     images: images.removals,
     records: cache.records,

@@ -7,7 +7,7 @@ import { readTextFile, writeTextFile } from '../linux/text-file.ts'
 import { listEndpoints, listForwarders, listPublishedPorts, networkOf, recordForwarder } from './endpoint-records.ts'
 import { allowForwarding, changeLinks, type Link, listLinks, loadRules } from './host-links.ts'
 import { applyNames, dropNames, isNameServerMissing } from './name-server.ts'
-import { bridgeOf, type Endpoint, type Network } from './network.ts'
+import { bridgeOf, type Endpoint, macOf, type Network, poolsOf } from './network.ts'
 import { ruleset } from './rules.ts'
 import { linkAlias, networkScope, storeMark } from './scope.ts'
 
@@ -156,11 +156,13 @@ function bridgeLines(
 ): string[] {
   const existing = links.find(({ name }) => name === bridge)
   const addresses = settings.pools.map(({ gateway, subnet }) => `${gateway}${subnet.slice(subnet.indexOf('/'))}`)
+  const { gateway = '' } = poolsOf(settings).pool ?? {}
   const mtu = settings.options['com.docker.network.driver.mtu']
   return [
     ...(existing === undefined
       ? [
-          `link add name ${bridge} type bridge forward_delay 0`,
+          // A bridge without an address of its own takes on one of its ports, another one when that goes.
+          `link add name ${bridge} address ${macOf(gateway)} type bridge forward_delay 0`,
           ...(mtu === undefined ? [] : [`link set dev ${bridge} mtu ${mtu}`]),
         ]
       : []),

@@ -7,6 +7,7 @@ import {
   type Endpoint,
   type EndpointSetting,
   hasNames,
+  macOf,
   type Network,
   poolsOf,
   type PublishedPort,
@@ -164,15 +165,6 @@ function freeBridge(store: Store, links: readonly Link[]): string {
   let number = 0
   while (others.has(`cairn${number}`)) number++
   return `cairn${number}`
-}
-
-/**
- * The same for the same address, as docker had it: who knows that by the MAC of its last owner still reaches it. Locally
- * administered, RFC 7042 §2.1.
- */
-function macOf(address: string): string {
-  const bytes = address.split('.').map((part) => Number(part).toString(16).padStart(2, '0'))
-  return ['02', '42', ...bytes].join(':')
 }
 
 /** Records ports of the host that lead to a container. To be called in a transaction. */

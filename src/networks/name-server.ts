@@ -57,26 +57,21 @@ export function applyNames(
   }
   makeDirectories(directory, 0o700)
   for (const [id, text] of wanted) writeTextFile(`${directory}/${id}`, text)
-  // Asked to read its files again (SIGHUP) twice in short order version 1.4 answers no more: it is started anew.
-  if (server !== undefined) endServer(server)
-  startServer(directory)
-  awaitServer(wanted.size)
+  const before = listeningSockets()
+  if (server === undefined) startServer(directory)
+  else signalProcess(server, signalNumbers.SIGHUP)
+  awaitServer(before, wanted.size)
 }
 
-/** How long the server may take to end, and to begin to listen, in milliseconds. */
-const patience = 1000
+/** How long it may take to read its files, in milliseconds. */
+const patience = 100
 const pause = 2
 
-function endServer(server: ProcessIdentity): void {
-  signalProcess(server, signalNumbers.SIGKILL)
+/** What it reads again it does on new sockets. Until then it may tell what was, or lose what it is asked. */
+function awaitServer(before: ReadonlySet<string>, count: number): void {
   const deadline = performance.now() + patience
-  while (isRunning(server) && performance.now() < deadline) Bun.sleepSync(pause)
-}
-
-/** Until then names are not known that were recorded. */
-function awaitServer(count: number): void {
-  const deadline = performance.now() + patience
-  while (listeningSockets().size < count && performance.now() < deadline) Bun.sleepSync(pause)
+  const isThere = (): boolean => [...listeningSockets()].filter((inode) => !before.has(inode)).length >= count
+  while (!isThere() && performance.now() < deadline) Bun.sleepSync(pause)
 }
 
 function listeningSockets(): Set<string> {

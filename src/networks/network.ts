@@ -116,3 +116,12 @@ export function poolsOf({ pools }: Pick<NetworkSettings, 'pools'>): {
     pool6: pools.find(({ subnet }) => subnet.includes(':')),
   }
 }
+
+/**
+ * The MAC address that goes with an IPv4 address: the same for the same, as docker had it: who knows that by the MAC of its last owner still reaches it. Locally
+ * administered, RFC 7042 §2.1.
+ */
+export function macOf(address: string): string {
+  const bytes = address.split('.').map((part) => Number(part).toString(16).padStart(2, '0'))
+  return ['02', '42', ...bytes].join(':')
+}

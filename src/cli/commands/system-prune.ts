@@ -45,11 +45,12 @@ function warning(all: boolean, volumes: boolean, filters: readonly string[]): st
   return `WARNING! This will remove:\n${listed(things)}${filtered}`
 }
 
-function report({ containers, volumes, images, records, reclaimed }: PrunedEverything): string {
+function report({ containers, networks, volumes, images, records, reclaimed }: PrunedEverything): string {
   const section = (title: string, items: readonly string[]): string =>
     items.length === 0 ? '' : `${title}:\n${items.map((item) => `${item}\n`).join('')}\n`
   return [
     section('Deleted Containers', containers),
+    section('Deleted Networks', networks),
     section('Deleted Volumes', volumes),
     section(
       'Deleted Images',
