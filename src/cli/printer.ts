@@ -58,7 +58,10 @@ function plainTemplate<Row>({ columns }: Listing<Row>, text: string): RenderRow<
   if (parts.some((part) => part.literal.includes('{{')) || literal.includes('{{')) return undefined
   return (row) => {
     let line = literal
-    for (const part of parts) line += print([part.column.value(row)]) + part.literal
+    for (const part of parts) {
+      const value = part.column.value(row)
+      line += (typeof value === 'string' ? value : print([value])) + part.literal
+    }
     return line
   }
 }

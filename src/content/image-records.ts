@@ -53,7 +53,9 @@ export function getImageRecord(store: Store, digest: Digest): ImageRecord | unde
 
 /** All images, newest first. */
 export function listImageRecords(store: Store): ImageRecord[] {
-  return store.database.all<ImageRecord>(`SELECT ${imageColumns} FROM images ORDER BY updated_at DESC, digest`)
+  // SQLite would sort many of them in a file. They come in the order of their digests, which sorting keeps.
+  const records = store.database.all<ImageRecord>(`SELECT ${imageColumns} FROM images ORDER BY digest`)
+  return records.sort((a, b) => b.updatedAt - a.updatedAt)
 }
 
 /** The IDs of all images. */

@@ -365,4 +365,9 @@ export const migrations: readonly string[] = [
     boot TEXT NOT NULL
   ) WITHOUT ROWID;
   `,
+  `
+  -- What lists of images show, without the long lists of layers beside it.
+  CREATE INDEX manifest_facts
+    ON manifests (digest, image_id, platform, created, labels, content_size, unpacked_size);
+  `,
 ]

@@ -19,12 +19,13 @@ export function findImages(store: Store, filters: Filters = new Map(), now: numb
   checkFilters(filters, accepted)
   const dangling = booleanFilter(filters, 'dangling')
   const suitsReference = referenceFilter(filters)
+  const asksLabels = filters.has('label') || filters.has('label!')
   const all = listImages(store)
   const suitsAge = ageFilter(store, filters, all, now)
   const suitable = all.filter(
     (image) =>
       (dangling === undefined || image.isDangling === dangling) &&
-      suitsLabels(filters, image.labels) &&
+      (!asksLabels || suitsLabels(filters, image.labels)) &&
       suitsAge(image),
   )
   return (suitsReference === undefined ? suitable : withSuitableNames(suitable, suitsReference))

@@ -4,7 +4,7 @@ import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
 import type { Digest } from '../oci/digest.ts'
 import { formatPlatform, type Platform } from '../oci/platform.ts'
-import { parseNormalizedReference, type Reference } from '../oci/reference.ts'
+import { readReference, type Reference } from '../oci/reference.ts'
 import { shownTime } from './fixed-time.ts'
 import { recordMissingFacts } from './manifest-facts.ts'
 
@@ -37,32 +37,52 @@ export function listImages(store: Store): ImageSummary[] {
   const facts = completeFacts(store, records)
   const names = namesByDigest(store)
   const groups = Map.groupBy(records, ({ imageId }) => imageId)
-  return [...groups].map(([imageId, targets]) => {
-    const references = targets.flatMap(({ digest }) => names.get(digest) ?? [])
+  const summaries: ImageSummary[] = []
+  for (const [imageId, targets] of groups) {
     const platforms = facts.platformsOf(targets)
-    return {
+    const own = namesOf(targets, names)
+    summaries.push({
       imageId,
       targets,
-      tags: references.filter((reference) => reference.digest === undefined),
-      digests: references.filter((reference) => reference.digest !== undefined),
-      isDangling: references.length === 0,
+      tags: own.filter(isTag).map(readReference),
+      digests: own.every(isTag) ? none : own.filter((name) => !isTag(name)).map(readReference),
+      isDangling: own.length === 0,
       created: shownTime(platforms[0]?.created, arrivalOf(targets)),
-      labels: platforms[0]?.labels ?? {},
+      get labels() {
+        return platforms[0]?.labels ?? {}
+      },
       platforms,
-    }
-  })
+    })
+  }
+  return summaries
+}
+
+const none: readonly never[] = []
+
+function isTag(name: string): boolean {
+  return !name.includes('@')
+}
+
+/** The names of all targets of an image, most of which have one target. */
+function namesOf(targets: readonly ImageRecord[], names: ReadonlyMap<Digest, readonly string[]>): readonly string[] {
+  const [only] = targets
+  if (only !== undefined && targets.length === 1) return names.get(only.digest) ?? none
+  return targets.flatMap(({ digest }) => names.get(digest) ?? none)
 }
 
 /** When the first of an image's targets was recorded, in milliseconds since 1970. */
 function arrivalOf(targets: readonly ImageRecord[]): number {
-  return Math.min(...targets.map(({ createdAt }) => createdAt))
+  return targets.reduce((first, { createdAt }) => Math.min(first, createdAt), Infinity)
 }
 
-function namesByDigest(store: Store): ReadonlyMap<Digest, readonly Reference[]> {
-  const byDigest = Map.groupBy(listTags(store), ({ digest }) => digest)
-  return new Map(
-    [...byDigest].map(([digest, tags]) => [digest, tags.map(({ name }) => parseNormalizedReference(name))]),
-  )
+function namesByDigest(store: Store): ReadonlyMap<Digest, readonly string[]> {
+  const names = new Map<Digest, string[]>()
+  for (const { name, digest } of listTags(store)) {
+    const known = names.get(digest)
+    if (known === undefined) names.set(digest, [name])
+    else known.push(name)
+  }
+  return names
 }
 
 /** What is recorded of the manifests that images consist of. */
@@ -81,6 +101,11 @@ class Facts {
 
   /** What targets with one image ID hold: the image with that ID first, each image once. */
   platformsOf(targets: readonly ImageRecord[]): readonly PlatformSummary[] {
+    const [only] = targets
+    if (only !== undefined && targets.length === 1 && !this.#indexed.has(only.digest)) {
+      const record = this.#manifests.get(only.digest)
+      return record !== undefined && isImage(record) ? [record] : none
+    }
     const found = new Map<Digest, PlatformSummary>()
     for (const { digest } of targets)
       for (const manifest of this.#indexed.get(digest) ?? [digest]) {

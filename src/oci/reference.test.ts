@@ -10,6 +10,7 @@ import {
   parseNormalizedReference,
   parseReference,
   pinned,
+  readReference,
   repositoryName,
   withDefaultTag,
   withDigest,
@@ -194,4 +195,13 @@ describe('changing a reference', () => {
     expect(isIdentifier(hex.slice(1))).toBe(false)
     expect(isIdentifier(hex.toUpperCase())).toBe(false)
   })
+})
+
+test('`readReference()` reads back what `formatReference()` wrote', () => {
+  const digest = `@sha256:${'a'.repeat(64)}`
+  for (const name of ['docker.io/library/nginx', 'localhost:5000/a/b', '[::1]:5000/x'])
+    for (const rest of ['', ':1.27', digest, `:1.27${digest}`]) {
+      const reference = parseNormalizedReference(name + rest)
+      expect(readReference(formatReference(reference))).toEqual(reference)
+    }
 })

@@ -77,6 +77,18 @@ export function parseNormalizedReference(text: string): Reference {
   return reference
 }
 
+/** The reference that {@link formatReference} made `text` of, which is not checked again. */
+export function readReference(text: string): Reference {
+  const at = text.indexOf('@')
+  const name = at < 0 ? text : text.slice(0, at)
+  const slash = name.indexOf('/')
+  const colon = name.lastIndexOf(':')
+  const isTagged = colon > slash
+  const path = name.slice(slash + 1, isTagged ? colon : undefined)
+  const digest = at < 0 ? undefined : (text.slice(at + 1) as Digest)
+  return make(name.slice(0, slash), path, isTagged ? name.slice(colon + 1) : undefined, digest)
+}
+
 /** The whole reference in normal form: `docker.io/library/nginx:1.27@sha256:…`. */
 export function formatReference(reference: Reference): string {
   return suffixed(repositoryName(reference), reference)
