@@ -2,47 +2,59 @@ import type { Subprocess } from 'bun'
 
 /**
  * Ends the containers of a Cairn process that was killed: a shell in a session of its own waits on a pipe that only this
- * process holds open, and when the pipe breaks kills what was registered. One for the whole process, started with the
- * first container and while that starts (1 ms of another core).
+ * process holds open, and when the pipe breaks kills what was registered. One for the whole process, started before its
+ * first container (1 ms).
  *
  * The kernel's parent-death signal would not do: it ends with the runtime's process and does not reach the container's.
- * A container's init is killed only if its parent is the runtime process that was registered for it, so a number that
- * was given to another process since does no harm. Where the init is not known yet, it is waited for.
+ * A container's init is killed only if its parent was called with the state directory of this very process, so a number
+ * that was given to another process since does no harm. Where the init is not known yet, it is waited for: two seconds
+ * for the runtime to begin, and then as long as that runs, for a start can take long on a busy machine.
  */
 const script = `
-while read -r change runtime state; do
+while read -r change state; do
   case $change in
-    +) list="$list $runtime:$state" ;;
-    -) kept=; for entry in $list; do [ "$entry" = "$runtime:$state" ] || kept="$kept $entry"; done; list=$kept ;;
+    +) list="$list $state" ;;
+    -) kept=; for entry in $list; do [ "$entry" = "$state" ] || kept="$kept $entry"; done; list=$kept ;;
   esac
 done
 kill_init() {
-  runtime=\${1%%:*} state=\${1#*:}
-  text=$(cat "$state/status" 2>/dev/null || head -c 400 "$state/state.json" 2>/dev/null) || return 1
+  text=$(cat "$1/status" 2>/dev/null || head -c 400 "$1/state.json" 2>/dev/null) || return 1
   init=$(printf %s "$text" | tr -d ' \\n' | sed -n 's/.*"\\(pid\\|init_process_pid\\)":\\([0-9]*\\).*/\\2/p')
   [ -n "$init" ] || return 1
+  root=\${1%/*}
   read -r line < "/proc/$init/stat" || return 0
   set -- \${line##*) }
-  [ "$2" != "$runtime" ] || kill -9 "$init"
+  grep -qF -- "$root" "/proc/$2/cmdline" && kill -9 "$init"
+  return 0
 }
-for attempt in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+is_starting() {
+  for entry in $list; do ! grep -qsF -- "\${entry%/*}" /proc/[0-9]*/cmdline || return 0; done
+  return 1
+}
+attempt=0
+while [ $attempt -lt 600 ]; do
   left=
   for entry in $list; do kill_init "$entry" 2>/dev/null || left="$left $entry"; done
   list=$left
   [ -n "$list" ] || exit 0
+  [ $attempt -lt 20 ] || is_starting || exit 0
+  attempt=$((attempt + 1))
   sleep 0.1
 done
 `
 
 let guard: Subprocess<'pipe', 'ignore', 'ignore'> | undefined
 
-/** Kills the container when this process dies before the returned function is called. Paths must hold no white space. */
-export function guardContainer(runtimePid: number, stateDirectory: string): () => void {
+/**
+ * Kills the container when this process dies before the returned function is called. To be called before the runtime is
+ * started, whose arguments name the parent of `stateDirectory`. Paths must hold no white space.
+ */
+export function guardContainer(stateDirectory: string): () => void {
   if (/\s/.test(stateDirectory)) return () => {}
   if (guard === undefined || guard.exitCode !== null || guard.signalCode !== null) guard = startGuard()
   const current = guard
-  tell(current, `+ ${runtimePid} ${stateDirectory}\n`)
-  return () => tell(current, `- ${runtimePid} ${stateDirectory}\n`)
+  tell(current, `+ ${stateDirectory}\n`)
+  return () => tell(current, `- ${stateDirectory}\n`)
 }
 
 function startGuard(): typeof guard {

@@ -11,7 +11,7 @@ import { readTextFile } from '../linux/text-file.ts'
 import type { RuntimeSpec } from '../oci/runtime-spec.ts'
 import { type ByteSource } from '../streams/source.ts'
 import { writeBundle } from './bundle.ts'
-import { type OwnTerminal, hasTerminal, lendTerminal, resizeContainer } from './container-terminal.ts'
+import { hasTerminal, lendTerminal, resizeContainer } from './container-terminal.ts'
 import { guardContainer } from './guard.ts'
 import { lastLoggedError, runtimeError } from './outcome.ts'
 import { checkRootFileSystem } from './root-file-system.ts'
@@ -120,9 +120,15 @@ export function run(options: RunOptions): RunningContainer {
   removeFile(log)
 
   const ownTerminal = usesOwnTerminal(options) ? lendTerminal() : undefined
-  const started = spawnOrRelease(() => spawnRuntime(options, launch, runtimeRoot, log), ownTerminal)
+  const release = guardContainer(state)
+  const started = spawnOrRelease(
+    () => spawnRuntime(options, launch, runtimeRoot, log),
+    () => {
+      release()
+      ownTerminal?.release()
+    },
+  )
   const { child } = started
-  const release = guardContainer(child.pid, state)
   ownTerminal?.follow(child.pid)
   const running = { ended: false }
   runningContainers++
@@ -173,11 +179,11 @@ function withSize(spec: RuntimeSpec, terminal: RunOptions['terminal']): RuntimeS
   return { ...spec, process: { ...spec.process, consoleSize: { height: rows, width: columns } } }
 }
 
-function spawnOrRelease<Result>(spawn: () => Result, terminal: OwnTerminal | undefined): Result {
+function spawnOrRelease<Result>(spawn: () => Result, release: () => void): Result {
   try {
     return spawn()
   } catch (error) {
-    terminal?.release()
+    release()
     throw error
   }
 }
