@@ -32,7 +32,7 @@ export class DirectoryFiles implements Disposable {
 
   /** Throws SystemCallError. */
   status(path: string): FileStatus {
-    return lstatAt(this.#parentOf(path), nameOf(path))
+    return this.#at(path, lstatAt)
   }
 
   /** Undefined where there is nothing, or no directory on the way. Throws SystemCallError. */
@@ -54,7 +54,7 @@ export class DirectoryFiles implements Disposable {
 
   /** Target of the symlink `path`. Throws SystemCallError. */
   link(path: string): string {
-    return readLinkAt(this.#parentOf(path), nameOf(path))
+    return this.#at(path, readLinkAt)
   }
 
   /** Opens the file `path` to be read; the descriptor is the caller's to close. Throws SystemCallError. */
@@ -64,11 +64,16 @@ export class DirectoryFiles implements Disposable {
   }
 
   #openWith(path: string, flags: number): number {
+    return this.#at(path, (directory, name) => openAt(directory, name, flags))
+  }
+
+  /** Calls `use` with the parent of `path`, opened, and the name in it; what it throws names the whole path. */
+  #at<Result>(path: string, use: (directory: number, name: string) => Result): Result {
     try {
-      return openAt(this.#parentOf(path), nameOf(path), flags)
+      return use(this.#parentOf(path), nameOf(path))
     } catch (error) {
       if (!(error instanceof SystemCallError)) throw error
-      throw new SystemCallError('open', error.errno, this.hostPath(path))
+      throw new SystemCallError(error.call, error.errno, this.hostPath(path), { cause: error })
     }
   }
 

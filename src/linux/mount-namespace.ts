@@ -13,6 +13,7 @@ const libc = openLibc({
 })
 
 const CLONE_NEWNS = 0x2_0000
+const CLONE_FS = 0x200
 
 let isPrivate = false
 
@@ -97,6 +98,8 @@ export function inMountNamespaceCopy<Result>(prepare: () => void, spawn: () => R
 
 /** setns(2) sets the thread's root and working directory to those of the namespace, so the latter is set again. */
 function comeBack(home: number, directory: number): void {
+  // A thread that was started meanwhile shares root and working directory with this one, which setns refuses.
+  if (libc.unshare(CLONE_FS) !== 0) throw mountError('unshare', lastErrno(), 'root and working directory')
   if (libc.setns(home, CLONE_NEWNS) !== 0)
     throw new SystemCallError('setns', lastErrno(), 'back to the mount namespace of this process')
   if (libc.fchdir(directory) !== 0) throw new SystemCallError('fchdir', lastErrno(), 'back to the working directory')
