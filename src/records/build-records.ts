@@ -61,8 +61,8 @@ export function findRecord(store: Store, text = ''): StoredRecord {
 }
 
 /**
- * Records that cannot be read, and why. With `quick` only how they begin and end is looked at. What is still written, or
- * goes meanwhile, is none of them. Throws the reason of the signal.
+ * Records that cannot be read, and why. With `quick` only how they begin and end is looked at. What is still written,
+ * goes meanwhile, or is empty as its build was killed when it began, is none of them. Throws the reason of the signal.
  */
 export async function damagedRecords(
   store: Store,
@@ -80,7 +80,7 @@ export async function damagedRecords(
         if (tryStat(path) === undefined) continue
         throw error
       }
-      damaged.push({ path, problem: error.message })
+      if (tryStat(path)?.size !== 0) damaged.push({ path, problem: error.message })
     }
   }
   return damaged

@@ -1,5 +1,6 @@
 import { SystemCallError } from '../linux/errno.ts'
 import { close, open, openFlags, tryLock, write } from '../linux/files.ts'
+import { removeFile } from '../linux/names.ts'
 import type { ProgressEvent } from '../progress/events.ts'
 import type { RecordedSource, RecordEnd, RecordHeader } from './record.ts'
 
@@ -35,6 +36,8 @@ export class RecordWriter {
     tryLock(this.#fd, 'exclusive', path)
     this.#line({ record: recordVersion, ...header })
     this.#flush()
+    // A record without a header would be none.
+    if (this.#failure !== undefined) removeFile(path)
   }
 
   /** What kept the record from being written, if something did. */
