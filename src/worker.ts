@@ -1,6 +1,6 @@
 import type { CompressRequest } from './engine/compress-threads.ts'
 import type { LayerRequest } from './engine/layer-thread.ts'
-import type { OutputRequest } from './engine/output-thread.ts'
+import type { OutputRequest } from './engine/build/output-thread.ts'
 import type { UnpackRequest } from './engine/unpack-threads.ts'
 
 declare const self: Worker
@@ -27,6 +27,6 @@ async function answer(request: ThreadRequest): Promise<void> {
     takeUnpackRequest(request, (reply) => self.postMessage(reply))
     return
   }
-  const { takeOutputRequest } = await import('./engine/output-thread.ts')
+  const { takeOutputRequest } = await import('./engine/build/output-thread.ts')
   takeOutputRequest(request, (reply) => self.postMessage(reply))
 }

@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import type { Server } from 'bun'
 import type { SecretSource } from '../src/build/build-secrets.ts'
-import { pruneBuildCache } from '../src/engine/prune-build-cache.ts'
+import { pruneBuildCache } from '../src/engine/store/prune-build-cache.ts'
 import { digestOf } from '../src/oci/digest.ts'
 import { socketAgent } from '../src/ssh/agent.ts'
 import { type BenchOptions, BuildBench, type Built } from './fixtures/build-bench.ts'

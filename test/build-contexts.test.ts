@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node
 import type { Server } from 'bun'
 import { openStore } from '../src/content/store.ts'
 import { defaultLimits } from '../src/content/limits.ts'
-import { archiveContext } from '../src/engine/archive-context.ts'
+import { archiveContext } from '../src/engine/build/archive-context.ts'
 import { CairnError } from '../src/errors/error.ts'
 import { type BenchOptions, BuildBench, type Listing, once } from './fixtures/build-bench.ts'
 import { GitServer, hasGit } from './fixtures/git-server.ts'

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'bun:test'
 import { mkdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
-import { parseNamedContexts } from '../src/engine/named-context-flags.ts'
+import { parseNamedContexts } from '../src/engine/build/named-context-flags.ts'
 import { CairnError } from '../src/errors/error.ts'
 import { findByName } from '../src/images/resolve-image.ts'
 import { parseReference } from '../src/oci/reference.ts'

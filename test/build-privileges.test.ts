@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { parseEntitlements } from '../src/engine/build-devices.ts'
+import { parseEntitlements } from '../src/engine/build/build-devices.ts'
 import { heldCapabilities } from '../src/runtime/capabilities.ts'
 import { DeviceRegistry } from '../src/runtime/cdi.ts'
 import { type BenchOptions, BuildBench } from './fixtures/build-bench.ts'

@@ -9,7 +9,7 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs'
-import { dropUnpackedLayers } from '../src/engine/drop-unpacked-layers.ts'
+import { dropUnpackedLayers } from '../src/engine/store/drop-unpacked-layers.ts'
 import { BuildBench, type Built, busyboxArchive, type CliOptions, contentOf } from './fixtures/build-bench.ts'
 import { type SampleProject, sampleProjects } from './fixtures/sample-projects.ts'
 

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { parseAgents } from '../src/engine/build-agents.ts'
-import { parseSecrets } from '../src/engine/build-secrets.ts'
+import { parseAgents } from '../src/engine/build/build-agents.ts'
+import { parseSecrets } from '../src/engine/build/build-secrets.ts'
 import { isCairnError } from '../src/errors/error.ts'
 import { type BenchOptions, BuildBench, type Built } from './fixtures/build-bench.ts'
 

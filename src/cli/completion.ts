@@ -1,4 +1,4 @@
-import { collectedTerminal, writeWhole } from './collected-output.ts'
+import { collectedTerminal, writeWhole } from './build/collected-output.ts'
 import { type Candidates, type Command, type CommandTable, commandsUnder, findCommand } from './command.ts'
 import { openContext } from './context.ts'
 import { bareValue, type FlagDefinition, type FlagDefinitions } from './flags.ts'

@@ -1,5 +1,5 @@
 import { CairnError } from '../errors/error.ts'
-import type { Terminal } from './terminal.ts'
+import type { Terminal } from './containers/terminal.ts'
 
 /** Where a command writes. */
 export interface Output {

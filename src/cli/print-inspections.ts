@@ -1,6 +1,6 @@
 import { type CairnError, isCairnError } from '../errors/error.ts'
 import type { CommandContext } from './context.ts'
-import { compileTemplate, objectSyntaxStatus } from './go-template.ts'
+import { compileTemplate, objectSyntaxStatus } from './go-template/go-template.ts'
 import { renderObjects } from './printer.ts'
 
 /**

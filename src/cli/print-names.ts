@@ -1,5 +1,5 @@
 import type { CommandContext } from './context.ts'
-import { compileTemplate } from './go-template.ts'
+import { compileTemplate } from './go-template/go-template.ts'
 
 export interface NamesOptions {
   /** What templates see a name as: `Tag`. */

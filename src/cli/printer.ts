@@ -1,6 +1,6 @@
-import { print } from './go-format.ts'
-import { compileTemplate } from './go-template.ts'
-import { toJson } from './template-functions.ts'
+import { print } from './go-template/go-format.ts'
+import { compileTemplate } from './go-template/go-template.ts'
+import { toJson } from './go-template/template-functions.ts'
 
 /**
  * The one printer of lists and objects: docker's `--format`. A format is nothing or `table` (the default columns),

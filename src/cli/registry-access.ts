@@ -1,4 +1,4 @@
-import type { RegistryAccess } from '../engine/registry-access.ts'
+import type { RegistryAccess } from '../engine/registry/registry-access.ts'
 import type { CommandContext } from './context.ts'
 
 /** How a command reaches registries: with docker's configuration, the command's environment and its signal. */

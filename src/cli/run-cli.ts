@@ -1,6 +1,6 @@
 import { CairnError } from '../errors/error.ts'
 import { exitCodeOf } from '../errors/exit-code.ts'
-import { collectedTerminal, writeWhole } from './collected-output.ts'
+import { collectedTerminal, writeWhole } from './build/collected-output.ts'
 import { type Command, type CommandEntry, type CommandTable, findCommand } from './command.ts'
 import { type GlobalSettings, openContext } from './context.ts'
 import { parseFlags } from './flags.ts'
@@ -74,7 +74,7 @@ async function printHelp(
   stream: 'stdout' | 'stderr' = 'stdout',
 ): Promise<number> {
   const { helpFor } = await import('./usage.ts')
-  const { openTerminal } = await import('./terminal.ts')
+  const { openTerminal } = await import('./containers/terminal.ts')
   const output = openTerminal()[stream]
   output.write(await helpFor(table, words, output.columns))
   return 0
@@ -100,7 +100,7 @@ async function runCommand(
   if (notices.length > 0) await writeWhole(Bun.stderr, `${notices.join('\n')}\n`)
 
   const collected = command.output === 'collected' ? collectedTerminal() : undefined
-  const terminal = collected ?? (await import('./terminal.ts')).openTerminal()
+  const terminal = collected ?? (await import('./containers/terminal.ts')).openTerminal()
   const open = openContext(path, given, invocation.env, invocation.settings, terminal, invocation.startWorker)
   try {
     const status = (await command.run(open.ctx, values, args)) ?? 0

@@ -2,10 +2,10 @@ import { getVolume } from '../containers/volume-records.ts'
 import type { Store } from '../content/store.ts'
 import { CairnError, isCairnError } from '../errors/error.ts'
 import { resolveNetwork } from '../networks/network-records.ts'
-import { inspectContainer, type InspectContainerOptions } from './inspect-container.ts'
-import { inspectImage } from './inspect-image.ts'
-import { inspectNetwork } from './networks.ts'
-import { inspectVolume } from './volumes.ts'
+import { inspectContainer, type InspectContainerOptions } from './containers/inspect-container.ts'
+import { inspectImage } from './images/inspect-image.ts'
+import { inspectNetwork } from './containers/networks.ts'
+import { inspectVolume } from './containers/volumes.ts'
 
 /** Gives what is known of an object; throws a failure of the kind `not-found` where there is none of that name. */
 type Inspector = (store: Store, name: string, options: InspectContainerOptions) => Promise<object>

@@ -1,5 +1,5 @@
 import { parseEpoch } from '../../build/plan.ts'
-import { bootstrapImage } from '../../engine/bootstrap-image.ts'
+import { bootstrapImage } from '../../engine/images/bootstrap-image.ts'
 import { CairnError } from '../../errors/error.ts'
 import { parseReference } from '../../oci/reference.ts'
 import { createDisplay } from '../../progress/create-display.ts'

@@ -1,24 +1,24 @@
 import { LayerThread } from '../../engine/layer-thread.ts'
-import { type BuildResult, build } from '../../engine/build.ts'
-import { type BuildInputOptions, loadBuildInputs } from '../../engine/build-inputs.ts'
+import { type BuildResult, build } from '../../engine/build/build.ts'
+import { type BuildInputOptions, loadBuildInputs } from '../../engine/build/build-inputs.ts'
 import { CompressThreads } from '../../engine/compress-threads.ts'
-import { progressLinter } from '../../engine/lint.ts'
-import { basePuller } from '../../engine/pull-base.ts'
-import { builtPusher } from '../../engine/push-built.ts'
-import { OutputThread } from '../../engine/output-thread.ts'
-import { BuildRecording } from '../../engine/record-build.ts'
-import type { Verification } from '../../engine/verify-build.ts'
+import { progressLinter } from '../../engine/build/lint.ts'
+import { basePuller } from '../../engine/build/pull-base.ts'
+import { builtPusher } from '../../engine/build/push-built.ts'
+import { OutputThread } from '../../engine/build/output-thread.ts'
+import { BuildRecording } from '../../engine/build/record-build.ts'
+import type { Verification } from '../../engine/build/verify-build.ts'
 import { formatReference } from '../../oci/reference.ts'
 import type { DisplayMode } from '../../progress/display.ts'
-import { buildFlags } from '../build-flags.ts'
-import { BuildProgress } from '../build-progress.ts'
-import { buildFailure, buildMetadata, reportBuild, reportRecording } from '../build-report.ts'
-import { type BuildFlagValues, type BuildRequest, displayMode, parseBuildRequest } from '../build-request.ts'
+import { buildFlags } from '../build/build-flags.ts'
+import { BuildProgress } from '../build/build-progress.ts'
+import { buildFailure, buildMetadata, reportBuild, reportRecording } from '../build/build-report.ts'
+import { type BuildFlagValues, type BuildRequest, displayMode, parseBuildRequest } from '../build/build-request.ts'
 import { defineCommand } from '../command.ts'
 import type { CommandContext } from '../context.ts'
-import { FailureShell } from '../failure-shell.ts'
+import { FailureShell } from '../build/failure-shell.ts'
 import { openStoreOf } from '../open-store.ts'
-import { verifyShown } from '../verify-shown.ts'
+import { verifyShown } from '../build/verify-shown.ts'
 import { registryAccessOf } from '../registry-access.ts'
 import { version } from '../version.ts'
 import { writeFileAtomic } from '../write-file.ts'
@@ -61,7 +61,7 @@ export default defineCommand({
       signal: ctx.signal,
     }
     if (!flags.check && flags.call === 'build') return await runBuild(ctx, flags, { ...request, ...input }, mode)
-    const { parseCall, runCall } = await import('../build-call.ts')
+    const { parseCall, runCall } = await import('../build/build-call.ts')
     const call = parseCall(flags.check ? 'check' : flags.call)
     if (call === undefined) return await runBuild(ctx, flags, { ...request, ...input }, mode)
     const callOptions = { mode, metadataFile: flags['metadata-file'], store: () => ctx.use(openStoreOf) }

@@ -1,7 +1,12 @@
-import { buildCacheFilter } from '../../engine/build-cache-filters.ts'
-import { type BuildCacheRecord, buildCacheRecords } from '../../engine/build-cache-records.ts'
+import { buildCacheFilter } from '../../engine/store/build-cache-filters.ts'
+import { type BuildCacheRecord, buildCacheRecords } from '../../engine/store/build-cache-records.ts'
 import { CairnError } from '../../errors/error.ts'
-import { buildCacheDetails, buildCacheJson, buildCacheListing, buildCacheSummary } from '../build-cache-listing.ts'
+import {
+  buildCacheDetails,
+  buildCacheJson,
+  buildCacheListing,
+  buildCacheSummary,
+} from '../build/build-cache-listing.ts'
 import { defineCommand } from '../command.ts'
 import { parseFilters } from '../filters.ts'
 import { openStoreOf } from '../open-store.ts'

@@ -1,5 +1,5 @@
-import { type KeptSpace, pruneBuildCache } from '../../engine/prune-build-cache.ts'
-import { prunedRecordDetails, prunedRecordsTable } from '../build-cache-listing.ts'
+import { type KeptSpace, pruneBuildCache } from '../../engine/store/prune-build-cache.ts'
+import { prunedRecordDetails, prunedRecordsTable } from '../build/build-cache-listing.ts'
 import { defineCommand } from '../command.ts'
 import { confirm } from '../confirm.ts'
 import { parseFilters } from '../filters.ts'

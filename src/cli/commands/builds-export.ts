@@ -3,7 +3,7 @@ import { openFileSink } from '../../linux/file-sink.ts'
 import { findRecord } from '../../records/build-records.ts'
 import { defineCommand } from '../command.ts'
 import { openStoreOf } from '../open-store.ts'
-import { recordIds } from '../record-names.ts'
+import { recordIds } from '../build/record-names.ts'
 
 export default defineCommand({
   usage: '[OPTIONS] [BUILD]',

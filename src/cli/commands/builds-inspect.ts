@@ -4,7 +4,7 @@ import { defineCommand } from '../command.ts'
 import { objectFormatFlag } from '../format-flag.ts'
 import { openStoreOf } from '../open-store.ts'
 import { renderObjects } from '../printer.ts'
-import { recordIds } from '../record-names.ts'
+import { recordIds } from '../build/record-names.ts'
 
 export default defineCommand({
   usage: '[OPTIONS] [BUILD]',

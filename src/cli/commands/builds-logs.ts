@@ -1,10 +1,10 @@
-import { replayBuild } from '../../engine/replay-build.ts'
+import { replayBuild } from '../../engine/build/replay-build.ts'
 import { createDisplay } from '../../progress/create-display.ts'
 import { renderWarnings } from '../../progress/warnings.ts'
 import { findRecord } from '../../records/build-records.ts'
 import { defineCommand } from '../command.ts'
 import { openStoreOf } from '../open-store.ts'
-import { recordIds } from '../record-names.ts'
+import { recordIds } from '../build/record-names.ts'
 
 export default defineCommand({
   usage: '[OPTIONS] [BUILD]',

@@ -5,7 +5,7 @@ import { buildTimeline } from '../../records/timeline.ts'
 import { renderTimelinePage } from '../../records/timeline-page.ts'
 import { defineCommand } from '../command.ts'
 import { openStoreOf } from '../open-store.ts'
-import { recordIds } from '../record-names.ts'
+import { recordIds } from '../build/record-names.ts'
 import { writeFileAtomic } from '../write-file.ts'
 
 export default defineCommand({

@@ -2,7 +2,7 @@ import { CairnError } from '../../errors/error.ts'
 import { findRecord, listRecords, removeRecord } from '../../records/build-records.ts'
 import { defineCommand } from '../command.ts'
 import { openStoreToFree } from '../open-store.ts'
-import { recordIds } from '../record-names.ts'
+import { recordIds } from '../build/record-names.ts'
 
 export default defineCommand({
   usage: '[OPTIONS] [BUILD...]',

@@ -1,6 +1,6 @@
-import { exportCacheMount } from '../../engine/transfer-cache-mount.ts'
+import { exportCacheMount } from '../../engine/build/transfer-cache-mount.ts'
 import { openFileSink } from '../../linux/file-sink.ts'
-import { cacheMountIds } from '../cache-names.ts'
+import { cacheMountIds } from '../build/cache-names.ts'
 import { defineCommand } from '../command.ts'
 import { openStoreOf } from '../open-store.ts'
 import { outputFlag, refuseTerminal } from '../output-path.ts'

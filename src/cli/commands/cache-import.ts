@@ -1,7 +1,7 @@
-import { archiveInput } from '../../engine/archive-input.ts'
-import { importCacheMount } from '../../engine/transfer-cache-mount.ts'
+import { archiveInput } from '../../engine/build/archive-input.ts'
+import { importCacheMount } from '../../engine/build/transfer-cache-mount.ts'
 import { CairnError } from '../../errors/error.ts'
-import { cacheMountIds } from '../cache-names.ts'
+import { cacheMountIds } from '../build/cache-names.ts'
 import { defineCommand } from '../command.ts'
 import { openStoreOf } from '../open-store.ts'
 

@@ -1,4 +1,4 @@
-import { pruneCacheMounts } from '../../engine/remove-cache-mounts.ts'
+import { pruneCacheMounts } from '../../engine/store/remove-cache-mounts.ts'
 import { defineCommand } from '../command.ts'
 import { confirm } from '../confirm.ts'
 import { parseFilters } from '../filters.ts'

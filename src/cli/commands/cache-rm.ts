@@ -1,5 +1,5 @@
-import { removeCacheMounts } from '../../engine/remove-cache-mounts.ts'
-import { cacheMountIds } from '../cache-names.ts'
+import { removeCacheMounts } from '../../engine/store/remove-cache-mounts.ts'
+import { cacheMountIds } from '../build/cache-names.ts'
 import { defineCommand } from '../command.ts'
 import { openStoreToFree } from '../open-store.ts'
 

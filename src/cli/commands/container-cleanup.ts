@@ -1,4 +1,4 @@
-import { cleanUpContainer } from '../../engine/revive-container.ts'
+import { cleanUpContainer } from '../../engine/containers/revive-container.ts'
 import { defineCommand } from '../command.ts'
 import { openStoreOf } from '../open-store.ts'
 

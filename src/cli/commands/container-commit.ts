@@ -1,11 +1,11 @@
 import { parseEpoch } from '../../build/plan.ts'
 import { formatSeconds } from '../../build/result-image.ts'
-import { commitContainer } from '../../engine/commit-container.ts'
+import { commitContainer } from '../../engine/containers/commit-container.ts'
 import { packUpper } from '../../layers/pack-upper.ts'
 import { CairnError } from '../../errors/error.ts'
 import { parseReference, type Reference } from '../../oci/reference.ts'
 import { defineCommand } from '../command.ts'
-import { containerNames } from '../container-names.ts'
+import { containerNames } from '../containers/container-names.ts'
 import { openStoreOf } from '../open-store.ts'
 
 export default defineCommand({

@@ -4,10 +4,10 @@ import {
   copyFromContainer,
   type CopyOptions,
   copyToContainer,
-} from '../../engine/copy-container.ts'
+} from '../../engine/containers/copy-container.ts'
 import { CairnError } from '../../errors/error.ts'
 import { defineCommand } from '../command.ts'
-import { containerNames } from '../container-names.ts'
+import { containerNames } from '../containers/container-names.ts'
 import { openStoreOf } from '../open-store.ts'
 import { formatByteSize } from '../units.ts'
 

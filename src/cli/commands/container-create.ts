@@ -1,9 +1,9 @@
-import { createMonitoredContainer } from '../../engine/create-container.ts'
+import { createMonitoredContainer } from '../../engine/containers/create-container.ts'
 import { defineCommand } from '../command.ts'
-import { asContainerFailure, planContainer, withImage, writeIdFile } from '../container-creation.ts'
-import { containerFlags, missingFlags } from '../container-flags.ts'
+import { asContainerFailure, planContainer, withImage, writeIdFile } from '../containers/container-creation.ts'
+import { containerFlags, missingFlags } from '../containers/container-flags.ts'
 import type { FlagValues } from '../flags.ts'
-import { imageNames } from '../image-names.ts'
+import { imageNames } from '../images/image-names.ts'
 import { openStoreOf } from '../open-store.ts'
 
 export default defineCommand({

@@ -1,6 +1,6 @@
-import { diffContainer } from '../../engine/diff-container.ts'
+import { diffContainer } from '../../engine/containers/diff-container.ts'
 import { defineCommand } from '../command.ts'
-import { containerNames } from '../container-names.ts'
+import { containerNames } from '../containers/container-names.ts'
 import { openStoreOf } from '../open-store.ts'
 
 export default defineCommand({

@@ -1,10 +1,10 @@
-import { execInContainer } from '../../engine/exec-container.ts'
+import { execInContainer } from '../../engine/containers/exec-container.ts'
 import { CairnError, isCairnError } from '../../errors/error.ts'
 import { defineCommand } from '../command.ts'
-import { containerNames } from '../container-names.ts'
-import { containerStreams } from '../container-streams.ts'
-import { parseDetachKeys } from '../detach-keys.ts'
-import { parseEnvFlags } from '../env-flags.ts'
+import { containerNames } from '../containers/container-names.ts'
+import { containerStreams } from '../containers/container-streams.ts'
+import { parseDetachKeys } from '../containers/detach-keys.ts'
+import { parseEnvFlags } from '../containers/env-flags.ts'
 import { openStoreOf } from '../open-store.ts'
 
 /** They mean something with a terminal only. Throws CONFIG_INVALID in docker's words, NOT_SUPPORTED. */

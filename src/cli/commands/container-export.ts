@@ -1,7 +1,7 @@
-import { exportContainer } from '../../engine/export-container.ts'
+import { exportContainer } from '../../engine/containers/export-container.ts'
 import { openFileSink } from '../../linux/file-sink.ts'
 import { defineCommand } from '../command.ts'
-import { containerNames } from '../container-names.ts'
+import { containerNames } from '../containers/container-names.ts'
 import { openStoreOf } from '../open-store.ts'
 import { checkOutputPath, outputFlag, refuseTerminal } from '../output-path.ts'
 

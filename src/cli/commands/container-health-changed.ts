@@ -1,4 +1,4 @@
-import { recordHealthChange } from '../../engine/revive-container.ts'
+import { recordHealthChange } from '../../engine/containers/revive-container.ts'
 import { defineCommand } from '../command.ts'
 import { openStoreOf } from '../open-store.ts'
 

@@ -1,6 +1,6 @@
-import { inspectContainer } from '../../engine/inspect-container.ts'
+import { inspectContainer } from '../../engine/containers/inspect-container.ts'
 import { defineCommand } from '../command.ts'
-import { containerNames } from '../container-names.ts'
+import { containerNames } from '../containers/container-names.ts'
 import { objectFormatFlag } from '../format-flag.ts'
 import { openStoreOf } from '../open-store.ts'
 import { printInspections } from '../print-inspections.ts'

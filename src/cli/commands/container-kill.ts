@@ -1,7 +1,7 @@
-import { killContainer } from '../../engine/kill-container.ts'
+import { killContainer } from '../../engine/containers/kill-container.ts'
 import { defineCommand } from '../command.ts'
-import { containerNames } from '../container-names.ts'
-import { forEachName } from '../each-container.ts'
+import { containerNames } from '../containers/container-names.ts'
+import { forEachName } from '../containers/each-container.ts'
 import { openStoreOf } from '../open-store.ts'
 
 export default defineCommand({

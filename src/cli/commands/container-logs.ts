@@ -1,8 +1,8 @@
-import { readLogs } from '../../engine/read-logs.ts'
+import { readLogs } from '../../engine/containers/read-logs.ts'
 import { parseMoment } from '../../engine/moment.ts'
 import { CairnError, isCairnError } from '../../errors/error.ts'
 import { defineCommand } from '../command.ts'
-import { containerNames } from '../container-names.ts'
+import { containerNames } from '../containers/container-names.ts'
 import { openStoreOf } from '../open-store.ts'
 
 export default defineCommand({

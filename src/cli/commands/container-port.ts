@@ -1,11 +1,11 @@
 import { resolveContainer } from '../../containers/container-records.ts'
 import { recoverContainers } from '../../containers/recovery.ts'
-import { containerPorts } from '../../engine/container-networks.ts'
+import { containerPorts } from '../../engine/containers/container-networks.ts'
 import { CairnError } from '../../errors/error.ts'
 import { defineCommand } from '../command.ts'
-import { containerNames } from '../container-names.ts'
+import { containerNames } from '../containers/container-names.ts'
 import { openStoreOf } from '../open-store.ts'
-import { hostPortText } from '../port-text.ts'
+import { hostPortText } from '../containers/port-text.ts'
 
 export default defineCommand({
   usage: 'CONTAINER [PRIVATE_PORT[/PROTO]]',

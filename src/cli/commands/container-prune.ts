@@ -1,4 +1,4 @@
-import { pruneContainers } from '../../engine/remove-containers.ts'
+import { pruneContainers } from '../../engine/containers/remove-containers.ts'
 import { defineCommand } from '../command.ts'
 import { parseFilters } from '../filters.ts'
 import { openStoreToFree } from '../open-store.ts'

@@ -1,4 +1,4 @@
-import { restoreContainers } from '../../engine/restore-containers.ts'
+import { restoreContainers } from '../../engine/containers/restore-containers.ts'
 import { defineCommand } from '../command.ts'
 import { openStoreOf } from '../open-store.ts'
 

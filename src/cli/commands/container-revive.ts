@@ -1,4 +1,4 @@
-import { reviveContainer } from '../../engine/revive-container.ts'
+import { reviveContainer } from '../../engine/containers/revive-container.ts'
 import { defineCommand } from '../command.ts'
 import { openStoreOf } from '../open-store.ts'
 

@@ -1,6 +1,6 @@
-import { removeContainers } from '../../engine/remove-containers.ts'
+import { removeContainers } from '../../engine/containers/remove-containers.ts'
 import { defineCommand } from '../command.ts'
-import { containerNames } from '../container-names.ts'
+import { containerNames } from '../containers/container-names.ts'
 import { openStoreToFree } from '../open-store.ts'
 
 export default defineCommand({

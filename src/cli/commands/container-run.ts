@@ -1,16 +1,22 @@
-import { runContainer } from '../../engine/run-container.ts'
+import { runContainer } from '../../engine/containers/run-container.ts'
 import { exitAtOnce } from '../../linux/exit.ts'
 import type { Store } from '../../content/store.ts'
 import type { StartedContainer } from '../../containers/start-container.ts'
 import { detectRuntime } from '../../runtime/runtime.ts'
 import { defineCommand } from '../command.ts'
-import { asContainerFailure, type ContainerPlan, planContainer, withImage, writeIdFile } from '../container-creation.ts'
-import { containerFlags, missingFlags, runFlags } from '../container-flags.ts'
-import { containerStreams } from '../container-streams.ts'
+import {
+  asContainerFailure,
+  type ContainerPlan,
+  planContainer,
+  withImage,
+  writeIdFile,
+} from '../containers/container-creation.ts'
+import { containerFlags, missingFlags, runFlags } from '../containers/container-flags.ts'
+import { containerStreams } from '../containers/container-streams.ts'
 import type { CommandContext } from '../context.ts'
-import { parseDetachKeys } from '../detach-keys.ts'
-import type { RunFlagValues } from '../run-monitored.ts'
-import { imageNames } from '../image-names.ts'
+import { parseDetachKeys } from '../containers/detach-keys.ts'
+import type { RunFlagValues } from '../containers/run-monitored.ts'
+import { imageNames } from '../images/image-names.ts'
 import { openStoreOf } from '../open-store.ts'
 
 export default defineCommand({
@@ -35,7 +41,7 @@ export default defineCommand({
     try {
       const plan = planContainer(ctx, values, image, command)
       if (!flags.detach && belongsToCommand(plan)) return await runInForeground(ctx, flags, plan)
-      const { runAttached, runDetached } = await import('../run-monitored.ts')
+      const { runAttached, runDetached } = await import('../containers/run-monitored.ts')
       return flags.detach ? await runDetached(ctx, flags, plan) : await runAttached(ctx, flags, plan)
     } catch (error) {
       throw asContainerFailure(error, 125)

@@ -1,9 +1,9 @@
-import { stopContainer } from '../../engine/stop-container.ts'
+import { stopContainer } from '../../engine/containers/stop-container.ts'
 import { defineCommand } from '../command.ts'
-import { containerNames } from '../container-names.ts'
-import { forEachName } from '../each-container.ts'
+import { containerNames } from '../containers/container-names.ts'
+import { forEachName } from '../containers/each-container.ts'
 import { openStoreOf } from '../open-store.ts'
-import { stopFlags, stopOptions } from '../stop-flags.ts'
+import { stopFlags, stopOptions } from '../containers/stop-flags.ts'
 
 export default defineCommand({
   usage: '[OPTIONS] CONTAINER [CONTAINER...]',

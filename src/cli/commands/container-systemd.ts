@@ -1,6 +1,6 @@
-import { containerUnit, restoreUnit } from '../../engine/systemd-unit.ts'
+import { containerUnit, restoreUnit } from '../../engine/containers/systemd-unit.ts'
 import { defineCommand } from '../command.ts'
-import { containerNames } from '../container-names.ts'
+import { containerNames } from '../containers/container-names.ts'
 import { openStoreOf } from '../open-store.ts'
 
 export default defineCommand({

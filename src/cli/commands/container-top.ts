@@ -1,6 +1,6 @@
-import { topContainer } from '../../engine/top-container.ts'
+import { topContainer } from '../../engine/containers/top-container.ts'
 import { defineCommand } from '../command.ts'
-import { containerNames } from '../container-names.ts'
+import { containerNames } from '../containers/container-names.ts'
 import { openStoreOf } from '../open-store.ts'
 
 /** docker's table: columns at least this wide, with this between them. */

@@ -1,10 +1,10 @@
-import { updateContainer } from '../../engine/update-container.ts'
+import { updateContainer } from '../../engine/containers/update-container.ts'
 import { CairnError } from '../../errors/error.ts'
 import { defineCommand } from '../command.ts'
-import { parseRestartPolicy } from '../container-flag-values.ts'
-import { containerNames } from '../container-names.ts'
-import { forEachName } from '../each-container.ts'
-import { limitFlags, parseUpdatedLimits } from '../limit-flags.ts'
+import { parseRestartPolicy } from '../containers/container-flag-values.ts'
+import { containerNames } from '../containers/container-names.ts'
+import { forEachName } from '../containers/each-container.ts'
+import { limitFlags, parseUpdatedLimits } from '../containers/limit-flags.ts'
 import { openStoreOf } from '../open-store.ts'
 
 export default defineCommand({

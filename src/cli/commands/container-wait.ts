@@ -1,7 +1,7 @@
-import { waitContainer } from '../../engine/wait-container.ts'
+import { waitContainer } from '../../engine/containers/wait-container.ts'
 import { isCairnError } from '../../errors/error.ts'
 import { defineCommand } from '../command.ts'
-import { containerNames } from '../container-names.ts'
+import { containerNames } from '../containers/container-names.ts'
 import { openStoreOf } from '../open-store.ts'
 
 export default defineCommand({

@@ -4,8 +4,8 @@ import { CairnError, isCairnError } from '../../errors/error.ts'
 import { defineCommand } from '../command.ts'
 import { filterFlag, parseFilters } from '../filters.ts'
 import { objectFormatFlag } from '../format-flag.ts'
-import { compileTemplate } from '../go-template.ts'
-import { formatEventTime } from '../go-time.ts'
+import { compileTemplate } from '../go-template/go-template.ts'
+import { formatEventTime } from '../go-template/go-time.ts'
 import { openStoreOf } from '../open-store.ts'
 
 export default defineCommand({

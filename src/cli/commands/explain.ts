@@ -1,11 +1,11 @@
 import { CairnError } from '../../errors/error.ts'
 import { findRecord } from '../../records/build-records.ts'
 import { defineCommand } from '../command.ts'
-import { renderExplanation } from '../explanation-text.ts'
+import { renderExplanation } from '../build/explanation-text.ts'
 import { openStoreOf } from '../open-store.ts'
 import { renderObjects } from '../printer.ts'
 import { objectFormatFlag } from '../format-flag.ts'
-import { recordIds } from '../record-names.ts'
+import { recordIds } from '../build/record-names.ts'
 
 export default defineCommand({
   usage: '[OPTIONS] [BUILD]',

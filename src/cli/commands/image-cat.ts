@@ -1,6 +1,6 @@
-import { openImageFiles, readImageFile } from '../../engine/image-files.ts'
+import { openImageFiles, readImageFile } from '../../engine/images/image-files.ts'
 import { defineCommand } from '../command.ts'
-import { imageNames } from '../image-names.ts'
+import { imageNames } from '../images/image-names.ts'
 import { openStoreOf } from '../open-store.ts'
 import { registryAccessOf } from '../registry-access.ts'
 import { platformFlag, platformOfFlag } from '../platform-flag.ts'

@@ -4,17 +4,17 @@ import {
   type ComparedFile,
   diffImages,
   type ImageDifference,
-} from '../../engine/diff-images.ts'
+} from '../../engine/images/diff-images.ts'
 import type { ConfigDifference } from '../../oci/compare-configs.ts'
 import { defineCommand } from '../command.ts'
 import { formatMode } from '../file-mode.ts'
 import { objectFormatFlag } from '../format-flag.ts'
-import { imageNames, shownId } from '../image-names.ts'
+import { imageNames, shownId } from '../images/image-names.ts'
 import { openStoreOf } from '../open-store.ts'
 import { registryAccessOf } from '../registry-access.ts'
 import { platformFlag, platformOfFlag } from '../platform-flag.ts'
 import { ellipsis } from '../printer.ts'
-import { renderReport } from '../render-report.ts'
+import { renderReport } from '../build/render-report.ts'
 import { formatByteSize } from '../units.ts'
 
 export default defineCommand({

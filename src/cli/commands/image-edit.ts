@@ -1,12 +1,12 @@
-import { archiveInput } from '../../engine/archive-input.ts'
-import { editImage, type ImageEdits } from '../../engine/edit-image.ts'
+import { archiveInput } from '../../engine/build/archive-input.ts'
+import { editImage, type ImageEdits } from '../../engine/images/edit-image.ts'
 import { CairnError } from '../../errors/error.ts'
 import { defineCommand } from '../command.ts'
 import type { CommandContext } from '../context.ts'
-import { imageNames } from '../image-names.ts'
+import { imageNames } from '../images/image-names.ts'
 import { keyValues } from '../key-values.ts'
 import { openStoreOf } from '../open-store.ts'
-import { newTagFlag, reportRewrite } from '../report-rewrite.ts'
+import { newTagFlag, reportRewrite } from '../build/report-rewrite.ts'
 
 const several = (value: string, summary: string) => ({ type: 'stringArray', value, summary }) as const
 const single = (value: string, summary: string) => ({ type: 'string', value, summary }) as const

@@ -1,8 +1,8 @@
-import { flattenImage } from '../../engine/flatten-image.ts'
+import { flattenImage } from '../../engine/images/flatten-image.ts'
 import { defineCommand } from '../command.ts'
-import { imageNames } from '../image-names.ts'
+import { imageNames } from '../images/image-names.ts'
 import { openStoreOf } from '../open-store.ts'
-import { newTagFlag, reportRewrite } from '../report-rewrite.ts'
+import { newTagFlag, reportRewrite } from '../build/report-rewrite.ts'
 
 export default defineCommand({
   usage: '[OPTIONS] IMAGE',

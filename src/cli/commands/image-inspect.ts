@@ -1,8 +1,8 @@
-import { inspectImage } from '../../engine/inspect-image.ts'
+import { inspectImage } from '../../engine/images/inspect-image.ts'
 import { parsePlatform } from '../../oci/platform.ts'
 import { defineCommand } from '../command.ts'
 import { objectFormatFlag } from '../format-flag.ts'
-import { imageNames } from '../image-names.ts'
+import { imageNames } from '../images/image-names.ts'
 import { openStoreOf } from '../open-store.ts'
 import { printInspections } from '../print-inspections.ts'
 

@@ -1,5 +1,5 @@
-import { dropUnpackedLayers } from '../../engine/drop-unpacked-layers.ts'
-import { pruneImages } from '../../engine/prune-images.ts'
+import { dropUnpackedLayers } from '../../engine/store/drop-unpacked-layers.ts'
+import { pruneImages } from '../../engine/images/prune-images.ts'
 import { defineCommand } from '../command.ts'
 import { confirm } from '../confirm.ts'
 import { parseFilters } from '../filters.ts'

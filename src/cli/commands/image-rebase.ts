@@ -1,9 +1,9 @@
-import { rebaseImage } from '../../engine/rebase-image.ts'
+import { rebaseImage } from '../../engine/images/rebase-image.ts'
 import { CairnError } from '../../errors/error.ts'
 import { defineCommand } from '../command.ts'
-import { imageNames } from '../image-names.ts'
+import { imageNames } from '../images/image-names.ts'
 import { openStoreOf } from '../open-store.ts'
-import { newTagFlag, reportRewrite } from '../report-rewrite.ts'
+import { newTagFlag, reportRewrite } from '../build/report-rewrite.ts'
 
 export default defineCommand({
   usage: '--from OLD_BASE --onto NEW_BASE [OPTIONS] IMAGE',

@@ -1,7 +1,7 @@
-import { removeImages } from '../../engine/remove-images.ts'
+import { removeImages } from '../../engine/images/remove-images.ts'
 import { parsePlatform } from '../../oci/platform.ts'
 import { defineCommand } from '../command.ts'
-import { imageNames } from '../image-names.ts'
+import { imageNames } from '../images/image-names.ts'
 import { openStoreToFree } from '../open-store.ts'
 
 export default defineCommand({

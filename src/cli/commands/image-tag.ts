@@ -2,7 +2,7 @@ import { tagImage } from '../../images/tag-image.ts'
 import { CairnError, isCairnError } from '../../errors/error.ts'
 import { parseReference, type Reference } from '../../oci/reference.ts'
 import { defineCommand } from '../command.ts'
-import { imageNames } from '../image-names.ts'
+import { imageNames } from '../images/image-names.ts'
 import { openStoreOf } from '../open-store.ts'
 
 export default defineCommand({

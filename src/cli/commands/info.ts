@@ -1,9 +1,9 @@
-import { type SystemInfo, systemInfo } from '../../engine/system-info.ts'
+import { type SystemInfo, systemInfo } from '../../engine/store/system-info.ts'
 import { defineCommand } from '../command.ts'
 import { objectFormatFlag } from '../format-flag.ts'
-import { objectSyntaxStatus, renderTemplate } from '../go-template.ts'
+import { objectSyntaxStatus, renderTemplate } from '../go-template/go-template.ts'
 import { openStoreOf } from '../open-store.ts'
-import { toJson } from '../template-functions.ts'
+import { toJson } from '../go-template/template-functions.ts'
 import { version } from '../version.ts'
 
 export default defineCommand({

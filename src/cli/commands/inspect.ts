@@ -1,11 +1,11 @@
 import { inspectObject, objectTypes } from '../../engine/inspect-object.ts'
 import { defineCommand } from '../command.ts'
-import { containerNames } from '../container-names.ts'
+import { containerNames } from '../containers/container-names.ts'
 import { objectFormatFlag } from '../format-flag.ts'
-import { imageNames } from '../image-names.ts'
+import { imageNames } from '../images/image-names.ts'
 import { openStoreOf } from '../open-store.ts'
 import { printInspections } from '../print-inspections.ts'
-import { volumeNames } from '../volume-names.ts'
+import { volumeNames } from '../containers/volume-names.ts'
 
 export default defineCommand({
   usage: '[OPTIONS] NAME|ID [NAME|ID...]',

@@ -1,4 +1,4 @@
-import { defaultServer, knownCredentials, login } from '../../engine/login.ts'
+import { defaultServer, knownCredentials, login } from '../../engine/registry/login.ts'
 import { CairnError } from '../../errors/error.ts'
 import { hideInput } from '../../linux/terminal.ts'
 import { defineCommand } from '../command.ts'

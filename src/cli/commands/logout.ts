@@ -1,4 +1,4 @@
-import { defaultServer, logout } from '../../engine/login.ts'
+import { defaultServer, logout } from '../../engine/registry/login.ts'
 import { defineCommand } from '../command.ts'
 import { registryAccessOf } from '../registry-access.ts'
 

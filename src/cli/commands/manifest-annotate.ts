@@ -1,6 +1,6 @@
-import { annotateManifestList } from '../../engine/manifest-lists.ts'
+import { annotateManifestList } from '../../engine/images/manifest-lists.ts'
 import { defineCommand } from '../command.ts'
-import { imageNames } from '../image-names.ts'
+import { imageNames } from '../images/image-names.ts'
 import { openStoreOf } from '../open-store.ts'
 
 export default defineCommand({

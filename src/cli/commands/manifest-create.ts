@@ -1,8 +1,8 @@
-import { createManifestList } from '../../engine/manifest-lists.ts'
+import { createManifestList } from '../../engine/images/manifest-lists.ts'
 import { formatPlatform } from '../../oci/platform.ts'
 import { formatReference, parseReference } from '../../oci/reference.ts'
 import { defineCommand } from '../command.ts'
-import { imageNames } from '../image-names.ts'
+import { imageNames } from '../images/image-names.ts'
 import { openStoreOf } from '../open-store.ts'
 import { registryAccessOf } from '../registry-access.ts'
 
@@ -26,7 +26,7 @@ export default defineCommand({
     const { reference, missing } = await createManifestList(store, list, names, {
       amend: flags.amend,
       bring: async (name) => {
-        const { pullImage } = await import('../../engine/pull-image.ts')
+        const { pullImage } = await import('../../engine/images/pull-image.ts')
         const { startWorker } = ctx
         await pullImage(store, parseReference(name), { access: registryAccessOf(ctx), isComplete: true, startWorker })
       },

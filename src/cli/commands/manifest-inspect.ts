@@ -1,6 +1,6 @@
-import { inspectManifest } from '../../engine/inspect-manifest.ts'
+import { inspectManifest } from '../../engine/images/inspect-manifest.ts'
 import { defineCommand } from '../command.ts'
-import { imageNames } from '../image-names.ts'
+import { imageNames } from '../images/image-names.ts'
 import { openStoreOf } from '../open-store.ts'
 import { registryAccessOf } from '../registry-access.ts'
 

@@ -1,7 +1,7 @@
-import { removeManifestLists } from '../../engine/manifest-lists.ts'
-import { pushManifestList } from '../../engine/registry-manifests.ts'
+import { removeManifestLists } from '../../engine/images/manifest-lists.ts'
+import { pushManifestList } from '../../engine/registry/registry-manifests.ts'
 import { defineCommand } from '../command.ts'
-import { imageNames } from '../image-names.ts'
+import { imageNames } from '../images/image-names.ts'
 import { openStoreOf } from '../open-store.ts'
 import { registryAccessOf } from '../registry-access.ts'
 

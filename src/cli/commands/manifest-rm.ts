@@ -1,6 +1,6 @@
-import { removeManifestLists } from '../../engine/manifest-lists.ts'
+import { removeManifestLists } from '../../engine/images/manifest-lists.ts'
 import { defineCommand } from '../command.ts'
-import { imageNames } from '../image-names.ts'
+import { imageNames } from '../images/image-names.ts'
 import { openStoreToFree } from '../open-store.ts'
 
 export default defineCommand({

@@ -4,9 +4,9 @@ import { recoverContainers } from '../../containers/recovery.ts'
 import { CairnError } from '../../errors/error.ts'
 import { resolveNetwork } from '../../networks/network-records.ts'
 import { defineCommand } from '../command.ts'
-import { containerNames } from '../container-names.ts'
-import { checkAlias, endpointOf } from '../network-flags.ts'
-import { networkNames } from '../network-names.ts'
+import { containerNames } from '../containers/container-names.ts'
+import { checkAlias, endpointOf } from '../containers/network-flags.ts'
+import { networkNames } from '../containers/network-names.ts'
 import { openStoreOf } from '../open-store.ts'
 
 export default defineCommand({

@@ -3,8 +3,8 @@ import { resolveContainer } from '../../containers/container-records.ts'
 import { recoverContainers } from '../../containers/recovery.ts'
 import { resolveNetwork } from '../../networks/network-records.ts'
 import { defineCommand } from '../command.ts'
-import { containerNames } from '../container-names.ts'
-import { networkNames } from '../network-names.ts'
+import { containerNames } from '../containers/container-names.ts'
+import { networkNames } from '../containers/network-names.ts'
 import { openStoreOf } from '../open-store.ts'
 
 export default defineCommand({

@@ -1,9 +1,9 @@
 import { recoverContainers } from '../../containers/recovery.ts'
-import { inspectNetwork } from '../../engine/networks.ts'
+import { inspectNetwork } from '../../engine/containers/networks.ts'
 import { resolveNetwork } from '../../networks/network-records.ts'
 import { defineCommand } from '../command.ts'
 import { objectFormatFlag } from '../format-flag.ts'
-import { networkNames } from '../network-names.ts'
+import { networkNames } from '../containers/network-names.ts'
 import { openStoreOf } from '../open-store.ts'
 import { printInspections } from '../print-inspections.ts'
 

@@ -1,9 +1,9 @@
-import { findNetworks } from '../../engine/networks.ts'
+import { findNetworks } from '../../engine/containers/networks.ts'
 import type { Network } from '../../networks/network.ts'
 import { defineCommand } from '../command.ts'
 import { filterFlag, parseFilters } from '../filters.ts'
 import { listFormatFlag } from '../format-flag.ts'
-import { formatGoTime } from '../go-time.ts'
+import { formatGoTime } from '../go-template/go-time.ts'
 import { openStoreOf } from '../open-store.ts'
 import { type Listing, renderListing } from '../printer.ts'
 

@@ -1,4 +1,4 @@
-import { pruneNetworks } from '../../engine/networks.ts'
+import { pruneNetworks } from '../../engine/containers/networks.ts'
 import { defineCommand } from '../command.ts'
 import { confirm } from '../confirm.ts'
 import { parseFilters } from '../filters.ts'

@@ -1,7 +1,7 @@
-import { removeNetwork } from '../../engine/networks.ts'
+import { removeNetwork } from '../../engine/containers/networks.ts'
 import { isCairnError } from '../../errors/error.ts'
 import { defineCommand } from '../command.ts'
-import { networkNames } from '../network-names.ts'
+import { networkNames } from '../containers/network-names.ts'
 import { openStoreOf } from '../open-store.ts'
 
 export default defineCommand({

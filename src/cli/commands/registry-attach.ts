@@ -1,4 +1,4 @@
-import { attachFiles, type AttachedFile } from '../../engine/attach-files.ts'
+import { attachFiles, type AttachedFile } from '../../engine/registry/attach-files.ts'
 import { CairnError } from '../../errors/error.ts'
 import { defineCommand } from '../command.ts'
 import { keyValues } from '../key-values.ts'

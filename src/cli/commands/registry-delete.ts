@@ -1,6 +1,6 @@
-import { deleteRemote } from '../../engine/delete-remote.ts'
+import { deleteRemote } from '../../engine/registry/delete-remote.ts'
 import { defineCommand } from '../command.ts'
-import { imageNames } from '../image-names.ts'
+import { imageNames } from '../images/image-names.ts'
 import { registryAccessOf } from '../registry-access.ts'
 
 export default defineCommand({

@@ -1,7 +1,7 @@
-import { describeRemote } from '../../engine/remote-documents.ts'
-import { registryClient } from '../../engine/registry-access.ts'
+import { describeRemote } from '../../engine/build/remote-documents.ts'
+import { registryClient } from '../../engine/registry/registry-access.ts'
 import { defineCommand } from '../command.ts'
-import { imageNames } from '../image-names.ts'
+import { imageNames } from '../images/image-names.ts'
 import { platformFlag, platformOfFlag } from '../platform-flag.ts'
 import { registryAccessOf } from '../registry-access.ts'
 

@@ -1,4 +1,4 @@
-import { collectRegistryGarbage } from '../../engine/collect-registry-garbage.ts'
+import { collectRegistryGarbage } from '../../engine/registry/collect-registry-garbage.ts'
 import { defineCommand } from '../command.ts'
 import { openStoreToFree } from '../open-store.ts'
 import { readRegistryConfig } from '../read-registry-config.ts'

@@ -1,4 +1,4 @@
-import { listRemoteRepositories } from '../../engine/list-remote.ts'
+import { listRemoteRepositories } from '../../engine/registry/list-remote.ts'
 import { defineCommand } from '../command.ts'
 import { printNames } from '../print-names.ts'
 import { registryAccessOf } from '../registry-access.ts'

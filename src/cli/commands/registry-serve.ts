@@ -1,4 +1,4 @@
-import { serveRegistry } from '../../engine/serve-registry.ts'
+import { serveRegistry } from '../../engine/registry/serve-registry.ts'
 import { CairnError } from '../../errors/error.ts'
 import {
   type AuthConfig,

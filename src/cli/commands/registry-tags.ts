@@ -1,4 +1,4 @@
-import { listRemoteTags } from '../../engine/list-remote.ts'
+import { listRemoteTags } from '../../engine/registry/list-remote.ts'
 import { CairnError } from '../../errors/error.ts'
 import { defineCommand } from '../command.ts'
 import { printNames } from '../print-names.ts'

@@ -1,4 +1,4 @@
-import { createApiToken } from '../../engine/create-api-token.ts'
+import { createApiToken } from '../../engine/registry/create-api-token.ts'
 import { CairnError } from '../../errors/error.ts'
 import { repositoryActions, type RepositoryAction } from '../../registry/access/rules.ts'
 import { defineCommand } from '../command.ts'

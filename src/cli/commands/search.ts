@@ -1,4 +1,4 @@
-import { searchRegistry } from '../../engine/search-registry.ts'
+import { searchRegistry } from '../../engine/registry/search-registry.ts'
 import { defineCommand } from '../command.ts'
 import { filterFlag, parseFilters } from '../filters.ts'
 import { ellipsis, type Listing, renderListing } from '../printer.ts'

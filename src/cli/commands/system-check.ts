@@ -1,4 +1,4 @@
-import { type CheckedProblem, checkStore, type StoreCheck } from '../../engine/store-check/check-store.ts'
+import { type CheckedProblem, checkStore, type StoreCheck } from '../../engine/store/check/check-store.ts'
 import { CairnError } from '../../errors/error.ts'
 import { defineCommand } from '../command.ts'
 import { storeOptions } from '../open-store.ts'

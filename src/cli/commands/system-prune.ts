@@ -1,4 +1,4 @@
-import { checkPruneFilters, type PrunedEverything, pruneEverything } from '../../engine/prune-everything.ts'
+import { checkPruneFilters, type PrunedEverything, pruneEverything } from '../../engine/store/prune-everything.ts'
 import { defineCommand } from '../command.ts'
 import { confirm } from '../confirm.ts'
 import { parseFilters } from '../filters.ts'

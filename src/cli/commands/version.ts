@@ -50,7 +50,7 @@ export default defineCommand({
   async run(ctx, flags) {
     const { format = '' } = flags
     if (format === '') return ctx.stdout.write(layout())
-    const { objectSyntaxStatus, renderTemplate } = await import('../go-template.ts')
+    const { objectSyntaxStatus, renderTemplate } = await import('../go-template/go-template.ts')
     const options = { name: 'version', syntaxStatus: objectSyntaxStatus }
     ctx.stdout.write(`${renderTemplate(format === 'json' ? '{{json .}}' : format, describe(), options)}\n`)
   },

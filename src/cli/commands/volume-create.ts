@@ -1,5 +1,5 @@
 import { createVolume } from '../../containers/volume-records.ts'
-import { volumeDriver } from '../../engine/volumes.ts'
+import { volumeDriver } from '../../engine/containers/volumes.ts'
 import { CairnError } from '../../errors/error.ts'
 import { defineCommand } from '../command.ts'
 import { keyValues } from '../key-values.ts'

@@ -1,10 +1,10 @@
 import { getVolume } from '../../containers/volume-records.ts'
-import { inspectVolume } from '../../engine/volumes.ts'
+import { inspectVolume } from '../../engine/containers/volumes.ts'
 import { defineCommand } from '../command.ts'
 import { objectFormatFlag } from '../format-flag.ts'
 import { openStoreOf } from '../open-store.ts'
 import { printInspections } from '../print-inspections.ts'
-import { volumeNames } from '../volume-names.ts'
+import { volumeNames } from '../containers/volume-names.ts'
 
 export default defineCommand({
   usage: '[OPTIONS] VOLUME [VOLUME...]',

@@ -1,10 +1,10 @@
-import { findVolumes } from '../../engine/volumes.ts'
+import { findVolumes } from '../../engine/containers/volumes.ts'
 import { defineCommand } from '../command.ts'
 import { filterFlag, parseFilters } from '../filters.ts'
 import { listFormatFlag } from '../format-flag.ts'
 import { openStoreOf } from '../open-store.ts'
 import { renderListing } from '../printer.ts'
-import { volumeListing } from '../volume-listing.ts'
+import { volumeListing } from '../containers/volume-listing.ts'
 
 export default defineCommand({
   usage: '[OPTIONS]',

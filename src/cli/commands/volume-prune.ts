@@ -1,4 +1,4 @@
-import { pruneVolumes } from '../../engine/volumes.ts'
+import { pruneVolumes } from '../../engine/containers/volumes.ts'
 import { CairnError } from '../../errors/error.ts'
 import { defineCommand } from '../command.ts'
 import { confirm } from '../confirm.ts'

@@ -2,7 +2,7 @@ import { removeVolume } from '../../containers/volume-records.ts'
 import { isCairnError } from '../../errors/error.ts'
 import { defineCommand } from '../command.ts'
 import { openStoreToFree } from '../open-store.ts'
-import { volumeNames } from '../volume-names.ts'
+import { volumeNames } from '../containers/volume-names.ts'
 
 export default defineCommand({
   usage: '[OPTIONS] VOLUME [VOLUME...]',

@@ -1,0 +1,162 @@
+import type { DeviceSetting, LogSetting, NamespaceMode, RestartPolicy } from '../../containers/container.ts'
+import type { ContainerRequest } from '../../containers/settings.ts'
+import { CairnError } from '../../errors/error.ts'
+import { readTextFile } from '../../linux/text-file.ts'
+import type { OciRuntime } from '../../runtime/runtime.ts'
+import { invalidArgument } from '../flag-argument.ts'
+import { keyValues } from '../key-values.ts'
+import { parseByteSize } from '../units.ts'
+
+/** `--restart`: undefined for `no`. Throws USAGE and CONFIG_INVALID, in docker's words. */
+export function parseRestartPolicy(text: string, isRemoved = false): RestartPolicy | undefined {
+  const [name = '', retries] = text.split(':', 2)
+  if (retries !== undefined && !/^[+-]?\d+$/.test(retries))
+    throw new CairnError('USAGE', 'invalid restart policy format: maximum retry count must be an integer')
+  const maximumRetries = Number(retries ?? 0)
+  if (name !== '' && name !== 'no' && name !== 'always' && name !== 'on-failure' && name !== 'unless-stopped')
+    throw new CairnError(
+      'CONFIG_INVALID',
+      `invalid restart policy: unknown policy '${name}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'`,
+    )
+  if (maximumRetries !== 0 && name !== 'on-failure')
+    throw new CairnError(
+      'CONFIG_INVALID',
+      "invalid restart policy: maximum retry count can only be used with 'on-failure'",
+    )
+  if (maximumRetries < 0)
+    throw new CairnError('CONFIG_INVALID', 'invalid restart policy: maximum retry count cannot be negative')
+  if (name === '' || name === 'no') return undefined
+  if (isRemoved) throw new CairnError('USAGE', 'conflicting options: cannot specify both --restart and --rm')
+  return { name, maximumRetries }
+}
+
+const logOptions = ['max-size', 'max-file', 'labels', 'labels-regex', 'env', 'env-regex', 'tag', 'mode'] as const
+const supportedLogOptions = new Set<string>(['max-size', 'max-file', 'mode'])
+
+/** `--log-driver` and `--log-opt`. Throws CONFIG_INVALID in docker's words, NOT_SUPPORTED. */
+export function parseLogging(driver: string | undefined, given: readonly string[]): LogSetting | undefined {
+  if (driver === undefined && given.length === 0) return undefined
+  const options = Object.fromEntries(keyValues(given, 'log option'))
+  if (driver === 'none') {
+    if (given.length > 0) throw new CairnError('USAGE', 'invalid logging opts for driver none')
+    return { driver: 'none', options: {} }
+  }
+  if (driver !== undefined && driver !== '' && driver !== 'json-file' && driver !== 'local')
+    throw new CairnError(
+      'NOT_SUPPORTED',
+      `error looking up logging plugin ${driver}: plugin ${JSON.stringify(driver)} not found`,
+      { hint: 'Drivers are "json-file" and "none".' },
+    )
+  for (const name of Object.keys(options)) {
+    if (!logOptions.some((one) => one === name))
+      throw new CairnError('CONFIG_INVALID', `unknown log opt '${name}' for json-file log driver`)
+    if (!supportedLogOptions.has(name)) throw new CairnError('NOT_SUPPORTED', `--log-opt ${name} is not supported`)
+  }
+  const { 'max-size': maxSize, 'max-file': maxFile } = options
+  if (maxFile !== undefined && maxFile !== '1')
+    throw new CairnError('NOT_SUPPORTED', `--log-opt max-file=${maxFile} is not supported yet, only 1 is`)
+  if (maxSize === undefined || maxSize === '-1') return { driver: 'json-file', options }
+  try {
+    return { driver: 'json-file', options, maxSize: parseByteSize(maxSize) }
+  } catch (error) {
+    throw new CairnError('CONFIG_INVALID', error instanceof Error ? error.message : String(error))
+  }
+}
+
+/** `--ipc`. Throws CONFIG_INVALID. */
+export function parseIpc(text: string | undefined): ContainerRequest['ipc'] {
+  if (text === undefined || text === '') return undefined
+  if (text === 'private' || text === 'host' || text === 'shareable' || text === 'none') return text
+  if (isContainerMode(text)) return text
+  throw new CairnError('CONFIG_INVALID', `invalid IPC mode: ${text}`)
+}
+
+/** `--pid`. Throws USAGE. */
+export function parsePid(text: string | undefined): NamespaceMode | undefined {
+  if (text === undefined || text === '') return undefined
+  if (text === 'host' || isContainerMode(text)) return text
+  throw new CairnError('USAGE', '--pid: invalid PID mode')
+}
+
+function isContainerMode(text: string): text is `container:${string}` {
+  return /^container:./.test(text)
+}
+
+/** `--uts`. Throws USAGE, CONFIG_INVALID. */
+export function parseUts(flags: {
+  readonly uts: string | undefined
+  readonly hostname: string | undefined
+}): 'host' | undefined {
+  if (flags.uts === undefined || flags.uts === '') return undefined
+  if (flags.uts !== 'host') throw new CairnError('USAGE', '--uts: invalid UTS mode')
+  if (flags.hostname !== undefined && flags.hostname !== '')
+    throw new CairnError('CONFIG_INVALID', 'conflicting options: hostname and the UTS mode')
+  return 'host'
+}
+
+const sysctlNames =
+  /^(?:kernel\.(?:msgmax|msgmnb|msgmni|sem|shmall|shmmax|shmmni|shm_rmid_forced)|net\..+|fs\.mqueue\..+)$/
+
+/** `--sysctl`: only those of namespaces. Throws USAGE. */
+export function parseSysctls(given: readonly string[]): Readonly<Record<string, string>> | undefined {
+  if (given.length === 0) return undefined
+  for (const text of given)
+    if (!text.includes('=') || !sysctlNames.test(text.slice(0, text.indexOf('='))))
+      throw invalidArgument(text, '--sysctl', `sysctl '${text}' is not allowed`)
+  return Object.fromEntries(keyValues(given, 'sysctl'))
+}
+
+/** `--device`: `source[:target][:access]`. Throws USAGE. */
+export function parseDevice(text: string): DeviceSetting {
+  const [source = '', second, third, ...more] = text.split(':')
+  const isAccess = (part: string): boolean => /^[rwm]+$/.test(part) && new Set(part).size === part.length
+  if (source === '' || more.length > 0) throw new CairnError('USAGE', `invalid device specification: ${text}`)
+  if (third !== undefined && !isAccess(third)) throw new CairnError('USAGE', `invalid device mode: ${third}`)
+  if (second !== undefined && !second.startsWith('/') && !isAccess(second))
+    throw new CairnError('USAGE', `bad mode specified: ${second}`)
+  if (!source.startsWith('/')) throw invalidArgument(text, '--device', `${source} is not an absolute path`)
+  if (second !== undefined && isAccess(second) && third === undefined) return { source, target: source, access: second }
+  return { source, target: second === undefined || second === '' ? source : second, access: third ?? 'rwm' }
+}
+
+/** `--oom-score-adj`: undefined for 0. Throws CONFIG_INVALID. */
+export function parseOomScore(value: number): number | undefined {
+  if (value < -1000 || value > 1000)
+    throw new CairnError('CONFIG_INVALID', `Invalid value ${value}, range for oom score adj is [-1000, 1000]`)
+  return value === 0 ? undefined : value
+}
+
+const highestPort = 65_535
+
+/** `--expose`: `80`, `80/udp`, `80-90`. Throws USAGE. */
+export function parseExposed(given: readonly string[]): readonly string[] | undefined {
+  if (given.length === 0) return undefined
+  return given.flatMap((text) => {
+    const wrong = (reason: string): CairnError =>
+      new CairnError('USAGE', `invalid range format for --expose: ${text}, error: ${reason}`)
+    const [range = '', protocol = 'tcp'] = text.split('/')
+    const ends = range.split('-', 2).map((end) => {
+      if (/^\d+$/.test(end) && Number(end) <= highestPort) return Number(end)
+      throw wrong(`strconv.ParseUint: parsing ${JSON.stringify(end)}: invalid syntax`)
+    })
+    const [first = 0, last = first] = ends
+    if (last < first) throw wrong(`invalid range specified for port: ${range}`)
+    return Array.from({ length: last - first + 1 }, (_, index) => `${first + index}/${protocol}`)
+  })
+}
+
+/** The lines of a file of labels. Throws FILE_UNKNOWN. */
+export function readLabelFile(path: string): string[] {
+  const text = readTextFile(path)
+  if (text === undefined) throw new CairnError('FILE_UNKNOWN', `open ${path}: no such file or directory`)
+  return text
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '' && !line.startsWith('#'))
+}
+
+/** `--runtime`. Throws USAGE. */
+export function runtimeName(name: string): OciRuntime['name'] {
+  if (name === 'crun' || name === 'runc') return name
+  throw new CairnError('USAGE', `unknown or invalid runtime name: ${name}`, { hint: 'Runtimes are crun and runc.' })
+}

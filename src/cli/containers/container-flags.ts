@@ -1,0 +1,159 @@
+import { CairnError } from '../../errors/error.ts'
+import type { FlagDefinitions } from '../flags.ts'
+import { healthFlags } from './health-flags.ts'
+import { creationLimitFlags } from './limit-flags.ts'
+
+/** Flags of docker for containers that Cairn does not have yet, by what they take. */
+const missing = {
+  bool: ['use-api-socket'],
+  string: `blkio-weight cgroupns cpu-rt-period cpu-rt-runtime gpus isolation kernel-memory userns
+    volume-driver`.split(/\s+/),
+  stringArray: `blkio-weight-device device-cgroup-rule device-read-bps device-read-iops device-write-bps
+    device-write-iops link link-local-ip storage-opt`.split(/\s+/),
+} as const
+
+/** Definitions that make the missing flags known, so that what is said about one is that it is missing. */
+export const missingFlags: FlagDefinitions = Object.fromEntries(
+  Object.entries(missing).flatMap(([type, names]) =>
+    names.map((name) => [name, { type, hidden: true, summary: 'Not supported yet' }]),
+  ),
+) as FlagDefinitions
+
+/** What a missing flag may say because that is how it is anyhow. */
+const harmless: Readonly<Record<string, string>> = { cgroupns: 'private', userns: 'host', isolation: 'default' }
+
+const hints: Readonly<Record<string, string>> = {
+  link: 'Make a network with `cairn network create` and attach both containers: they find each other by name.',
+}
+
+/** Throws NOT_SUPPORTED for a missing flag that was given. */
+export function refuseMissingFlags(values: Readonly<Record<string, unknown>>, given: (flag: string) => boolean): void {
+  for (const name of Object.keys(missingFlags)) {
+    const value = values[name]
+    if (!given(name) || value === false || value === harmless[name]) continue
+    const hint = hints[name]
+    throw new CairnError('NOT_SUPPORTED', `--${name} is not supported yet`, hint === undefined ? {} : { hint })
+  }
+}
+
+/** What `docker run` and `docker create` take and Cairn has. */
+export const containerFlags = {
+  ...creationLimitFlags,
+  ...healthFlags,
+  'add-host': { type: 'stringArray', value: 'list', summary: 'Add a custom host-to-IP mapping (host:ip)' },
+  annotation: {
+    type: 'stringArray',
+    value: 'map',
+    summary: 'Add an annotation to the container (passed through to the OCI runtime)',
+  },
+  attach: { type: 'stringArray', short: 'a', value: 'list', summary: 'Attach to STDIN, STDOUT or STDERR' },
+  'cap-add': { type: 'stringArray', value: 'list', summary: 'Add Linux capabilities' },
+  'cap-drop': { type: 'stringArray', value: 'list', summary: 'Drop Linux capabilities' },
+  'cgroup-parent': { type: 'string', summary: 'Optional parent cgroup for the container' },
+  cidfile: { type: 'string', complete: 'file', summary: 'Write the container ID to the file' },
+  device: { type: 'stringArray', value: 'list', summary: 'Add a host device to the container' },
+  'disable-content-trust': { type: 'bool', default: true, hidden: true, summary: 'Skip image verification' },
+  dns: { type: 'stringArray', value: 'list', summary: 'Set custom DNS servers' },
+  'dns-option': { type: 'stringArray', value: 'list', summary: 'Set DNS options' },
+  'dns-search': { type: 'stringArray', value: 'list', summary: 'Set custom DNS search domains' },
+  domainname: { type: 'string', summary: 'Container NIS domain name' },
+  entrypoint: { type: 'string', summary: 'Overwrite the default ENTRYPOINT of the image' },
+  env: { type: 'stringArray', short: 'e', value: 'list', summary: 'Set environment variables' },
+  'env-file': {
+    type: 'stringArray',
+    value: 'list',
+    complete: 'file',
+    summary: 'Read in a file of environment variables',
+  },
+  expose: { type: 'stringArray', value: 'list', summary: 'Expose a port or a range of ports' },
+  'group-add': { type: 'stringArray', value: 'list', summary: 'Add additional groups to join' },
+  hostname: { type: 'string', short: 'h', summary: 'Container host name' },
+  ip: { type: 'string', summary: 'IPv4 address (e.g., 172.30.100.104)' },
+  ip6: { type: 'string', summary: 'IPv6 address (e.g., 2001:db8::33)' },
+  init: { type: 'bool', summary: 'Run an init inside the container that forwards signals and reaps processes' },
+  interactive: { type: 'bool', short: 'i', summary: 'Keep STDIN open even if not attached' },
+  ipc: { type: 'string', summary: 'IPC mode to use', complete: ['private', 'host', 'shareable', 'none'] },
+  label: { type: 'stringArray', short: 'l', value: 'list', summary: 'Set meta data on a container' },
+  'label-file': {
+    type: 'stringArray',
+    value: 'list',
+    complete: 'file',
+    summary: 'Read in a line delimited file of labels',
+  },
+  'log-driver': {
+    type: 'string',
+    complete: ['json-file', 'none'],
+    summary: 'Logging driver for the container ("json-file", "none")',
+  },
+  'log-opt': { type: 'stringArray', value: 'list', summary: 'Log driver options ("max-size", "max-file")' },
+  'mac-address': { type: 'string', summary: 'Container MAC address (e.g., 92:d0:c6:0a:29:33)' },
+  mount: { type: 'stringArray', value: 'mount', summary: 'Attach a filesystem mount to the container' },
+  name: { type: 'string', summary: 'Assign a name to the container' },
+  net: { type: 'stringArray', hidden: true, summary: 'Connect a container to a network' },
+  network: {
+    type: 'stringArray',
+    value: 'network',
+    complete: ['bridge', 'host', 'none'],
+    summary: 'Connect a container to a network',
+  },
+  'network-alias': { type: 'stringArray', value: 'list', summary: 'Add network-scoped alias for the container' },
+  'oom-score-adj': { type: 'int', default: 0, summary: "Tune host's OOM preferences (-1000 to 1000)" },
+  pid: { type: 'string', summary: 'PID namespace to use', complete: ['host'] },
+  platform: { type: 'string', summary: 'Set platform if the image has several' },
+  privileged: { type: 'bool', summary: 'Give extended privileges to this container' },
+  publish: { type: 'stringArray', short: 'p', value: 'list', summary: "Publish a container's port(s) to the host" },
+  'publish-all': { type: 'bool', short: 'P', summary: 'Publish all exposed ports to random ports' },
+  pull: {
+    type: 'string',
+    default: 'missing',
+    complete: ['always', 'missing', 'never'],
+    summary: 'Pull image before running ("always", "missing", "never")',
+  },
+  quiet: { type: 'bool', short: 'q', summary: 'Suppress the pull output' },
+  'read-only': { type: 'bool', summary: "Mount the container's root filesystem as read only" },
+  restart: {
+    type: 'string',
+    default: 'no',
+    complete: ['no', 'always', 'on-failure', 'unless-stopped'],
+    summary: 'Restart policy to apply when a container exits',
+  },
+  rm: {
+    type: 'bool',
+    summary: 'Automatically remove the container and its associated anonymous volumes when it exits',
+  },
+  runtime: {
+    type: 'string',
+    complete: ['crun', 'runc'],
+    summary: 'Runtime to use for this container ("crun", "runc")',
+  },
+  'security-opt': {
+    type: 'stringArray',
+    value: 'list',
+    complete: ['no-new-privileges', 'seccomp=unconfined', 'seccomp='],
+    summary: 'Security Options',
+  },
+  'shm-size': { type: 'bytes', summary: 'Size of /dev/shm' },
+  'stop-signal': { type: 'string', summary: 'Signal to stop the container' },
+  'stop-timeout': { type: 'int', summary: 'Timeout (in seconds) to stop a container' },
+  sysctl: { type: 'stringArray', value: 'map', summary: 'Sysctl options' },
+  tmpfs: { type: 'stringArray', value: 'list', summary: 'Mount a tmpfs directory' },
+  tty: { type: 'bool', short: 't', summary: 'Allocate a pseudo-TTY' },
+  ulimit: { type: 'stringArray', value: 'ulimit', summary: 'Ulimit options' },
+  user: { type: 'string', short: 'u', summary: 'Username or UID (format: <name|uid>[:<group|gid>])' },
+  uts: { type: 'string', summary: 'UTS namespace to use', complete: ['host'] },
+  volume: { type: 'stringArray', short: 'v', value: 'list', summary: 'Bind mount a volume' },
+  'volumes-from': { type: 'stringArray', value: 'list', summary: 'Mount volumes from the specified container(s)' },
+  workdir: { type: 'string', short: 'w', summary: 'Working directory inside the container' },
+} as const satisfies FlagDefinitions
+
+/** How a sequence of keys that leaves a container is given. */
+export const detachKeysFlag = {
+  'detach-keys': { type: 'string', summary: 'Override the key sequence for detaching a container' },
+} as const satisfies FlagDefinitions
+
+/** What `run` takes besides. */
+export const runFlags = {
+  detach: { type: 'bool', short: 'd', summary: 'Run container in background and print container ID' },
+  ...detachKeysFlag,
+  'sig-proxy': { type: 'bool', default: true, summary: 'Proxy received signals to the process' },
+} as const satisfies FlagDefinitions

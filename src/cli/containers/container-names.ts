@@ -1,0 +1,12 @@
+import { listContainerRecords } from '../../containers/container-records.ts'
+import type { CommandContext } from '../context.ts'
+import { openStoreOf } from '../open-store.ts'
+
+/** Candidates for a container argument: names. Never throws. */
+export async function containerNames(ctx: CommandContext): Promise<readonly string[]> {
+  try {
+    return listContainerRecords(await ctx.use(openStoreOf)).map(({ name }) => name)
+  } catch {
+    return []
+  }
+}

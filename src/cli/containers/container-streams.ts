@@ -1,0 +1,191 @@
+import type { StartedContainer, StartOptions } from '../../containers/start-container.ts'
+import type { ContainerStreams } from '../../engine/containers/run-container.ts'
+import { CairnError } from '../../errors/error.ts'
+import { fstat } from '../../linux/file-status.ts'
+import { close } from '../../linux/files.ts'
+import { openPipe } from '../../linux/pipes.ts'
+import type { CommandContext } from '../context.ts'
+import { attachedStreams } from './attached-streams.ts'
+
+/** What `-i`, `-t`, `-a` and `--sig-proxy` ask for. */
+export interface StreamFlags {
+  readonly interactive: boolean
+  readonly tty: boolean
+  readonly attach: readonly string[]
+  readonly 'sig-proxy': boolean
+}
+
+/**
+ * Decides how a container gets this process's input and output. Throws USAGE; status 1 where a terminal is asked for
+ * and input is none.
+ */
+export function containerStreams(ctx: CommandContext, flags: StreamFlags): ContainerStreams {
+  const names = attachedStreams(flags)
+  const attached = {
+    stdin: names.includes('stdin'),
+    stdout: names.includes('stdout'),
+    stderr: names.includes('stderr'),
+  }
+  const common = flags['sig-proxy'] ? { forwardSignals: true } : { signal: ctx.signal }
+  if (!flags.tty) return new PipeStreams(attached, common)
+  if (attached.stdin && !ctx.stdin.isTTY)
+    throw new CairnError('USAGE', 'the input device is not a TTY', {
+      exitCode: 1,
+      hint: 'Leave out -t to pipe into the container, or -i where it reads nothing.',
+    })
+  // A terminal that is used in both directions is handed over to the runtime.
+  if (attached.stdin && attached.stdout) return new OwnTerminal({ ...common, terminal: 'inherit' })
+  return new ShownTerminal(ctx, attached.stdout, common)
+}
+
+interface Attached {
+  readonly stdin: boolean
+  readonly stdout: boolean
+  readonly stderr: boolean
+}
+
+/**
+ * Input and output without a terminal. Pipes and /dev/null are handed over as they are: bytes, end of input and a reader
+ * that left then need nobody in between. Files, sockets and terminals are not, since through /proc/self/fd a container
+ * could open them anew and do more with them than read or write on. For these a `cat` stands in between: this thread must
+ * not read from a pipe that a container writes to, because sendfile(2) can hold the pipe's lock for as long as the
+ * container likes, and a reader that waits for that cannot even be killed.
+ */
+class PipeStreams implements ContainerStreams {
+  readonly #attached: Attached
+  readonly #common: StartOptions
+  /** The container's ends of pipes, to be closed once it has them. */
+  readonly #ends: number[] = []
+  readonly #outputs: Bun.Subprocess[] = []
+  #input: Bun.Subprocess | undefined
+
+  constructor(attached: Attached, common: StartOptions) {
+    this.#attached = attached
+    this.#common = common
+  }
+
+  open(): StartOptions {
+    const { stdin, stdout, stderr } = this.#attached
+    return {
+      ...this.#common,
+      stdin: !stdin ? 'none' : isHarmless(0) ? 'inherit' : this.#pumpInput(),
+      stdout: !stdout ? 'ignore' : isHarmless(1) ? 'inherit' : this.#pumpOutput(1),
+      stderr: !stderr ? 'ignore' : isHarmless(2) ? 'inherit' : this.#pumpOutput(2),
+    }
+  }
+
+  async attach(container: Pick<StartedContainer, 'exited' | 'resize'>): Promise<void> {
+    this.#closeEnds()
+    await container.exited.catch(() => {})
+    await Promise.all(this.#outputs.map((output) => output.exited))
+  }
+
+  /** In this process group, so that a shell can stop it when it reads from the terminal in the background. */
+  #pumpInput(): number {
+    const { read, write } = openPipe()
+    this.#ends.push(read)
+    const command = ['/bin/sh', '-c', 'trap "" HUP INT QUIT TERM; exec cat']
+    this.#input = spawnPump(command, { stdin: 'inherit', stdout: write }, write)
+    return read
+  }
+
+  /** In a session of its own: what Ctrl-C means is the container's to decide, and its last words are to be read. */
+  #pumpOutput(fd: 1 | 2): number {
+    const { read, write } = openPipe()
+    this.#ends.push(write)
+    this.#outputs.push(spawnPump(['cat'], { stdin: read, stdout: fd, detached: true }, read))
+    return write
+  }
+
+  #closeEnds(): void {
+    for (const end of this.#ends.splice(0)) close(end)
+  }
+
+  [Symbol.dispose](): void {
+    this.#closeEnds()
+    this.#input?.kill('SIGKILL')
+  }
+}
+
+interface PumpStreams {
+  readonly stdin: 'inherit' | number
+  readonly stdout: number
+  readonly detached?: boolean
+}
+
+function spawnPump(command: string[], streams: PumpStreams, end: number): Bun.Subprocess {
+  try {
+    const env = { PATH: process.env['PATH'] ?? '/usr/bin:/bin' }
+    return Bun.spawn(command, { ...streams, stderr: 'ignore', cwd: '/', env })
+  } finally {
+    close(end)
+  }
+}
+
+/** The character device of /dev/null, devices.txt. */
+const nullDevice = { major: 1, minor: 3 }
+
+function isHarmless(fd: number): boolean {
+  const { type, rdevMajor, rdevMinor } = fstat(fd)
+  if (type === 'fifo') return true
+  return type === 'character-device' && rdevMajor === nullDevice.major && rdevMinor === nullDevice.minor
+}
+
+class OwnTerminal implements ContainerStreams {
+  readonly #options: StartOptions
+
+  constructor(options: StartOptions) {
+    this.#options = options
+  }
+
+  open(): StartOptions {
+    return this.#options
+  }
+
+  async attach(container: Pick<StartedContainer, 'exited' | 'resize'>): Promise<void> {
+    await container.exited.catch(() => {})
+  }
+
+  [Symbol.dispose](): void {}
+}
+
+/** A terminal of the container's own that is only shown, with the size of the one it is shown on. */
+class ShownTerminal implements ContainerStreams {
+  readonly #ctx: CommandContext
+  readonly #isShown: boolean
+  readonly #common: StartOptions
+  #failure: unknown
+
+  constructor(ctx: CommandContext, isShown: boolean, common: StartOptions) {
+    this.#ctx = ctx
+    this.#isShown = isShown
+    this.#common = common
+  }
+
+  open(): StartOptions {
+    const { columns, rows } = this.#ctx.stdout
+    return { ...this.#common, terminal: { columns, rows, onData: (bytes) => this.#show(bytes) } }
+  }
+
+  async attach(container: Pick<StartedContainer, 'exited' | 'resize'>): Promise<void> {
+    const { stdout } = this.#ctx
+    const stop = stdout.onResize(() => container.resize(stdout.columns, stdout.rows))
+    try {
+      await container.exited.catch(() => {})
+    } finally {
+      stop()
+    }
+    if (this.#failure !== undefined) throw this.#failure
+  }
+
+  #show(bytes: Uint8Array): void {
+    if (!this.#isShown || this.#failure !== undefined) return
+    try {
+      this.#ctx.stdout.write(bytes)
+    } catch (error) {
+      this.#failure = error
+    }
+  }
+
+  [Symbol.dispose](): void {}
+}

@@ -1,0 +1,445 @@
+import { type AttestationManifest, attestationManifest } from '../../attest/attestation-manifest.ts'
+import type { AttestationSettings } from '../../attest/attestation-settings.ts'
+import { fileSubjects, imageSubjects } from '../../attest/image-subjects.ts'
+import { statementOf } from '../../attest/statement.ts'
+import type { BlockCompressor } from '../../compression/compress.ts'
+import type { Lease } from '../../content/leases.ts'
+import type { Store } from '../../content/store.ts'
+import { CairnError } from '../../errors/error.ts'
+import { copyImage } from '../../images/copy-image.ts'
+import { storeSource } from '../../images/image-source.ts'
+import { openLayoutTarget } from '../../images/layout-target.ts'
+import { linkManifest, recordIndex, recordManifest } from '../../images/put-image.ts'
+import { putReferrer } from '../../images/referrers.ts'
+import { findByName } from '../../images/resolve-image.ts'
+import { writeImageArchive } from '../../images/save-images.ts'
+import { stackTree } from '../../layers/layer-tree.ts'
+import type { Tree } from '../../layers/tree.ts'
+import { openFileSink } from '../../linux/file-sink.ts'
+import { platformOf } from '../../oci/config.ts'
+import type { Descriptor } from '../../oci/descriptor.ts'
+import { type Digest, digestOf } from '../../oci/digest.ts'
+import { serializeIndex } from '../../oci/image-index.ts'
+import { mediaTypes } from '../../oci/media-types.ts'
+import { formatPlatform } from '../../oci/platform.ts'
+import { familiarString, formatReference, type Reference, withDefaultTag } from '../../oci/reference.ts'
+import { withFiles } from '../../outputs/added-files.ts'
+import {
+  annotationsFor,
+  type FormedImage,
+  formImage,
+  storeFormedImage,
+  type UnformedImage,
+} from '../../outputs/form-image.ts'
+import {
+  type ArchiveOutput,
+  type BuildOutput,
+  type FilesOutput,
+  type ImageForm,
+  type ImageOutput,
+  plainForm,
+} from '../../outputs/output.ts'
+import { platformTree } from '../../outputs/platform-tree.ts'
+import { writeFilesArchive, writeFilesDirectory } from '../../outputs/write-files.ts'
+import type { ProgressListener, StatusEvent } from '../../progress/events.ts'
+import type { Snapshots } from '../../snapshots/snapshots.ts'
+import type { MakePredicates } from './attest-build.ts'
+
+/** Attestations that the outputs get, and where images keep them. */
+export interface ExportedAttestations extends Pick<AttestationSettings, 'store'> {
+  readonly predicates: MakePredicates
+}
+
+/** Sends an image of the store to the registry its name says; told of as statuses of `vertex`. */
+export type PushBuilt = (
+  reference: Reference,
+  form: ImageForm,
+  progress: ProgressListener,
+  vertex: string,
+) => Promise<void>
+
+export interface ExportOptions {
+  readonly store: Store
+  readonly lease: Lease
+  readonly snapshots: Snapshots
+  /** What is written; the image in the store, under `tags`, where nothing is asked for. */
+  readonly outputs: readonly BuildOutput[]
+  /** Whether one platform gets an index, too. */
+  readonly isIndexForced?: boolean | undefined
+  /** `--tag`. */
+  readonly tags: readonly Reference[]
+  /** Seconds since 1970 that no file of an exported tree is newer than. */
+  readonly epoch: number | undefined
+  readonly push?: PushBuilt | undefined
+  readonly attestations?: ExportedAttestations | undefined
+  /** Takes what is written to stdout. */
+  readonly stdout?: ((bytes: Uint8Array) => void) | undefined
+  readonly compressor?: BlockCompressor | undefined
+  readonly concurrency?: number | undefined
+  readonly progress: ProgressListener
+  readonly signal: AbortSignal
+}
+
+/** The image in the store: the only output where none is asked for. */
+const storeOutput: ImageOutput = { kind: 'image', form: plainForm, names: undefined, push: false }
+
+/** What a build wrote: an image, or an index of images. */
+export interface ExportedImage {
+  /** Digest of the config, or of the index. */
+  readonly imageId: Digest
+  /** The manifest or index. */
+  readonly target: Descriptor
+  /** Of each platform. */
+  readonly images: readonly FormedImage[]
+}
+
+/**
+ * Writes what was built, an image for each platform, to all outputs, each shown as BuildKit shows it. Gives the image in
+ * the form of the first output that has one. Throws what writing throws; a file or directory is then as it was, and
+ * outputs before it stay.
+ */
+export async function exportBuild(
+  images: readonly UnformedImage[],
+  options: ExportOptions,
+): Promise<ExportedImage | undefined> {
+  const exporter = new BuildExporter(images, options)
+  const outputs = options.outputs.length === 0 ? [storeOutput] : options.outputs
+  let first: ExportedImage | undefined
+  for (const output of outputs) {
+    options.signal.throwIfAborted()
+    const formed = await exporter.write(output)
+    first ??= formed
+  }
+  return first
+}
+
+interface Exported extends ExportedImage {
+  /** The bytes of an index; undefined where there is only one manifest. */
+  readonly index: Uint8Array | undefined
+  /** Of each image, where any were asked for. */
+  readonly attestations: readonly AttestationManifest[]
+}
+
+class BuildExporter {
+  readonly #images: readonly UnformedImage[]
+  readonly #options: ExportOptions
+  readonly #formed = new Map<string, Promise<Exported>>()
+  #count = 0
+
+  constructor(images: readonly UnformedImage[], options: ExportOptions) {
+    this.#images = images
+    this.#options = options
+  }
+
+  async write(output: BuildOutput): Promise<ExportedImage | undefined> {
+    switch (output.kind) {
+      case 'image':
+        return await this.#shown('exporting to image', (step) => this.#writeImage(output, step))
+      case 'archive':
+        return await this.#shown(`exporting to ${output.type} image format`, (step) => this.#writeArchive(output, step))
+      case 'files': {
+        const name = `exporting to client ${output.type === 'local' ? 'directory' : 'tarball'}`
+        await this.#shown(name, (step) => this.#writeFiles(output, step))
+        return undefined
+      }
+      default:
+        return undefined
+    }
+  }
+
+  async #writeImage(output: ImageOutput, step: ExportStep): Promise<ExportedImage> {
+    const { store, push } = this.#options
+    const names = this.#names(output)
+    const image = await this.#form(output.push ? this.#pushedForm(output.form) : output.form, names, step)
+    // What is there under all its names needs no writing, unless it was damaged on the disk.
+    const present = names.map((name) => findByName(store, name))
+    const isNamed = names.length > 0 && present.every((record) => record?.digest === image.target.digest)
+    const isRecorded = isNamed && (await this.#isWhole(image))
+    if (!isRecorded || image.attestations.length > 0) await this.#store(image)
+    if (!isRecorded) {
+      const [first] = image.images
+      const children = [...image.images.map(({ target }) => target), ...this.#indexed(image)]
+      if (image.index !== undefined) recordIndex(store, image.target, children, names)
+      else if (first !== undefined) recordManifest(store, first.target, first.manifest, names)
+    }
+    step.status('exporting layers')
+    for (const { descriptor } of image.attestations) step.status(`exporting attestation manifest ${descriptor.digest}`)
+    step.status(
+      image.index === undefined ? `writing image ${image.imageId}` : `exporting manifest list ${image.target.digest}`,
+    )
+    for (const name of names) step.status(`naming to ${formatReference(name)}`)
+    if (!output.push) return image
+    if (push === undefined) throw new CairnError('NOT_SUPPORTED', 'images cannot be pushed here')
+    for (const name of names) {
+      await push(name, output.form, this.#options.progress, step.id)
+      step.status(`pushing manifest for ${formatReference(name)}`)
+    }
+    return image
+  }
+
+  async #writeArchive(output: ArchiveOutput, step: ExportStep): Promise<ExportedImage> {
+    const { store, signal, attestations } = this.#options
+    if (attestations?.store === 'referrers')
+      throw new CairnError(
+        'NOT_SUPPORTED',
+        `output type=${output.type}: attestations with store=referrers are not written to archives`,
+        {
+          hint: 'Leave store off: an archive has them in its index.',
+        },
+      )
+    const references = this.#names(output)
+    const image = await this.#form(output.form, references, step)
+    await this.#store(image)
+    step.status('exporting layers')
+    for (const { target, imageId } of image.images) {
+      step.status(`exporting manifest ${target.digest}`)
+      step.status(`exporting config ${imageId}`)
+    }
+    for (const { descriptor } of image.attestations) step.status(`exporting attestation manifest ${descriptor.digest}`)
+    if (image.index !== undefined) step.status(`exporting manifest list ${image.target.digest}`)
+    const { dest } = output
+    if (output.isDirectory && dest !== undefined) {
+      const [first, ...others] = references
+      if (others.length > 0)
+        throw new CairnError('NOT_SUPPORTED', `output type=${output.type},tar=false takes no more than one name`)
+      const name = first === undefined ? undefined : familiarString(first)
+      using target = openLayoutTarget({ transport: 'oci', path: dest, ...(name === undefined ? {} : { name }) })
+      await copyImage(store, storeSource(store, image.target, image.target.digest), target, { signal })
+    } else
+      await this.#toFile(dest, step, async (write) => {
+        await writeImageArchive(store, [{ descriptor: image.target, references }], write)
+      })
+    return image
+  }
+
+  async #writeFiles(output: FilesOutput, step: ExportStep): Promise<void> {
+    const { dest, type, mode } = output
+    const { epoch, signal } = this.#options
+    const tree = await this.#tree(output)
+    if (type === 'local' && dest !== undefined) {
+      const skipped = writeFilesDirectory(tree, dest, mode)
+      step.status('copying files')
+      for (const text of skipped) step.warn(text)
+      return
+    }
+    await this.#toFile(dest, step, (write) => {
+      writeFilesArchive(
+        tree,
+        (bytes) => {
+          signal.throwIfAborted()
+          write(bytes)
+        },
+        epoch,
+      )
+    })
+  }
+
+  /** Writes to the file `dest`, which is there whole or as it was, or to stdout. */
+  async #toFile(
+    dest: string | undefined,
+    step: ExportStep,
+    work: (write: (bytes: Uint8Array) => void) => Promise<void> | void,
+  ): Promise<void> {
+    const { stdout, signal } = this.#options
+    let size = 0
+    if (dest === undefined) {
+      if (stdout === undefined) throw new CairnError('NOT_SUPPORTED', 'there is no stdout to write to')
+      await work((bytes) => {
+        size += bytes.length
+        stdout(bytes)
+      })
+    } else {
+      using file = openFileSink(dest)
+      await work((bytes) => {
+        signal.throwIfAborted()
+        size += bytes.length
+        file.write(bytes)
+      })
+      file.commit()
+    }
+    step.status('sending tarball', size)
+  }
+
+  /** The files of all platforms, with their attestations: a directory for each, or one over the other. */
+  async #tree({ isSplit = this.#images.length > 1, attestationPrefix }: FilesOutput): Promise<Tree> {
+    const { snapshots, epoch } = this.#options
+    const stacks = await Promise.all(
+      this.#images.map(async ({ diffIds }) => await snapshots.layerTrees(diffIds.map((diffId) => ({ diffId })))),
+    )
+    const names = this.#images.map(({ config }) => formatPlatform(platformOf(config)).replaceAll('/', '_'))
+    const trees = stacks.map((layers) => stackTree(layers))
+    const named = this.#images.length > 1 && !isSplit ? names : undefined
+    const files = await Promise.all(
+      trees.map((tree, index) => this.#attestationFiles(tree, index, attestationPrefix, named?.[index])),
+    )
+    const time = epoch ?? 0
+    if (!isSplit) return withFiles(stackTree(stacks.flat()), new Map(files.flatMap((own) => [...own])), time)
+    return platformTree(
+      new Map(
+        trees.map((tree, index) => [
+          names[index] ?? '',
+          withFiles(tree, files[index] ?? new Map<string, Uint8Array>(), time),
+        ]),
+      ),
+    )
+  }
+
+  /** The attestations of one platform's files, by name; with `platform` in it where several lie side by side. */
+  async #attestationFiles(
+    tree: Tree,
+    index: number,
+    prefix: string,
+    platform: string | undefined,
+  ): Promise<ReadonlyMap<string, Uint8Array>> {
+    const predicates = (await this.#options.attestations?.predicates(index, undefined)) ?? []
+    const wanted = predicates.filter(({ inlineOnly }) => !inlineOnly)
+    if (wanted.length === 0) return new Map()
+    const subjects = fileSubjects(tree)
+    return new Map(
+      wanted.map((predicate) => {
+        const name = platform === undefined ? predicate.filename : withPlatform(predicate.filename, platform)
+        const text = JSON.stringify(statementOf(predicate, subjects), undefined, 2)
+        return [`${prefix}${name}`, new TextEncoder().encode(text)]
+      }),
+    )
+  }
+
+  /** Whether the documents of an image are in the store and not damaged. */
+  async #isWhole({ images, target }: Exported): Promise<boolean> {
+    const { blobs } = this.#options.store
+    const digests = [target.digest, ...images.flatMap((image) => [image.target.digest, image.imageId])]
+    for (const digest of digests) if (!(await blobs.isWhole(digest))) return false
+    return true
+  }
+
+  /** Puts an image, with its index, into the store for as long as the lease lives. */
+  async #store({ images, index, attestations }: Exported): Promise<void> {
+    const { store, lease } = this.#options
+    for (const image of images) await storeFormedImage(store, lease, image)
+    for (const { descriptor, manifest, documents } of attestations) {
+      for (const document of documents) await lease.put(document)
+      if (this.#options.attestations?.store === 'referrers') await putReferrer(store, lease, manifest)
+      else store.database.transaction(() => linkManifest(store, descriptor.digest, manifest))
+    }
+    if (index !== undefined) await lease.put(index)
+  }
+
+  /** The attestations that are entries of the index. */
+  #indexed({ attestations }: Pick<Exported, 'attestations'>): readonly Descriptor[] {
+    return this.#options.attestations?.store === 'index' ? attestations.map(({ descriptor }) => descriptor) : []
+  }
+
+  /**
+   * What is attested is a manifest by its digest, which a push must not change any more: layers are compressed before.
+   */
+  #pushedForm(form: ImageForm): ImageForm {
+    if (this.#options.attestations === undefined || form.compression !== undefined) return form
+    return { ...form, compression: 'gzip', force: true }
+  }
+
+  #names({ names }: ImageOutput | ArchiveOutput): readonly Reference[] {
+    const { tags } = this.#options
+    // As with buildx: --tag comes before the name of an output.
+    return (tags.length > 0 ? tags : (names ?? [])).map(withDefaultTag)
+  }
+
+  /** The image in a form; several outputs may ask for the same. */
+  #form(form: ImageForm, names: readonly Reference[], step: ExportStep): Promise<Exported> {
+    // Attestations name what they are about.
+    const key = JSON.stringify([form, this.#options.attestations === undefined ? [] : names.map(formatReference)])
+    let formed = this.#formed.get(key)
+    if (formed === undefined) {
+      const onCompress = (diffId: string): void => step.status(`compressing layer ${diffId}`)
+      formed = this.#formAll(form, names, onCompress)
+      this.#formed.set(key, formed)
+    }
+    return formed
+  }
+
+  async #formAll(
+    form: ImageForm,
+    names: readonly Reference[],
+    onCompress: (diffId: string) => void,
+  ): Promise<Exported> {
+    const images: FormedImage[] = []
+    for (const image of this.#images) images.push(await formImage(image, form, { ...this.#options, onCompress }))
+    const [first] = images
+    if (first === undefined) throw new Error('there is no image to export')
+    const { target, imageId } = first
+    const attestations = await this.#attest(images, form, names)
+    const indexed = this.#indexed({ attestations })
+    if (images.length === 1 && indexed.length === 0 && this.#options.isIndexForced !== true)
+      return { images, target, imageId, index: undefined, attestations }
+    const mediaType = form.ociTypes ? mediaTypes.ociIndex : mediaTypes.dockerManifestList
+    const manifests = [...images.map((image) => image.target), ...indexed]
+    const index = serializeIndex({ schemaVersion: 2, mediaType, manifests, ...annotationsFor('index', form) })
+    const digest = digestOf(index)
+    return { images, target: { mediaType, digest, size: index.length }, imageId: digest, index, attestations }
+  }
+
+  async #attest(
+    images: readonly FormedImage[],
+    form: ImageForm,
+    names: readonly Reference[],
+  ): Promise<readonly AttestationManifest[]> {
+    const { attestations } = this.#options
+    if (attestations === undefined) return []
+    if (!form.ociTypes) throw new CairnError('NOT_SUPPORTED', 'cannot export attestations with "oci-mediatypes=false"')
+    const manifests: AttestationManifest[] = []
+    for (const [index, image] of images.entries()) {
+      const predicates = await attestations.predicates(index, image)
+      const subjects = imageSubjects(names, image.target.digest, image.target.platform)
+      const statements = predicates.map((predicate) => statementOf(predicate, subjects))
+      manifests.push(
+        attestationManifest(image.target, statements, form.ociArtifact || attestations.store === 'referrers'),
+      )
+    }
+    return manifests
+  }
+
+  /** Shows one export while it is done. */
+  async #shown<Result>(name: string, work: (step: ExportStep) => Promise<Result>): Promise<Result> {
+    const { progress } = this.#options
+    const id = this.#count++ === 0 ? 'export' : `export ${this.#count}`
+    const vertex = { type: 'vertex', id, name, started: Date.now() } as const
+    progress(vertex)
+    try {
+      const result = await work(new ExportStep(id, progress, vertex.started))
+      progress({ ...vertex, completed: Date.now() })
+      return result
+    } catch (error) {
+      progress({ ...vertex, completed: Date.now(), error: error instanceof Error ? error.message : String(error) })
+      throw error
+    }
+  }
+}
+
+/** `provenance.linux_amd64.json` for `provenance.json`. */
+function withPlatform(filename: string, platform: string): string {
+  const dot = filename.lastIndexOf('.')
+  return dot < 0 ? `${filename}.${platform}` : `${filename.slice(0, dot)}.${platform}${filename.slice(dot)}`
+}
+
+/** What is shown of one export. */
+class ExportStep {
+  readonly id: string
+  readonly #progress: ProgressListener
+  readonly #started: number
+
+  constructor(id: string, progress: ProgressListener, started: number) {
+    this.id = id
+    this.#progress = progress
+    this.#started = started
+  }
+
+  /** Says that something is done; `size` in bytes where that matters. */
+  status(id: string, size = 0): void {
+    const now = Date.now()
+    const times = { timestamp: now, started: this.#started, completed: now }
+    this.#progress({ type: 'status', vertex: this.id, id, current: size, total: 0, ...times } satisfies StatusEvent)
+  }
+
+  warn(short: string): void {
+    this.#progress({ type: 'warning', vertex: this.id, level: 1, short })
+  }
+}

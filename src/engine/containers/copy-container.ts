@@ -1,0 +1,224 @@
+import { containerAccounts } from '../../containers/container-accounts.ts'
+import type { Container } from '../../containers/container.ts'
+import { recordContainerEvent } from '../../containers/container-events.ts'
+import { resolveContainer } from '../../containers/container-records.ts'
+import { type ContainerRoot, openContainerRoot } from '../../containers/container-root.ts'
+import { recoverContainers } from '../../containers/recovery.ts'
+import type { Store } from '../../content/store.ts'
+import { CairnError } from '../../errors/error.ts'
+import { copyMember, type CopyOwners, MemberCopier, renamedTree } from '../../layers/copy-member.ts'
+import { directoryTree, openedTree, resolvePath } from '../../layers/layer-tree.ts'
+import { packTree } from '../../layers/pack-tree.ts'
+import type { Tree, TreeEntry } from '../../layers/tree.ts'
+import { resolveUser } from '../../runtime/user.ts'
+import type { ByteSource } from '../../streams/source.ts'
+
+/** How files are copied. */
+export interface CopyOptions {
+  /** A symlink that is the source stands for what it leads to. */
+  readonly followLink: boolean
+  /** Files in the container become those of its user. */
+  readonly archive: boolean
+}
+
+/** A place to copy from or to: where it is in its tree, and what is there. */
+interface Place {
+  readonly tree: Tree
+  /** As it was given. */
+  readonly text: string
+  /** Absolute, clean, symlinks on the way followed. */
+  readonly path: string
+  readonly entry: TreeEntry | undefined
+}
+
+/** Copies from a container to this machine. Gives the bytes copied. Throws CONTAINER_UNKNOWN, COPY_INVALID, docker's texts. */
+export async function copyFromContainer(
+  store: Store,
+  name: string,
+  source: string,
+  target: string,
+  options: CopyOptions,
+): Promise<number> {
+  const container = findContainer(store, name)
+  using root = await openContainerRoot(store, container)
+  const from = sourceIn(root, source, container, name, options)
+  const to = placeIn(directoryTree('/'), target, true)
+  const { directory, name: base } = destination(from, to, () =>
+    wrong(`invalid output path: directory ${JSON.stringify(parentOf(target))} does not exist`),
+  )
+  recordContainerEvent(store, 'archive-path', container, { path: source })
+  return copyMember(from.tree, from.path, '/', { directory, name: base }, 'caller')
+}
+
+/** Copies from this machine into a container. As {@link copyFromContainer}. */
+export async function copyToContainer(
+  store: Store,
+  name: string,
+  source: string,
+  target: string,
+  options: CopyOptions,
+): Promise<number> {
+  const container = findContainer(store, name)
+  const from = placeIn(directoryTree('/'), source, options.followLink || isDirectoryText(source))
+  if (from.entry === undefined) throw wrong(`lstat ${withoutSlash(source)}: no such file or directory`)
+  if (isDirectoryText(source) && from.entry.type !== 'directory') throw wrong('not a directory')
+  using root = await openContainerRoot(store, container)
+  const to = placeIn(openedTree(root.fd), absolute(target), true)
+  const { directory, name: base } = destination(from, to, () => notFound(parentOf(absolute(target)), name))
+  checkWritable(container, to.path)
+  recordContainerEvent(store, 'extract-to-dir', container, { path: directory })
+  return copyMember(
+    from.tree,
+    from.path,
+    `/proc/self/fd/${root.fd}`,
+    { directory, name: base },
+    ownersOf(container, options),
+  )
+}
+
+/** Writes what a container has at a path as a tar. Throws as {@link copyFromContainer}. */
+export async function copyAsArchive(
+  store: Store,
+  name: string,
+  source: string,
+  options: CopyOptions,
+  sink: (bytes: Uint8Array) => void,
+): Promise<void> {
+  const container = findContainer(store, name)
+  using root = await openContainerRoot(store, container)
+  const from = sourceIn(root, source, container, name, options)
+  recordContainerEvent(store, 'archive-path', container, { path: source })
+  const base = baseOf(from.path)
+  const tree = base === '' ? from.tree : renamedTree(from.tree, from.path, base)
+  packTree(tree, '/', sink, { keepNanoseconds: true })
+}
+
+/** Makes the members of a tar in a directory of a container. Throws as {@link copyToContainer}, TAR_INVALID. */
+export async function copyArchiveToContainer(
+  store: Store,
+  name: string,
+  archive: ByteSource,
+  target: string,
+  options: CopyOptions,
+): Promise<void> {
+  const container = findContainer(store, name)
+  using root = await openContainerRoot(store, container)
+  const to = placeIn(openedTree(root.fd), absolute(target), true)
+  if (to.entry?.type !== 'directory')
+    throw wrong(`destination ${JSON.stringify(`${name}:${target}`)} must be a directory`)
+  checkWritable(container, to.path)
+  recordContainerEvent(store, 'extract-to-dir', container, { path: to.path })
+  const copier = new MemberCopier(`/proc/self/fd/${root.fd}`, to.path, ownersOf(container, options))
+  try {
+    for await (const chunk of archive) copier.push(chunk)
+    copier.finish()
+  } catch (error) {
+    copier.abort()
+    throw error
+  }
+}
+
+function findContainer(store: Store, name: string): Container {
+  recoverContainers(store)
+  return resolveContainer(store, name)
+}
+
+function sourceIn(
+  root: ContainerRoot,
+  source: string,
+  _container: Container,
+  name: string,
+  { followLink }: CopyOptions,
+): Place & { readonly entry: TreeEntry } {
+  const path = absolute(source)
+  const from = placeIn(openedTree(root.fd), path, followLink || isDirectoryText(path))
+  if (from.entry === undefined) throw notFound(path, name)
+  if (isDirectoryText(path) && from.entry.type !== 'directory') throw wrong(`lstat ${path}: not a directory`)
+  return { ...from, entry: from.entry }
+}
+
+function placeIn(tree: Tree, text: string, followLast: boolean): Place {
+  const path = resolvePath(tree, text, { followLast })
+  return { tree, text, path, entry: tree.lookup(path) }
+}
+
+/**
+ * docker's rules: into a directory that is there a source goes under its own name, or with `/.` in its place; over a file
+ * goes no directory; what is not there is made, in a directory that is.
+ */
+function destination(
+  from: Place,
+  to: Place,
+  noParent: () => CairnError,
+): { readonly directory: string; readonly name: string } {
+  const isDirectory = from.entry?.type === 'directory'
+  if (to.entry?.type === 'directory') {
+    if (/(?:^|\/)\.$/.test(from.text) || from.path === '/')
+      return { directory: parentOf(to.path), name: baseOf(to.path) }
+    checkKinds(from, to, `${to.path === '/' ? '' : to.path}/${baseOf(from.path)}`)
+    return { directory: to.path, name: baseOf(from.path) }
+  }
+  if (to.entry !== undefined) {
+    if (isDirectory) throw wrong('cannot copy directory')
+    if (isDirectoryText(to.text)) throw wrong('not a directory')
+    return { directory: parentOf(to.path), name: baseOf(to.path) }
+  }
+  if (to.tree.lookup(parentOf(to.path))?.type !== 'directory') throw noParent()
+  if (!isDirectory && isDirectoryText(to.text)) throw wrong('no such directory')
+  return { directory: parentOf(to.path), name: baseOf(to.path) }
+}
+
+/** Nothing takes the place of a directory, nor a directory that of something else. */
+function checkKinds(from: Place, to: Place, path: string): void {
+  const there = to.tree.lookup(path)
+  if (there === undefined || (there.type === 'directory') === (from.entry?.type === 'directory')) return
+  const [over, by] = there.type === 'directory' ? ['directory', 'non-directory'] : ['non-directory', 'directory']
+  throw wrong(`cannot overwrite ${over} ${JSON.stringify(path)} with ${by} ${JSON.stringify(from.path)}`)
+}
+
+function checkWritable({ settings }: Container, path: string): void {
+  const mount = settings.mounts
+    .filter(({ target }) => path === target || path.startsWith(`${target}/`))
+    .toSorted((a, b) => b.target.length - a.target.length)[0]
+  if (mount?.readonly === true) throw wrong('mounted volume is marked read-only')
+  if (mount === undefined && settings.readonlyRootfs) throw wrong('container rootfs is marked read-only')
+}
+
+/** Owners as they are here, or with `--archive` the container's user. */
+function ownersOf({ settings, run }: Container, { archive }: CopyOptions): CopyOwners {
+  const { User: user = '' } = settings.config
+  if (!archive || user === '') return 'archive'
+  const accounts = run === null || /^\d+(?::\d+)?$/.test(user) ? {} : containerAccounts(run.init.pid)
+  const { uid, gid } = resolveUser(user, accounts)
+  return { uid, gid }
+}
+
+function absolute(path: string): string {
+  return path.startsWith('/') ? path : `/${path}`
+}
+
+/** True for a path that says it is a directory: it ends in a slash or a dot. */
+function isDirectoryText(path: string): boolean {
+  return /(?:^|\/)\.?$/.test(path)
+}
+
+function withoutSlash(path: string): string {
+  return path.replace(/(?<=.)\/+$/, '')
+}
+
+function parentOf(path: string): string {
+  const clean = withoutSlash(path)
+  return clean.slice(0, clean.lastIndexOf('/')) || '/'
+}
+
+function baseOf(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1)
+}
+
+function notFound(path: string, name: string): CairnError {
+  return new CairnError('FILE_UNKNOWN', `Could not find the file ${path} in container ${name}`)
+}
+
+function wrong(message: string): CairnError {
+  return new CairnError('CONFIG_INVALID', message)
+}

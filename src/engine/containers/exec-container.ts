@@ -1,0 +1,79 @@
+import { recordContainerEvent } from '../../containers/container-events.ts'
+import { resolveContainer } from '../../containers/container-records.ts'
+import { checkExecProgram } from '../../containers/exec-program.ts'
+import { execProcess, type ExecRequest } from '../../containers/exec-process.ts'
+import { findInit, findRuntimeState } from '../../containers/init-process.ts'
+import { recoverContainers } from '../../containers/recovery.ts'
+import { newId } from '../../containers/settings.ts'
+import type { Store } from '../../content/store.ts'
+import { CairnError, isCairnError } from '../../errors/error.ts'
+import { makeDirectories } from '../../linux/names.ts'
+import { removeTree } from '../../linux/remove-tree.ts'
+import { execute } from '../../runtime/exec.ts'
+import type { ContainerStreams } from './run-container.ts'
+
+export interface ExecOptions extends ExecRequest {
+  /** Where input and output go; undefined where nobody waits for the command. */
+  readonly streams: ContainerStreams | undefined
+}
+
+/**
+ * Runs a command in a running container and gives its exit status; 0 at once for one that nobody waits for. Throws
+ * CONTAINER_UNKNOWN, CONTAINER_STOPPED, CONTAINER_STATE, USER_UNKNOWN, COMMAND_NOT_FOUND (127), COMMAND_NOT_EXECUTABLE
+ * (126), in docker's words.
+ */
+export async function execInContainer(store: Store, name: string, options: ExecOptions): Promise<number> {
+  recoverContainers(store)
+  const container = resolveContainer(store, name)
+  if (container.state === 'paused')
+    throw new CairnError('CONTAINER_STATE', `Container ${name} is paused, unpause the container before exec`)
+  if (container.state === 'restarting')
+    throw new CairnError('CONTAINER_STATE', `Container ${name} is restarting, wait until the container is running`)
+  const { id } = container
+  const init = findInit(store, id)
+  const state = findRuntimeState(store, id)
+  if (container.state !== 'running' || init === undefined || state === undefined)
+    throw new CairnError('CONTAINER_STOPPED', `container ${id} is not running`)
+  const process = execProcess(container, init.pid, options)
+  const execId = newId()
+  const label = options.command.join(' ')
+  recordContainerEvent(store, `exec_create: ${label}`, container, { execID: execId })
+  const directory = store.session.temporaryPath('exec')
+  makeDirectories(directory, 0o700)
+  using streams = options.streams
+  try {
+    checkExecProgram(init.pid, process)
+    const { runtime: _runtime, signal: _signal, forwardSignals: _forward, ...io } = streams?.open() ?? {}
+    const execution = execute({
+      ...io,
+      ...state,
+      id,
+      hasCgroup: container.run?.cgroup != null || container.settings.limits !== undefined,
+      process,
+      directory,
+      isDetached: streams === undefined,
+    })
+    recordContainerEvent(store, `exec_start: ${label}`, container, { execID: execId })
+    await streams?.attach(execution)
+    const exitCode = await execution.exited
+    if (streams !== undefined)
+      recordContainerEvent(store, 'exec_die', container, { execID: execId, exitCode: String(exitCode) })
+    return exitCode
+  } catch (error) {
+    throw inDockersWords(error, streams === undefined)
+  } finally {
+    removeTree(directory)
+  }
+}
+
+/** What docker puts before the reason. */
+const execFailed = 'OCI runtime exec failed: exec failed: unable to start container process: '
+
+/** Nobody who waits for a command gets its status: then it is that of any failure. */
+function inDockersWords(error: unknown, isDetached: boolean): unknown {
+  if (!isCairnError(error, 'COMMAND_NOT_FOUND') && !isCairnError(error, 'COMMAND_NOT_EXECUTABLE')) return error
+  const { code, exitCode } = error
+  return new CairnError(code, `${execFailed}${error.message}`, {
+    exitCode: isDetached ? 1 : (exitCode ?? 1),
+  })
+}

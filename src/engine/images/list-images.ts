@@ -1,0 +1,97 @@
+import type { Store } from '../../content/store.ts'
+import { compilePathPattern } from '../../dockerfile/path-match.ts'
+import { CairnError, isCairnError } from '../../errors/error.ts'
+import { type ImageSummary, listImages } from '../../images/list-images.ts'
+import { resolveImage } from '../../images/resolve-image.ts'
+import { familiarName, familiarString, type Reference } from '../../oci/reference.ts'
+import { booleanFilter, checkFilters, type Filters, suitsLabels } from '../filters.ts'
+import { nanosecondsOf, parseMoment } from '../moment.ts'
+
+const accepted = ['before', 'dangling', 'label', 'label!', 'reference', 'since', 'until']
+
+/**
+ * The images that suit `filters`, the newest first: `dangling` (no name at all, of any kind), `label`, `label!`,
+ * `before` and `since` (made before or after an image), `until` (made before a moment), `reference` (a pattern with
+ * `*`, `?` and `[]` of a name; an image keeps only the names that match one of them). `now` is in milliseconds since
+ * 1970. Throws USAGE (status 1) for a filter that is none of these or cannot be read, and as resolveImage.
+ */
+export function findImages(store: Store, filters: Filters = new Map(), now: number = Date.now()): ImageSummary[] {
+  checkFilters(filters, accepted)
+  const dangling = booleanFilter(filters, 'dangling')
+  const suitsReference = referenceFilter(filters)
+  const asksLabels = filters.has('label') || filters.has('label!')
+  const all = listImages(store)
+  const suitsAge = ageFilter(store, filters, all, now)
+  const suitable = all.filter(
+    (image) =>
+      (dangling === undefined || image.isDangling === dangling) &&
+      (!asksLabels || suitsLabels(filters, image.labels)) &&
+      suitsAge(image),
+  )
+  return (suitsReference === undefined ? suitable : withSuitableNames(suitable, suitsReference))
+    .map((image) => ({ image, created: nanosecondsOf(image.created) }))
+    .sort((a, b) => compareAge(a.created, b.created))
+    .map(({ image }) => image)
+}
+
+/** The images that have a name which suits, with only such names. */
+function withSuitableNames(
+  images: readonly ImageSummary[],
+  suits: (reference: Reference) => boolean,
+): readonly ImageSummary[] {
+  return images
+    .map((image) => ({ ...image, tags: image.tags.filter(suits), digests: image.digests.filter(suits) }))
+    .filter(({ tags, digests }) => tags.length + digests.length > 0)
+}
+
+/** The newest first; what does not say when it was made comes last. */
+function compareAge(first: bigint | undefined, second: bigint | undefined): number {
+  if (first === second) return 0
+  if (first === undefined) return 1
+  return second === undefined || first > second ? -1 : 1
+}
+
+/** Whether a name matches a pattern of the filter `reference`, as a whole or without tag and digest. */
+function referenceFilter(filters: Filters): ((reference: Reference) => boolean) | undefined {
+  const patterns = (filters.get('reference') ?? []).map((pattern) => {
+    try {
+      return compilePathPattern(pattern)
+    } catch (error) {
+      if (!isCairnError(error)) throw error
+      throw new CairnError('USAGE', 'syntax error in pattern', {
+        exitCode: 1,
+        hint: `In the filter reference=${pattern}: ${error.hint ?? 'it cannot be read'}`,
+      })
+    }
+  })
+  if (patterns.length === 0) return undefined
+  return (reference) =>
+    patterns.some((matches) => matches(familiarString(reference)) || matches(familiarName(reference)))
+}
+
+/** Whether an image was made before all of `before` and `until` and after all of `since`. */
+function ageFilter(
+  store: Store,
+  filters: Filters,
+  images: readonly ImageSummary[],
+  now: number,
+): (image: ImageSummary) => boolean {
+  const createdOf = (name: string): bigint | undefined => {
+    const { imageId } = resolveImage(store, name).record
+    return nanosecondsOf(images.find((image) => image.imageId === imageId)?.created)
+  }
+  const before = [
+    ...(filters.get('before') ?? []).map(createdOf),
+    ...(filters.get('until') ?? []).map((text) => parseMoment(text, now)),
+  ]
+  const since = (filters.get('since') ?? []).map(createdOf)
+  if (before.length + since.length === 0) return () => true
+  return (image) => {
+    const created = nanosecondsOf(image.created)
+    if (created === undefined) return false
+    return (
+      before.every((limit) => limit !== undefined && created < limit) &&
+      since.every((limit) => limit !== undefined && created > limit)
+    )
+  }
+}

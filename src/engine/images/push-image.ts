@@ -1,0 +1,120 @@
+import { getImageRecord, type ImageRecord, listRepositoryTags } from '../../content/image-records.ts'
+import { acquireLease } from '../../content/leases.ts'
+import type { Store } from '../../content/store.ts'
+import { CairnError } from '../../errors/error.ts'
+import { recordTransferEvent } from '../../images/image-events.ts'
+import { findByName, platformEntries, platformManifest } from '../../images/resolve-image.ts'
+import type { Descriptor } from '../../oci/descriptor.ts'
+import { parseIndex } from '../../oci/image-index.ts'
+import { largestDocument } from '../../oci/json-document.ts'
+import { isIndexType } from '../../oci/media-types.ts'
+import type { Platform } from '../../oci/platform.ts'
+import {
+  familiarName,
+  familiarString,
+  parseNormalizedReference,
+  type Reference,
+  repositoryName,
+  withDefaultTag,
+} from '../../oci/reference.ts'
+import type { TransferListener } from '../../progress/transfer-events.ts'
+import type { LayerCompression } from '../../registry/client/blob-content.ts'
+import { type PushedImage, pushImage as push } from '../../registry/client/push.ts'
+import { CompressThreads } from '../compress-threads.ts'
+import { type RegistryAccess, registryClient } from '../registry/registry-access.ts'
+
+export interface PushImageOptions {
+  readonly access: RegistryAccess
+  /** Of an image for several platforms, push only this one. */
+  readonly platform?: Platform | undefined
+  /** How layers that the store keeps uncompressed are sent; `none` sends them as they are. */
+  readonly compression: Omit<LayerCompression, 'compressor' | 'concurrency'> | 'none'
+  readonly listener?: TransferListener
+  /** Starts a thread; without it layers are compressed on this one. */
+  readonly startWorker?: (() => Worker) | undefined
+}
+
+/** Pushes one image to where its name says. Throws IMAGE_UNKNOWN, and as pushImage() of the registry client. */
+export async function pushImage(store: Store, text: Reference, options: PushImageOptions): Promise<PushedImage> {
+  const reference = withDefaultTag(text)
+  if (reference.digest !== undefined)
+    throw new CairnError('REFERENCE_INVALID', 'cannot push a digest reference', { hint: 'Push it by a tag.' })
+  const record = findByName(store, reference)
+  if (record === undefined)
+    throw new CairnError('IMAGE_UNKNOWN', `An image does not exist locally with the tag: ${familiarName(reference)}`, {
+      hint: `\`cairn tag IMAGE ${familiarString(reference)}\` gives one that name.`,
+    })
+  return await withCompression(options, (compression) => pushOne(store, reference, record, options, compression))
+}
+
+/** Pushes every tag of a repository. Throws as {@link pushImage}. */
+export async function pushAllTags(store: Store, repository: Reference, options: PushImageOptions): Promise<void> {
+  const tags = listRepositoryTags(store, repositoryName(repository))
+  if (tags.length === 0)
+    throw new CairnError('IMAGE_UNKNOWN', `An image does not exist locally with the tag: ${familiarName(repository)}`)
+  await withCompression(options, async (compression) => {
+    for (const { name, digest } of tags) {
+      const record = getImageRecord(store, digest)
+      if (record !== undefined) await pushOne(store, parseNormalizedReference(name), record, options, compression)
+    }
+  })
+}
+
+type Compression = Parameters<typeof push>[0]['compression']
+
+async function pushOne(
+  store: Store,
+  reference: Reference,
+  record: ImageRecord,
+  { access, platform, listener }: PushImageOptions,
+  compression: Compression,
+): Promise<PushedImage> {
+  using lease = acquireLease(store)
+  const image = await chosenImage(store, record, platform, reference, listener)
+  const pushed = await push({
+    store,
+    lease,
+    client: registryClient(access),
+    image,
+    reference,
+    compression,
+    signal: access.signal,
+    ...(listener === undefined ? {} : { listener }),
+  })
+  recordTransferEvent(store, 'push', record, reference)
+  return pushed
+}
+
+/** What is pushed: all of it, the platform asked for, or the only one that the store has. */
+async function chosenImage(
+  store: Store,
+  record: ImageRecord,
+  platform: Platform | undefined,
+  reference: Reference,
+  listener: TransferListener = () => {},
+): Promise<Descriptor> {
+  const { digest, mediaType, size } = record
+  if (platform !== undefined) return await platformManifest(store, record, platform, familiarString(reference))
+  const all = { digest, mediaType, size }
+  if (!isIndexType(mediaType)) return all
+  const { value: index } = parseIndex(store.blobs.readAll(digest, largestDocument))
+  if (index.manifests.every((entry) => store.blobs.has(entry.digest))) return all
+  const [only, ...others] = await platformEntries(store, record)
+  if (only === undefined || others.length > 0) return all
+  listener({
+    id: undefined,
+    text: 'i Info → Not all multiplatform-content is present and only the available single-platform image was pushed',
+  })
+  listener({ id: undefined, text: `         ${digest} -> ${only.digest}` })
+  return only
+}
+
+async function withCompression<Result>(
+  { compression, startWorker }: PushImageOptions,
+  work: (compression: Compression) => Promise<Result>,
+): Promise<Result> {
+  if (compression === 'none') return await work(undefined)
+  if (startWorker === undefined) return await work(compression)
+  using threads = new CompressThreads(startWorker)
+  return await work({ ...compression, compressor: threads.compressBlock, concurrency: threads.concurrency })
+}

@@ -1,0 +1,201 @@
+import type { Store } from '../../content/store.ts'
+import { type CairnError, isCairnError } from '../../errors/error.ts'
+import { parseImageLocation } from '../../images/image-location.ts'
+import { openImageSource } from '../../images/image-source.ts'
+import type { Digest } from '../../oci/digest.ts'
+import { formatReference, parseReference, pinned, type Reference } from '../../oci/reference.ts'
+import { copyReferrers } from '../../registry/client/copy-referrers.ts'
+import { copyRemote } from '../../registry/client/copy.ts'
+import type { RegistryClient } from '../../registry/client/connection.ts'
+import { Repository } from '../../registry/client/repository.ts'
+import { copyImage } from '../images/copy-image.ts'
+import { nameFilter } from '../name-filter.ts'
+import { type RegistryAccess, registryClient } from './registry-access.ts'
+import { describeRemote } from '../build/remote-documents.ts'
+import type { SyncJob } from './sync-jobs.ts'
+import { formatSyncPlace, imagesOf, placeFor, type SourceImage } from './sync-places.ts'
+
+export interface SyncOptions {
+  readonly access: RegistryAccess
+  /** Tells what would be copied and copies nothing. */
+  readonly isDryRun: boolean
+  /** Goes on with the other images where one fails. */
+  readonly keepsGoing: boolean
+  /** Images that are copied at once. */
+  readonly concurrency: number
+}
+
+/** What became of one image. */
+export interface SyncedImage {
+  readonly source: string
+  readonly target: string
+  readonly outcome: 'copied' | 'current' | 'would copy' | 'failed'
+  readonly digest?: Digest
+  readonly blobs: number
+  readonly bytes: number
+  readonly error?: CairnError
+}
+
+/**
+ * Brings images from where they are to where they are to be, several at once. An image that is there already costs a HEAD on
+ * either side; of others only what is missing is moved, so that repeating a synchronisation that broke off goes on with it.
+ * Images are found while others are copied and never all held. A failure is the outcome of its image; unless it keeps going
+ * nothing is begun after it. Throws CANCELED, and what finding the images throws.
+ */
+export async function* syncImages(
+  store: Store,
+  jobs: readonly SyncJob[],
+  options: SyncOptions,
+): AsyncGenerator<SyncedImage> {
+  const client = registryClient(options.access)
+  const running = new Map<number, Promise<readonly [id: number, image: SyncedImage]>>()
+  const turns = new Turns()
+  let count = 0
+  let hasFailed = false
+  const next = async (): Promise<SyncedImage> => {
+    const [id, image] = await Promise.race(running.values())
+    running.delete(id)
+    hasFailed ||= image.outcome === 'failed'
+    return image
+  }
+  try {
+    for (const job of jobs) {
+      const filter = {
+        repositories: nameFilter({ include: job.repositories ?? [] }),
+        tags: nameFilter({ include: job.tags ?? [], exclude: job.exclude ?? [], version: job.version }),
+        newest: job.newest,
+      }
+      try {
+        for await (const image of imagesOf(job.source, filter, client)) {
+          while (running.size >= options.concurrency) yield await next()
+          if (hasFailed && !options.keepsGoing) break
+          const id = count++
+          const work = syncOne(store, client, job, image, options, turns)
+          const done = work.then((synced) => [id, synced] as const)
+          // It may fail before its turn comes; the error surfaces there.
+          done.catch(() => {})
+          running.set(id, done)
+        }
+      } catch (error) {
+        if (!isCairnError(error) || error.kind === 'canceled' || error.kind === 'usage') throw error
+        hasFailed = true
+        const source = formatSyncPlace(job.source)
+        yield { source, target: formatSyncPlace(job.target), outcome: 'failed', blobs: 0, bytes: 0, error }
+      }
+      if (hasFailed && !options.keepsGoing) break
+    }
+    while (running.size > 0) yield await next()
+  } finally {
+    // Whoever stops listening waits for what was begun.
+    await Promise.allSettled(running.values())
+  }
+}
+
+/** Lets those who want one thing have it one after the other. */
+class Turns {
+  readonly #last = new Map<string, Promise<unknown>>()
+
+  async take<Result>(thing: string, work: () => Promise<Result>): Promise<Result> {
+    const before = this.#last.get(thing)
+    const own = (async () => {
+      await before?.catch(() => {})
+      return await work()
+    })()
+    this.#last.set(thing, own)
+    try {
+      return await own
+    } finally {
+      if (this.#last.get(thing) === own) this.#last.delete(thing)
+    }
+  }
+}
+
+async function syncOne(
+  store: Store,
+  client: RegistryClient,
+  job: SyncJob,
+  image: SourceImage,
+  options: SyncOptions,
+  turns: Turns,
+): Promise<SyncedImage> {
+  const source = image.reference === undefined ? image.location : `docker://${formatReference(image.reference)}`
+  let target = ''
+  try {
+    const digest = await digestAt(store, client, source, job)
+    target = placeFor(job.target, image, digest)
+    const there = await presentAt(store, client, target)
+    const base = { source, target, ...(digest === undefined ? {} : { digest }), blobs: 0, bytes: 0 }
+    if (there !== undefined && there === digest && !job.withReferrers) return { ...base, outcome: 'current' }
+    if (options.isDryRun) return { ...base, outcome: there === digest ? 'current' : 'would copy' }
+    // Images of one repository share layers: each finds what the one before has brought.
+    const shared = target.slice(0, target.lastIndexOf(':')).replace(/@sha\d+$/, '')
+    const { blobs, bytes } = await turns.take(shared, () => copyOne(store, client, job, source, target, options.access))
+    const isCurrent = there !== undefined && there === digest && blobs === 0
+    return { ...base, outcome: isCurrent ? 'current' : 'copied', blobs, bytes }
+  } catch (error) {
+    if (!isCairnError(error) || error.kind === 'canceled' || error.kind === 'usage') throw error
+    return { source, target, outcome: 'failed', blobs: 0, bytes: 0, error }
+  }
+}
+
+async function copyOne(
+  store: Store,
+  client: RegistryClient,
+  job: SyncJob,
+  source: string,
+  target: string,
+  access: RegistryAccess,
+): Promise<{ readonly blobs: number; readonly bytes: number }> {
+  const { platform } = job
+  const [from, to] = [remoteOf(source), remoteOf(target)]
+  if (from === undefined || to === undefined) {
+    const copied = await copyImage(store, source, target, { platform, signal: access.signal, access })
+    return copied.written
+  }
+  const names = { store, client, from, to, platform }
+  const { target: root, written } = await copyRemote(names)
+  if (!job.withReferrers) return written
+  const more = await copyReferrers(names, root)
+  return { blobs: written.blobs + more.written.blobs, bytes: written.bytes + more.written.bytes }
+}
+
+function remoteOf(location: string): Reference | undefined {
+  return location.startsWith('docker://') ? pinned(parseReference(location.slice('docker://'.length))) : undefined
+}
+
+async function digestAt(
+  store: Store,
+  client: RegistryClient,
+  source: string,
+  { platform }: SyncJob,
+): Promise<Digest | undefined> {
+  if (remoteOf(source) !== undefined) {
+    const { descriptor } = await describeRemote(source, client, platform)
+    return descriptor.digest
+  }
+  using opened = await openLocal(store, source)
+  return platform === undefined ? opened.target.digest : undefined
+}
+
+/** The digest of what is at the target, undefined for nothing, or nothing that can be read. */
+async function presentAt(store: Store, client: RegistryClient, target: string): Promise<Digest | undefined> {
+  const reference = remoteOf(target)
+  if (reference !== undefined) {
+    const name = formatReference(reference)
+    const repository = new Repository(client, client.hosts.endpointFor(reference), { name, isPush: true })
+    return (await repository.describe(reference.digest ?? reference.tag ?? 'latest'))?.digest
+  }
+  try {
+    using opened = await openLocal(store, target)
+    return opened.target.digest
+  } catch (error) {
+    if (isCairnError(error) && error.kind !== 'canceled') return undefined
+    throw error
+  }
+}
+
+async function openLocal(store: Store, location: string): ReturnType<typeof openImageSource> {
+  const place = parseImageLocation(location)
+  if (place.transport === 'docker') throw new Error(`${location} is in a registry`)
+  return await openImageSource(store, place)
+}
