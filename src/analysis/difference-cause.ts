@@ -1,4 +1,4 @@
-import type { FileAspect } from '../layers/compare-trees.ts'
+import type { FileAspect } from '../layers/trees/compare-trees.ts'
 import type { ByteDifference } from './byte-difference.ts'
 
 /** What probably makes a file differ from build to build, and what to do about it. */

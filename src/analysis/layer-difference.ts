@@ -1,4 +1,4 @@
-import { compareTrees, type FileDifference } from '../layers/compare-trees.ts'
+import { compareTrees, type FileDifference } from '../layers/trees/compare-trees.ts'
 import type { LayerTree, TreeEntry } from '../layers/tree.ts'
 import { type ByteDifference, firstDifference } from './byte-difference.ts'
 import { causeOf, type DifferenceCause, type DifferingFile } from './difference-cause.ts'

@@ -1,7 +1,7 @@
 import { putLayerRecord } from '../content/layer-records.ts'
 import type { Lease } from '../content/leases.ts'
 import type { Store } from '../content/store.ts'
-import type { WrittenLayer } from '../layers/layer-writer.ts'
+import type { WrittenLayer } from '../layers/pack/layer-writer.ts'
 import type { PackedLayer } from './layer.ts'
 
 /** Takes a layer's tar that was written to `path`, below the session's directory, into the store. */

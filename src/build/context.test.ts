@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, unlinkSync, writeFileSync 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Swapper } from '../../test/fixtures/swapped-directory.ts'
-import { LayerWriter } from '../layers/layer-writer.ts'
+import { LayerWriter } from '../layers/pack/layer-writer.ts'
 import { digestOf } from '../oci/digest.ts'
 import { ContextTree } from './context.ts'
 

@@ -1,5 +1,5 @@
 import { CairnError, isCairnError } from '../errors/error.ts'
-import { resolvePath } from '../layers/layer-tree.ts'
+import { resolvePath } from '../layers/trees/layer-tree.ts'
 import type { Tree, TreeEntry } from '../layers/tree.ts'
 import type { ContainerSettings } from './container.ts'
 import { commandLine, processEnvironment } from './settings.ts'

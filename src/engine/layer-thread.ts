@@ -1,7 +1,7 @@
 import type { ErrorCode } from '../errors/codes.ts'
 import { CairnError } from '../errors/error.ts'
-import type { WrittenLayer } from '../layers/layer-writer.ts'
-import { type PackLayer, packUpper, type PackUpperJob } from '../layers/pack-upper.ts'
+import type { WrittenLayer } from '../layers/pack/layer-writer.ts'
+import { type PackLayer, packUpper, type PackUpperJob } from '../layers/pack/pack-upper.ts'
 
 /** What the main thread asks of the layer thread. */
 export interface LayerRequest {

@@ -1,7 +1,7 @@
 import type { ContentLimits } from '../content/limits.ts'
 import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
-import { checkDemands, type LayerDemand, resolvePath, stackTree, tarTree } from '../layers/layer-tree.ts'
+import { checkDemands, type LayerDemand, resolvePath, stackTree, tarTree } from '../layers/trees/layer-tree.ts'
 import type { LayerTree, Tree, TreeEntry } from '../layers/tree.ts'
 import { close, open, openFlags, write } from '../linux/files.ts'
 import { removeFile } from '../linux/names.ts'

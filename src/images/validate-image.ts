@@ -1,7 +1,7 @@
 import type { Store } from '../content/store.ts'
 import type { ErrorCode } from '../errors/codes.ts'
 import { CairnError } from '../errors/error.ts'
-import { checkDemands, type LayerScan, stackTree } from '../layers/layer-tree.ts'
+import { checkDemands, type LayerScan, stackTree } from '../layers/trees/layer-tree.ts'
 import type { ImageConfig } from '../oci/config.ts'
 import { platformOf } from '../oci/config.ts'
 import type { Descriptor } from '../oci/descriptor.ts'

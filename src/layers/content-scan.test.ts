@@ -2,7 +2,7 @@ import { expect, test } from 'bun:test'
 import type { TarEntry } from '../tar/entry.ts'
 import { TarDecoder } from '../tar/decoder.ts'
 import { ContentScan } from './content-scan.ts'
-import { LayerWriter } from './layer-writer.ts'
+import { LayerWriter } from './pack/layer-writer.ts'
 
 const plain: TarEntry = {
   type: 'file',

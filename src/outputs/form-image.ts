@@ -6,7 +6,7 @@ import { type CompressedLayer, getCompressedLayer, putCompressedLayer } from '..
 import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
 import { linkManifest } from '../images/put-image.ts'
-import { chunkedKey, chunkedLayer } from '../layers/chunked-layer.ts'
+import { chunkedKey, chunkedLayer } from '../layers/chunked/chunked-layer.ts'
 import { type ImageConfig, platformOf, serializeConfig } from '../oci/config.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'

@@ -1,5 +1,5 @@
-import { extractTree } from '../layers/extract-tree.ts'
-import { packTree } from '../layers/pack-tree.ts'
+import { extractTree } from '../layers/unpack/extract-tree.ts'
+import { packTree } from '../layers/pack/pack-tree.ts'
 import type { Tree } from '../layers/tree.ts'
 import { listDirectory } from '../linux/directories.ts'
 import { tryLstat } from '../linux/file-status.ts'

@@ -1,7 +1,7 @@
 import type { FileInput } from '../build/cache-key.ts'
 import { cleanPath } from '../build/paths.ts'
 import { matchPath, hasWildcard } from '../dockerfile/path-match.ts'
-import { resolvePath } from '../layers/layer-tree.ts'
+import { resolvePath } from '../layers/trees/layer-tree.ts'
 import type { Tree, TreeEntry } from '../layers/tree.ts'
 import { Digester, digestOf } from '../oci/digest.ts'
 

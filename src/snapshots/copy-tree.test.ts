@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { directoryTree } from '../layers/layer-tree.ts'
+import { directoryTree } from '../layers/trees/layer-tree.ts'
 import { makeNodeAt } from '../linux/names.ts'
 import { AT_FDCWD } from '../linux/files.ts'
 import { getXattr, setXattr } from '../linux/xattrs.ts'

@@ -1,6 +1,6 @@
 import { detectCompression } from '../../compression/detect.ts'
 import { isCairnError } from '../../errors/error.ts'
-import type { LayerWriter, WrittenLayer } from '../../layers/layer-writer.ts'
+import type { LayerWriter, WrittenLayer } from '../../layers/pack/layer-writer.ts'
 import type { Tree } from '../../layers/tree.ts'
 import { resolveOwner } from '../../runtime/user.ts'
 import { accountFiles } from '../../snapshots/account-files.ts'

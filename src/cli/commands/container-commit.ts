@@ -1,7 +1,7 @@
 import { parseEpoch } from '../../build/plan.ts'
 import { formatSeconds } from '../../build/result-image.ts'
 import { commitContainer } from '../../engine/containers/commit-container.ts'
-import { packUpper } from '../../layers/pack-upper.ts'
+import { packUpper } from '../../layers/pack/pack-upper.ts'
 import { CairnError } from '../../errors/error.ts'
 import { parseReference, type Reference } from '../../oci/reference.ts'
 import { defineCommand } from '../command.ts'

@@ -13,7 +13,7 @@ import { linkManifest, recordIndex, recordManifest } from '../../images/put-imag
 import { putReferrer } from '../../images/referrers.ts'
 import { findByName } from '../../images/resolve-image.ts'
 import { writeImageArchive } from '../../images/save-images.ts'
-import { stackTree } from '../../layers/layer-tree.ts'
+import { stackTree } from '../../layers/trees/layer-tree.ts'
 import type { Tree } from '../../layers/tree.ts'
 import { openFileSink } from '../../linux/file-sink.ts'
 import { platformOf } from '../../oci/config.ts'

@@ -3,7 +3,7 @@ import { resolveContainer } from '../../containers/container-records.ts'
 import { recoverContainers } from '../../containers/recovery.ts'
 import { acquireLease } from '../../content/leases.ts'
 import type { Store } from '../../content/store.ts'
-import { overlayTree } from '../../layers/layer-tree.ts'
+import { overlayTree } from '../../layers/trees/layer-tree.ts'
 import type { LayerTree, Tree, TreeEntry } from '../../layers/tree.ts'
 
 /** A path that a container added (A), changed (C) or deleted (D). */

@@ -4,7 +4,7 @@ import { resolveContainer } from '../../containers/container-records.ts'
 import { recoverContainers } from '../../containers/recovery.ts'
 import { acquireLease } from '../../content/leases.ts'
 import type { Store } from '../../content/store.ts'
-import { packTree } from '../../layers/pack-tree.ts'
+import { packTree } from '../../layers/pack/pack-tree.ts'
 import type { TarSink } from '../../tar/writer.ts'
 
 /**

@@ -1,7 +1,7 @@
 import { compressionKey } from '../../compression/compress.ts'
 import type { BlobIdentity } from '../../content/blobs.ts'
 import type { Store } from '../../content/store.ts'
-import { chunkedKey, chunkedLayer, type LayerAnnotations } from '../../layers/chunked-layer.ts'
+import { chunkedKey, chunkedLayer, type LayerAnnotations } from '../../layers/chunked/chunked-layer.ts'
 import { openFileSink } from '../../linux/file-sink.ts'
 import { type Digest, Digester } from '../../oci/digest.ts'
 import { type ByteSource, verified } from '../../streams/source.ts'

@@ -10,7 +10,7 @@ import {
   type LayerPiece,
   readPieces,
   type TablePlace,
-} from '../../layers/chunk-table.ts'
+} from '../../layers/chunked/chunk-table.ts'
 import { close, open, openFlags, pread } from '../../linux/files.ts'
 import type { Descriptor } from '../../oci/descriptor.ts'
 import { type Digest, isDigest } from '../../oci/digest.ts'

@@ -1,0 +1,345 @@
+import { CairnError } from '../../errors/error.ts'
+import { SystemCallError, errno } from '../../linux/errno.ts'
+import { lstatAt, tryLstatAt } from '../../linux/file-status.ts'
+import { close, ftruncate, openAt, openFlags, pwrite } from '../../linux/files.ts'
+import {
+  changeMode,
+  changeModeAt,
+  changeOwner,
+  changeOwnerAt,
+  linkAt,
+  makeNodeAt,
+  makeSymlinkAt,
+  setTimes,
+  setTimesAt,
+} from '../../linux/names.ts'
+import { listXattrs, removeXattr, setXattr, setXattrOf } from '../../linux/xattrs.ts'
+import type { TarHandler } from '../../tar/decoder.ts'
+import type { TarEntry } from '../../tar/entry.ts'
+import type { TarMember } from '../../tar/member.ts'
+import type { ApplyOptions } from './apply-options.ts'
+import { LayerDirectory } from './layer-directory.ts'
+import { belongsInLayer } from '../layer-xattrs.ts'
+import { baseName, cleanMemberPath, parentPath } from '../member-path.ts'
+import { SafeRoot, pathAt } from '../safe-root.ts'
+import type { Tree, TreeEntry } from '../tree.ts'
+import { isOverlayXattr, isWhiteoutDevice, markerIn, parseWhiteout } from '../whiteouts.ts'
+
+type Metadata = Pick<TreeEntry, 'mode' | 'uid' | 'gid' | 'mtimeSeconds' | 'mtimeNanoseconds' | 'xattrs'>
+
+/** The regular file that content is arriving for. */
+interface OpenFile {
+  readonly fd: number
+  readonly path: string
+  readonly size: number
+  readonly metadata: Metadata
+  written: number
+}
+
+const skippedLimit = 100
+const plainDirectory: Metadata = {
+  mode: 0o755,
+  uid: 0,
+  gid: 0,
+  mtimeSeconds: 0,
+  mtimeNanoseconds: 0,
+  xattrs: new Map(),
+}
+
+/**
+ * Takes a layer's members from a tar decoder and makes them below one directory. Must be ended by {@link finish} or
+ * {@link abort}. Throws LAYER_UNSAFE, TAR_INVALID or SystemCallError, each naming the member.
+ */
+export class LayerUnpacker implements TarHandler {
+  /** What could not be stored, one sentence each, at most 100. */
+  readonly skipped: string[] = []
+  readonly #root: SafeRoot
+  readonly #directory: LayerDirectory
+  readonly #lower: Tree | undefined
+  readonly #keepsOwners: boolean
+  readonly #isOverlay: boolean
+  readonly #name: string
+  /** Modes and times of directories: set last, as making what is in them needs the one and changes the other. */
+  readonly #directories = new Map<string, Metadata>()
+  /** Times of directories of the layers below, which making something in them changes. */
+  readonly #keptTimes = new Map<string, readonly [seconds: number, nanoseconds: number]>()
+  #file: OpenFile | undefined
+  #entries = 0
+
+  constructor(root: string, options: ApplyOptions) {
+    this.#root = new SafeRoot(root)
+    this.#directory = new LayerDirectory(this.#root, options, {
+      made: (path) => this.#describeParent(path),
+      touched: (path, directory) => this.#keepTime(path, directory),
+    })
+    this.#isOverlay = options.mode === 'overlay'
+    this.#lower = options.lower
+    this.#keepsOwners = options.owners !== 'caller'
+    this.#name = options.name ?? 'layer'
+  }
+
+  /** Members so far. */
+  get entries(): number {
+    return this.#entries
+  }
+
+  entry(member: TarMember): boolean {
+    this.#entries++
+    const { entry } = member
+    try {
+      return this.#make(entry)
+    } catch (error) {
+      throw this.#located(error, entry.path)
+    }
+  }
+
+  content(bytes: Uint8Array, offset: number): void {
+    const file = this.#file as OpenFile
+    pwrite(file.fd, bytes, offset, file.path)
+    file.written = offset + bytes.length
+  }
+
+  end(): void {
+    const file = this.#file
+    if (file === undefined) return
+    this.#file = undefined
+    this.#endFile(file)
+  }
+
+  /** Sets what was put off for directories and closes the root. */
+  finish(): void {
+    try {
+      this.#directory.finish()
+      for (const [path, time] of this.#keptTimes) if (!this.#directories.has(path)) this.#restoreTime(path, time)
+      // Overlayfs shows the root of the topmost layer.
+      if (this.#isOverlay && !this.#directories.has('')) this.#describeParent('')
+      // Children before parents: a directory's own mode may forbid what is below it.
+      const paths = [...this.#directories.keys()].sort().reverse()
+      for (const path of paths) this.#finishDirectory(path, this.#directories.get(path) as Metadata)
+    } finally {
+      this.#root.close()
+    }
+  }
+
+  /** Closes what is open. What was made stays: the caller removes the directory. */
+  abort(): void {
+    if (this.#file !== undefined) close(this.#file.fd)
+    this.#file = undefined
+    this.#root.close()
+  }
+
+  /** Makes one member; true when its content is wanted. */
+  #make(entry: TarEntry): boolean {
+    const path = cleanMemberPath(entry.path)
+    if (path === undefined) throw unsafe('its path leads out of the layer')
+    if (path === '') {
+      this.#makeRoot(entry)
+      return false
+    }
+    const marker = markerIn(path)
+    if (marker === 'none' && !isWhiteoutDevice(entry)) return this.#makeEntry(path, entry)
+    if (marker === 'none') this.#directory.whiteout(path)
+    if (marker === 'last') this.#applyMarker(path)
+    return false
+  }
+
+  #applyMarker(path: string): void {
+    const parent = parentPath(path)
+    const whiteout = parseWhiteout(baseName(path))
+    if (whiteout?.kind === 'opaque') this.#directory.opaque(parent)
+    if (whiteout?.kind === 'whiteout')
+      this.#directory.whiteout(parent === '' ? whiteout.target : `${parent}/${whiteout.target}`)
+  }
+
+  #makeRoot(entry: TarEntry): void {
+    if (entry.type !== 'directory') throw unsafe(`the root of a layer cannot be a ${entry.type}`)
+    this.#setAttributes('', entry, false)
+    this.#directories.set('', entry)
+  }
+
+  #makeEntry(path: string, entry: TarEntry): boolean {
+    switch (entry.type) {
+      case 'directory': {
+        const isNew = this.#directory.makeDirectory(path, () => true)
+        this.#setAttributes(path, entry, isNew)
+        this.#directories.set(path, entry)
+        return false
+      }
+      case 'file':
+        this.#file = this.#createFile(path, entry.size, entry)
+        return true
+      case 'hardlink':
+        this.#makeHardlink(path, entry)
+        return false
+      case 'symlink':
+        this.#directory.create(path, (directory, name) => makeSymlinkAt(entry.linkname, directory, name))
+        this.#setAttributes(path, entry, true)
+        this.#setTimes(path, entry)
+        return false
+      case 'fifo':
+      case 'character-device':
+      case 'block-device':
+        this.#makeNode(path, entry.type, entry)
+        return false
+      default:
+        return entry.type satisfies never
+    }
+  }
+
+  #createFile(path: string, size: number, metadata: Metadata): OpenFile {
+    const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = openFlags
+    const fd = this.#directory.create(path, (directory, name) =>
+      openAt(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600),
+    )
+    return { fd, path, size, metadata, written: 0 }
+  }
+
+  #endFile({ fd, path, size, metadata, written }: OpenFile): void {
+    try {
+      if (written < size) ftruncate(fd, size, path)
+      if (this.#keepsOwners) changeOwner(fd, metadata.uid, metadata.gid, path)
+      if (metadata.xattrs.size > 0)
+        this.#setXattrs(path, metadata.xattrs, (name, value) => setXattrOf(fd, name, value, path))
+      changeMode(fd, metadata.mode, path)
+      setTimes(fd, metadata.mtimeSeconds, metadata.mtimeNanoseconds, path)
+    } finally {
+      close(fd)
+    }
+  }
+
+  #makeNode(path: string, type: 'fifo' | 'character-device' | 'block-device', entry: TarEntry): void {
+    try {
+      this.#directory.create(path, (directory, name) =>
+        makeNodeAt(directory, name, type, 0o600, entry.devMajor, entry.devMinor),
+      )
+    } catch (error) {
+      const isForbidden = error instanceof SystemCallError && error.errno === errno.EPERM
+      if (type === 'fifo' || !isForbidden) throw error
+      return this.#skip(`${path}: this user may not make device files`)
+    }
+    this.#setAttributes(path, entry, true)
+    changeModeAt(this.#directory.parent(parentPath(path)), baseName(path), entry.mode)
+    this.#setTimes(path, entry)
+  }
+
+  #makeHardlink(path: string, entry: TarEntry): void {
+    const target = cleanMemberPath(entry.linkname)
+    if (target === undefined || target === '') throw unsafe(`it is a hard link to ${entry.linkname}, out of the layer`)
+    if (target === path) throw invalid('it is a hard link to itself')
+    const directory = this.#root.directory(parentPath(target))
+    const status = directory === undefined ? undefined : tryLstatAt(directory, baseName(target))
+    if (status === undefined || isWhiteoutDevice({ ...status, devMajor: status.rdevMajor, devMinor: status.rdevMinor }))
+      return this.#copyFromLower(path, target)
+    if (status.type === 'directory') throw unsafe(`it is a hard link to ${entry.linkname}, a directory`)
+    this.#directory.create(path, (at, name) => {
+      const from = this.#root.directory(parentPath(target))
+      if (from === undefined) throw invalid(`it is a hard link to ${entry.linkname}, which it replaces`)
+      linkAt(from, baseName(target), at, name)
+    })
+  }
+
+  /** A hard link to a file of a lower layer: this layer gets the file, as overlayfs would copy it up. */
+  #copyFromLower(path: string, target: string): void {
+    const lower = this.#lower
+    const found = lower?.lookup(`/${target}`)
+    if (lower === undefined || found === undefined || (found.type !== 'file' && found.type !== 'symlink'))
+      throw invalid(`it is a hard link to ${target}, which is no file of the layer`)
+    if (found.type === 'symlink') {
+      this.#directory.create(path, (directory, name) => makeSymlinkAt(found.linkname, directory, name))
+      this.#setAttributes(path, found, true)
+      return this.#setTimes(path, found)
+    }
+    const file = this.#createFile(path, found.size, found)
+    for (const bytes of lower.read(`/${target}`)) {
+      pwrite(file.fd, bytes, file.written, path)
+      file.written += bytes.length
+    }
+    this.#endFile(file)
+  }
+
+  #describeParent(path: string): void {
+    const found = this.#lower?.lookup(`/${path}`)
+    const metadata = found?.type === 'directory' ? found : plainDirectory
+    this.#setAttributes(path, metadata, true)
+    this.#directories.set(path, metadata)
+  }
+
+  #keepTime(path: string, directory: number): void {
+    const { mtimeSeconds, mtimeNanoseconds } = lstatAt(directory, '.')
+    this.#keptTimes.set(path, [mtimeSeconds, mtimeNanoseconds])
+  }
+
+  #restoreTime(path: string, [seconds, nanoseconds]: readonly [number, number]): void {
+    const directory = this.#root.directory(path)
+    try {
+      if (directory !== undefined) setTimesAt(directory, '.', seconds, nanoseconds)
+    } catch (error) {
+      // An ordinary user may write into a directory and yet not set its time.
+      if (!(error instanceof SystemCallError) || error.errno !== errno.EPERM) throw error
+    }
+  }
+
+  /** Owner and attributes of anything but a regular file. */
+  #setAttributes(path: string, metadata: Metadata, isNew: boolean): void {
+    const directory = this.#directory.parent(parentPath(path))
+    const name = path === '' ? '.' : baseName(path)
+    if (this.#keepsOwners) changeOwnerAt(directory, name, metadata.uid, metadata.gid)
+    if (isNew && metadata.xattrs.size === 0) return
+    const at = pathAt(directory, name)
+    if (!isNew)
+      for (const old of listXattrs(at)) if (belongsInLayer(old) && !metadata.xattrs.has(old)) removeXattr(at, old)
+    this.#setXattrs(path, metadata.xattrs, (attribute, value) => setXattr(at, attribute, value))
+  }
+
+  #setXattrs(
+    path: string,
+    xattrs: ReadonlyMap<string, Uint8Array>,
+    set: (name: string, value: Uint8Array) => void,
+  ): void {
+    for (const [name, value] of xattrs) {
+      if (isOverlayXattr(name)) continue
+      try {
+        set(name, value)
+      } catch (error) {
+        if (!(error instanceof SystemCallError) || !unstorable.has(error.errno)) throw error
+        this.#skip(`${path}: the attribute ${name} cannot be stored here (${error.message})`)
+      }
+    }
+  }
+
+  #setTimes(path: string, metadata: Metadata): void {
+    const directory = this.#directory.parent(parentPath(path))
+    setTimesAt(directory, baseName(path), metadata.mtimeSeconds, metadata.mtimeNanoseconds)
+  }
+
+  #finishDirectory(path: string, metadata: Metadata): void {
+    const directory = this.#root.directory(parentPath(path))
+    const name = path === '' ? '.' : baseName(path)
+    // A later member may have replaced it.
+    if (directory === undefined || tryLstatAt(directory, name)?.type !== 'directory') return
+    changeModeAt(directory, name, metadata.mode)
+    setTimesAt(directory, name, metadata.mtimeSeconds, metadata.mtimeNanoseconds)
+  }
+
+  #skip(sentence: string): void {
+    if (this.skipped.length < skippedLimit) this.skipped.push(sentence)
+  }
+
+  #located(error: unknown, path: string): unknown {
+    const where = `${this.#name}, ${JSON.stringify(path)}`
+    if (error instanceof SystemCallError)
+      return new SystemCallError(error.call, error.errno, `for ${where}`, { cause: error })
+    if (error instanceof CairnError) return new CairnError(error.code, `${where}: ${error.message}`, { cause: error })
+    return error
+  }
+}
+
+const unstorable: ReadonlySet<number> = new Set([errno.EOPNOTSUPP, errno.EPERM, errno.EACCES])
+
+function unsafe(reason: string): CairnError {
+  return new CairnError('LAYER_UNSAFE', reason)
+}
+
+function invalid(reason: string): CairnError {
+  return new CairnError('TAR_INVALID', reason)
+}
