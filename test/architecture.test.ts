@@ -7,7 +7,7 @@ const rows: readonly (readonly string[])[] = [
   ['errors'],
   ['oci', 'linux'],
   ['streams', 'progress'],
-  ['tar', 'compression', 'dockerfile', 'ssh'],
+  ['tar', 'compression', 'dockerfile', 'ssh', 'object-storage'],
   ['content', 'runtime'],
   ['layers'],
   ['images', 'snapshots', 'networks'],

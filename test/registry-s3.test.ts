@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Digest, digestOf } from '../src/oci/digest.ts'
 import { mediaTypes } from '../src/oci/media-types.ts'
-import { createBucket } from '../src/registry/storage/s3/s3-fixtures.ts'
+import { createBucket } from '../src/object-storage/s3-fixtures.ts'
 import { type S3Server, startS3Server } from './fixtures/s3-server.ts'
 
 // A machine that is busy otherwise is no reason to fail.

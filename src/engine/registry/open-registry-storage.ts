@@ -6,7 +6,7 @@ import type { UpstreamOptions } from '../../registry/cache/upstream.ts'
 import type { RegistryConfig, UpstreamConfig } from '../../registry/server/registry-config.ts'
 import { localStorage } from '../../registry/storage/local-storage.ts'
 import type { RegistryStorage } from '../../registry/storage/registry-storage.ts'
-import { s3Credentials } from '../../registry/storage/s3/credentials.ts'
+import { s3Credentials } from '../../object-storage/credentials.ts'
 import { openS3Storage } from '../../registry/storage/s3/s3-storage.ts'
 
 /** Where a registry finds what its configuration names. */

@@ -2,7 +2,7 @@ import { CairnError } from '../../../errors/error.ts'
 import type { Digest } from '../../../oci/digest.ts'
 import { isJsonObject } from '../../../oci/descriptor.ts'
 import type { BlobContent, BlobRange, StoredBlob } from '../registry-storage.ts'
-import type { Bucket, FoundObject } from './bucket.ts'
+import type { Bucket, FoundObject } from '../../../object-storage/bucket.ts'
 import { freshMark, type GuardedObjects, isTombstone } from './guarded-objects.ts'
 import { keys } from './layout.ts'
 

@@ -3,9 +3,9 @@ import { type S3Server, startS3Server } from '../../../../test/fixtures/s3-serve
 import { digestOf } from '../../../oci/digest.ts'
 import type { GarbagePolicy, RegistryStorage } from '../registry-storage.ts'
 import { begin, push, pushImage, readBlob, textBytes } from '../storage-fixtures.ts'
-import { Bucket, type BucketOptions } from './bucket.ts'
+import { Bucket, type BucketOptions } from '../../../object-storage/bucket.ts'
 import { GuardedObjects } from './guarded-objects.ts'
-import { allKeys, createBucket } from './s3-fixtures.ts'
+import { allKeys, createBucket } from '../../../object-storage/s3-fixtures.ts'
 import { openS3Storage } from './s3-storage.ts'
 
 // A machine that is busy otherwise is no reason to fail.

@@ -1,5 +1,5 @@
 import { CairnError } from '../../../errors/error.ts'
-import type { Bucket, FoundObject, ObjectInfo, WrittenObject } from './bucket.ts'
+import type { Bucket, FoundObject, ObjectInfo, WrittenObject } from '../../../object-storage/bucket.ts'
 
 /** Seconds within which the server has to get to the deletion of an object. */
 const deletionTime = 5

@@ -10,7 +10,7 @@ import type {
   ReferrersResult,
 } from '../registry-storage.ts'
 import { addRepository, type S3Blobs } from './blobs.ts'
-import type { Bucket, FoundObject, ObjectInfo } from './bucket.ts'
+import type { Bucket, FoundObject, ObjectInfo } from '../../../object-storage/bucket.ts'
 import { freshMark, type GuardedObjects, isTombstone } from './guarded-objects.ts'
 import { inParallel } from './in-parallel.ts'
 import { digestInKey, keys } from './layout.ts'

@@ -2,8 +2,8 @@ import { afterAll, setDefaultTimeout, test } from 'bun:test'
 import { startS3Server } from '../../../../test/fixtures/s3-server.ts'
 import { type Digest, digestHex, digestOf } from '../../../oci/digest.ts'
 import { registryStorageContract } from '../registry-storage.contract.ts'
-import { Bucket, type BucketOptions } from './bucket.ts'
-import { allKeys, createBucket, type TestServer } from './s3-fixtures.ts'
+import { Bucket, type BucketOptions } from '../../../object-storage/bucket.ts'
+import { allKeys, createBucket, type TestServer } from '../../../object-storage/s3-fixtures.ts'
 import { openS3Storage } from './s3-storage.ts'
 
 // A machine that is busy otherwise is no reason to fail.

@@ -16,7 +16,7 @@ import type {
   UploadWriter,
 } from '../registry-storage.ts'
 import { S3Blobs } from './blobs.ts'
-import { Bucket, type BucketOptions } from './bucket.ts'
+import { Bucket, type BucketOptions } from '../../../object-storage/bucket.ts'
 import { type CollectedParts, collectBucketGarbage } from './garbage.ts'
 import { GuardedObjects, isTombstone } from './guarded-objects.ts'
 import { digestInKey, keys } from './layout.ts'

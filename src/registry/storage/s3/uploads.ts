@@ -2,7 +2,7 @@ import { CairnError } from '../../../errors/error.ts'
 import { type Digest, type DigestAlgorithm, digestAlgorithm, Digester } from '../../../oci/digest.ts'
 import type { UploadOptions, UploadState, UploadWriter } from '../registry-storage.ts'
 import type { S3Blobs } from './blobs.ts'
-import type { Bucket, FoundObject, UploadedPart } from './bucket.ts'
+import type { Bucket, FoundObject, UploadedPart } from '../../../object-storage/bucket.ts'
 import { freshMark, type GuardedObjects } from './guarded-objects.ts'
 import { keys } from './layout.ts'
 

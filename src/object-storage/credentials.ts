@@ -1,5 +1,5 @@
-import { CairnError } from '../../../errors/error.ts'
-import { readTextFile } from '../../../linux/text-file.ts'
+import { CairnError } from '../errors/error.ts'
+import { readTextFile } from '../linux/text-file.ts'
 import type { S3Credentials } from './signature.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>

@@ -1,4 +1,4 @@
-import { CairnError } from '../../../errors/error.ts'
+import { CairnError } from '../errors/error.ts'
 import {
   encodeStrictly,
   presignedUrl,
