@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'bun:tes
 import { mkdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { parseNamedContexts } from '../src/engine/build/named-context-flags.ts'
 import { CairnError } from '../src/errors/error.ts'
-import { findByName } from '../src/images/resolve-image.ts'
+import { findByName } from '../src/images/records/resolve-image.ts'
 import { parseReference } from '../src/oci/reference.ts'
 import { type BenchOptions, BuildBench, type Listing } from './fixtures/build-bench.ts'
 import { GitServer, hasGit } from './fixtures/git-server.ts'

@@ -16,7 +16,7 @@ import { resolveLayoutImage } from '../src/engine/images/layout-image.ts'
 import { rebaseImage } from '../src/engine/images/rebase-image.ts'
 import { validateImages } from '../src/engine/images/validate-image.ts'
 import { putFixtureImage, putFixtureTars, type TemporaryStore, temporaryStore } from '../src/images/image-fixtures.ts'
-import { loadImages } from '../src/images/load-images.ts'
+import { loadImages } from '../src/images/archives/load-images.ts'
 import { Cairn } from './fixtures/cli/cairn.ts'
 import {
   type HostileLayout,

@@ -14,8 +14,8 @@ import { putFixtureImage, type TemporaryStore, temporaryStore } from './image-fi
 import { formatImageLocation, parseImageLocation, parseLocalLocation } from './image-location.ts'
 import { openImageSource } from './image-source.ts'
 import { openImageTarget } from './image-target.ts'
-import { putIndex } from './put-image.ts'
-import { resolveImage } from './resolve-image.ts'
+import { putIndex } from './records/put-image.ts'
+import { resolveImage } from './records/resolve-image.ts'
 
 let from: TemporaryStore
 let other: TemporaryStore

@@ -10,7 +10,7 @@ import { isImageConfigType, type ImageLayer } from './image.ts'
 import { imageOf, type ImageSource, openBlob, readDocument } from './image-source.ts'
 import type { CopiedBlob, CopiedImage, CopiedManifest, ImageTarget } from './image-target.ts'
 import { LayerStack } from './layer-stack.ts'
-import { preferredEntry } from './put-image.ts'
+import { preferredEntry } from './records/put-image.ts'
 
 export interface CopyOptions {
   /** Of an image for several platforms, copy only this one. */

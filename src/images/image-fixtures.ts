@@ -10,7 +10,7 @@ import { type Digest, digestOf } from '../oci/digest.ts'
 import { mediaTypes } from '../oci/media-types.ts'
 import { parseReference } from '../oci/reference.ts'
 import { TarWriter } from '../tar/writer.ts'
-import { type PutImage, putImage } from './put-image.ts'
+import { type PutImage, putImage } from './records/put-image.ts'
 
 /** A store of its own in a temporary directory, for tests; gone when disposed of. */
 export interface TemporaryStore extends Disposable {

@@ -10,7 +10,7 @@ import { type ByteSource, collect, verified } from '../streams/source.ts'
 import { completeImage, type Image } from './image.ts'
 import { type LocalLocation, formatImageLocation } from './image-location.ts'
 import { listReferrers } from './referrers.ts'
-import { resolveImage } from './resolve-image.ts'
+import { resolveImage } from './records/resolve-image.ts'
 
 /** A place with one chosen image, opened for reading. To be disposed of. */
 export interface ImageSource extends Disposable {
@@ -61,15 +61,15 @@ export async function openImageSource(store: Store, location: LocalLocation): Pr
   switch (location.transport) {
     case 'oci':
     case 'oci-archive': {
-      const { openLayoutSource } = await import('./layout-source.ts')
+      const { openLayoutSource } = await import('./layouts/layout-source.ts')
       return await openLayoutSource(store, location, name)
     }
     case 'docker-archive': {
-      const { openDockerArchiveSource } = await import('./docker-archive-source.ts')
+      const { openDockerArchiveSource } = await import('./archives/docker-archive-source.ts')
       return await openDockerArchiveSource(store, location, name)
     }
     case 'dir': {
-      const { openDirectorySource } = await import('./directory-source.ts')
+      const { openDirectorySource } = await import('./layouts/directory-source.ts')
       return await openDirectorySource(location, name)
     }
     default:

@@ -64,19 +64,19 @@ export async function openImageTarget(store: Store, lease: Lease, location: Loca
       return openStoreTarget(store, lease, location.name)
     }
     case 'oci': {
-      const { openLayoutTarget } = await import('./layout-target.ts')
+      const { openLayoutTarget } = await import('./layouts/layout-target.ts')
       return openLayoutTarget(location)
     }
     case 'oci-archive': {
-      const { openLayoutArchiveTarget } = await import('./archive-targets.ts')
+      const { openLayoutArchiveTarget } = await import('./archives/archive-targets.ts')
       return openLayoutArchiveTarget(location)
     }
     case 'docker-archive': {
-      const { openDockerArchiveTarget } = await import('./archive-targets.ts')
+      const { openDockerArchiveTarget } = await import('./archives/archive-targets.ts')
       return openDockerArchiveTarget(location)
     }
     case 'dir': {
-      const { openDirectoryTarget } = await import('./directory-target.ts')
+      const { openDirectoryTarget } = await import('./layouts/directory-target.ts')
       return openDirectoryTarget(location)
     }
     default:

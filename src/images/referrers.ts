@@ -6,7 +6,7 @@ import { type Digest, digestOf } from '../oci/digest.ts'
 import { largestDocument } from '../oci/json-document.ts'
 import { type Manifest, parseManifest, serializeManifest } from '../oci/manifest.ts'
 import { mediaTypes } from '../oci/media-types.ts'
-import { linkManifest } from './put-image.ts'
+import { linkManifest } from './records/put-image.ts'
 
 /**
  * Puts a manifest that refers to another (its `subject`) into the store, where it stays as long as that does. Its blobs

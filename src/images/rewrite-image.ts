@@ -16,8 +16,8 @@ import { type ImageLayer, isImageConfigType, pairLayers } from './image.ts'
 import { isFileLocation, parseLocalLocation } from './image-location.ts'
 import { openImageSource } from './image-source.ts'
 import { verifyLayers } from './layer-verification.ts'
-import { linkManifest, recordIndex, recordManifest } from './put-image.ts'
-import { resolveImage } from './resolve-image.ts'
+import { linkManifest, recordIndex, recordManifest } from './records/put-image.ts'
+import { resolveImage } from './records/resolve-image.ts'
 import { storeTarget } from './store-target.ts'
 
 /** The image of one platform, to be made another one. */

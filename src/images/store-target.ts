@@ -5,7 +5,7 @@ import { CairnError } from '../errors/error.ts'
 import { isIndexType } from '../oci/media-types.ts'
 import { parseReference, type Reference } from '../oci/reference.ts'
 import type { CopiedImage, ImageTarget } from './image-target.ts'
-import { linkManifest, recordIndex, recordManifest } from './put-image.ts'
+import { linkManifest, recordIndex, recordManifest } from './records/put-image.ts'
 
 /** The store as a place for an image under `name`, which it gets when all of it is there. */
 export function openStoreTarget(store: Store, lease: Lease, name: string): ImageTarget {

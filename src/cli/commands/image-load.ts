@@ -1,6 +1,6 @@
 import { recover } from '../../content/recovery.ts'
 import { CairnError } from '../../errors/error.ts'
-import { loadImages } from '../../images/load-images.ts'
+import { loadImages } from '../../images/archives/load-images.ts'
 import { familiarString, parseNormalizedReference } from '../../oci/reference.ts'
 import { defineCommand } from '../command.ts'
 import { openStoreOf } from '../open-store.ts'

@@ -1,4 +1,4 @@
-import { type SavedImages, saveImages } from '../../images/save-images.ts'
+import { type SavedImages, saveImages } from '../../images/archives/save-images.ts'
 import { formatPlatform } from '../../oci/platform.ts'
 import { defineCommand } from '../command.ts'
 import type { CommandContext } from '../context.ts'

@@ -1,4 +1,4 @@
-import { tagImage } from '../../images/tag-image.ts'
+import { tagImage } from '../../images/records/tag-image.ts'
 import { CairnError, isCairnError } from '../../errors/error.ts'
 import { parseReference, type Reference } from '../../oci/reference.ts'
 import { defineCommand } from '../command.ts'

@@ -1,6 +1,6 @@
 import { containersOfImage } from '../../containers/container-records.ts'
 import type { Store } from '../../content/store.ts'
-import type { ImageSummary } from '../../images/list-images.ts'
+import type { ImageSummary } from '../../images/records/list-images.ts'
 import { ImageSizes } from '../../images/size.ts'
 import { familiarName, type Reference } from '../../oci/reference.ts'
 import { formatGoTime } from '../go-template/go-time.ts'

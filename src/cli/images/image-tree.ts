@@ -1,7 +1,7 @@
 import { containersOfImage } from '../../containers/container-records.ts'
 import type { Store } from '../../content/store.ts'
 import { ImageDiskSizes } from '../../engine/store/image-disk-sizes.ts'
-import type { ImageSummary } from '../../images/list-images.ts'
+import type { ImageSummary } from '../../images/records/list-images.ts'
 import { ImageSizes } from '../../images/size.ts'
 import { formatPlatform } from '../../oci/platform.ts'
 import { familiarString } from '../../oci/reference.ts'

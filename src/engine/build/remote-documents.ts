@@ -1,5 +1,5 @@
 import { CairnError } from '../../errors/error.ts'
-import { preferredEntry } from '../../images/put-image.ts'
+import { preferredEntry } from '../../images/records/put-image.ts'
 import type { Descriptor } from '../../oci/descriptor.ts'
 import { isDigest } from '../../oci/digest.ts'
 import { formatPlatform, type Platform } from '../../oci/platform.ts'

@@ -1,7 +1,7 @@
 import type { ContainerImage } from '../../containers/settings.ts'
 import type { Store } from '../../content/store.ts'
 import { pairLayers } from '../../images/image.ts'
-import { platformManifest, resolveImage, suitsPlatform } from '../../images/resolve-image.ts'
+import { platformManifest, resolveImage, suitsPlatform } from '../../images/records/resolve-image.ts'
 import { parseImageConfig, platformOf } from '../../oci/config.ts'
 import { largestDocument } from '../../oci/json-document.ts'
 import { parseManifest } from '../../oci/manifest.ts'

@@ -5,7 +5,7 @@ import { healthOf } from '../../containers/health.ts'
 import { recoverContainers } from '../../containers/recovery.ts'
 import { findNetwork } from '../../networks/network-records.ts'
 import { CairnError } from '../../errors/error.ts'
-import { findImage } from '../../images/resolve-image.ts'
+import { findImage } from '../../images/records/resolve-image.ts'
 import { containerPorts, networkNames } from './container-networks.ts'
 import { checkFilters, type Filters, suitsLabels } from '../filters.ts'
 

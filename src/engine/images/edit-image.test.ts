@@ -5,8 +5,8 @@ import { acquireLease } from '../../content/leases.ts'
 import type { Store } from '../../content/store.ts'
 import { putFixtureTars, type TemporaryStore, temporaryStore } from '../../images/image-fixtures.ts'
 import { storedImage } from '../../images/image.ts'
-import { putIndex } from '../../images/put-image.ts'
-import { resolveImage } from '../../images/resolve-image.ts'
+import { putIndex } from '../../images/records/put-image.ts'
+import { resolveImage } from '../../images/records/resolve-image.ts'
 import type { ContainerConfig, ImageConfig } from '../../oci/config.ts'
 import { parseImageConfig, serializeConfig } from '../../oci/config.ts'
 import { parseIndex } from '../../oci/image-index.ts'
@@ -152,7 +152,7 @@ describe('editImage()', () => {
       null,
       2,
     )
-    const { putImage } = await import('../../images/put-image.ts')
+    const { putImage } = await import('../../images/records/put-image.ts')
     const { target } = await putImage(store, {
       config: new TextEncoder().encode(odd),
       layers: layers.map(({ descriptor }) => descriptor),

@@ -1,7 +1,7 @@
 import type { Store } from '../../content/store.ts'
 import { type HistoryRow, imageHistory } from '../../images/history.ts'
 import { storedImage } from '../../images/image.ts'
-import { platformManifest, resolveImage } from '../../images/resolve-image.ts'
+import { platformManifest, resolveImage } from '../../images/records/resolve-image.ts'
 import type { Platform } from '../../oci/platform.ts'
 
 /**

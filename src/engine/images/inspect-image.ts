@@ -1,7 +1,7 @@
 import { findImageRecords, listTags } from '../../content/image-records.ts'
 import type { Store } from '../../content/store.ts'
 import { storedImage } from '../../images/image.ts'
-import { platformManifest, resolveImage } from '../../images/resolve-image.ts'
+import { platformManifest, resolveImage } from '../../images/records/resolve-image.ts'
 import { unpackedSize } from '../../images/size.ts'
 import type { ContainerConfig } from '../../oci/config.ts'
 import type { Descriptor } from '../../oci/descriptor.ts'

@@ -1,6 +1,6 @@
 import type { Store } from '../../content/store.ts'
 import { CairnError } from '../../errors/error.ts'
-import { findByName } from '../../images/resolve-image.ts'
+import { findByName } from '../../images/records/resolve-image.ts'
 import type { Descriptor } from '../../oci/descriptor.ts'
 import type { ImageDocument } from '../../oci/image-index.ts'
 import { isIndexType } from '../../oci/media-types.ts'

@@ -1,6 +1,6 @@
 import type { Store } from '../../content/store.ts'
 import { getDiffIds } from '../../content/manifest-records.ts'
-import type { ImageSummary } from '../../images/list-images.ts'
+import type { ImageSummary } from '../../images/records/list-images.ts'
 import type { Digest } from '../../oci/digest.ts'
 import { documentSizes, layerDiskSizes } from './layer-usage.ts'
 

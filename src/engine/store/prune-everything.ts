@@ -1,6 +1,6 @@
 import type { Store } from '../../content/store.ts'
 import { CairnError } from '../../errors/error.ts'
-import type { Removal } from '../../images/remove-image.ts'
+import type { Removal } from '../../images/records/remove-image.ts'
 import type { BuildCacheRecord } from './build-cache-records.ts'
 import { checkFilters, type Filters } from '../filters.ts'
 import { dropUnpackedLayers } from './drop-unpacked-layers.ts'

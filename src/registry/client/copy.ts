@@ -1,7 +1,7 @@
 import { acquireLease, type Lease } from '../../content/leases.ts'
 import type { Store } from '../../content/store.ts'
 import { isCairnError } from '../../errors/error.ts'
-import { preferredEntry } from '../../images/put-image.ts'
+import { preferredEntry } from '../../images/records/put-image.ts'
 import { removeFile } from '../../linux/names.ts'
 import type { Descriptor } from '../../oci/descriptor.ts'
 import type { Digest } from '../../oci/digest.ts'

@@ -10,7 +10,7 @@ import {
   type TemporaryStore,
   temporaryStore,
 } from '../../images/image-fixtures.ts'
-import { putIndex } from '../../images/put-image.ts'
+import { putIndex } from '../../images/records/put-image.ts'
 import { unpackLayer } from '../../images/unpack-layer.ts'
 import { type Digest, digestOf } from '../../oci/digest.ts'
 import { parseIndex } from '../../oci/image-index.ts'

@@ -1,7 +1,7 @@
 import { Database } from 'bun:sqlite'
 import type { Store } from '../../../content/store.ts'
 import { isImageConfigType } from '../../../images/image.ts'
-import { recordIndex, recordManifest } from '../../../images/put-image.ts'
+import { recordIndex, recordManifest } from '../../../images/records/put-image.ts'
 import { isCairnError } from '../../../errors/error.ts'
 import { tryLstat } from '../../../linux/file-status.ts'
 import { removeFile, rename } from '../../../linux/names.ts'
