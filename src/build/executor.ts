@@ -2,7 +2,7 @@ import { listLayerForms } from '../content/layer-records.ts'
 import type { Lease } from '../content/leases.ts'
 import { fixedTime } from '../images/fixed-time.ts'
 import type { Store } from '../content/store.ts'
-import { LayerWriter, type WrittenLayer } from '../layers/pack/layer-writer.ts'
+import type { LayerWriter, WrittenLayer } from '../layers/pack/layer-writer.ts'
 import type { Tree } from '../layers/tree.ts'
 import { type Digest, Digester } from '../oci/digest.ts'
 import type { Snapshots } from '../snapshots/snapshots.ts'
@@ -11,9 +11,8 @@ import type { BuildContexts } from './context.ts'
 import type { CopyOp, CopySource, FileSource, Op, RunOp, WorkdirOp } from './graph.ts'
 import { adoptLayer } from './adopt-layer.ts'
 import { type Filesystem, type Layer, storedLayer } from './layer.ts'
-import { writeCopyLayer, writeWorkdirLayer } from './ops/copy.ts'
 import type { RemoteSource } from './ops/remote-source.ts'
-import { runStep, type RunSettings } from './ops/run.ts'
+import type { RunSettings } from './ops/run.ts'
 import type { RemoteFiles, RemoteSelection } from './remote-files.ts'
 import { digestSelections, type SelectionDigest } from './selection-digest.ts'
 import type { StepLog } from './running-step.ts'
@@ -37,7 +36,10 @@ export interface ExecutorOptions {
   readonly beforeRun?: ((op: RunOp) => Promise<void>) | undefined
 }
 
-/** Runs ops: COPY, ADD and WORKDIR write their layer's tar straight from the sources, RUN starts a container. */
+/**
+ * Runs ops: COPY, ADD and WORKDIR write their layer's tar straight from the sources, RUN starts a container. How is
+ * loaded only where a step has to run.
+ */
 export class BuildExecutor implements StepExecutor {
   readonly #options: ExecutorOptions
   /** Content digests of files in stages, by the layers of the filesystem and the path. */
@@ -80,6 +82,7 @@ export class BuildExecutor implements StepExecutor {
         throw new Error('a base image is not executed')
       case 'run':
         await this.#options.beforeRun?.(op)
+        const { runStep } = await import('./ops/run.ts')
         return await runStep(op, { ...this.#options, signal: this.#options.signal(), parent, sources, log })
       case 'copy':
         return await this.#copy(op, parent, sources, log)
@@ -112,6 +115,7 @@ export class BuildExecutor implements StepExecutor {
         brought.set(item, opened.use(await remotes.open(item.remote, op.excludes, log)))
       }),
     )
+    const { writeCopyLayer } = await import('./ops/copy.ts')
     return await this.#store((writer) =>
       writeCopyLayer(op, writer, {
         lower,
@@ -125,6 +129,7 @@ export class BuildExecutor implements StepExecutor {
 
   async #workdir(op: WorkdirOp, parent: Filesystem): Promise<Layer> {
     const lower = await this.#options.snapshots.tree(parent)
+    const { writeWorkdirLayer } = await import('./ops/copy.ts')
     return await this.#store((writer) => writeWorkdirLayer(op, writer, { lower, createdTime: this.#createdTime }))
   }
 
@@ -135,6 +140,7 @@ export class BuildExecutor implements StepExecutor {
   async #store(write: (writer: LayerWriter) => Promise<WrittenLayer> | WrittenLayer): Promise<Layer> {
     const { store, lease, epoch } = this.#options
     const path = store.session.temporaryPath('layer')
+    const { LayerWriter } = await import('../layers/pack/layer-writer.ts')
     const writer = new LayerWriter(path, { epoch })
     try {
       return storedLayer(await adoptLayer(store, lease, path, await write(writer)))

@@ -8,7 +8,8 @@ import { acquireLease, type Lease } from '../content/leases.ts'
 import { openStore, type Store } from '../content/store.ts'
 import { digestOf } from '../oci/digest.ts'
 import { defaultLimits, type RemoteAccess, type RemoteLimits } from './access.ts'
-import { fetchFile, fileNameOf } from './http.ts'
+import { fetchFile } from './http.ts'
+import { fileNameOf } from './http-url.ts'
 
 type Answer = (request: Request) => Response | Promise<Response>
 

@@ -5,6 +5,7 @@ import type { Digest } from '../oci/digest.ts'
 import type { RemoteAccess } from './access.ts'
 import { get, type HttpResponse } from './http-request.ts'
 import { parseHttpDate } from './http-date.ts'
+import { fileNameOf, parseHttpUrl } from './http-url.ts'
 
 /** A file that is in the store now. */
 export interface RemoteFile {
@@ -62,29 +63,6 @@ export async function fetchFile(
       { hint: 'The file has changed, or the checksum is of another one.' },
     )
   return remoteFile(url, file, access, file === known)
-}
-
-/** The name a file of this URL gets: the last element of its path, decoded. */
-export function fileNameOf(text: string): string {
-  const path = decodedPath(parseHttpUrl(text).pathname)
-  const name = path.replace(/\/+$/, '').split('/').at(-1) ?? ''
-  if (name === '' || name === '.') return '__unnamed__'
-  // oxlint-disable-next-line no-control-regex -- such a name is no name
-  return name === '..' || /[\u0000-\u001f\u007f-\u009f]/.test(name) ? 'download' : name
-}
-
-function decodedPath(path: string): string {
-  try {
-    return decodeURIComponent(path)
-  } catch {
-    return path
-  }
-}
-
-function parseHttpUrl(text: string): URL {
-  const url = URL.canParse(text) ? new URL(text) : undefined
-  if (url !== undefined && (url.protocol === 'http:' || url.protocol === 'https:')) return url
-  throw new CairnError('REFERENCE_INVALID', `invalid URL: ${redactUrl(text)}`)
 }
 
 /** What the URL gave before, if its blob is still there; it then stays. */

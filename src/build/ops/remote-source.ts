@@ -3,7 +3,7 @@ import { CairnError } from '../../errors/error.ts'
 import { redactUrl } from '../../errors/redact.ts'
 import { type Digest, isDigest } from '../../oci/digest.ts'
 import { type GitReference, parseGitReference } from '../../remote/git-reference.ts'
-import { fileNameOf } from '../../remote/http.ts'
+import { fileNameOf } from '../../remote/http-url.ts'
 
 /** A source of ADD that is neither in the context nor in a stage. */
 export type RemoteSource =

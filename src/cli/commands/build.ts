@@ -12,13 +12,12 @@ import { formatReference } from '../../oci/reference.ts'
 import type { DisplayMode } from '../../progress/display.ts'
 import { buildFlags } from '../build/build-flags.ts'
 import { BuildProgress } from '../build/build-progress.ts'
+import type { FailureShell } from '../build/failure-shell.ts'
 import { buildFailure, buildMetadata, reportBuild, reportRecording } from '../build/build-report.ts'
 import { type BuildFlagValues, type BuildRequest, displayMode, parseBuildRequest } from '../build/build-request.ts'
 import { defineCommand } from '../command.ts'
 import type { CommandContext } from '../context.ts'
-import { FailureShell } from '../build/failure-shell.ts'
 import { openStoreOf } from '../open-store.ts'
-import { verifyShown } from '../build/verify-shown.ts'
 import { registryAccessOf } from '../registry-access.ts'
 import { version } from '../version.ts'
 import { writeFileAtomic } from '../write-file.ts'
@@ -92,7 +91,7 @@ async function runBuild(
   const shown = new BuildProgress(ctx, mode, recording.listener)
   if (!ctx.given('quiet')) store.tell = (message) => shown.tell(message)
   const progress = shown.listener
-  const shell = flags['on-error'] === undefined ? undefined : new FailureShell(ctx, mode, shown)
+  const shell = flags['on-error'] === undefined ? undefined : await openFailureShell(ctx, mode, shown)
   const onFailure = shell?.open
   let result: BuildResult
   let isBuilt = false
@@ -119,6 +118,7 @@ async function runBuild(
     isBuilt = true
     if (flags['verify-reproducible']) {
       shown.finish()
+      const { verifyShown } = await import('../build/verify-shown.ts')
       verification = await verifyShown(ctx, store, { mode, options, first: result })
     }
   } catch (error) {
@@ -136,6 +136,11 @@ async function runBuild(
   if (flags['metadata-file'] !== undefined)
     await writeFileAtomic(flags['metadata-file'], buildMetadata(result, request.tags, verification))
   return verification?.isReproducible === false ? 1 : 0
+}
+
+async function openFailureShell(ctx: CommandContext, mode: DisplayMode, shown: BuildProgress): Promise<FailureShell> {
+  const { FailureShell: Shell } = await import('../build/failure-shell.ts')
+  return new Shell(ctx, mode, shown)
 }
 
 function openLayerThread({ startWorker }: CommandContext): LayerThread {

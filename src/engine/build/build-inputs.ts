@@ -26,7 +26,6 @@ import { contextIncludeReader, includeReader } from './include-files.ts'
 import { definitionStep, type LintedDockerfile, type MakeLinter, parseLinted } from './lint.ts'
 import { emptyContext, largestTextFile, localContext, readIgnoreFile } from './local-context.ts'
 import { remoteAccess } from '../registry/remote-access.ts'
-import { fetchShown, openRemoteContext, singleFileName } from './remote-context.ts'
 import { type BytesListener, shown, shownWithUse } from '../shown-work.ts'
 
 export interface BuildInputOptions {
@@ -168,6 +167,7 @@ class InputLoader {
 
   async #remote(source: RemoteSource): Promise<LoadedInputs> {
     const { file, cwd, buildArgs, progress } = this.#options
+    const { openRemoteContext, singleFileName } = await import('./remote-context.ts')
     const { context, isSingleFile, time } = await openRemoteContext(source, {
       access: this.#access,
       progress,
@@ -208,6 +208,7 @@ class InputLoader {
     if (file === '-')
       return await this.#parse(defaultDockerfile, () => this.#readStream(this.#options.stdin()), include)
     const title = `[internal] load ${redactUrl(file)}`
+    const { fetchShown } = await import('./remote-context.ts')
     const { path } = await fetchShown(file, title, { access: this.#access, progress: this.#options.progress })
     return await this.#parse(defaultDockerfile, () => readLocalDockerfile(path, redactUrl(file)), include)
   }

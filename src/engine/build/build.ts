@@ -7,7 +7,7 @@ import { RemoteFiles } from '../../build/remote-files.ts'
 import { resultConfig } from '../../build/result-image.ts'
 import type { RunSettings } from '../../build/ops/run.ts'
 import type { FailedCommand } from '../../build/running-step.ts'
-import { type BuiltImage, squashImage, type SquashEnvironment } from '../../build/squash.ts'
+import type { BuiltImage, SquashEnvironment } from '../../build/squash.ts'
 import { withLease } from '../../content/leased-work.ts'
 import type { Lease } from '../../content/leases.ts'
 import { recover } from '../../content/recovery.ts'
@@ -24,7 +24,7 @@ import type { ExplainedStep } from '../../records/record.ts'
 import { DeviceRegistry } from '../../runtime/cdi.ts'
 import type { SourceLock } from '../../remote/source-lock.ts'
 import { reapAbandoned } from '../../runtime/state.ts'
-import { type BuildAttestations, predicateMaker } from './attest-build.ts'
+import type { BuildAttestations } from './attest-build.ts'
 import { findDevices } from './build-devices.ts'
 import { exportBuild, type ExportOptions } from './export-build.ts'
 import type { BuildCaches, CacheMode, CacheRequest } from './build-caches.ts'
@@ -181,7 +181,7 @@ async function buildUnder(store: Store, lease: Lease, options: BuildOptions): Pr
     const layerOf = async (op: Op): Promise<Digest | undefined> => (await solved.steps([op]))[0]?.result.layer.diffId
     const attested = attestations && {
       store: attestations.settings.store,
-      predicates: predicateMaker({
+      predicates: (await import('./attest-build.ts')).predicateMaker({
         attestations,
         options,
         plans,
@@ -230,6 +230,7 @@ async function squashed(
 ): Promise<BuiltImage> {
   const vertex = { type: 'vertex', id: 'squash', name: 'squashing layers', started: Date.now() } as const
   progress(vertex)
+  const { squashImage } = await import('../../build/squash.ts')
   const built = await squashImage(made, plan, environment)
   const id = `${made.layers.length - built.layers.length + 1} layers into one`
   const now = Date.now()

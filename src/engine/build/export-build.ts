@@ -1,29 +1,17 @@
-import { type AttestationManifest, attestationManifest } from '../../attest/attestation-manifest.ts'
+import type { AttestationManifest } from '../../attest/attestation-manifest.ts'
 import type { AttestationSettings } from '../../attest/attestation-settings.ts'
-import { fileSubjects, imageSubjects } from '../../attest/image-subjects.ts'
-import { statementOf } from '../../attest/statement.ts'
 import type { BlockCompressor } from '../../compression/compress.ts'
 import type { Lease } from '../../content/leases.ts'
 import type { Store } from '../../content/store.ts'
 import { CairnError } from '../../errors/error.ts'
-import { copyImage } from '../../images/copy-image.ts'
-import { storeSource } from '../../images/image-source.ts'
-import { openLayoutTarget } from '../../images/layouts/layout-target.ts'
 import { linkManifest, recordIndex, recordManifest } from '../../images/records/put-image.ts'
-import { putReferrer } from '../../images/referrers.ts'
 import { findByName } from '../../images/records/resolve-image.ts'
-import { writeImageArchive } from '../../images/archives/save-images.ts'
-import { stackTree } from '../../layers/trees/layer-tree.ts'
-import type { Tree } from '../../layers/tree.ts'
 import { openFileSink } from '../../linux/file-sink.ts'
-import { platformOf } from '../../oci/config.ts'
 import type { Descriptor } from '../../oci/descriptor.ts'
 import { type Digest, digestOf } from '../../oci/digest.ts'
 import { serializeIndex } from '../../oci/image-index.ts'
 import { mediaTypes } from '../../oci/media-types.ts'
-import { formatPlatform } from '../../oci/platform.ts'
 import { familiarString, formatReference, type Reference, withDefaultTag } from '../../oci/reference.ts'
-import { withFiles } from '../../outputs/added-files.ts'
 import {
   annotationsFor,
   type FormedImage,
@@ -39,8 +27,6 @@ import {
   type ImageOutput,
   plainForm,
 } from '../../outputs/output.ts'
-import { platformTree } from '../../outputs/platform-tree.ts'
-import { writeFilesArchive, writeFilesDirectory } from '../../outputs/write-files.ts'
 import type { ProgressListener, StatusEvent } from '../../progress/events.ts'
 import type { Snapshots } from '../../snapshots/snapshots.ts'
 import type { MakePredicates } from './attest-build.ts'
@@ -203,10 +189,14 @@ class BuildExporter {
       if (others.length > 0)
         throw new CairnError('NOT_SUPPORTED', `output type=${output.type},tar=false takes no more than one name`)
       const name = first === undefined ? undefined : familiarString(first)
+      const { copyImage } = await import('../../images/copy-image.ts')
+      const { storeSource } = await import('../../images/image-source.ts')
+      const { openLayoutTarget } = await import('../../images/layouts/layout-target.ts')
       using target = openLayoutTarget({ transport: 'oci', path: dest, ...(name === undefined ? {} : { name }) })
       await copyImage(store, storeSource(store, image.target, image.target.digest), target, { signal })
     } else
       await this.#toFile(dest, step, async (write) => {
+        const { writeImageArchive } = await import('../../images/archives/save-images.ts')
         await writeImageArchive(store, [{ descriptor: image.target, references }], write)
       })
     return image
@@ -215,7 +205,9 @@ class BuildExporter {
   async #writeFiles(output: FilesOutput, step: ExportStep): Promise<void> {
     const { dest, type, mode } = output
     const { epoch, signal } = this.#options
-    const tree = await this.#tree(output)
+    const { exportedTree } = await import('./exported-tree.ts')
+    const { writeFilesArchive, writeFilesDirectory } = await import('../../outputs/write-files.ts')
+    const tree = await exportedTree(this.#images, output, this.#options)
     if (type === 'local' && dest !== undefined) {
       const skipped = writeFilesDirectory(tree, dest, mode)
       step.status('copying files')
@@ -260,50 +252,6 @@ class BuildExporter {
     step.status('sending tarball', size)
   }
 
-  /** The files of all platforms, with their attestations: a directory for each, or one over the other. */
-  async #tree({ isSplit = this.#images.length > 1, attestationPrefix }: FilesOutput): Promise<Tree> {
-    const { snapshots, epoch } = this.#options
-    const stacks = await Promise.all(
-      this.#images.map(async ({ diffIds }) => await snapshots.layerTrees(diffIds.map((diffId) => ({ diffId })))),
-    )
-    const names = this.#images.map(({ config }) => formatPlatform(platformOf(config)).replaceAll('/', '_'))
-    const trees = stacks.map((layers) => stackTree(layers))
-    const named = this.#images.length > 1 && !isSplit ? names : undefined
-    const files = await Promise.all(
-      trees.map((tree, index) => this.#attestationFiles(tree, index, attestationPrefix, named?.[index])),
-    )
-    const time = epoch ?? 0
-    if (!isSplit) return withFiles(stackTree(stacks.flat()), new Map(files.flatMap((own) => [...own])), time)
-    return platformTree(
-      new Map(
-        trees.map((tree, index) => [
-          names[index] ?? '',
-          withFiles(tree, files[index] ?? new Map<string, Uint8Array>(), time),
-        ]),
-      ),
-    )
-  }
-
-  /** The attestations of one platform's files, by name; with `platform` in it where several lie side by side. */
-  async #attestationFiles(
-    tree: Tree,
-    index: number,
-    prefix: string,
-    platform: string | undefined,
-  ): Promise<ReadonlyMap<string, Uint8Array>> {
-    const predicates = (await this.#options.attestations?.predicates(index, undefined)) ?? []
-    const wanted = predicates.filter(({ inlineOnly }) => !inlineOnly)
-    if (wanted.length === 0) return new Map()
-    const subjects = fileSubjects(tree)
-    return new Map(
-      wanted.map((predicate) => {
-        const name = platform === undefined ? predicate.filename : withPlatform(predicate.filename, platform)
-        const text = JSON.stringify(statementOf(predicate, subjects), undefined, 2)
-        return [`${prefix}${name}`, new TextEncoder().encode(text)]
-      }),
-    )
-  }
-
   /** Whether the documents of an image are in the store and not damaged. */
   async #isWhole({ images, target }: Exported): Promise<boolean> {
     const { blobs } = this.#options.store
@@ -318,8 +266,10 @@ class BuildExporter {
     for (const image of images) await storeFormedImage(store, lease, image)
     for (const { descriptor, manifest, documents } of attestations) {
       for (const document of documents) await lease.put(document)
-      if (this.#options.attestations?.store === 'referrers') await putReferrer(store, lease, manifest)
-      else store.database.transaction(() => linkManifest(store, descriptor.digest, manifest))
+      if (this.#options.attestations?.store === 'referrers') {
+        const { putReferrer } = await import('../../images/referrers.ts')
+        await putReferrer(store, lease, manifest)
+      } else store.database.transaction(() => linkManifest(store, descriptor.digest, manifest))
     }
     if (index !== undefined) await lease.put(index)
   }
@@ -384,17 +334,8 @@ class BuildExporter {
   ): Promise<readonly AttestationManifest[]> {
     const { attestations } = this.#options
     if (attestations === undefined) return []
-    if (!form.ociTypes) throw new CairnError('NOT_SUPPORTED', 'cannot export attestations with "oci-mediatypes=false"')
-    const manifests: AttestationManifest[] = []
-    for (const [index, image] of images.entries()) {
-      const predicates = await attestations.predicates(index, image)
-      const subjects = imageSubjects(names, image.target.digest, image.target.platform)
-      const statements = predicates.map((predicate) => statementOf(predicate, subjects))
-      manifests.push(
-        attestationManifest(image.target, statements, form.ociArtifact || attestations.store === 'referrers'),
-      )
-    }
-    return manifests
+    const { attestImages } = await import('./attest-images.ts')
+    return await attestImages(attestations, images, form, names)
   }
 
   /** Shows one export while it is done. */
@@ -412,12 +353,6 @@ class BuildExporter {
       throw error
     }
   }
-}
-
-/** `provenance.linux_amd64.json` for `provenance.json`. */
-function withPlatform(filename: string, platform: string): string {
-  const dot = filename.lastIndexOf('.')
-  return dot < 0 ? `${filename}.${platform}` : `${filename.slice(0, dot)}.${platform}${filename.slice(dot)}`
 }
 
 /** What is shown of one export. */

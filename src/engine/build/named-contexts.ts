@@ -5,10 +5,8 @@ import type { ProgressListener } from '../../progress/events.ts'
 import type { RemoteAccess } from '../../remote/access.ts'
 import { archiveContext, archiveFile } from './archive-context.ts'
 import { type BaseImageAccess, resolveBaseImage } from './base-images.ts'
-import { resolveLayoutImage } from '../images/layout-image.ts'
 import { localContext, readIgnoreFile } from './local-context.ts'
 import type { NamedSource } from './named-context-flags.ts'
-import { openRemoteContext } from './remote-context.ts'
 import { shown } from '../shown-work.ts'
 
 export interface NamedContextOptions {
@@ -57,6 +55,7 @@ export class BuildNamedContexts implements NamedContexts {
         name: `[context ${name}] load metadata for ${source.text}`,
         status: 'resolving',
       }
+      const { resolveLayoutImage } = await import('../images/layout-image.ts')
       const image = await shown(progress, work, () => resolveLayoutImage(store, lease, source, name, platform))
       return { kind: 'image', image, title: `[context ${name}] OCI load from client` }
     }
@@ -86,6 +85,7 @@ export class BuildNamedContexts implements NamedContexts {
       }
       default: {
         const shownAs = `[context ${name}] load remote build context`
+        const { openRemoteContext } = await import('./remote-context.ts')
         const remote = await openRemoteContext(source, { access, progress, keepGitDir: false, title: shownAs })
         contexts.add(name, remote.context)
         return { kind: 'files', name, title }
