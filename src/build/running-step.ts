@@ -3,7 +3,7 @@ import type { Dockerfile } from '../dockerfile/instruction.ts'
 import { canceled, type ProgressListener, type VertexEvent } from '../progress/events.ts'
 import { LogTail } from '../progress/trace.ts'
 import type { Op } from './graph.ts'
-import { statusOf } from './remote-files.ts'
+import { statusOf } from './context/remote-files.ts'
 import { atRange } from './step-error.ts'
 import { stepId } from './step-reports.ts'
 

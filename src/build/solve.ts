@@ -14,13 +14,13 @@ import {
   stepInputs,
   type StepInputs,
 } from './cache-key.ts'
-import type { BuildHistory } from './build-history.ts'
+import type { BuildHistory } from './explain/build-history.ts'
 import type { Op } from './graph.ts'
-import { isFirst, type Miss, missText } from './miss.ts'
+import { isFirst, type Miss, missText } from './explain/miss.ts'
 import type { RemoteSource } from './ops/remote-source.ts'
 import { type FailedCommand, RunningStep, type StepLog } from './running-step.ts'
 import { baseLayer, type Filesystem, type Layer, type PackedLayer, storedLayer } from './layer.ts'
-import { type SelectionDigest } from './selection-digest.ts'
+import { type SelectionDigest } from './context/selection-digest.ts'
 import { atRange } from './step-error.ts'
 import { neededOps, stepId, type StepReport, StepReports } from './step-reports.ts'
 

@@ -1,6 +1,6 @@
 import { fileSources } from './cache-key.ts'
 import type { Op } from './graph.ts'
-import { isFirst, type Miss } from './miss.ts'
+import { isFirst, type Miss } from './explain/miss.ts'
 
 /** What became of one step of a build. */
 export interface StepReport {

@@ -1,4 +1,4 @@
-import { causesText } from '../build/miss.ts'
+import { causesText } from '../build/explain/miss.ts'
 import { isMiss } from '../build/step-reports.ts'
 import { outcomeOf, Trace, type Vertex } from '../progress/trace.ts'
 import type { BuildRecord, ExplainedStep, RecordItem } from './record.ts'

@@ -1,6 +1,6 @@
-import type { StoredFiles, StoredHistory } from '../build/build-history.ts'
+import type { StoredFiles, StoredHistory } from '../build/explain/build-history.ts'
 import { type CachedStep, contentIdOf, emptyContentId } from '../build/cache.ts'
-import type { StepTrace } from '../build/explain.ts'
+import type { StepTrace } from '../build/explain/explain.ts'
 import { decompress } from '../compression/decompress.ts'
 import { CairnError } from '../errors/error.ts'
 import { isJsonObject } from '../oci/descriptor.ts'

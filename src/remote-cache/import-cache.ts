@@ -1,5 +1,5 @@
 import type { CachedStep, ImportedResults } from '../build/cache.ts'
-import type { StoredHistory } from '../build/build-history.ts'
+import type { StoredHistory } from '../build/explain/build-history.ts'
 import { blobNode, layerNode } from '../content/graph.ts'
 import { listLayerForms, putLayerRecord } from '../content/layer-records.ts'
 import type { Lease } from '../content/leases.ts'

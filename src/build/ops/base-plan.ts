@@ -1,8 +1,8 @@
 import { defaultPath } from '../../oci/config.ts'
 import type { Platform } from '../../oci/platform.ts'
 import type { CopyOp, Op } from '../graph.ts'
-import type { StageNode } from '../stages.ts'
-import { StageState } from '../stage-state.ts'
+import type { StageNode } from '../plan/stages.ts'
+import { StageState } from '../plan/stage-state.ts'
 
 /** What planning the base of a stage needs besides the stage. */
 export interface BasePlanner {

@@ -4,7 +4,7 @@ import { cleanMemberPath } from '../../layers/member-path.ts'
 import type { LayerContent } from '../../layers/pack/layer-writer.ts'
 import type { Tree, TreeEntry } from '../../layers/tree.ts'
 import { childPath, cleanPath, parentPath } from '../paths.ts'
-import type { SelectedPath, Selection } from '../source-selection.ts'
+import type { SelectedPath, Selection } from '../context/source-selection.ts'
 import type { Archive } from './unpack.ts'
 
 /** One member of the layer. */

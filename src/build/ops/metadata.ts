@@ -13,10 +13,10 @@ import type {
   LabelInstruction,
 } from '../../dockerfile/instruction.ts'
 import { type WordOptions, expandWords } from '../../dockerfile/words.ts'
-import { builderOnlyArguments } from '../platform-args.ts'
+import { builderOnlyArguments } from '../plan/platform-args.ts'
 import { formatHealthcheck, goList, goStringList } from './history-text.ts'
-import type { InstructionLint } from '../instruction-lint.ts'
-import type { StageState } from '../stage-state.ts'
+import type { InstructionLint } from '../plan/instruction-lint.ts'
+import type { StageState } from '../plan/stage-state.ts'
 
 /** An ARG of a stage. */
 export interface DeclaredArgument {

@@ -1,4 +1,4 @@
-import { causesText, type Miss, missText } from '../../build/miss.ts'
+import { causesText, type Miss, missText } from '../../build/explain/miss.ts'
 import type { ExplainedStep } from '../../records/record.ts'
 
 /** The steps of a build, each with whether it came from the cache and, where it did not, why. Lines end with newlines. */

@@ -1,4 +1,4 @@
-import { parseEpoch } from '../../build/plan.ts'
+import { parseEpoch } from '../../build/plan/plan.ts'
 import { formatSeconds } from '../../build/result-image.ts'
 import { commitContainer } from '../../engine/containers/commit-container.ts'
 import { packUpper } from '../../layers/pack/pack-upper.ts'

@@ -1,4 +1,4 @@
-import { parseEpoch } from '../../build/plan.ts'
+import { parseEpoch } from '../../build/plan/plan.ts'
 import { formatSeconds } from '../../build/result-image.ts'
 import { archiveInput } from '../../engine/build/archive-input.ts'
 import { importImage } from '../../engine/images/import-image.ts'

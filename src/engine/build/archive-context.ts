@@ -1,6 +1,6 @@
 import { decompress } from '../../compression/decompress.ts'
 import { detectCompression } from '../../compression/detect.ts'
-import { type BuildContext, treeContext } from '../../build/context.ts'
+import { type BuildContext, treeContext } from '../../build/context/context.ts'
 import type { Store } from '../../content/store.ts'
 import { CairnError, isCairnError } from '../../errors/error.ts'
 import { readFileChunks } from '../../layers/file-chunks.ts'

@@ -9,7 +9,7 @@ import {
 } from '../../attest/provenance.ts'
 import { digestSet, type Predicate, predicateTypes } from '../../attest/statement.ts'
 import type { Op, OpMount } from '../../build/graph.ts'
-import type { PlannedBuild } from '../../build/plan.ts'
+import type { PlannedBuild } from '../../build/plan/plan.ts'
 import { neededOps } from '../../build/step-reports.ts'
 import { baseName } from '../../build/paths.ts'
 import type { Dockerfile } from '../../dockerfile/instruction.ts'

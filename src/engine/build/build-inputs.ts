@@ -1,5 +1,5 @@
 import type { SecretSource } from '../../build/build-secrets.ts'
-import type { BuildContext } from '../../build/context.ts'
+import type { BuildContext } from '../../build/context/context.ts'
 import { baseName, cleanPath, parentPath } from '../../build/paths.ts'
 import { acquireLease } from '../../content/leases.ts'
 import { recover } from '../../content/recovery.ts'

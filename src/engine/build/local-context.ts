@@ -1,5 +1,5 @@
-import { ContextIndex } from '../../build/context-index.ts'
-import { type BuildContext, directoryContext } from '../../build/context.ts'
+import { ContextIndex } from '../../build/context/context-index.ts'
+import { type BuildContext, directoryContext } from '../../build/context/context.ts'
 import type { Store } from '../../content/store.ts'
 import { IgnoreMatcher, parseIgnoreFile } from '../../dockerfile/ignore.ts'
 import { CairnError } from '../../errors/error.ts'

@@ -1,4 +1,4 @@
-import { contextName } from '../../build/named-contexts.ts'
+import { contextName } from '../../build/plan/named-contexts.ts'
 import { CairnError, isCairnError } from '../../errors/error.ts'
 import { tryStat } from '../../linux/file-status.ts'
 import { type Digest, isDigest } from '../../oci/digest.ts'

@@ -1,5 +1,5 @@
-import type { BuildContexts } from '../../build/context.ts'
-import type { NamedContexts, OpenedContext } from '../../build/named-contexts.ts'
+import type { BuildContexts } from '../../build/context/context.ts'
+import type { NamedContexts, OpenedContext } from '../../build/plan/named-contexts.ts'
 import { formatPlatform, type Platform } from '../../oci/platform.ts'
 import type { ProgressListener } from '../../progress/events.ts'
 import type { RemoteAccess } from '../../remote/access.ts'

@@ -1,4 +1,4 @@
-import type { Outline } from '../../build/outline.ts'
+import type { Outline } from '../../build/plan/outline.ts'
 import type { Store } from '../../content/store.ts'
 import type { ReadText } from '../../dockerfile/instruction.ts'
 import { progressLinter } from './lint.ts'

@@ -1,5 +1,5 @@
-import { BuildContexts } from '../../build/context.ts'
-import { planBuild, type PlannedBuild, type PlanOptions } from '../../build/plan.ts'
+import { BuildContexts } from '../../build/context/context.ts'
+import { planBuild, type PlannedBuild, type PlanOptions } from '../../build/plan/plan.ts'
 import { acquireLease } from '../../content/leases.ts'
 import type { Store } from '../../content/store.ts'
 import { findBaseImage } from './base-images.ts'

@@ -1,4 +1,4 @@
-import { type BuildContext, ContextTree, treeContext } from '../../build/context.ts'
+import { type BuildContext, ContextTree, treeContext } from '../../build/context/context.ts'
 import { redactUrl } from '../../errors/redact.ts'
 import type { ProgressListener } from '../../progress/events.ts'
 import type { RemoteAccess } from '../../remote/access.ts'

@@ -1,10 +1,10 @@
-import { CairnError, isCairnError } from '../errors/error.ts'
-import type { Dockerfile, FromInstruction } from '../dockerfile/instruction.ts'
-import type { Linter } from '../dockerfile/lint/linter.ts'
-import { suggest } from '../dockerfile/suggest.ts'
-import { type ExpandedWord, expandWord, expandWordDetailed, type WordOptions } from '../dockerfile/words.ts'
-import { parsePlatform, type Platform } from '../oci/platform.ts'
-import { ProblemList } from './step-error.ts'
+import { CairnError, isCairnError } from '../../errors/error.ts'
+import type { Dockerfile, FromInstruction } from '../../dockerfile/instruction.ts'
+import type { Linter } from '../../dockerfile/lint/linter.ts'
+import { suggest } from '../../dockerfile/suggest.ts'
+import { type ExpandedWord, expandWord, expandWordDetailed, type WordOptions } from '../../dockerfile/words.ts'
+import { parsePlatform, type Platform } from '../../oci/platform.ts'
+import { ProblemList } from '../step-error.ts'
 
 /** What FROM instructions know: the ARGs before the first of them. */
 export interface FromScope {

@@ -2,8 +2,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { existsSync, mkdtempSync, readdirSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type FileStatus, tryLstat } from '../linux/file-status.ts'
-import { type Digest, digestOf } from '../oci/digest.ts'
+import { type FileStatus, tryLstat } from '../../linux/file-status.ts'
+import { type Digest, digestOf } from '../../oci/digest.ts'
 import { ContextIndex } from './context-index.ts'
 
 let directory: string

@@ -1,5 +1,5 @@
-import type { Digest } from '../oci/digest.ts'
-import type { FileStatus } from '../linux/file-status.ts'
+import type { Digest } from '../../oci/digest.ts'
+import type { FileStatus } from '../../linux/file-status.ts'
 
 /** Version of the file's layout; another one is thrown away. */
 const version = 2
@@ -133,7 +133,7 @@ export class ContextIndex {
     }
     const temporary = this.#temporaryPath()
     await Bun.write(temporary, JSON.stringify({ version, files }))
-    const { rename } = await import('../linux/names.ts')
+    const { rename } = await import('../../linux/names.ts')
     rename(temporary, this.#path)
   }
 }

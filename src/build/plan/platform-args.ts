@@ -1,4 +1,4 @@
-import { formatPlatform, type Platform } from '../oci/platform.ts'
+import { formatPlatform, type Platform } from '../../oci/platform.ts'
 
 /** ARGs that exist in every Dockerfile without a declaration outside stages: BUILD* and TARGET*. */
 export function platformArguments(build: Platform, target: Platform, targetStage: string): Map<string, string> {

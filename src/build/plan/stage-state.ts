@@ -1,9 +1,9 @@
-import type { Place } from '../dockerfile/lint/rule.ts'
-import { expandWord, type WordOptions } from '../dockerfile/words.ts'
-import { type ContainerConfig, defaultPath, type History, type ImageConfig } from '../oci/config.ts'
-import type { Platform } from '../oci/platform.ts'
+import type { Place } from '../../dockerfile/lint/rule.ts'
+import { expandWord, type WordOptions } from '../../dockerfile/words.ts'
+import { type ContainerConfig, defaultPath, type History, type ImageConfig } from '../../oci/config.ts'
+import type { Platform } from '../../oci/platform.ts'
 import { Environment } from './environment.ts'
-import type { Op } from './graph.ts'
+import type { Op } from '../graph.ts'
 import { StageArguments } from './stage-arguments.ts'
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }

@@ -1,7 +1,7 @@
-import { formatPlatform, normalizePlatform, parsePlatform, type Platform } from '../oci/platform.ts'
-import { familiarString, parseReference } from '../oci/reference.ts'
-import { isCairnError } from '../errors/error.ts'
-import type { BaseImage } from './graph.ts'
+import { formatPlatform, normalizePlatform, parsePlatform, type Platform } from '../../oci/platform.ts'
+import { familiarString, parseReference } from '../../oci/reference.ts'
+import { isCairnError } from '../../errors/error.ts'
+import type { BaseImage } from '../graph.ts'
 
 /** What a `--build-context` comes to once it is opened. */
 export type OpenedContext =

@@ -2,9 +2,9 @@ import { afterEach, beforeEach, expect, test } from 'bun:test'
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Swapper } from '../../test/fixtures/swapped-directory.ts'
-import { LayerWriter } from '../layers/pack/layer-writer.ts'
-import { digestOf } from '../oci/digest.ts'
+import { Swapper } from '../../../test/fixtures/swapped-directory.ts'
+import { LayerWriter } from '../../layers/pack/layer-writer.ts'
+import { digestOf } from '../../oci/digest.ts'
 import { ContextTree } from './context.ts'
 
 let directory: string

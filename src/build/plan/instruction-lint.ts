@@ -1,6 +1,6 @@
-import type { Linter } from '../dockerfile/lint/linter.ts'
-import type { LintFacts, Place } from '../dockerfile/lint/rule.ts'
-import { type EnvLookup, expandHeredoc, expandWord, type WordOptions } from '../dockerfile/words.ts'
+import type { Linter } from '../../dockerfile/lint/linter.ts'
+import type { LintFacts, Place } from '../../dockerfile/lint/rule.ts'
+import { type EnvLookup, expandHeredoc, expandWord, type WordOptions } from '../../dockerfile/words.ts'
 import { builderOnlyArguments } from './platform-args.ts'
 import type { StageState } from './stage-state.ts'
 

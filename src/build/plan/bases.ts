@@ -1,5 +1,5 @@
-import { formatPlatform, type Platform } from '../oci/platform.ts'
-import type { BaseImage } from './graph.ts'
+import { formatPlatform, type Platform } from '../../oci/platform.ts'
+import type { BaseImage } from '../graph.ts'
 import { findContext, type OpenedContext } from './named-contexts.ts'
 import type { PlanOptions } from './plan.ts'
 import type { StageNode } from './stages.ts'

@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'bun:test'
-import { parseDockerfile } from '../dockerfile/parser.ts'
-import { CairnError } from '../errors/error.ts'
-import { digestOf } from '../oci/digest.ts'
-import { parsePlatform } from '../oci/platform.ts'
-import type { BaseImage, BuildPlan, Op } from './graph.ts'
+import { parseDockerfile } from '../../dockerfile/parser.ts'
+import { CairnError } from '../../errors/error.ts'
+import { digestOf } from '../../oci/digest.ts'
+import { parsePlatform } from '../../oci/platform.ts'
+import type { BaseImage, BuildPlan, Op } from '../graph.ts'
 import { planBuild, type PlanOptions } from './plan.ts'
-import { StepError } from './step-error.ts'
+import { StepError } from '../step-error.ts'
 
 const amd64 = parsePlatform('linux/amd64')
 const optIn = '# syntax=cairn/dockerfile:1\n'

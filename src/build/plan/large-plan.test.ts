@@ -1,10 +1,10 @@
 import { expect, test } from 'bun:test'
-import { noCheckOptions } from '../dockerfile/directives.ts'
-import { type Finding, Linter } from '../dockerfile/lint/linter.ts'
-import { parseDockerfile } from '../dockerfile/parser.ts'
-import { digestOf } from '../oci/digest.ts'
-import { parsePlatform } from '../oci/platform.ts'
-import type { BaseImage, BuildPlan } from './graph.ts'
+import { noCheckOptions } from '../../dockerfile/directives.ts'
+import { type Finding, Linter } from '../../dockerfile/lint/linter.ts'
+import { parseDockerfile } from '../../dockerfile/parser.ts'
+import { digestOf } from '../../oci/digest.ts'
+import { parsePlatform } from '../../oci/platform.ts'
+import type { BaseImage, BuildPlan } from '../graph.ts'
 import { planBuild } from './plan.ts'
 
 /**

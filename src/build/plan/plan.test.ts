@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'bun:test'
-import { parseDockerfile } from '../dockerfile/parser.ts'
-import { CairnError } from '../errors/error.ts'
-import type { ContainerConfig, ImageConfig } from '../oci/config.ts'
-import { digestOf } from '../oci/digest.ts'
-import { parsePlatform, type Platform } from '../oci/platform.ts'
-import type { BaseImage, BuildPlan, Op, RunOp } from './graph.ts'
+import { parseDockerfile } from '../../dockerfile/parser.ts'
+import { CairnError } from '../../errors/error.ts'
+import type { ContainerConfig, ImageConfig } from '../../oci/config.ts'
+import { digestOf } from '../../oci/digest.ts'
+import { parsePlatform, type Platform } from '../../oci/platform.ts'
+import type { BaseImage, BuildPlan, Op, RunOp } from '../graph.ts'
 import { planBuild, type PlanOptions } from './plan.ts'
 
 const amd64 = parsePlatform('linux/amd64')

@@ -1,14 +1,14 @@
-import { IgnoreMatcher } from '../dockerfile/ignore.ts'
-import { readFileChunks } from '../layers/file-chunks.ts'
-import type { Tree, TreeEntry } from '../layers/tree.ts'
-import { digestOf } from '../oci/digest.ts'
-import type { ProgressListener } from '../progress/events.ts'
-import type { RemoteAccess } from '../remote/access.ts'
-import type { GitRevision } from '../remote/git.ts'
-import type { RemoteFile } from '../remote/http.ts'
-import { canonicalJson } from './cache-key.ts'
+import { IgnoreMatcher } from '../../dockerfile/ignore.ts'
+import { readFileChunks } from '../../layers/file-chunks.ts'
+import type { Tree, TreeEntry } from '../../layers/tree.ts'
+import { digestOf } from '../../oci/digest.ts'
+import type { ProgressListener } from '../../progress/events.ts'
+import type { RemoteAccess } from '../../remote/access.ts'
+import type { GitRevision } from '../../remote/git.ts'
+import type { RemoteFile } from '../../remote/http.ts'
+import { canonicalJson } from '../cache-key.ts'
 import { ContextTree } from './context.ts'
-import type { RemoteSource } from './ops/remote-source.ts'
+import type { RemoteSource } from '../ops/remote-source.ts'
 import type { SelectionDigest } from './selection-digest.ts'
 import { type Selection, selectSources } from './source-selection.ts'
 
@@ -76,7 +76,7 @@ export class RemoteFiles {
       this.#access.lock?.sawFile(url, checksum)
       return known(shown, ['http', name, checksum])
     }
-    const { fetchFile } = await import('../remote/http.ts')
+    const { fetchFile } = await import('../../remote/http.ts')
     const { digest, lastModified } = await this.#shown(id, title, async (log) => {
       const file = await fetchFile(url, this.#access, { onProgress: downloading(log) })
       this.#files.set(id, file)
@@ -87,7 +87,7 @@ export class RemoteFiles {
 
   async #resolveGit(source: GitSource, id: string, title: string): Promise<SelectionDigest> {
     const { reference, shown, keepGitDir } = source
-    const { resolveRepository } = await import('../remote/git.ts')
+    const { resolveRepository } = await import('../../remote/git.ts')
     const revision = await this.#shown(id, title, async () => ({
       value: await resolveRepository(reference, this.#access),
       isCached: false,
@@ -100,7 +100,7 @@ export class RemoteFiles {
 
   async #openHttp(source: HttpSource, excludes: readonly string[], log: RemoteLog): Promise<RemoteSelection> {
     const { url, checksum, name } = source
-    const { fetchFile } = await import('../remote/http.ts')
+    const { fetchFile } = await import('../../remote/http.ts')
     const file =
       this.#files.get(nameOf(source)) ??
       (await this.#limited(() => fetchFile(url, this.#access, { checksum, onProgress: downloading(log) })))
@@ -134,7 +134,7 @@ export class RemoteFiles {
     const revision = this.#revisions.get(nameOf(source))
     if (revision === undefined) throw new Error(`${source.shown} was not resolved`)
     const { submodules, mtime } = reference
-    const { checkoutRepository } = await import('../remote/git.ts')
+    const { checkoutRepository } = await import('../../remote/git.ts')
     const checkout = await this.#limited(() =>
       checkoutRepository(reference, revision, this.#access, {
         keepGitDir,

@@ -1,4 +1,4 @@
-import type { StepInputs } from './cache-key.ts'
+import type { StepInputs } from '../cache-key.ts'
 import type { Cause, FileChange, Miss, Origin, StepMention } from './miss.ts'
 
 /** A step as one build saw it; kept so that the next build of the same Dockerfile can say what changed. */

@@ -1,11 +1,11 @@
-import { lastStepRecord, putStepRecord } from '../content/cache-records.ts'
-import type { Store } from '../content/store.ts'
-import { digestOf } from '../oci/digest.ts'
-import { type CacheKey, canonicalJson, type StepInputs } from './cache-key.ts'
+import { lastStepRecord, putStepRecord } from '../../content/cache-records.ts'
+import type { Store } from '../../content/store.ts'
+import { digestOf } from '../../oci/digest.ts'
+import { type CacheKey, canonicalJson, type StepInputs } from '../cache-key.ts'
 import { explainBase, explainMiss, type FileDigests, type SourceComparison, type StepTrace } from './explain.ts'
-import type { Op } from './graph.ts'
+import type { Op } from '../graph.ts'
 import type { Miss, StepMention } from './miss.ts'
-import type { SelectionDigest } from './selection-digest.ts'
+import type { SelectionDigest } from '../context/selection-digest.ts'
 
 /** What is known of a step that is about to run. */
 export interface MissedStep {

@@ -1,6 +1,6 @@
-import type { Dockerfile, Stage } from '../dockerfile/instruction.ts'
+import type { Dockerfile, Stage } from '../../dockerfile/instruction.ts'
 import { type Cause, type Miss, placeText } from './miss.ts'
-import { isMiss, type StepReport } from './step-reports.ts'
+import { isMiss, type StepReport } from '../step-reports.ts'
 
 /** Installs what a manifest names: running it again for a change of anything else is waste. */
 interface Installer {

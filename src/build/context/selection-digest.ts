@@ -1,5 +1,5 @@
-import { type Digest, Digester } from '../oci/digest.ts'
-import type { FileDigests } from './explain.ts'
+import { type Digest, Digester } from '../../oci/digest.ts'
+import type { FileDigests } from '../explain/explain.ts'
 import type { Selection } from './source-selection.ts'
 
 export interface SelectionDigest {

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'bun:test'
 import { array, assert, constantFrom, oneof, property, record, tuple } from 'fast-check'
-import { CairnError } from '../errors/error.ts'
-import type { Tree, TreeEntry } from '../layers/tree.ts'
-import { CopyLayout } from './ops/copy-layout.ts'
-import { cleanPath, parentPath } from './paths.ts'
+import { CairnError } from '../../errors/error.ts'
+import type { Tree, TreeEntry } from '../../layers/tree.ts'
+import { CopyLayout } from '../ops/copy-layout.ts'
+import { cleanPath, parentPath } from '../paths.ts'
 import { selectSources } from './source-selection.ts'
 
 /** A tree in memory: a path and `dir`, `file` or where its symlink points. Parents that are missing are directories. */
