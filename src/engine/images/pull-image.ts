@@ -16,7 +16,7 @@ import type { TransferListener } from '../../progress/transfer-events.ts'
 import { type PulledImage, pullImage as pull } from '../../registry/client/pull.ts'
 import { Repository } from '../../registry/client/repository.ts'
 import { type RegistryAccess, registryClient } from '../registry/registry-access.ts'
-import { UnpackThreads } from '../unpack-threads.ts'
+import { UnpackThreads } from '../threads/unpack-threads.ts'
 
 export interface PullImageOptions {
   readonly access: RegistryAccess

@@ -20,7 +20,7 @@ import {
 import type { TransferListener } from '../../progress/transfer-events.ts'
 import type { LayerCompression } from '../../registry/client/blob-content.ts'
 import { type PushedImage, pushImage as push } from '../../registry/client/push.ts'
-import { CompressThreads } from '../compress-threads.ts'
+import { CompressThreads } from '../threads/compress-threads.ts'
 import { type RegistryAccess, registryClient } from '../registry/registry-access.ts'
 
 export interface PushImageOptions {
