@@ -380,6 +380,23 @@ describe('early cut-off', () => {
     expect(verdicts(back)).toEqual(['cached', 'cached'])
   })
 
+  test('is no hit on a step below that lost its result and gives others now', async () => {
+    const source = 'FROM busybox\nRUN cat /proc/sys/kernel/random/uuid > /x\nRUN cat /x > /y\n'
+    const { config } = await bench.build(source)
+    const lowest = config.rootfs.diff_ids.at(-2)
+    const below = listCacheRecords(bench.store).filter(({ result }) =>
+      JSON.stringify(result).includes(`"diffId":"${lowest}"`),
+    )
+    expect(
+      deleteCacheRecords(
+        bench.store,
+        below.map(({ key }) => key),
+      ),
+    ).toBe(2)
+    const { files } = await bench.build(source)
+    expect(files['/y']).toBe(files['/x'] as string)
+  })
+
   test('never gives one build the files of another, however the two differ', async () => {
     // Steps of random builds over a few files; each image is compared with what the same steps make without a cache.
     const commands = [

@@ -1,7 +1,7 @@
-import { getCacheRecord, putCacheRecord } from '../content/cache-records.ts'
+import { getCacheRecord, listCacheRecordsOf, putCacheRecord } from '../content/cache-records.ts'
 import { layerNode } from '../content/graph.ts'
 import { findSnapshot } from '../content/snapshot-records.ts'
-import { listLayerForms } from '../content/layer-records.ts'
+import { layersWithForms, listLayerForms } from '../content/layer-records.ts'
 import type { Lease } from '../content/leases.ts'
 import type { Store } from '../content/store.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
@@ -48,6 +48,8 @@ export class BuildCache {
   readonly #store: Store
   readonly #lease: Lease
   readonly #imported: ImportedResults | undefined
+  /** Results of {@link prepare} whose layers are in the store, and stay. */
+  readonly #prepared = new Map<CacheKey, CachedResult>()
   /** What imported results were used, or are to be kept under further keys. */
   readonly #borrowed = new Map<CacheKey, CachedStep>()
 
@@ -57,11 +59,15 @@ export class BuildCache {
     this.#imported = imported
   }
 
-  /** Protects what is recorded under any of `keys`, all at once: {@link get} then has little left to do for them. */
+  /** Protects what is recorded under any of `keys`, all at once: {@link get} then has nothing left to do for them. */
   prepare(keys: readonly CacheKey[]): void {
-    const records = keys.map((key) => getCacheRecord(this.#store, key)).filter((record) => record !== undefined)
-    const layers = records.map(({ result }) => layerNode((result as CachedResult).layer.diffId))
-    if (layers.length > 0) this.#lease.protect(...layers)
+    const records = listCacheRecordsOf(this.#store, keys)
+    if (records.length === 0) return
+    const results = records.map(({ key, result }) => ({ key, result: result as CachedResult }))
+    const layers = results.map(({ result }) => result.layer.diffId)
+    this.#lease.protect(...layers.map(layerNode))
+    const present = layersWithForms(this.#store, layers)
+    for (const { key, result } of results) if (present.has(result.layer.diffId)) this.#prepared.set(key, result)
   }
 
   /**
@@ -131,6 +137,8 @@ export class BuildCache {
   }
 
   #stored(key: CacheKey): CachedResult | undefined {
+    const prepared = this.#prepared.get(key)
+    if (prepared !== undefined) return prepared
     const record = getCacheRecord(this.#store, key)
     if (record === undefined) return undefined
     const result = record.result as CachedResult

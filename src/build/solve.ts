@@ -301,7 +301,7 @@ export class Solver {
    */
   async #hit(op: Op, hit: CachedResult): Promise<StepResult | undefined> {
     const parent = op.parent === undefined ? undefined : await this.#result(op.parent)
-    if (parent !== undefined && !onItsOwn(op) && (await parent.contentId()) !== hit.parentContentId) return undefined
+    if (!(await this.#fits(op, hit, parent))) return undefined
     this.#showCached(op, this.#options.cache.originOf(hit))
     this.#options.onLayer?.(op, hit.layer)
     return {
@@ -309,6 +309,11 @@ export class Solver {
       contentId: () => Promise.resolve(hit.contentId),
       miss: undefined,
     }
+  }
+
+  /** Whether a result was made on what is below the step now. */
+  async #fits(op: Op, { parentContentId }: CachedResult, parent: StepResult | undefined): Promise<boolean> {
+    return parent === undefined || onItsOwn(op) || (await parent.contentId()) === parentContentId
   }
 
   async #dependencies(op: Op): Promise<[StepResult | undefined, ReadonlyMap<Op, StepResult>]> {
@@ -396,7 +401,7 @@ export class Solver {
         const filesystem = parent?.filesystem ?? []
         // The process that was waited for may have done the work.
         const done = op.ignoreCache !== undefined ? undefined : cache.get(key)
-        if (done !== undefined) {
+        if (done !== undefined && (await this.#fits(op, done, parent))) {
           claimed.release()
           step.done(true)
           this.#reports.note(op, { outcome: 'ran' })

@@ -47,6 +47,12 @@ export function getCacheRecord(store: Store, key: string): CacheRecord | undefin
   return row === undefined ? undefined : cacheRecord(row)
 }
 
+/** What is recorded under any of `keys`. */
+export function listCacheRecordsOf(store: Store, keys: readonly string[]): CacheRecord[] {
+  const sql = `SELECT ${cacheColumns} FROM cache_records WHERE key IN (SELECT value FROM json_each(?))`
+  return store.database.all<CacheRow>(sql, JSON.stringify(keys)).map(cacheRecord)
+}
+
 /** Records a result, replacing an older one, and what it keeps from garbage collection (layers, blobs). */
 export function putCacheRecord(
   store: Store,

@@ -43,6 +43,15 @@ export function listLayerForms(store: Store, diffId: Digest): LayerRecord[] {
     .filter(({ digest, size }) => store.blobs.size(digest) === size)
 }
 
+/** Those of `diffIds` that {@link listLayerForms} has a form of. */
+export function layersWithForms(store: Store, diffIds: readonly Digest[]): ReadonlySet<Digest> {
+  const found = new Set<Digest>()
+  const sql = `SELECT ${columns} FROM layers WHERE diff_id IN (SELECT value FROM json_each(?))`
+  for (const { diffId, digest, size } of store.database.all<LayerRecord>(sql, JSON.stringify(diffIds)))
+    if (!found.has(diffId) && store.blobs.size(digest) === size) found.add(diffId)
+  return found
+}
+
 /** The layers of one compression that came last, the latest first. Their blobs may be gone: claim one before relying on it. */
 export function listRecentLayers(store: Store, compression: LayerCompression, limit: number): readonly LayerRecord[] {
   return store.database.all<LayerRecord>(

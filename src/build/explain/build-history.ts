@@ -67,10 +67,7 @@ export class BuildHistory {
 
   /** What this store remembers. */
   stored(): StoredHistory {
-    return {
-      steps: (lastStepRecord(this.#store, this.#scope)?.inputs as StepTrace[] | undefined) ?? [],
-      files: (lastStepRecord(this.#store, `${this.#scope} files`)?.inputs as StoredFiles | undefined) ?? {},
-    }
+    return { steps: this.#storedSteps(), files: this.#readFiles() }
   }
 
   /** What is different about the image of a FROM since the last build. */
@@ -181,11 +178,20 @@ export class BuildHistory {
   }
 
   #traces(): readonly StepTrace[] {
-    return (this.#before ??= this.stored().steps)
+    return (this.#before ??= this.#storedSteps())
   }
 
   #storedFiles(): StoredFiles {
-    return (this.#filesBefore ??= this.stored().files)
+    return (this.#filesBefore ??= this.#readFiles())
+  }
+
+  #storedSteps(): readonly StepTrace[] {
+    return (lastStepRecord(this.#store, this.#scope)?.inputs as StepTrace[] | undefined) ?? []
+  }
+
+  /** A line for each file of the context: long, and read only to explain a miss or to remember one. */
+  #readFiles(): StoredFiles {
+    return (lastStepRecord(this.#store, `${this.#scope} files`)?.inputs as StoredFiles | undefined) ?? {}
   }
 }
 
