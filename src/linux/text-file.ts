@@ -27,8 +27,22 @@ export function readTextFile(path: string, limit = 4 << 20): string | undefined 
   }
 }
 
+/** The bytes of a small file, at most `limit` of them, read by this thread. Throws SystemCallError. */
+export function readSmallFile(path: string, limit: number): Uint8Array {
+  const fd = open(path, openFlags.O_RDONLY | openFlags.O_NONBLOCK)
+  try {
+    return readRest(fd, limit, path)
+  } finally {
+    close(fd)
+  }
+}
+
 /** The rest of the open file as text, at most `limit` bytes. */
 export function readText(fd: number, limit: number, name = ''): string {
+  return decoder.decode(readRest(fd, limit, name))
+}
+
+function readRest(fd: number, limit: number, name: string): Uint8Array {
   let bytes = new Uint8Array(8192)
   let length = 0
   for (;;) {
@@ -42,7 +56,7 @@ export function readText(fd: number, limit: number, name = ''): string {
       bytes = larger
     }
   }
-  return decoder.decode(bytes.subarray(0, Math.min(length, limit)))
+  return bytes.subarray(0, Math.min(length, limit))
 }
 
 /** Makes or replaces a file, in place and without fsync: for files that only live as long as a process. */

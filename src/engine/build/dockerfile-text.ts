@@ -4,6 +4,7 @@ import { resolvePath } from '../../layers/trees/layer-tree.ts'
 import type { Tree } from '../../layers/tree.ts'
 import { SystemCallError } from '../../linux/errno.ts'
 import { type FileStatus, tryStat } from '../../linux/file-status.ts'
+import { readSmallFile } from '../../linux/text-file.ts'
 import { largestTextFile } from './local-context.ts'
 
 /** The bytes of a Dockerfile, and what messages call it. */
@@ -24,7 +25,7 @@ export async function readLocalDockerfile(path: string, name: string): Promise<D
   if (status === undefined) throw unknown(name, 'Give its path with -f, or the directory that holds it as context.')
   if (status.type !== 'file') throw notRegular(name)
   if (status.size > largestTextFile) throw tooLarge(name, status.size)
-  return { path, name, bytes: new Uint8Array(await Bun.file(path).arrayBuffer()) }
+  return { path, name, bytes: readSmallFile(path, largestTextFile) }
 }
 
 function statusOf(path: string, name: string): FileStatus | undefined {

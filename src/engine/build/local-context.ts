@@ -6,6 +6,7 @@ import { CairnError } from '../../errors/error.ts'
 import { tryStat } from '../../linux/file-status.ts'
 import { makeDirectories } from '../../linux/names.ts'
 import { removeTree } from '../../linux/remove-tree.ts'
+import { readSmallFile } from '../../linux/text-file.ts'
 import { digestHex, digestOf } from '../../oci/digest.ts'
 import type { ProgressListener } from '../../progress/events.ts'
 import { shown, type ShownWork } from '../shown-work.ts'
@@ -23,7 +24,7 @@ export async function readIgnoreFile(path: string, work: ShownWork, progress: Pr
     if (status.size > largestTextFile)
       throw new CairnError('LIMIT_EXCEEDED', `${path} has ${status.size} bytes: too large for an ignore file`)
     const name = path.slice(path.lastIndexOf('/') + 1)
-    const content = new Uint8Array(await Bun.file(path).arrayBuffer())
+    const content = readSmallFile(path, largestTextFile)
     // Bad patterns are told now, with the file's name and the line.
     IgnoreMatcher.fromFile(content, name)
     return parseIgnoreFile(content, name)
