@@ -54,6 +54,11 @@ describe('renderListing()', () => {
     expect(renderListing(listing, [row], '{{json .Name}}')).toBe('"<none>"\n')
   })
 
+  test('takes all that begins with table for one, as docker does', () => {
+    expect(renderListing(listing, rows, 'table{{.Name}}')).toBe('NAME\ndefault *\n')
+    expect(renderListing(listing, rows, 'tablex')).toBe('x\nx\n')
+  })
+
   test('runs a template once for each row and gives it labels', () => {
     expect(renderListing(listing, rows, '{{.Name}}: {{.Label "com.example.tier"}}{{.Label "none"}}')).toBe(
       'default *: default *\n',

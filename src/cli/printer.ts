@@ -28,8 +28,9 @@ export interface Listing<Row> {
  */
 export function renderListing<Row>(listing: Listing<Row>, rows: readonly Row[], format = ''): string {
   if (format === 'json') return rows.map((row) => `${rowJson(listing, row)}\n`).join('')
-  const table = format === '' || format === 'table' || /^table\s/.test(format)
-  const given = expandEscapes(format.replace(/^table/, table ? '' : 'table').trim())
+  // docker takes `table{{.ID}}` for a table as well.
+  const table = format === '' || format.startsWith('table')
+  const given = expandEscapes(format.replace(/^table/, '').trim())
   const text = given === '' && table ? listing.shown.map((name) => `{{.${name}}}`).join('\t') : given
   const render = plainTemplate(listing, text) ?? rowTemplate(listing, text)
   const lines = rows.map((row) => `${render(row)}\n`)

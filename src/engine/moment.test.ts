@@ -27,6 +27,8 @@ describe('parseMoment()', () => {
     expect(at('2026-01-02T15:04:05.25+02:00')).toBe('2026-01-02T13:04:05.250Z')
     expect(at('2026-01-02T15:04Z')).toBe('2026-01-02T15:04:00.000Z')
     expect(at('2026-01-02Z')).toBe('2026-01-02T00:00:00.000Z')
+    expect(at('0')).toBe('1970-01-01T00:00:00.000Z')
+    expect(at('0s')).toBe('2026-02-01T00:00:00.000Z')
     expect(at('1136073845')).toBe('2006-01-01T00:04:05.000Z')
     expect(parseMoment('1136073845.000000001', now)).toBe(1_136_073_845_000_000_001n)
   })
@@ -37,7 +39,7 @@ describe('parseMoment()', () => {
   })
 
   test('refuses everything else', () => {
-    for (const text of ['', 'xx', '2026-13-01', '5 days', '2026-01-02 15:04'])
+    for (const text of ['', 'xx', '-1', '2026-13-01', '5 days', '2026-01-02 15:04'])
       expect(() => parseMoment(text, now)).toThrow('failed to parse value as time or duration')
   })
 })

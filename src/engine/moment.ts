@@ -20,13 +20,14 @@ export function nanosecondsOf(time: string | undefined): bigint | undefined {
 /**
  * What the filters `until` and `since` of docker take, in nanoseconds since 1970: seconds since 1970 with or without a
  * fraction, a date or time (`2026-01-02`, `2026-01-02T15:04`, with a zone or in the local one), or a Go duration
- * (`24h`) before `now`, in milliseconds since 1970. Throws USAGE (status 1).
+ * (`24h`, but `0` is 1970) before `now`, in milliseconds since 1970. Throws USAGE (status 1).
  */
 export function parseMoment(text: string, now: number): bigint {
   return durationBefore(text, now) ?? dateOf(text) ?? unixTime(text) ?? fail(text)
 }
 
 function durationBefore(text: string, now: number): bigint | undefined {
+  if (text === '0') return undefined
   try {
     return BigInt(now) * perMillisecond - BigInt(parseDuration(text))
   } catch (error) {
@@ -45,7 +46,7 @@ function dateOf(text: string): bigint | undefined {
 }
 
 function unixTime(text: string): bigint | undefined {
-  const match = /^(-?\d{1,12})(?:\.(\d{1,9}))?$/.exec(text)
+  const match = /^(\d{1,12})(?:\.(\d{1,9}))?$/.exec(text)
   if (match === null) return undefined
   const [, seconds = '', fraction = ''] = match
   return BigInt(seconds) * perSecond + BigInt(fraction.padEnd(9, '0'))

@@ -48,6 +48,8 @@ export interface ImageConfig extends Platform {
   /** RFC 3339. */
   readonly created?: string
   readonly author?: string
+  /** Docker's addition: its version, in images that its daemon made without BuildKit. */
+  readonly docker_version?: string
   readonly config?: ContainerConfig
   readonly rootfs: { readonly type: 'layers'; readonly diff_ids: readonly Digest[] }
   readonly history?: readonly History[]
@@ -64,7 +66,7 @@ export function parseImageConfig(input: Uint8Array | string): ParsedDocument<Ima
   const { raw, value } = parseJsonDocument(input, kind, largestDocument)
   for (const field of ['architecture', 'os'])
     if (typeof value[field] !== 'string') throw invalid(`image config ${field} is missing`)
-  for (const field of ['variant', 'os.version', 'author']) checkText(value[field], field)
+  for (const field of ['variant', 'os.version', 'author', 'docker_version']) checkText(value[field], field)
   if (value['os.features'] !== undefined) checkTexts(value['os.features'], 'os.features')
   checkTime(value['created'], 'created')
   if (value['config'] !== undefined && value['config'] !== null) checkContainerConfig(value['config'])

@@ -33,18 +33,21 @@ export function buildCacheListing(now: number, isPlainTable: boolean): Listing<B
 /** Characters of an ID that the table of `system df -v` shows. */
 const shortId = 12
 
-/** Records of the build cache as `docker system df -v` lists them. How often each was used is not counted. */
-export function buildCacheUsageListing(now: number): Listing<BuildCacheRecord> {
+/**
+ * Records of the build cache as `docker system df -v` lists them; IDs are cut short with `trunc`. How often each was
+ * used is not counted.
+ */
+export function buildCacheUsageListing(now: number, trunc: boolean): Listing<BuildCacheRecord> {
+  const shown = (id: string): string => (trunc ? id.slice(0, shortId) : id)
   return {
     columns: {
-      ID: { heading: 'CACHE ID', value: ({ id }) => id.slice(0, shortId) },
-      Parents: {
-        heading: 'PARENT',
-        value: ({ parents }) => parents.map((parent) => parent.slice(0, shortId)).join(','),
-      },
+      ID: { heading: 'CACHE ID', value: ({ id }) => shown(id) },
+      Parent: { heading: 'PARENT', value: ({ parents }) => parents.map(shown).join(',') },
       CacheType: { heading: 'CACHE TYPE', value: ({ type }) => type },
       Size: { heading: 'SIZE', value: ({ size }) => formatByteSize(size, 3) },
+      CreatedAt: { heading: 'CREATED', value: ({ createdAt }) => formatGoTime(createdAt) },
       CreatedSince: { heading: 'CREATED', value: ({ createdAt }) => formatAge(createdAt, now) },
+      LastUsedAt: { heading: 'LAST USED', value: ({ usedAt }) => formatGoTime(usedAt) },
       LastUsedSince: { heading: 'LAST USED', value: ({ usedAt }) => formatAge(usedAt, now) },
       UsageCount: { heading: 'USAGE', value: () => 'N/A' },
       InUse: { heading: 'IN USE', value: ({ isInUse }) => String(isInUse) },

@@ -56,6 +56,8 @@ export default defineCommand({
 function target(text: string): Reference {
   const reference = parseReference(text)
   if (reference.digest !== undefined)
-    throw new CairnError('REFERENCE_INVALID', 'cannot commit to digest reference', { hint: 'Name it with a tag.' })
+    throw new CairnError('REFERENCE_INVALID', 'refusing to create a tag with a digest reference', {
+      hint: 'Name it with a tag.',
+    })
   return reference
 }

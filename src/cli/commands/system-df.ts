@@ -68,18 +68,20 @@ interface Section<Row> {
 function details(store: Store, format: string): string {
   const [, , , cache, registry] = diskUsage(store)
   const now = Date.now()
+  // As docker, IDs are whole where a template or a program reads them.
+  const isTemplate = format !== '' && format !== 'table'
   const images: Section<ReturnType<typeof imageRows>[number]> = {
-    listing: { ...imageListing(store, true, false), shown: imageColumns },
+    listing: { ...imageListing(store, !isTemplate, false), shown: imageColumns },
     // One row for each image, under its first name.
     rows: findImages(store).flatMap((image) => imageRows(image, false).slice(0, 1)),
   }
   const containers: Section<ReturnType<typeof listContainerRecords>[number]> = {
-    listing: measuredContainers(store, now),
+    listing: measuredContainers(store, !isTemplate, now),
     rows: listContainerRecords(store),
   }
   const volumes = { listing: volumeListing(store, true), rows: findVolumes(store) }
-  const records = { listing: buildCacheUsageListing(now), rows: buildCacheRecords(store) }
-  if (format !== '' && format !== 'table') {
+  const records = { listing: buildCacheUsageListing(now, !isTemplate), rows: buildCacheRecords(store) }
+  if (isTemplate) {
     const objects = {
       Images: rowObjects(images.listing, images.rows),
       Containers: rowObjects(containers.listing, containers.rows),
@@ -102,8 +104,8 @@ const imageColumns = ['Repository', 'Tag', 'ID', 'CreatedSince', 'Size', 'Shared
 const containerColumns = ['ID', 'Image', 'Command', 'LocalVolumes', 'Size', 'RunningFor', 'Status', 'Names']
 
 /** Containers with what they take on the disk. */
-function measuredContainers(store: Store, now: number): ReturnType<typeof containerListing> {
-  const plain = containerListing(store, true, false, now)
+function measuredContainers(store: Store, trunc: boolean, now: number): ReturnType<typeof containerListing> {
+  const plain = containerListing(store, trunc, false, now)
   return {
     ...plain,
     columns: {

@@ -30,7 +30,7 @@ function applyChange(state: StageState, change: string): void {
   const { nodes, escape, problems } = lexDockerfile(change)
   const [problem] = problems
   if (problem !== undefined) throw refused(change, problem.message)
-  if (nodes.length === 0) throw refused(change, 'it is no instruction')
+  if (nodes.length === 0) throw refused(change, 'file with no instructions')
   const words = { escape }
   for (const node of nodes) {
     const scope: InstructionScope = {
@@ -88,9 +88,10 @@ function notAllowed(keyword: string): CairnError {
   })
 }
 
+/** docker's text. Of several changes the hint says which. */
 function refused(change: string, why: string, cause?: unknown): CairnError {
-  return new CairnError('DOCKERFILE_INVALID', `invalid change ${JSON.stringify(change)}: ${why}`, {
-    hint: `A change is one of ${[...allowed].join(', ')}.`,
+  return new CairnError('DOCKERFILE_INVALID', why, {
+    hint: `That was the change ${JSON.stringify(change)}.`,
     ...(cause === undefined ? {} : { cause }),
   })
 }

@@ -18,7 +18,8 @@ export interface ImageInspection {
   readonly Comment: string
   /** RFC 3339; empty where the config does not say. */
   readonly Created: string
-  readonly DockerVersion: ''
+  /** What docker wrote into images before it had BuildKit, and into those of `import` and `commit`. */
+  readonly DockerVersion: string
   readonly Author: string
   readonly Config: ContainerConfig
   readonly Architecture: string
@@ -57,7 +58,7 @@ export async function inspectImage(store: Store, name: string, platform?: Platfo
     Parent: '',
     Comment: config.history?.at(-1)?.comment ?? '',
     Created: config.created ?? '',
-    DockerVersion: '',
+    DockerVersion: config.docker_version ?? '',
     Author: config.author ?? '',
     Config: dockerConfig(config.config ?? {}),
     Architecture: config.architecture,

@@ -192,6 +192,25 @@ describe('resolveImage()', () => {
     expect(resolveImage(store, hex).reference).toBeUndefined()
   })
 
+  test('takes the beginning of an ID that is unique, though a manifest of another image begins so too', async () => {
+    const put: { imageId: string; digest: string }[] = []
+    for (let one = 0; put.length < 40; one++) {
+      const { imageId, target } = await putFixtureImage(store, { layers: [{ a: String(one) }] })
+      put.push({ imageId, digest: target.digest })
+    }
+    const twice = put.flatMap(({ imageId, digest }) =>
+      put.some((other) => other.imageId !== imageId && other.digest.slice(7, 9) === imageId.slice(7, 9)) &&
+      !put.some((other) => other.imageId !== imageId && other.imageId.slice(7, 9) === imageId.slice(7, 9))
+        ? [{ imageId, digest }]
+        : [],
+    )
+    expect(twice.length).toBeGreaterThan(0)
+    for (const { imageId, digest } of twice) {
+      expect(resolveImage(store, imageId.slice(7, 9)).record.imageId).toBe(imageId as Digest)
+      expect(resolveImage(store, digest.slice(7, 19)).record.imageId).toBe(imageId as Digest)
+    }
+  })
+
   test('lets a name win over an ID that begins alike', async () => {
     const first = await putFixtureImage(store, { layers: [{ a: '1' }] })
     const name = first.imageId.slice('sha256:'.length, 'sha256:'.length + 6)
@@ -226,8 +245,8 @@ describe('resolveImage()', () => {
       seen.set(first, imageId)
       if (other === undefined) continue
       const error = await failsWith('IMAGE_AMBIGUOUS', () => resolveImage(store, first))
-      expect(error.message).toContain(imageId)
-      expect(error.message).toContain(other)
+      expect(error.message).toContain(imageId.slice(7, 19))
+      expect(error.message).toContain(other.slice(7, 19))
       return
     }
   })

@@ -29,6 +29,12 @@ import {
 import { storedImage } from '../image.ts'
 import { preferredEntry } from './put-image.ts'
 
+/** How many images an error names at most. */
+const mostNamed = 5
+
+/** Where the twelve characters of a short ID end. */
+const shortIdEnd = 'sha256:'.length + 12
+
 /** What a user's word for an image led to. */
 export interface ResolvedImage {
   readonly record: ImageRecord
@@ -74,12 +80,20 @@ export function referencesOf(store: Store, digest: Digest): Reference[] {
 
 function findById(store: Store, text: string): ResolvedImage | undefined {
   const prefix = text.includes(':') ? text : `sha256:${text}`
-  const records = findImageRecords(store, prefix)
-  const ids = new Set(records.map(({ imageId }) => imageId))
-  if (ids.size > 1)
-    throw new CairnError('IMAGE_AMBIGUOUS', `image ID ${text} is ambiguous: ${[...ids].toSorted().join(', ')}`, {
+  const found = findImageRecords(store, prefix)
+  const byId = found.filter(({ imageId }) => imageId.startsWith(prefix))
+  // The digest of a manifest names an image only where no ID begins so: an ID that `images` shows must do.
+  const records = byId.length > 0 ? byId : found
+  const ids = [...new Set(records.map(({ imageId }) => imageId))].toSorted()
+  if (ids.length > 1) {
+    const some = ids
+      .slice(0, mostNamed)
+      .map((id) => id.slice('sha256:'.length, Math.max(shortIdEnd, prefix.length + 4)))
+    const rest = ids.length > mostNamed ? ` and ${ids.length - mostNamed} more` : ''
+    throw new CairnError('IMAGE_AMBIGUOUS', `image ID ${text} is ambiguous: ${some.join(', ')}${rest}`, {
       hint: 'Give more characters of the ID.',
     })
+  }
   const record = records[0]
   return record === undefined ? undefined : { record, reference: undefined }
 }
