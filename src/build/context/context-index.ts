@@ -10,17 +10,11 @@ const version = 2
  */
 const racyNanoseconds = 50_000_000
 
-interface IndexedFile extends Pick<
-  FileStatus,
-  'size' | 'mtimeSeconds' | 'mtimeNanoseconds' | 'ctimeSeconds' | 'ctimeNanoseconds' | 'device' | 'inode'
-> {
-  readonly digest: Digest
-  /** True where the file has no extended attribute that a build copies. */
-  readonly isPlain: boolean
-}
-
-/** Name, size, seconds and nanoseconds of mtime and ctime, device, inode, plain or not, digest. */
-type StoredFile = [string, number, number, number, number, number, number, string | number, 0 | 1, Digest]
+/**
+ * Name, size, seconds and nanoseconds of mtime and ctime, device, inode, whether it has no extended attribute that a build
+ * copies, digest.
+ */
+type IndexedFile = readonly [string, number, number, number, number, number, number, string | number, 0 | 1, Digest]
 
 /**
  * What each file of a context hashed to, with the file status it had then, kept between builds: a file whose size,
@@ -52,31 +46,10 @@ export class ContextIndex {
     const file = Bun.file(path)
     if (!(await file.exists())) return new Map()
     try {
-      const stored = (await file.json()) as { version: number; files: StoredFile[] }
+      const stored = (await file.json()) as { version: number; files: IndexedFile[] }
       if (stored.version !== version) return new Map()
       const files = new Map<string, IndexedFile>()
-      for (const [
-        name,
-        size,
-        mtimeSeconds,
-        mtimeNanoseconds,
-        ctimeSeconds,
-        ctimeNanoseconds,
-        ...rest
-      ] of stored.files) {
-        const [device, inode, plain, digest] = rest
-        files.set(name, {
-          size,
-          mtimeSeconds,
-          mtimeNanoseconds,
-          ctimeSeconds,
-          ctimeNanoseconds,
-          device,
-          inode: typeof inode === 'string' ? BigInt(inode) : inode,
-          digest,
-          isPlain: plain === 1,
-        })
-      }
+      for (const indexed of stored.files) files.set(indexed[0], indexed)
       return files
     } catch {
       // It only saves work: an unreadable index is the same as none.
@@ -86,7 +59,7 @@ export class ContextIndex {
 
   /** True where the file at `name` is known by this very `status` to have no extended attribute that a build copies. */
   isPlain(name: string, status: FileStatus): boolean {
-    return this.#known(name, status)?.isPlain === true
+    return this.#known(name, status)?.[8] === 1
   }
 
   /**
@@ -95,42 +68,38 @@ export class ContextIndex {
    */
   digest(name: string, status: FileStatus, isPlain: boolean, hash: () => Digest): Digest {
     const known = this.#known(name, status)
-    if (known !== undefined) {
-      this.#now.set(name, known)
-      return known.digest
-    }
+    if (known !== undefined) return known[9]
     const hashedAt = Date.now() * 1e6
     const digest = hash()
     this.#changed = true
-    const { size, mtimeSeconds, mtimeNanoseconds, ctimeSeconds, ctimeNanoseconds, device, inode } = status
+    const { size, mtimeSeconds, mtimeNanoseconds, ctimeSeconds, ctimeNanoseconds, device } = status
     const age = hashedAt - (ctimeSeconds * 1e9 + ctimeNanoseconds)
-    const times = { mtimeSeconds, mtimeNanoseconds, ctimeSeconds, ctimeNanoseconds }
-    if (age > racyNanoseconds) this.#now.set(name, { size, ...times, device, inode, digest, isPlain })
+    if (age <= racyNanoseconds) return digest
+    const times = [mtimeSeconds, mtimeNanoseconds, ctimeSeconds, ctimeNanoseconds] as const
+    this.#now.set(name, [name, size, ...times, device, inodeOf(status), isPlain ? 1 : 0, digest])
     return digest
   }
 
   #known(name: string, status: FileStatus): IndexedFile | undefined {
     const known = this.#now.get(name) ?? this.#before.get(name)
-    return known !== undefined &&
-      known.size === status.size &&
-      known.mtimeNanoseconds === status.mtimeNanoseconds &&
-      known.mtimeSeconds === status.mtimeSeconds &&
-      known.ctimeNanoseconds === status.ctimeNanoseconds &&
-      known.ctimeSeconds === status.ctimeSeconds &&
-      known.inode === status.inode &&
-      known.device === status.device
+    if (known === undefined) return undefined
+    const [, size, mtimeSeconds, mtimeNanoseconds, ctimeSeconds, ctimeNanoseconds, device, inode] = known
+    return ctimeNanoseconds === status.ctimeNanoseconds &&
+      ctimeSeconds === status.ctimeSeconds &&
+      mtimeNanoseconds === status.mtimeNanoseconds &&
+      mtimeSeconds === status.mtimeSeconds &&
+      size === status.size &&
+      inode === inodeOf(status) &&
+      device === status.device
       ? known
       : undefined
   }
 
-  /** Writes what this build learnt. Files that it did not look at are kept, unless they are gone from the context. */
+  /** Writes what this build learnt. Other files are kept, unless they are gone from the context. */
   async save(stillThere: (name: string) => boolean): Promise<void> {
     if (!this.#changed) return
-    const files = [...this.#now].map(storedFile)
-    for (const before of this.#before) {
-      const [name] = before
-      if (!this.#now.has(name) && stillThere(name)) files.push(storedFile(before))
-    }
+    const files = [...this.#now.values()]
+    for (const [name, before] of this.#before) if (!this.#now.has(name) && stillThere(name)) files.push(before)
     const temporary = this.#temporaryPath()
     await Bun.write(temporary, JSON.stringify({ version, files }))
     const { rename } = await import('../../linux/names.ts')
@@ -138,9 +107,7 @@ export class ContextIndex {
   }
 }
 
-function storedFile([name, file]: [name: string, file: IndexedFile]): StoredFile {
-  const { size, mtimeSeconds, mtimeNanoseconds, ctimeSeconds, ctimeNanoseconds, device, isPlain, digest } = file
-  const inode = typeof file.inode === 'bigint' ? `${file.inode}` : file.inode
-  const plain = isPlain ? 1 : 0
-  return [name, size, mtimeSeconds, mtimeNanoseconds, ctimeSeconds, ctimeNanoseconds, device, inode, plain, digest]
+/** As JSON can have it. */
+function inodeOf({ inode }: FileStatus): string | number {
+  return typeof inode === 'bigint' ? `${inode}` : inode
 }

@@ -28,6 +28,13 @@ export interface ContextFiles extends Tree {
   digest(path: string): Digest
 }
 
+/** What a build found out about a path of its context, each once. */
+interface PathFacts {
+  readonly status: FileStatus | undefined
+  xattrs?: ReadonlyMap<string, Uint8Array>
+  digest?: Digest
+}
+
 const noXattrs: ReadonlyMap<string, Uint8Array> = new Map()
 
 /**
@@ -40,13 +47,10 @@ export class ContextTree implements ContextFiles, Disposable {
   readonly #ignore: IgnoreMatcher | undefined
   readonly #matches = new Map<string, ParentMatch>()
   readonly #kept = new Map<string, boolean>()
-  readonly #status = new Map<string, FileStatus | undefined>()
+  readonly #paths = new Map<string, PathFacts>()
   /** Kept, so that a step copies what its key was made of whatever happens to the directory meanwhile. */
   readonly #names = new Map<string, readonly string[]>()
   readonly #links = new Map<string, string>()
-  readonly #plain = new Set<string>()
-  readonly #attributes = new Map<string, ReadonlyMap<string, Uint8Array>>()
-  readonly #digests = new Map<string, Digest>()
   readonly #index: ContextIndex | undefined
 
   /** `index`, where there is one, saves looking for extended attributes of files that are the same as before. */
@@ -62,8 +66,10 @@ export class ContextTree implements ContextFiles, Disposable {
   }
 
   lookup(path: string): TreeEntry | undefined {
-    const status = this.status(path)
-    if (status === undefined || this.isIgnored(path, status)) return undefined
+    if (this.#isIgnored(path)) return undefined
+    const facts = this.#facts(path)
+    const { status } = facts
+    if (status === undefined) return undefined
     const type = status.type === 'socket' ? 'file' : status.type
     const { mode, size, mtimeSeconds, mtimeNanoseconds, rdevMajor, rdevMinor } = status
     return {
@@ -77,7 +83,7 @@ export class ContextTree implements ContextFiles, Disposable {
       linkname: type === 'symlink' ? this.#link(path) : '',
       devMajor: rdevMajor,
       devMinor: rdevMinor,
-      xattrs: type === 'symlink' ? noXattrs : this.#xattrs(path, status),
+      xattrs: type === 'symlink' ? noXattrs : (facts.xattrs ??= this.#readXattrs(path, status)),
       inode: type === 'file' && status.nlink > 1 ? `${status.device}:${status.inode}` : undefined,
     }
   }
@@ -95,7 +101,7 @@ export class ContextTree implements ContextFiles, Disposable {
   /** Fails with FILE_CHANGED at the end where the bytes are not those that {@link digest} saw. */
   *read(path: string): Generator<Uint8Array> {
     if (this.status(path)?.type === 'socket') return
-    const known = this.#digests.get(path)
+    const known = this.knownDigest(path)
     if (known === undefined) return yield* this.#read(path)
     const digester = new Digester()
     for (const chunk of this.#read(path)) {
@@ -106,20 +112,20 @@ export class ContextTree implements ContextFiles, Disposable {
   }
 
   digest(path: string): Digest {
-    const known = this.#digests.get(path)
+    const facts = this.#facts(path)
+    const { status, digest: known } = facts
     if (known !== undefined) return known
-    const status = this.status(path)
     if (status === undefined)
       throw new CairnError('CONTEXT_PATH_UNKNOWN', `${path} vanished from the build context while it was read`)
     if (status.type === 'socket') return digestChunks([])
     const hash = (): Digest => digestChunks(this.#read(path))
-    const digest = this.#index?.digest(path, status, this.#plain.has(path), hash) ?? hash()
-    this.#digests.set(path, digest)
+    const digest = this.#index?.digest(path, status, facts.xattrs === noXattrs, hash) ?? hash()
+    facts.digest = digest
     return digest
   }
 
   knownDigest(path: string): Digest | undefined {
-    return this.#digests.get(path)
+    return this.#paths.get(path)?.digest
   }
 
   open(path: string): number {
@@ -145,19 +151,21 @@ export class ContextTree implements ContextFiles, Disposable {
 
   /** Status of a path, the ignore file not regarded; looked up once in a build. */
   status(path: string): FileStatus | undefined {
-    const known = this.#status.get(path)
-    if (known !== undefined || this.#status.has(path)) return known
-    const status = this.#files.tryStatus(relative(path))
-    this.#status.set(path, status)
-    return status
+    return this.#facts(path).status
+  }
+
+  #facts(path: string): PathFacts {
+    let facts = this.#paths.get(path)
+    if (facts === undefined) this.#paths.set(path, (facts = { status: this.#files.tryStatus(relative(path)) }))
+    return facts
   }
 
   /** True where the ignore file excludes `path` and nothing below it is included again. */
-  isIgnored(path: string, status: FileStatus | undefined = this.status(path)): boolean {
+  #isIgnored(path: string): boolean {
     if (this.#ignore === undefined || path === '/') return false
     if (!this.#match(path, this.#ignore).matched) return false
     // An excluded directory is there all the same when something below it is included again.
-    return !(this.#ignore.hasExceptions && status?.type === 'directory' && this.#keepsSomething(path))
+    return !(this.#ignore.hasExceptions && this.status(path)?.type === 'directory' && this.#keepsSomething(path))
   }
 
   #match(path: string, ignore: IgnoreMatcher): ParentMatch {
@@ -192,26 +200,17 @@ export class ContextTree implements ContextFiles, Disposable {
     return target
   }
 
-  #xattrs(path: string, status: FileStatus): ReadonlyMap<string, Uint8Array> {
-    const known = this.#plain.has(path) ? noXattrs : this.#attributes.get(path)
-    if (known !== undefined) return known
-    if (this.#index?.isPlain(path, status) === true) {
-      this.#plain.add(path)
-      return noXattrs
-    }
+  #readXattrs(path: string, status: FileStatus): ReadonlyMap<string, Uint8Array> {
+    if (this.#index?.isPlain(path, status) === true) return noXattrs
     const host = this.#files.xattrPath(relative(path))
     const isCopied = (name: string): boolean => name === 'security.capability' || name.startsWith('user.')
     const names = host === undefined ? [] : listXattrs(host).filter(isCopied)
-    if (host === undefined || names.length === 0) {
-      this.#plain.add(path)
-      return noXattrs
-    }
+    if (host === undefined || names.length === 0) return noXattrs
     const values = new Map<string, Uint8Array>()
     for (const name of names) {
       const value = getXattr(host, name)
       if (value !== undefined) values.set(name, value)
     }
-    this.#attributes.set(path, values)
     return values
   }
 }
