@@ -1,6 +1,10 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { readFileSync } from 'node:fs'
+import { resolveContainer } from '../src/containers/container-records.ts'
+import { watchHealth } from '../src/containers/health.ts'
+import { openStore } from '../src/content/store.ts'
 import { tryListDirectory } from '../src/linux/directories.ts'
+import { detectRuntime } from '../src/runtime/runtime.ts'
 import { ContainerCairn } from './fixtures/cli/container-cairn.ts'
 import { eventually } from './fixtures/container-bench.ts'
 
@@ -183,6 +187,9 @@ describe('restart policies', () => {
     // By now there is most of a second to wait.
     await becomes('patient', '{{gt .RestartCount 3}}', 'true')
     await becomes('patient', '{{.State.Status}}', 'restarting')
+    // What waits keeps nothing of the container mounted.
+    for (const pid of cairn.attendants())
+      expect(readFileSync(`/proc/${pid}/mountinfo`, 'utf8')).not.toContain(cairn.root)
     for (const pid of cairn.attendants()) process.kill(pid, 'SIGKILL')
     const count = Number(await inspected('patient', '{{.RestartCount}}'))
     await becomes('patient', `{{gt .RestartCount ${count}}}`, 'true')
@@ -242,6 +249,16 @@ describe('health checks', () => {
     expect(events).toContain('health_status: unhealthy')
     await cairn.ok(['rm', '-f', 'watched'])
     expect(await eventually(() => cairn.attendants().length === 0)).toBe(true)
+  })
+
+  test('are none of a container that ends before they begin', async () => {
+    const id = (await cairn.ok(['create', '--name', 'brief', '--health-cmd', 'true', 'busybox', 'true'])).trim()
+    const { pid } = Bun.spawnSync(['true'])
+    using store = openStore(cairn.root)
+    const container = resolveContainer(store, id)
+    const run = { init: { pid, startTime: 1 }, runtime: detectRuntime() }
+    expect(watchHealth(store, container, run, true)).toBeUndefined()
+    await cairn.ok(['rm', 'brief'])
   })
 })
 

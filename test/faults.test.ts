@@ -1,8 +1,16 @@
 import { expect, test } from 'bun:test'
+import { runContainerFaults } from './faults/container-faults.ts'
 import { runFaults } from './faults/faults.ts'
 
 test('processes that are killed while others go on leave a store that is whole (`npm run faults` does it longer)', async () => {
   const report = await runFaults({ seed: 1, kills: 12 })
   expect(report.problems).toEqual([])
   expect(report.kills).toBe(12)
+}, 120_000)
+
+test('containers are what is said of them whatever is killed (`npm run faults containers` does it longer)', async () => {
+  const { problems, kills, attendantKills } = await runContainerFaults({ seed: 5, kills: 12, workers: 3 })
+  expect(problems).toEqual([])
+  expect(kills).toBeGreaterThan(5)
+  expect(attendantKills['monitor']).toBeGreaterThan(0)
 }, 120_000)

@@ -103,7 +103,7 @@ function healthDirectory(store: Store, id: string): string {
 
 /**
  * Begins to look after the health of a container that runs, where it has a check. `isNew` forgets what was found in an
- * earlier run.
+ * earlier run. Throws USER_UNKNOWN.
  */
 export function watchHealth(
   store: Store,
@@ -118,7 +118,13 @@ export function watchHealth(
   if (check === undefined) return undefined
   makeDirectories(directory, 0o700)
   const request = { command: commandOf(container, check), env: [], privileged: false, tty: false }
-  writeTextFile(`${directory}/process.json`, JSON.stringify(execProcess(container, init.pid, request)))
+  try {
+    writeTextFile(`${directory}/process.json`, JSON.stringify(execProcess(container, init.pid, request)))
+  } catch (error) {
+    // It may have ended already.
+    if (isRunning(init)) throw error
+    return undefined
+  }
   const callback = ownCommand(store, 'container', 'health-changed', id).map(quoted).join(' ')
   const root = monitoredRoot(store, runtime.name)
   const times = [

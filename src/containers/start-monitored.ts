@@ -3,9 +3,11 @@ import { acquireLock } from '../content/lock.ts'
 import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
 import { storedImage } from '../images/image.ts'
-import { joinMountsOf, mountNamespace } from '../linux/mount-namespace.ts'
+import { SystemCallError } from '../linux/errno.ts'
+import { joinMountsOf, mountNamespace, processInMounts } from '../linux/mount-namespace.ts'
 import { unmount } from '../linux/mounts.ts'
 import { makeDirectories } from '../linux/names.ts'
+import { inInitialUserNamespace } from '../linux/user-namespace.ts'
 import type { TerminalSize } from '../linux/terminal.ts'
 import type { RuntimeSpec } from '../oci/runtime-spec.ts'
 import { cgroupLayout, removeCgroup, withHostCgroups } from '../runtime/cgroups.ts'
@@ -52,7 +54,7 @@ export async function startMonitoredContainer(
   if (container.state === 'running' || container.session !== null) return
   claimContainer(store, id)
   try {
-    recordBegun(store, container, await launch(store, container, start), restart)
+    await launch(store, container, start, restart)
   } catch (error) {
     removeCgroup(cgroupPath(container))
     closeNetwork(store, id)
@@ -69,7 +71,8 @@ async function launch(
   store: Store,
   container: Container,
   { attach, terminalSize, signal }: MonitoredStart,
-): Promise<ContainerRun> {
+  restart: RestartRecord,
+): Promise<void> {
   const { id, settings } = container
   using lease = acquireLease(store)
   const snapshots = new Snapshots(store, lease)
@@ -110,11 +113,11 @@ async function launch(
     recordRun(store, id, run)
     await attach?.(bundle)
     await startMonitored(created, options)
+    recordBegun(store, container, run, restart)
   } catch (error) {
     deleteMonitored(created.runtime, created.runtimeRoot, id)
     throw error
   }
-  return run
 }
 
 function withTerminalSize(spec: RuntimeSpec, size: TerminalSize | undefined): RuntimeSpec {
@@ -122,8 +125,9 @@ function withTerminalSize(spec: RuntimeSpec, size: TerminalSize | undefined): Ru
   return { ...spec, process: { ...spec.process, consoleSize: { height: size.rows, width: size.columns } } }
 }
 
-/** Every container with a monitor has a cgroup, unless this machine has none for the runtime that is asked for. */
+/** Every container with a monitor has a cgroup, unless this user or machine has none for the runtime that is asked for. */
 function wantsCgroup({ runtime }: ContainerSettings): boolean {
+  if (!inInitialUserNamespace()) return false
   const layout = withHostCgroups(() => cgroupLayout())
   return layout !== 'none' && !(layout === 'hybrid' && runtime === 'crun')
 }
@@ -132,13 +136,28 @@ function wantsCgroup({ runtime }: ContainerSettings): boolean {
 const home = mountNamespace()
 
 /**
- * Goes back to the mount namespace that the container was started from, where that is the machine's own: this process was
- * called by the container's monitor, whose mounts are those of its last run.
+ * Goes back to the mount namespace that the container was started from: this process was called by the container's
+ * monitor, whose mounts are those of its last run, and what it starts would keep them. False where nobody is there any
+ * more; {@link forgetMonitorMounts} then does what is left to do.
  */
-export function leaveMonitorMounts({ run }: Container): void {
+export function leaveMonitorMounts({ run }: Container): boolean {
   const target = run?.mounts
-  if (target === undefined || target === null || target === home || mountNamespace(1) !== target) return
-  joinMountsOf(1)
+  if (target === undefined || target === null || target === home) return true
+  const process = processInMounts(target)
+  if (process === undefined) return false
+  try {
+    joinMountsOf(process)
+    return true
+  } catch (error) {
+    // It has just ended, or belongs to somebody else.
+    if (!(error instanceof SystemCallError)) throw error
+    return false
+  }
+}
+
+/** Lets go of the root file system of a container that has ended, in this process's mounts. */
+export function forgetMonitorMounts(store: Store, container: Container): void {
+  unmount(snapshotOf(store, container).merged, { lazy: true })
 }
 
 /** The directories of a container's writable layer. */

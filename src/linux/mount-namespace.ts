@@ -1,3 +1,4 @@
+import { tryListDirectory } from './directories.ts'
 import { SystemCallError } from './errno.ts'
 import { close, open, openFlags } from './files.ts'
 import { lastErrno, openLibc, types } from './libc.ts'
@@ -57,6 +58,12 @@ export function mountNamespace(pid: number | 'thread-self' = 'thread-self'): str
     if (error instanceof SystemCallError) return undefined
     throw error
   }
+}
+
+/** A process that is in the mount namespace with this identity; undefined where this one may know of none. */
+export function processInMounts(identity: string): number | undefined {
+  const others = tryListDirectory('/proc').map(({ name }) => Number(name))
+  return [1, ...others].find((pid) => Number.isInteger(pid) && mountNamespace(pid) === identity)
 }
 
 /** Moves the calling thread into the mount namespace of another process. Throws SystemCallError. */

@@ -1,11 +1,11 @@
-import { withHostCgroups } from '../../src/runtime/cgroups.ts'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { busyboxArchive } from '../fixtures/build-bench.ts'
 import { eventually, processesWith } from '../fixtures/container-bench.ts'
 import { Choices } from './choices.ts'
 import { baseName, nextCommand, type Place } from './commands.ts'
+import { descendants, type KillableCommand, killProcess, namesIn, startCairn } from './killable-cairn.ts'
 
 export interface FaultOptions {
   readonly seed: number
@@ -47,12 +47,6 @@ export async function runFaults(options: FaultOptions): Promise<FaultReport> {
   await run.prepare()
   await run.work()
   return await run.verify()
-}
-
-interface Outcome {
-  readonly status: number
-  readonly out: string
-  readonly err: string
 }
 
 class FaultRun {
@@ -115,21 +109,21 @@ class FaultRun {
   /** Runs a command and kills it after `fate` milliseconds, with all it has started or alone. */
   async #runOne(argv: readonly string[], fate: number | undefined, whole: boolean): Promise<void> {
     this.#commands++
-    const { child, end } = this.#spawn(argv)
+    const { pid, isRunning, end } = this.#spawn(argv)
     let isKilled = false
     const kill = (): void => {
-      if (child.exitCode !== null || this.#kills >= this.#options.kills) return
+      if (!isRunning() || this.#kills >= this.#options.kills) return
       isKilled = true
       this.#kills++
       this.#options.log?.(
         `kill ${this.#kills}: ${argv.slice(0, 3).join(' ')} after ${Math.round(fate ?? 0)} ms${whole ? ', with its children' : ''}`,
       )
-      for (const pid of whole ? [child.pid, ...descendants(child.pid)] : [child.pid]) killProcess(pid)
+      for (const one of whole ? [pid, ...descendants(pid)] : [pid]) killProcess(one)
     }
     const timer = fate === undefined ? undefined : setTimeout(kill, fate)
     const late = setTimeout(() => {
       this.#problems.push(`cairn ${argv.join(' ')} hangs`)
-      killProcess(child.pid)
+      killProcess(pid)
     }, longest)
     const { status, err } = await end
     clearTimeout(timer)
@@ -210,24 +204,8 @@ class FaultRun {
     return { worker, directory, archives: this.#archives, marker: this.#marker }
   }
 
-  #spawn(argv: readonly string[]): { readonly child: Bun.Subprocess; readonly end: Promise<Outcome> } {
-    const { cairn = [process.execPath, join(import.meta.dir, '../../src/main.ts')] } = this.#options
-    const child = withHostCgroups(() =>
-      Bun.spawn([...cairn, ...argv], {
-        env: { PATH: process.env['PATH'], HOME: this.#directory, CAIRN_ROOT: this.#root },
-        stdin: 'ignore',
-        stdout: 'pipe',
-        stderr: 'pipe',
-      }),
-    )
-    const end = (async (): Promise<Outcome> => {
-      // A container that outlives its command would hold the pipes open, so the exit counts.
-      const [out, err] = [child.stdout.text(), child.stderr.text()]
-      const status = await child.exited
-      const late = Bun.sleep(3000).then(() => '')
-      return { status, out: await Promise.race([out, late]), err: await Promise.race([err, late]) }
-    })()
-    return { child, end }
+  #spawn(argv: readonly string[]): KillableCommand {
+    return startCairn(argv, { cairn: this.#options.cairn, home: this.#directory, root: this.#root })
   }
 
   [Symbol.dispose](): void {
@@ -249,47 +227,5 @@ function baseArchive(): Uint8Array {
     return readFileSync(`${directory}/busybox.tar`)
   } finally {
     rmSync(directory, { recursive: true })
-  }
-}
-
-/** Pids of all that a process has started, and what those have. */
-function descendants(pid: number): number[] {
-  const children = new Map<number, number[]>()
-  for (const name of readdirSync('/proc')) {
-    const parent = /^\d+$/.test(name) ? parentOf(name) : undefined
-    if (parent !== undefined) children.set(parent, [...(children.get(parent) ?? []), Number(name)])
-  }
-  const found: number[] = []
-  const waiting = [pid]
-  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-    const own = children.get(next) ?? []
-    found.push(...own)
-    waiting.push(...own)
-  }
-  return found
-}
-
-function parentOf(pid: string): number | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1])
-  } catch {
-    return undefined
-  }
-}
-
-function killProcess(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL')
-  } catch {
-    // It has ended by itself.
-  }
-}
-
-function namesIn(path: string): string[] {
-  try {
-    return readdirSync(path)
-  } catch {
-    return []
   }
 }

@@ -1,9 +1,11 @@
 import { parseArgs } from 'node:util'
-import { runFaults } from './faults.ts'
+import { runContainerFaults } from './container-faults.ts'
+import { type FaultOptions, runFaults } from './faults.ts'
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
-    kills: { type: 'string', default: '200' },
+    kills: { type: 'string' },
     seed: { type: 'string' },
     workers: { type: 'string', default: '4' },
     cairn: { type: 'string' },
@@ -11,21 +13,40 @@ const { values } = parseArgs({
     verbose: { type: 'boolean', short: 'v' },
   },
 })
+const [subject = 'store'] = positionals
 const seed = values.seed === undefined ? Math.floor(Math.random() * 1_000_000) : Number(values.seed)
 console.log(`seed ${seed}`)
 const began = performance.now()
-const report = await runFaults({
+const options: FaultOptions = {
   seed,
-  kills: Number(values.kills),
+  kills: Number(values.kills ?? (subject === 'store' ? 200 : 100)),
   workers: Number(values.workers),
   ...(values.cairn === undefined ? {} : { cairn: values.cairn.split(' ') }),
   ...(values.parent === undefined ? {} : { parent: values.parent }),
   ...(values.verbose === true ? { log: console.log } : {}),
-})
-const { commands, kills, images, sizes, problems } = report
-console.log(
-  `${kills} kills of ${commands} commands in ${Math.round((performance.now() - began) / 1000)} s; ` +
-    `${images} images run; du ${sizes[0]}, system df ${sizes[1]}; ${problems.length} problems`,
-)
+}
+const problems = subject === 'containers' ? await killContainers() : await killStore()
 for (const problem of problems) console.log(`- ${problem}`)
 process.exit(problems.length === 0 ? 0 : 1)
+
+async function killStore(): Promise<readonly string[]> {
+  const { commands, kills, images, sizes, problems: found } = await runFaults(options)
+  console.log(
+    `${kills} kills of ${commands} commands in ${seconds()} s; ` +
+      `${images} images run; du ${sizes[0]}, system df ${sizes[1]}; ${found.length} problems`,
+  )
+  return found
+}
+
+async function killContainers(): Promise<readonly string[]> {
+  const { commands, kills, attendantKills, looks, problems: found } = await runContainerFaults(options)
+  const others = Object.entries(attendantKills).map(([kind, count]) => `, ${count} of a ${kind}`)
+  console.log(
+    `${kills} kills of ${commands} commands${others.join('')} in ${seconds()} s; ${looks} looks; ${found.length} problems`,
+  )
+  return found
+}
+
+function seconds(): number {
+  return Math.round((performance.now() - began) / 1000)
+}

@@ -2,15 +2,17 @@ import { recordContainerEvent } from '../../containers/container-events.ts'
 import { getContainer } from '../../containers/container-records.ts'
 import { healthOf } from '../../containers/health.ts'
 import { settleContainer } from '../../containers/settle-container.ts'
-import { leaveMonitorMounts, startMonitoredContainer } from '../../containers/start-monitored.ts'
+import { forgetMonitorMounts, leaveMonitorMounts, startMonitoredContainer } from '../../containers/start-monitored.ts'
 import type { Store } from '../../content/store.ts'
 import { isCairnError } from '../../errors/error.ts'
 
 /** What a container's monitor calls when that has ended: records it and sets going what its policies ask for. */
 export function cleanUpContainer(store: Store, id: string): void {
   const container = getContainer(store, id)
-  if (container !== undefined) leaveMonitorMounts(container)
-  settleContainer(store, id)
+  if (container === undefined) return
+  const hasLeft = leaveMonitorMounts(container)
+  const settled = settleContainer(store, id)
+  if (!hasLeft && settled?.state !== 'running' && settled?.state !== 'paused') forgetMonitorMounts(store, container)
 }
 
 /** Starts a container that waits to be started by its restart policy. One that cannot be started stays ended. */
