@@ -163,17 +163,20 @@ export class ContextTree implements ContextFiles, Disposable {
   /** True where the ignore file excludes `path` and nothing below it is included again. */
   #isIgnored(path: string): boolean {
     if (this.#ignore === undefined || path === '/') return false
-    if (!this.#match(path, this.#ignore).matched) return false
+    if (!this.#matchBelow(path, this.#ignore).matched) return false
     // An excluded directory is there all the same when something below it is included again.
     return !(this.#ignore.hasExceptions && this.status(path)?.type === 'directory' && this.#keepsSomething(path))
   }
 
-  #match(path: string, ignore: IgnoreMatcher): ParentMatch {
-    const known = this.#matches.get(path)
-    if (known !== undefined) return known
+  #matchBelow(path: string, ignore: IgnoreMatcher): ParentMatch {
     const parent = parentPath(path)
-    const match = ignore.matchesWithParent(path.slice(1), parent === '/' ? undefined : this.#match(parent, ignore))
-    this.#matches.set(path, match)
+    return ignore.matchesWithParent(path.slice(1), parent === '/' ? undefined : this.#match(parent, ignore))
+  }
+
+  /** Kept: to be asked for directories, which much is below. */
+  #match(directory: string, ignore: IgnoreMatcher): ParentMatch {
+    let match = this.#matches.get(directory)
+    if (match === undefined) this.#matches.set(directory, (match = this.#matchBelow(directory, ignore)))
     return match
   }
 
@@ -185,7 +188,7 @@ export class ContextTree implements ContextFiles, Disposable {
     for (let path = pending.pop(); path !== undefined && !kept; path = pending.pop()) {
       for (const name of this.list(path)) {
         const child = childPath(path, name)
-        if (this.#ignore === undefined || !this.#match(child, this.#ignore).matched) kept = true
+        if (this.#ignore === undefined || !this.#matchBelow(child, this.#ignore).matched) kept = true
         else if (this.status(child)?.type === 'directory') pending.push(child)
         if (kept) break
       }
