@@ -6,7 +6,7 @@ import { dirname, join, relative } from 'node:path'
 const rows: readonly (readonly string[])[] = [
   ['errors'],
   ['oci', 'linux'],
-  ['streams', 'progress'],
+  ['streams', 'progress', 'rootless'],
   ['tar', 'compression', 'dockerfile', 'ssh', 'object-storage'],
   ['content', 'runtime'],
   ['layers'],

@@ -101,6 +101,8 @@ export interface CommandEntry {
   readonly common?: boolean
   /** Not listed. */
   readonly hidden?: boolean
+  /** Touches neither containers nor files of layers, so without root it does not go on in a user namespace. */
+  readonly needsNoNamespace?: boolean
   readonly load: () => Promise<{ readonly default: Command }>
 }
 

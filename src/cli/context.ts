@@ -165,7 +165,8 @@ class SignalWatch {
   }
 }
 
-function defaultRoot(env: Readonly<Record<string, string | undefined>>): string {
+/** The store where no flag names one. Throws USAGE where HOME would have to be set. */
+export function defaultRoot(env: Readonly<Record<string, string | undefined>>): string {
   const configured = nonEmpty(env['CAIRN_ROOT'])
   if (configured !== undefined) return configured
   if (process.getuid?.() === 0) return '/var/lib/cairn'

@@ -16,6 +16,8 @@ const outputClosedStatus = 141
 /** One invocation: what the error printer must know about it. */
 interface Invocation {
   readonly table: CommandTable
+  readonly argv: readonly string[]
+  readonly isProgram: boolean
   readonly env: Environment
   readonly startWorker: (() => Worker) | undefined
   settings: GlobalSettings
@@ -27,6 +29,8 @@ export interface CliParts {
   readonly table?: CommandTable
   /** Starts the layer thread; without it layers are written on the main thread. */
   readonly startWorker?: () => Worker
+  /** This process is here for the command line alone, which may go on in its place in a user namespace. */
+  readonly isProgram?: boolean
 }
 
 /**
@@ -36,9 +40,10 @@ export interface CliParts {
 export async function runCli(
   argv: readonly string[],
   env: Environment,
-  { table = cairnTable, startWorker }: CliParts = {},
+  { table = cairnTable, startWorker, isProgram = false }: CliParts = {},
 ): Promise<number> {
-  const invocation: Invocation = { table, env, startWorker, settings: globalSettings({ debug: false }, env) }
+  const settings = globalSettings({ debug: false }, env)
+  const invocation: Invocation = { table, argv, isProgram, env, startWorker, settings }
   try {
     return await dispatch(invocation, argv)
   } catch (error) {
@@ -99,6 +104,26 @@ async function runCommand(
   await checkArgumentCount(path, command, args)
   if (notices.length > 0) await writeWhole(Bun.stderr, `${notices.join('\n')}\n`)
 
+  const run = (): Promise<number> => runLoaded(invocation, command, { path, values, args, given })
+  const isOrdinaryUser = process.geteuid?.() !== 0 || invocation.env['_CAIRN_ROOTLESS'] !== undefined
+  if (!isOrdinaryUser || !invocation.isProgram || entry.needsNoNamespace === true) return await run()
+  const { runWithoutRoot } = await import('./run-without-root.ts')
+  return await runWithoutRoot(invocation, run)
+}
+
+/** A command line that has been read. */
+interface ReadCommand {
+  readonly path: string
+  readonly values: Readonly<Record<string, unknown>>
+  readonly args: readonly string[]
+  readonly given: ReadonlySet<string>
+}
+
+async function runLoaded(
+  invocation: Invocation,
+  command: Command,
+  { path, values, args, given }: ReadCommand,
+): Promise<number> {
   const collected = command.output === 'collected' ? collectedTerminal() : undefined
   const terminal = collected ?? (await import('./containers/terminal.ts')).openTerminal()
   const open = openContext(path, given, invocation.env, invocation.settings, terminal, invocation.startWorker)

@@ -187,67 +187,80 @@ export const table: CommandTable = {
     {
       paths: ['registry attach'],
       summary: 'Attach files to an image of a registry',
+      needsNoNamespace: true,
       load: () => import('./commands/registry-attach.ts'),
     },
     {
       paths: ['registry cat'],
       summary: 'Write a manifest, config or blob of a registry',
+      needsNoNamespace: true,
       load: () => import('./commands/registry-cat.ts'),
     },
     {
       paths: ['registry copy', 'registry cp'],
       summary: 'Copy an image from registry to registry',
+      needsNoNamespace: true,
       load: () => import('./commands/registry-copy.ts'),
     },
     {
       paths: ['registry delete', 'registry rm'],
       summary: 'Delete tags and manifests of a registry',
+      needsNoNamespace: true,
       load: () => import('./commands/registry-delete.ts'),
     },
     {
       paths: ['registry digest'],
       summary: 'Print what names in registries lead to',
+      needsNoNamespace: true,
       load: () => import('./commands/registry-digest.ts'),
     },
     {
       paths: ['registry ls', 'registry list', 'registry catalog'],
       summary: 'List the repositories of a registry',
+      needsNoNamespace: true,
       load: () => import('./commands/registry-ls.ts'),
     },
     {
       paths: ['registry referrers'],
       summary: 'List what refers to an image of a registry',
+      needsNoNamespace: true,
       load: () => import('./commands/registry-referrers.ts'),
     },
     {
       paths: ['registry sync'],
       summary: 'Keep images of registries and directories up to date',
+      needsNoNamespace: true,
       load: () => import('./commands/registry-sync.ts'),
     },
     {
       paths: ['registry tags'],
       summary: 'List the tags of a repository',
+      needsNoNamespace: true,
       load: () => import('./commands/registry-tags.ts'),
     },
     {
       paths: ['registry serve'],
       summary: 'Serve a registry from the store',
+      needsNoNamespace: true,
       load: () => import('./commands/registry-serve.ts'),
     },
     {
       paths: ['registry gc'],
       summary: 'Remove what nothing needs from the registry in the store',
+      needsNoNamespace: true,
       load: () => import('./commands/registry-gc.ts'),
     },
     {
       paths: ['registry token'],
       summary: 'Make an API token for a registry server',
+      needsNoNamespace: true,
       load: () => import('./commands/registry-token.ts'),
     },
     {
       paths: ['version'],
       summary: 'Show the Cairn version information',
       common: true,
+      needsNoNamespace: true,
       load: () => import('./commands/version.ts'),
     },
     {
@@ -259,6 +272,7 @@ export const table: CommandTable = {
       paths: ['image ls', 'image list', 'images'],
       summary: 'List images',
       common: true,
+      needsNoNamespace: true,
       load: () => import('./commands/image-ls.ts'),
     },
     {
@@ -309,6 +323,7 @@ export const table: CommandTable = {
     {
       paths: ['image history', 'history'],
       summary: 'Show the history of an image',
+      needsNoNamespace: true,
       load: () => import('./commands/image-history.ts'),
     },
     {
@@ -329,6 +344,7 @@ export const table: CommandTable = {
     {
       paths: ['image generate-key-pair'],
       summary: 'Make keys to sign images with',
+      needsNoNamespace: true,
       load: () => import('./commands/image-generate-key-pair.ts'),
     },
     {
@@ -356,18 +372,21 @@ export const table: CommandTable = {
       paths: ['login'],
       summary: 'Authenticate to a registry',
       common: true,
+      needsNoNamespace: true,
       load: () => import('./commands/login.ts'),
     },
     {
       paths: ['search'],
       summary: 'Search Docker Hub for images',
       common: true,
+      needsNoNamespace: true,
       load: () => import('./commands/search.ts'),
     },
     {
       paths: ['logout'],
       summary: 'Log out from a registry',
       common: true,
+      needsNoNamespace: true,
       load: () => import('./commands/logout.ts'),
     },
     {
@@ -389,6 +408,7 @@ export const table: CommandTable = {
     {
       paths: ['image inspect'],
       summary: 'Display detailed information on one or more images',
+      needsNoNamespace: true,
       load: () => import('./commands/image-inspect.ts'),
     },
     {
@@ -565,6 +585,7 @@ export const table: CommandTable = {
     {
       paths: ['manifest inspect'],
       summary: 'Display an image manifest, or manifest list',
+      needsNoNamespace: true,
       load: () => import('./commands/manifest-inspect.ts'),
     },
     {
@@ -595,6 +616,7 @@ export const table: CommandTable = {
     {
       paths: ['image tag', 'tag'],
       summary: 'Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE',
+      needsNoNamespace: true,
       load: () => import('./commands/image-tag.ts'),
     },
     {
@@ -605,8 +627,15 @@ export const table: CommandTable = {
     {
       paths: ['completion'],
       summary: 'Generate the autocompletion script for the specified shell',
+      needsNoNamespace: true,
       load: () => import('./commands/completion.ts'),
     },
-    { paths: ['help'], summary: 'Help about any command', hidden: true, load: () => import('./commands/help.ts') },
+    {
+      paths: ['help'],
+      summary: 'Help about any command',
+      hidden: true,
+      needsNoNamespace: true,
+      load: () => import('./commands/help.ts'),
+    },
   ],
 }

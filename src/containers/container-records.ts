@@ -209,6 +209,12 @@ export function getContainerByName(store: Store, name: string): Container | unde
   return row === undefined ? undefined : fromRow(row)
 }
 
+/** True while a container runs, or is to run again, or is just being started or ended. */
+export function hasActiveContainers(store: Store): boolean {
+  const active = "session IS NOT NULL OR state IN ('running', 'paused', 'restarting')"
+  return store.database.one(`SELECT 1 FROM containers WHERE ${active} LIMIT 1`) !== undefined
+}
+
 /** All containers, newest first. */
 export function listContainerRecords(store: Store): Container[] {
   return store.database.all<Row>(`SELECT ${columns} FROM containers ORDER BY created_at DESC, id`).map(fromRow)

@@ -7,6 +7,7 @@ import { changeModeAt, makeDirectories } from '../linux/names.ts'
 import { mountOverlay } from '../linux/overlay.ts'
 import { removeTree } from '../linux/remove-tree.ts'
 import { writeTextFile } from '../linux/text-file.ts'
+import { inInitialUserNamespace } from '../linux/user-namespace.ts'
 import type { Digest } from '../oci/digest.ts'
 import { hostPlatform } from '../oci/platform.ts'
 import type { RuntimeSpec } from '../oci/runtime-spec.ts'
@@ -192,7 +193,7 @@ function specOf(
   const user = resolveUser(config.User ?? '', accounts)
   const groups = settings.groups.map((group) => resolveUser(`0:${group}`, accounts).gid)
   const { privileged, capAdd, capDrop, shmSize, limits, oomScoreAdj, annotations } = settings
-  const needsCgroup = limits !== undefined || settings.devices !== undefined
+  const needsCgroup = limits !== undefined || (settings.devices !== undefined && inInitialUserNamespace())
   const path = cgroup ?? (needsCgroup ? cgroupPath(container) : undefined)
   const command = commandLine(config)
   const sysctl = {

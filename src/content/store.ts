@@ -73,7 +73,7 @@ const version = '1'
 const versionFile = 'version'
 /** What may be in a directory that is being made a store by another process just now. */
 const ownNames =
-  /^(?:content|snapshots|containers|volumes|cache|builds|downloads|registry|locks|tmp|version|reserve|cairn\.db.*|lost\+found)$/
+  /^(?:content|snapshots|containers|volumes|cache|builds|downloads|registry|rootless|locks|tmp|version|reserve|cairn\.db.*|lost\+found)$/
 
 /** The store's directory: $CAIRN_ROOT, else /var/lib/cairn for root, else cairn in the user's data directory. */
 export function defaultRoot(env: Readonly<Record<string, string | undefined>>, uid: number): string {

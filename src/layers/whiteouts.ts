@@ -1,4 +1,5 @@
 import { CairnError } from '../errors/error.ts'
+import { inInitialUserNamespace } from '../linux/user-namespace.ts'
 
 /** image-spec layer.md §whiteouts: how a layer says that something of the layers below is gone. */
 
@@ -9,8 +10,10 @@ const metaPrefix = '.wh..wh.'
 /** The name whose presence in a directory hides all that the layers below have in it. */
 export const opaqueMarker = '.wh..wh..opq'
 
-/** The attribute by which overlayfs marks an opaque directory; its value is `y`. */
-export const opaqueXattr = 'trusted.overlay.opaque'
+/** The attribute by which overlayfs marks an opaque directory, another one in a user namespace; its value is `y`. */
+export function opaqueXattr(): 'trusted.overlay.opaque' | 'user.overlay.opaque' {
+  return inInitialUserNamespace() ? 'trusted.overlay.opaque' : 'user.overlay.opaque'
+}
 
 /** The name that hides `name` of the layers below. */
 export function whiteoutName(name: string): string {

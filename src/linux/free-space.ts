@@ -34,6 +34,19 @@ export function freeSpace(path: string): FreeSpace {
   }
 }
 
+/** Of the flags of statvfs(3) those that mount(2) takes too: rdonly, nosuid, nodev, noexec, noatime, nodiratime, relatime. */
+const MOUNT_FLAGS = 0x1n | 0x2n | 0x4n | 0x8n | 0x400n | 0x800n
+const ST_RELATIME = 0x1000n
+const MS_RELATIME = 0x20_0000
+
+/** Flags of mount(2) that what is mounted at `path` has. Throws SystemCallError. */
+export function mountFlagsOf(path: string): number {
+  if (libc.statvfs(pathArgument(path, 'statvfs'), address) !== 0)
+    throw new SystemCallError('statvfs', lastErrno(), path)
+  const flags = words[9] ?? 0n
+  return Number(flags & MOUNT_FLAGS) | ((flags & ST_RELATIME) === 0n ? 0 : MS_RELATIME)
+}
+
 /** Gives the open file `length` bytes on the disk. Throws SystemCallError, DISK_FULL where there is no space for them. */
 export function allocate(fd: number, length: number, name = ''): void {
   const number = libc.posix_fallocate(fd, 0, length)

@@ -1,8 +1,10 @@
 import { CairnError } from '../errors/error.ts'
 import { SystemCallError, errno } from './errno.ts'
 import { lastErrno, openLibc, ptr, stableBytes, types } from './libc.ts'
+import { mountFlagsOf } from './free-space.ts'
 import { pathArgument, secondPathArgument } from './path-arguments.ts'
 import { TextArgument } from './text-argument.ts'
+import { inInitialUserNamespace } from './user-namespace.ts'
 
 const { i32, i64, u64, ptr: pointer } = types
 
@@ -53,11 +55,16 @@ export function bindMount(source: string, target: string, options: BindOptions =
   if (restrictions === 0) return
   try {
     // A bind mount takes its flags only when it is mounted again.
-    mount(undefined, target, undefined, MS_REMOUNT | MS_BIND | restrictions, undefined, target)
+    mount(undefined, target, undefined, MS_REMOUNT | MS_BIND | restrictions | keptFlags(target), undefined, target)
   } catch (error) {
     unmount(target, { lazy: true })
     throw error
   }
+}
+
+/** In a user namespace a mount of the machine keeps what the machine forbids in it, and whoever mounts it anew has to say so. */
+function keptFlags(target: string): number {
+  return inInitialUserNamespace() ? 0 : mountFlagsOf(target)
 }
 
 /** How {@link mountTmpfs} mounts. */

@@ -8,6 +8,7 @@ import { makeDirectories } from './names.ts'
 import { pathArgument } from './path-arguments.ts'
 import { removeTree } from './remove-tree.ts'
 import { TextArgument } from './text-argument.ts'
+import { inInitialUserNamespace } from './user-namespace.ts'
 
 const { i32, i64, ptr: pointer } = types
 
@@ -54,7 +55,21 @@ export interface OverlayMount {
 }
 
 /** Said on every machine, whatever its kernel's defaults, so that an upper is whole without the lowers' help. */
-const settings = ['redirect_dir=off', 'metacopy=off', 'index=off'] as const
+function settingsHere(): readonly string[] {
+  // `off` follows redirects that are there, and is refused with userxattr.
+  return [inInitialUserNamespace() ? 'redirect_dir=off' : 'redirect_dir=nofollow', 'metacopy=off', 'index=off']
+}
+
+/**
+ * In a user namespace overlayfs keeps what it notes of files in attributes of users: those that it else uses are for root
+ * alone, and it would go without.
+ */
+function overlayFlags({ upper, volatile }: OverlayMount): readonly string[] {
+  return [
+    ...(upper !== undefined && volatile === true ? ['volatile'] : []),
+    ...(inInitialUserNamespace() ? [] : ['userxattr']),
+  ]
+}
 
 /**
  * Mounts an overlay. A single lower without an upper becomes a read-only bind mount, and an upper without lowers a bind
@@ -132,11 +147,11 @@ function mountByContext(overlay: OverlayMount, layers: OpenLayers): boolean {
     }
     if (layers.upper !== undefined) configure(FSCONFIG_SET_FD, 'upperdir', layers.upper)
     if (layers.work !== undefined) configure(FSCONFIG_SET_FD, 'workdir', layers.work)
-    for (const setting of ['source=overlay', ...settings]) {
+    for (const setting of ['source=overlay', ...settingsHere()]) {
       const [key, value] = setting.split('=')
       configure(FSCONFIG_SET_STRING, key, value)
     }
-    if (layers.upper !== undefined && overlay.volatile === true) configure(FSCONFIG_SET_FLAG, 'volatile')
+    for (const flag of overlayFlags(overlay)) configure(FSCONFIG_SET_FLAG, flag)
     configure(FSCONFIG_CMD_CREATE)
     attach(context, overlay)
     return true
@@ -192,8 +207,7 @@ function mountByOptions(overlay: OverlayMount, layers: OpenLayers): void {
   enterPrivateMounts()
   const options = [`lowerdir=${layers.lowers.join(':')}`]
   if (layers.upper !== undefined) options.push(`upperdir=${layers.upper}`, `workdir=${layers.work}`)
-  options.push(...settings)
-  if (layers.upper !== undefined && overlay.volatile === true) options.push('volatile')
+  options.push(...settingsHere(), ...overlayFlags(overlay))
   const flags =
     (overlay.upper === undefined ? mountFlags.MS_RDONLY : 0) | (overlay.nodev === true ? mountFlags.MS_NODEV : 0)
 

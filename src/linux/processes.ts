@@ -6,6 +6,7 @@ import { readTextFile } from './text-file.ts'
 const { i32, u32, i64, ptr: pointer } = types
 
 const libc = openLibc({
+  waitpid: { args: [i32, pointer, i32], returns: i32 },
   syscall: { args: [i64, i32, i32, pointer, u32], returns: i64 },
 })
 
@@ -96,4 +97,9 @@ function goneOrThrow(call: string, { pid }: { readonly pid: number }): false {
   const failure = lastErrno()
   if (failure === ESRCH || failure === errno.EINVAL) return false
   throw new SystemCallError(call, failure, `process ${pid}`)
+}
+
+/** Waits for a process that was killed, where it is a child of this one that nobody else waits for. */
+export function reapProcess(pid: number): void {
+  while (libc.waitpid(pid, null, 0) < 0 && lastErrno() === errno.EINTR);
 }

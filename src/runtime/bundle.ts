@@ -1,8 +1,10 @@
 import { writeTextFile } from '../linux/text-file.ts'
+import { inInitialUserNamespace } from '../linux/user-namespace.ts'
 import type { RuntimeSpec } from '../oci/runtime-spec.ts'
 import { withoutForeignDevices } from './device-access.ts'
 import { type OciRuntime, type RuntimeLaunch, planLaunch } from './runtime.ts'
 import { compiledSeccomp } from './seccomp-filter.ts'
+import { withoutRoot } from './without-root.ts'
 
 /** What {@link writeBundle} is given. */
 export interface BundleOptions {
@@ -22,7 +24,8 @@ export interface BundleOptions {
  */
 export function writeBundle({ id, spec, bundle, stateDirectory, runtime }: BundleOptions): RuntimeLaunch {
   const launch = planLaunch(spec.linux.cgroupsPath !== undefined, runtime)
-  const guarded = withoutForeignDevices(spec, launch.runtime, id, stateDirectory)
+  const possible = inInitialUserNamespace() ? spec : withoutRoot(spec)
+  const guarded = withoutForeignDevices(possible, launch.runtime, id, stateDirectory)
   const filtered = withFilter(guarded, launch.runtime, stateDirectory)
   writeTextFile(`${bundle}/config.json`, JSON.stringify(filtered))
   return launch

@@ -1,6 +1,7 @@
 import { tryStat } from '../linux/file-status.ts'
 import { canChangeMountFlags } from '../linux/mounts.ts'
 import { readTextFile, writeTextFile } from '../linux/text-file.ts'
+import { inInitialUserNamespace } from '../linux/user-namespace.ts'
 import type { RuntimeHook, RuntimeMount, RuntimeSpec } from '../oci/runtime-spec.ts'
 import type { OciRuntime } from './runtime.ts'
 import { deviceRules, everyDevice } from './spec.ts'
@@ -25,7 +26,8 @@ export function withoutForeignDevices(
   stateDirectory: string,
 ): RuntimeSpec {
   const { root, linux, mounts } = spec
-  if (linux.cgroupsPath !== undefined) return spec
+  // In a user namespace nobody makes or opens device files, but for those that the machine gives.
+  if (linux.cgroupsPath !== undefined || (runtime.name === 'runc' && !inInitialUserNamespace())) return spec
   const isTrusted = spec.process.capabilities.bounding.includes('CAP_SYS_ADMIN')
   if (runtime.name === 'runc') {
     const resources = { devices: isTrusted ? [everyDevice] : deviceRules(linux.devices) }

@@ -8,6 +8,7 @@ import { type ProcessIdentity, processStatus } from '../linux/processes.ts'
 import { removeTree } from '../linux/remove-tree.ts'
 import { readTextFile } from '../linux/text-file.ts'
 import type { RuntimeSpec } from '../oci/runtime-spec.ts'
+import { rootlessEnvironment } from '../rootless/namespace.ts'
 import { writeBundle } from './bundle.ts'
 import { withHostCgroups } from './cgroups.ts'
 import { lastLoggedError, runtimeError } from './outcome.ts'
@@ -177,6 +178,7 @@ function spawnWith(command: string[], report: number) {
       PATH: PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin',
       ...(HOME === undefined ? {} : { HOME }),
       _OCI_SYNCPIPE: '3',
+      ...rootlessEnvironment(),
     },
     detached: true,
   })

@@ -1,4 +1,5 @@
 import { CairnError } from '../errors/error.ts'
+import { inInitialUserNamespace } from '../linux/user-namespace.ts'
 import { type CgroupLayout, cgroupLayout, enterCgroup2View, withHostCgroups } from './cgroups.ts'
 
 /** An OCI runtime on this machine. */
@@ -63,6 +64,10 @@ let layout: CgroupLayout | undefined
 export function planLaunch(ownCgroup: boolean, runtime?: OciRuntime): RuntimeLaunch {
   // Found out once, before anything here changes what is mounted.
   const found = (layout ??= cgroupLayout())
+  if (ownCgroup && !inInitialUserNamespace())
+    throw new CairnError('NOT_SUPPORTED', 'resource limits need a cgroup, and without root Cairn makes none', {
+      hint: 'Leave the limits out, or run cairn as root.',
+    })
   if (ownCgroup && found === 'none')
     throw new CairnError('NOT_SUPPORTED', 'resource limits need cgroups, and none are mounted at /sys/fs/cgroup')
   const onHybrid = ownCgroup && found === 'hybrid'

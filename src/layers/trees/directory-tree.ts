@@ -9,7 +9,6 @@ import { isOpaqueValue, layerXattrs } from '../layer-xattrs.ts'
 import { baseName, parentPath } from '../member-path.ts'
 import { pathAt } from '../safe-root.ts'
 import type { LayerTree, TreeEntry } from '../tree.ts'
-import { opaqueXattr } from '../whiteouts.ts'
 
 /**
  * The tree below `directory` as it is on this machine at the time of each call. No symlink in it is ever followed, not
@@ -179,7 +178,7 @@ class OverlayTree extends DirectoryTree {
 }
 
 function isOpaque(path: string): boolean {
-  return isOpaqueValue(getXattr(path, opaqueXattr) ?? getXattr(path, 'user.overlay.opaque'))
+  return isOpaqueValue(getXattr(path, 'trusted.overlay.opaque') ?? getXattr(path, 'user.overlay.opaque'))
 }
 
 function isWhiteout(entry: TreeEntry): boolean {

@@ -44,7 +44,7 @@ export class LayerDirectory {
   constructor(root: SafeRoot, options: ApplyOptions, parents: ParentObserver) {
     this.#root = root
     this.#isOverlay = options.mode === 'overlay'
-    this.#opaqueXattr = options.opaqueXattr ?? opaqueXattr
+    this.#opaqueXattr = options.opaqueXattr ?? opaqueXattr()
     this.#lower = options.lower
     this.#parents = parents
   }

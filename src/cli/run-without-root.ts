@@ -1,0 +1,46 @@
+import { ownProgram } from '../containers/own-command.ts'
+import { CairnError, isCairnError } from '../errors/error.ts'
+import { tryStat } from '../linux/file-status.ts'
+import { beginStay, enterNamespace, isRootless } from '../rootless/namespace.ts'
+import { defaultRoot, type GlobalSettings } from './context.ts'
+
+interface Invocation {
+  readonly argv: readonly string[]
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly settings: GlobalSettings
+}
+
+/**
+ * Runs a command for a user without root: this process goes on in the user namespace of the store, where it begins anew and
+ * comes here once more. Where there can be no namespace the command runs as it is, and what it then may not do is told with the
+ * reason.
+ */
+export async function runWithoutRoot({ argv, env, settings }: Invocation, run: () => Promise<number>): Promise<number> {
+  const given = settings.root ?? defaultRoot(env)
+  const root = given.startsWith('/') ? given : `${process.cwd()}/${given}`
+  if (isRootless()) {
+    const stay = beginStay(root)
+    try {
+      return await run()
+    } finally {
+      const { hasActiveContainers } = await import('../containers/container-records.ts')
+      const { openStore } = await import('../content/store.ts')
+      stay.leave(() => {
+        if (tryStat(`${root}/cairn.db`) === undefined) return false
+        using store = openStore(root)
+        return hasActiveContainers(store)
+      })
+    }
+  }
+  const obstacle = enterNamespace(root, [...ownProgram(), ...argv], env)
+  try {
+    return await run()
+  } catch (error) {
+    if (!isCairnError(error, 'NOT_ROOT')) throw error
+    const { hint = 'Run cairn as root.' } = obstacle
+    throw new CairnError('NOT_ROOT', `${error.message}, or a user namespace: ${obstacle.message}`, {
+      hint,
+      cause: error,
+    })
+  }
+}
