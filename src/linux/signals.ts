@@ -37,6 +37,30 @@ export const signalNumbers = {
 
 export type SignalName = keyof typeof signalNumbers
 
+/** All that a process can catch and a container may be told; not those of job control and of the process's own faults. */
+const relayed: readonly SignalName[] = [
+  'SIGHUP',
+  'SIGINT',
+  'SIGQUIT',
+  'SIGTERM',
+  'SIGUSR1',
+  'SIGUSR2',
+  'SIGALRM',
+  'SIGCONT',
+]
+
+/** Calls `relay` with each signal for a container that reaches this process, until the result is called. */
+export function relaySignals(relay: (name: SignalName) => void): () => void {
+  const handlers = relayed.map((name) => {
+    const handler = (): void => relay(name)
+    process.on(name, handler)
+    return [name, handler] as const
+  })
+  return () => {
+    for (const [name, handler] of handlers) process.off(name, handler)
+  }
+}
+
 /** Other names, of moby's table. */
 const aliases: Readonly<Record<string, number>> = { SIGIOT: 6, SIGCLD: 17, SIGPOLL: 29 }
 

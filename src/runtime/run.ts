@@ -5,7 +5,7 @@ import { removeDirectoryAt, removeFile } from '../linux/names.ts'
 import { openPipe, type Pipe, readPipe } from '../linux/pipes.ts'
 import { signalProcess } from '../linux/processes.ts'
 import { removeTree } from '../linux/remove-tree.ts'
-import { type SignalName, signalNumbers } from '../linux/signals.ts'
+import { relaySignals, type SignalName, signalNumbers } from '../linux/signals.ts'
 import { terminalSize } from '../linux/terminal.ts'
 import { readTextFile } from '../linux/text-file.ts'
 import type { RuntimeSpec } from '../oci/runtime-spec.ts'
@@ -134,7 +134,7 @@ export function run(options: RunOptions): RunningContainer {
   runningContainers++
   const kill = (wanted: number | SignalName): Promise<boolean> =>
     signalInit(state, typeof wanted === 'number' ? wanted : signalNumbers[wanted], running)
-  const stopForwarding = options.forwardSignals === true ? forwardSignals(kill) : undefined
+  const stopForwarding = options.forwardSignals === true ? relaySignals((name) => void kill(name)) : undefined
   const onAbort = (): void => void kill('SIGKILL')
   signal?.addEventListener('abort', onAbort)
 
@@ -321,29 +321,6 @@ async function signalInit(state: string, signal: number, running: { readonly end
     await Bun.sleep(pollInterval)
   }
   return false
-}
-
-/** All that a process can catch and a container may be told; not those of job control and of the process's own faults. */
-const forwarded: readonly SignalName[] = [
-  'SIGHUP',
-  'SIGINT',
-  'SIGQUIT',
-  'SIGTERM',
-  'SIGUSR1',
-  'SIGUSR2',
-  'SIGALRM',
-  'SIGCONT',
-]
-
-function forwardSignals(kill: RunningContainer['kill']): () => void {
-  const handlers = forwarded.map((name) => {
-    const handler = (): void => void kill(name)
-    process.on(name, handler)
-    return [name, handler] as const
-  })
-  return () => {
-    for (const [name, handler] of handlers) process.off(name, handler)
-  }
 }
 
 interface Ending {

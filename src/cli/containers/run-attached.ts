@@ -2,21 +2,9 @@ import type { Store } from '../../content/store.ts'
 import { exitStatusOf } from '../../engine/containers/wait-container.ts'
 import { killContainer } from '../../engine/containers/kill-container.ts'
 import { isCairnError } from '../../errors/error.ts'
-import { signalNumbers, type SignalName } from '../../linux/signals.ts'
+import { relaySignals, signalNumbers, type SignalName } from '../../linux/signals.ts'
 import type { AttachSession } from './attach-session.ts'
 import type { CommandContext } from '../context.ts'
-
-/** All that a process can catch and a container may be told; not those of job control and of the process's own faults. */
-const proxied: readonly SignalName[] = [
-  'SIGHUP',
-  'SIGINT',
-  'SIGQUIT',
-  'SIGTERM',
-  'SIGUSR1',
-  'SIGUSR2',
-  'SIGALRM',
-  'SIGCONT',
-]
 
 /** How often a container may be asked to end by a signal that it does not heed. */
 const patience = 3
@@ -31,20 +19,13 @@ export function proxySignals(ctx: CommandContext, store: Store, id: string): () 
       if (!isCairnError(error)) throw error
     }
   }
-  const handlers = proxied.map((name) => {
-    const handler = (): void => {
-      if ((name === 'SIGINT' || name === 'SIGTERM') && ++count === patience) {
-        ctx.stderr.write(`\ngot ${patience} SIGTERM/SIGINTs, forcefully exiting\n`)
-        process.exit(1)
-      }
-      void send(name)
+  return relaySignals((name) => {
+    if ((name === 'SIGINT' || name === 'SIGTERM') && ++count === patience) {
+      ctx.stderr.write(`\ngot ${patience} SIGTERM/SIGINTs, forcefully exiting\n`)
+      process.exit(1)
     }
-    process.on(name, handler)
-    return [name, handler] as const
+    void send(name)
   })
-  return () => {
-    for (const [name, handler] of handlers) process.off(name, handler)
-  }
 }
 
 /** Waits for the end of a container that `session` is attached to. Gives its exit status, 0 where its user left it. */
