@@ -144,6 +144,7 @@ describe('build --call=check', () => {
       ['chek', 'unsupported request chek (did you mean check?)'],
       ['check,format=xml', 'invalid --call format: xml'],
       ['check,x=1', 'invalid --call field: x=1'],
+      ['"check', 'parse error on line 1, column 2: extraneous or missing " in quoted-field'],
       ['check,outline', 'invalid --call value: check,outline'],
       ['check,ignorestatus=x', 'invalid --call ignorestatus: x'],
     ] as const) {

@@ -98,6 +98,22 @@ describe('a build for several platforms', () => {
     const { value } = parseIndex(bench.store.blobs.readAll(target, largestDocument))
     expect(value.manifests).toHaveLength(1)
   })
+
+  test('take BUILDKIT_MULTI_PLATFORM as BuildKit does, in any spelling of Go', async () => {
+    bench.file('Dockerfile', 'FROM scratch\nCOPY Dockerfile /\n')
+    bench.closeStore()
+    const of = async (value: string, ...flags: string[]): Promise<string> => {
+      const argv = ['build', '-q', '--build-arg', `BUILDKIT_MULTI_PLATFORM=${value}`, ...flags, bench.context]
+      return (await bench.cairn(argv)).err.split('\n')[0] ?? ''
+    }
+    const noIndexAsArchive =
+      'cairn: docker exporter does not support exporting manifest lists, use the oci exporter instead'
+    expect(await of('true', '-o', 'type=docker,dest=x.tar')).toBe(noIndexAsArchive)
+    expect(await of('yes')).toBe('cairn: invalid boolean value for multi-platform: yes')
+    expect(await of('0', '--platform', 'linux/amd64,linux/arm64')).toBe(
+      'cairn: conflicting config: returning multiple target platforms is not allowed',
+    )
+  })
 })
 
 describe('RUN for another processor', () => {

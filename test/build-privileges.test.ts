@@ -255,6 +255,7 @@ describe('the settings of all RUN steps', () => {
   test.each([
     [['--allow', 'everything'], 'unknown entitlement everything'],
     [['--allow', 'device=a,b'], 'invalid device config "b"'],
+    [['--allow', 'device="a'], 'parse error on line 1, column 2: extraneous or missing " in quoted-field'],
     [['--allow', 'device=a,b=c'], 'unknown device config key "b"'],
     [['--add-host', 'x:nope'], 'invalid host x:nope'],
     [['--add-host', 'x'], 'invalid host x'],

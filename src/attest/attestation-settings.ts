@@ -1,5 +1,5 @@
 import { csvFields } from '../dockerfile/csv.ts'
-import { parseGoBool } from '../dockerfile/directives.ts'
+import { parseGoBool } from '../dockerfile/go-bool.ts'
 import { CairnError } from '../errors/error.ts'
 
 /** `--provenance`: what a statement of SLSA provenance says. */

@@ -1,3 +1,4 @@
+import { parseGoBool } from '../dockerfile/go-bool.ts'
 import { CairnError } from '../errors/error.ts'
 import { parseByteSize, parseDuration } from './units.ts'
 
@@ -219,14 +220,10 @@ function nextValue(flag: FlagDefinition, text: string, before: Value, given: boo
   }
 }
 
-const truths: ReadonlySet<string> = new Set(['1', 't', 'T', 'true', 'TRUE', 'True'])
-const falsehoods: ReadonlySet<string> = new Set(['0', 'f', 'F', 'false', 'FALSE', 'False'])
-
-/** Go's strconv.ParseBool. */
-export function parseBool(text: string): boolean {
-  if (truths.has(text)) return true
-  if (falsehoods.has(text)) return false
-  throw new Error(`strconv.ParseBool: parsing ${JSON.stringify(text)}: invalid syntax`)
+function parseBool(text: string): boolean {
+  const value = parseGoBool(text)
+  if (value === undefined) throw new Error(`strconv.ParseBool: parsing ${JSON.stringify(text)}: invalid syntax`)
+  return value
 }
 
 const integer = /^[+-]?(?:0[xX](?:_?[0-9a-fA-F])+|0[bB](?:_?[01])+|0[oO]?(?:_?[0-7])+|0|[1-9](?:_?[0-9])*)$/

@@ -1,6 +1,6 @@
 import { CairnError } from '../errors/error.ts'
 import { csvFields } from './csv.ts'
-import { parseGoBool } from './directives.ts'
+import { parseGoBool } from './go-bool.ts'
 import { withSuggestion } from './suggest.ts'
 
 /** A device asked for by `RUN --device`. */

@@ -1,7 +1,10 @@
 import { CairnError } from '../errors/error.ts'
 import type { Directive } from './ast.ts'
+import { parseGoBool } from './go-bool.ts'
 import { quoteGo, trimSpace, trimSpaceLeft } from './characters.ts'
 import type { CheckOptions } from './instruction.ts'
+
+export { parseGoBool }
 
 /** Space around the name and the value of a directive: what Go's `\s` is, which has no vertical tab. */
 const blank = '[\\t\\n\\f\\r ]'
@@ -117,11 +120,4 @@ function invalid(reason: string): CairnError {
   return new CairnError('DOCKERFILE_INVALID', `failed to parse check options: ${reason}`, {
     hint: 'the options are skip=, experimental= and error=, joined with ;',
   })
-}
-
-/** A boolean as Go's `strconv.ParseBool` reads it; undefined for any other text. */
-export function parseGoBool(text: string): boolean | undefined {
-  if (['1', 't', 'T', 'true', 'TRUE', 'True'].includes(text)) return true
-  if (['0', 'f', 'F', 'false', 'FALSE', 'False'].includes(text)) return false
-  return undefined
 }

@@ -1,7 +1,7 @@
 import { CairnError } from '../errors/error.ts'
 import { quoteGo } from './characters.ts'
 import { csvFields } from './csv.ts'
-import { parseGoBool } from './directives.ts'
+import { parseGoBool } from './go-bool.ts'
 import { extensionsHint } from './frontend.ts'
 import { cleanPath } from './path-match.ts'
 import { withSuggestion } from './suggest.ts'

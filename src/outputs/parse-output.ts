@@ -1,5 +1,6 @@
 import { cleanPath, joinPath } from '../build/paths.ts'
-import { CsvError, splitCsv } from '../dockerfile/csv.ts'
+import { csvFields } from '../dockerfile/csv.ts'
+import { parseGoBool } from '../dockerfile/go-bool.ts'
 import { CairnError } from '../errors/error.ts'
 import { tryStat } from '../linux/file-status.ts'
 import { parsePlatform, type Platform } from '../oci/platform.ts'
@@ -189,7 +190,7 @@ class OutputFields {
 
   constructor(text: string) {
     this.text = text
-    const fields = fieldsOf(text)
+    const fields = csvFields(text, wrong)
     const [only = ''] = fields
     if (fields.length === 1 && only === text && !text.startsWith('type=')) {
       this.type = text === '-' ? 'tar' : 'local'
@@ -217,9 +218,9 @@ class OutputFields {
   bool(name: string, absent: boolean): boolean {
     const value = this.take(name)
     if (value === undefined) return absent
-    if (/^(?:1|t|true)$/i.test(value)) return true
-    if (/^(?:0|f|false)$/i.test(value)) return false
-    throw wrong(`non-bool value specified for ${name}`)
+    const parsed = parseGoBool(value)
+    if (parsed === undefined) throw wrong(`non-bool value specified for ${name}`)
+    return parsed
   }
 
   /** `annotation.KEY`, `annotation-manifest-descriptor[PLATFORM].KEY` and the like. */
@@ -238,15 +239,6 @@ class OutputFields {
   refuseOthers(): void {
     for (const name of this.#values.keys())
       if (!this.#taken.has(name)) throw wrong(`unknown key ${JSON.stringify(name)} in output ${this.text}`)
-  }
-}
-
-function fieldsOf(text: string): string[] {
-  try {
-    return splitCsv(text)
-  } catch (error) {
-    if (error instanceof CsvError) throw wrong(error.message)
-    throw error
   }
 }
 

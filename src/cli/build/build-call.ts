@@ -1,6 +1,6 @@
-import { splitCsv } from '../../dockerfile/csv.ts'
+import { csvFields } from '../../dockerfile/csv.ts'
 import { cleanPath } from '../../dockerfile/path-match.ts'
-import { parseGoBool } from '../../dockerfile/directives.ts'
+import { parseGoBool } from '../../dockerfile/go-bool.ts'
 import { DockerfileError } from '../../dockerfile/dockerfile-error.ts'
 import { withSuggestion } from '../../dockerfile/suggest.ts'
 import { StepError } from '../../build/step-error.ts'
@@ -28,14 +28,15 @@ export interface BuildCall {
 }
 
 /**
- * Reads `--call`: a name, then `format=` and `ignorestatus=`, separated by commas; undefined for `build`. `lint` is the
+ * Reads `--call`: a name, then `format=` and `ignorestatus=`, separated by commas; undefined for `build` and for nothing. `lint` is the
  * old name of `check`. Throws USAGE.
  */
 export function parseCall(text: string): BuildCall | undefined {
+  if (text === '') return undefined
   let name: string | undefined
   let format: BuildCall['format'] = 'text'
   let ignoreStatus = false
-  for (const field of splitCsv(text)) {
+  for (const field of csvFields(text, wrong)) {
     const equals = field.indexOf('=')
     const [key, value] = equals < 0 ? ['', field] : [field.slice(0, equals), field.slice(equals + 1)]
     if (key === '') {

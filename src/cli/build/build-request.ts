@@ -3,6 +3,7 @@ import type { BuildOptions } from '../../engine/build/build.ts'
 import { parseAgents } from '../../engine/build/build-agents.ts'
 import { parseEntitlements } from '../../engine/build/build-devices.ts'
 import { parseSecrets } from '../../engine/build/build-secrets.ts'
+import { isIndexWanted } from '../../engine/build/index-wanted.ts'
 import { parseNamedContexts } from '../../engine/build/named-context-flags.ts'
 import { CairnError, isCairnError } from '../../errors/error.ts'
 import { formatPlatform, hostPlatform, parsePlatform, type Platform } from '../../oci/platform.ts'
@@ -100,7 +101,8 @@ function buildOutputs(ctx: CommandContext, flags: BuildFlagValues): readonly Bui
 }
 
 function outputOptions(ctx: CommandContext, flags: BuildFlagValues): OutputOptions {
-  const isIndex = targetPlatforms(flags.platform).length > 1 || flags['build-arg'].includes('BUILDKIT_MULTI_PLATFORM=1')
+  const buildArgs = buildArguments(flags['build-arg'], ctx.env)
+  const isIndex = isIndexWanted(targetPlatforms(flags.platform).length, buildArgs)
   return {
     isIndex,
     cwd: ctx.cwd,

@@ -1,4 +1,4 @@
-import { splitCsv } from '../../dockerfile/csv.ts'
+import { csvFields } from '../../dockerfile/csv.ts'
 import type { RunDevice } from '../../dockerfile/device.ts'
 import { CairnError } from '../../errors/error.ts'
 import type { DeviceRegistry } from '../../runtime/cdi.ts'
@@ -35,7 +35,7 @@ interface DeviceGrant {
 function deviceGrant(text: string): DeviceGrant | undefined {
   const value = text === 'device' ? '' : text.slice('device='.length)
   if (value === '') return undefined
-  const [name = '', ...fields] = splitCsv(value)
+  const [name = '', ...fields] = csvFields(value, usage)
   let alias: string | undefined
   for (const field of fields) {
     const equals = field.indexOf('=')

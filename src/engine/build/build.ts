@@ -30,6 +30,7 @@ import { exportBuild, type ExportOptions } from './export-build.ts'
 import type { BuildCaches, CacheMode, CacheRequest } from './build-caches.ts'
 import { type SolvedPlans, type SolveEnvironment, solvePlans } from './solve-plans.ts'
 import { secretFingerprint } from './secret-fingerprint.ts'
+import { isIndexWanted } from './index-wanted.ts'
 import { type PullBase, resolveBaseImage } from './base-images.ts'
 import type { NamedSource } from './named-context-flags.ts'
 import { BuildNamedContexts } from './named-contexts.ts'
@@ -175,7 +176,7 @@ async function buildUnder(store: Store, lease: Lease, options: BuildOptions): Pr
       const config = await caches?.configWith(built.config, stepsOf, () => solved.histories(index))
       images.push({ config: config ?? built.config, diffIds, baseLayers: baseLayersOf(plan) })
     }
-    const isIndexForced = /^(?:1|t|true)$/i.test(options.buildArgs.get('BUILDKIT_MULTI_PLATFORM') ?? '')
+    const isIndexForced = isIndexWanted(plans.length, options.buildArgs)
     const exporting = { ...options, store, lease, snapshots: solved.snapshots, epoch: plans[0]?.epoch, isIndexForced }
     const { attestations } = options
     const layerOf = async (op: Op): Promise<Digest | undefined> => (await solved.steps([op]))[0]?.result.layer.diffId

@@ -50,7 +50,7 @@ export interface ExportOptions {
   readonly snapshots: Snapshots
   /** What is written; the image in the store, under `tags`, where nothing is asked for. */
   readonly outputs: readonly BuildOutput[]
-  /** Whether one platform gets an index, too. */
+  /** Whether an index is made in any case: of one platform, too. */
   readonly isIndexForced?: boolean | undefined
   /** `--tag`. */
   readonly tags: readonly Reference[]

@@ -8,6 +8,7 @@ import {
 import { recoverContainers } from '../../containers/recovery.ts'
 import { recordEvent } from '../../content/events.ts'
 import type { Store } from '../../content/store.ts'
+import { parseGoBool } from '../../dockerfile/go-bool.ts'
 import { CairnError, isCairnError } from '../../errors/error.ts'
 import { tryListDirectory } from '../../linux/directories.ts'
 import { treeSize } from '../../linux/tree-size.ts'
@@ -119,16 +120,10 @@ export function pruneVolumes(store: Store, options: PruneVolumesOptions = {}): P
   return { names, reclaimed }
 }
 
-/** What Go's strconv.ParseBool reads. */
-const booleans: ReadonlyMap<string, boolean> = new Map([
-  ...['1', 't', 'T', 'true', 'TRUE', 'True'].map((text) => [text, true] as const),
-  ...['0', 'f', 'F', 'false', 'FALSE', 'False'].map((text) => [text, false] as const),
-])
-
 function allFilter(filters: Filters): boolean | undefined {
   const [text] = filters.get('all') ?? []
   if (text === undefined) return undefined
-  const value = booleans.get(text)
+  const value = parseGoBool(text)
   if (value !== undefined) return value
   const reason = `strconv.ParseBool: parsing ${JSON.stringify(text)}: invalid syntax`
   throw new CairnError('USAGE', `invalid filter 'all': ${reason}`, { exitCode: 1 })
