@@ -116,6 +116,29 @@ describe('tokens', () => {
     expect(registry.seen.at(-1)?.authorization).toBe('Bearer second')
   })
 
+  test('are waited for where the service has had too many requests', async () => {
+    registry.putImage('app', '1')
+    demandToken(realmOf())
+    const { intercept } = registry
+    let refusals = 2
+    registry.intercept = (request, url) =>
+      url.pathname === '/token' && refusals-- > 0
+        ? failure(429, 'TOOMANYREQUESTS', { 'Retry-After': '1' })
+        : intercept(request, url)
+    const began = performance.now()
+    await repository().document('1')
+    expect(performance.now() - began).toBeGreaterThan(1900)
+    refusals = Infinity
+    registry.intercept = (request, url) =>
+      url.pathname === '/token'
+        ? failure(429, 'TOOMANYREQUESTS', { 'Retry-After': '600', 'RateLimit-Limit': '100;w=21600' })
+        : intercept(request, url)
+    using other = testClient()
+    expect(await failureOf(repository('app', other).document('1'))).toBe(
+      `TOOMANYREQUESTS: too many requests for ${registry.host}/app (100 in 6 h), to be tried again in 600 s: too many requests`,
+    )
+  })
+
   test.each([
     ['ftp://127.0.0.1/token', 'by HTTPS only'],
     ['http://auth.example.com/token', 'by HTTPS only'],

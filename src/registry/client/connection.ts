@@ -5,8 +5,9 @@ import { registryPaths } from '../protocol.ts'
 import { parseChallenges } from './challenge.ts'
 import { type Credentials, CredentialStore, type CredentialPlaces } from './credentials.ts'
 import { type Endpoint, RegistryHosts } from './hosts.ts'
-import { exchange, type HttpAnswer, type HttpRequest, isPassing, type RequestBody } from './http-exchange.ts'
-import { answerError, printable, retryAfter } from './registry-answer.ts'
+import { exchange, type HttpAnswer, type HttpRequest, type RequestBody } from './http-exchange.ts'
+import { Patience, type Repetition } from './patience.ts'
+import { answerError, printable } from './registry-answer.ts'
 import { plainTlsSettings, type TlsSettings, tlsSettings } from './tls-settings.ts'
 import { type AccessToken, basicAuthorization, fetchToken, type TokenService, tokenService } from './tokens.ts'
 
@@ -33,7 +34,10 @@ export interface RegistryRequest {
   readonly name: string
   /** The repository at this registry: credentials may be for a part of them. The registry itself if absent. */
   readonly repository?: string
-  /** False where the request must not be sent again: a stream, or what another attempt would do twice. */
+  /**
+   * False where another attempt could do twice what the first has done. It is sent again only where it was refused
+   * (401, 429), if its body can be read again.
+   */
   readonly isRepeatable?: boolean
   /** Credentials to use in place of those that are kept: what login tries. */
   readonly credentials?: Credentials
@@ -41,12 +45,12 @@ export interface RegistryRequest {
 
 const defaultStall = 60_000
 const defaultPause = 300
-/** How often a request is sent in all, and the longest wait that a registry is granted. */
-const attempts = 6
-const longestWait = 90_000
 const longestChain = 10
 const redirections: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
-const passingStatuses: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504])
+/** What may follow a request that has done nothing, one that may be done twice, and one that cannot be sent again. */
+const afterRefusals: Repetition = { statuses: new Set([429]), afterBreaks: false }
+const afterFailures: Repetition = { statuses: new Set([408, 429, 500, 502, 503, 504]), afterBreaks: true }
+const never: Repetition = { statuses: new Set(), afterBreaks: false }
 
 /** All registries of one command: their hosts, credentials and connections. */
 export class RegistryClient {
@@ -103,6 +107,8 @@ export class RegistryConnection {
   readonly #tls: TlsSettings
   #otherTls: TlsSettings | undefined
   readonly #tokens = new Map<string, Promise<AccessToken>>()
+  readonly #patience: Patience
+  readonly #tokenPatience: Patience
   #base: Promise<URL> | undefined
   #scheme: 'unknown' | 'basic' | TokenService = 'unknown'
 
@@ -111,6 +117,9 @@ export class RegistryConnection {
     this.#client = client
     this.endpoint = endpoint
     this.#tls = tlsSettings(endpoint, client.options.env)
+    const { firstPause = defaultPause, signal } = client.options
+    this.#patience = new Patience(firstPause, signal)
+    this.#tokenPatience = new Patience(firstPause, signal)
   }
 
   /**
@@ -120,22 +129,8 @@ export class RegistryConnection {
    * TOOMANYREQUESTS where the registry wants a wait that is too long.
    */
   async send(request: RegistryRequest): Promise<HttpAnswer> {
-    const { firstPause = defaultPause, signal } = this.#client.options
-    const isRepeatable = request.isRepeatable !== false
-    for (let attempt = 1, pause = firstPause; ; attempt++, pause *= 2) {
-      let wait = pause * (0.75 + Math.random() / 2)
-      try {
-        const answer = await this.#authorized(request)
-        if (!passingStatuses.has(answer.status) || !isRepeatable || attempt === attempts) return answer
-        const asked = retryAfter(answer.headers)
-        if (asked !== undefined && asked > longestWait) return answer
-        wait = Math.max(wait, asked ?? 0)
-        await answer.discard()
-      } catch (error) {
-        if (!isRepeatable || attempt === attempts || !isPassing(error)) throw error
-      }
-      await sleep(wait, signal)
-    }
+    const repetition = request.isRepeatable !== false ? afterFailures : isRereadable(request) ? afterRefusals : never
+    return await this.#patience.run(() => this.#authorized(request), repetition)
   }
 
   /** `https://host`, or `http://host` where the registry may be and is spoken to in the clear. */
@@ -192,9 +187,10 @@ export class RegistryConnection {
   async #authorized(request: RegistryRequest): Promise<HttpAnswer> {
     const base = await this.base()
     const first = await this.#follow(request, base, await this.#authorization(request))
-    if (first.status !== 401 || request.isRepeatable === false || first.url.origin !== base.origin) return first
-    if (!this.#learn(first, base)) return first
+    if (first.status !== 401 || first.url.origin !== base.origin || !this.#learn(first, base)) return first
+    // A token may run out while an upload lasts: the next request asks for another one.
     this.#forgetToken(request.scopes)
+    if (!isRereadable(request)) return first
     const authorization = await this.#authorization(request)
     if (authorization === undefined) return first
     await first.discard()
@@ -245,9 +241,10 @@ export class RegistryConnection {
   ): Promise<AccessToken> {
     const { env } = this.#client.options
     const isOwn = service.realm.host === this.endpoint.host
-    return await fetchToken({ service, scopes, credentials, name, offline }, this.endpoint.host, env, async (request) =>
+    const tls = isOwn ? this.#tls : this.#tlsElsewhere()
+    return await fetchToken({ service, scopes, credentials, name, offline }, this.endpoint.host, env, (request) =>
       // A redirected token request is not followed: where it goes is not what was approved.
-      this.#client.exchange({ ...request, tls: isOwn ? this.#tls : this.#tlsElsewhere() }),
+      this.#tokenPatience.run(() => this.#client.exchange({ ...request, tls }), afterRefusals),
     )
   }
 
@@ -306,18 +303,7 @@ function parseBase(text: string): URL {
   throw new CairnError('REFERENCE_INVALID', `${text} is no URL of a registry`)
 }
 
-async function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
-  signal.throwIfAborted()
-  await new Promise<void>((resolve, reject) => {
-    const timer = setTimeout(done, milliseconds)
-    const abort = (): void => {
-      clearTimeout(timer)
-      reject(signal.reason as Error)
-    }
-    signal.addEventListener('abort', abort, { once: true })
-    function done(): void {
-      signal.removeEventListener('abort', abort)
-      resolve()
-    }
-  })
+/** Whether the body of a request can be sent a second time. */
+function isRereadable({ body }: RegistryRequest): boolean {
+  return !(typeof body === 'object' && Symbol.asyncIterator in body)
 }

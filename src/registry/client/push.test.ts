@@ -302,6 +302,83 @@ describe('pushImage() to a registry that breaks off', () => {
     expect(await pulled('app:1')).toBe(target.digest)
   }, 30_000)
 
+  /** Refuses the first requests that bring bytes, having read some of them or none. */
+  function refuseBytes(reads: boolean, refusals: number, refuse: () => Response): void {
+    const { intercept } = registry
+    registry.intercept = async (request, url) => {
+      const before = await intercept(request, url)
+      const bringsBytes = (request.method === 'PATCH' || request.method === 'PUT') && url.pathname.includes('/uploads/')
+      if (before !== undefined || !bringsBytes || request.body === null || refusals-- <= 0) return before
+      if (reads) for await (const _bytes of request.body as unknown as AsyncIterable<Uint8Array>) break
+      return refuse()
+    }
+  }
+
+  test.each([
+    ['none', false],
+    ['none', true],
+    ['gzip', false],
+    ['gzip', true],
+  ] as const)(
+    'goes on with a new token where the old one has run out (%s, bytes read: %p)',
+    async (kept, reads) => {
+      using lease = acquireLease(source.store)
+      const tars = [tarOf({ one: noise(3_000_000) }), tarOf({ two: noise(100_000) })]
+      const { target: image } = await putFixtureTars(source.store, lease, tars, { compression: kept })
+      let token = 1
+      const challenge = (): Response =>
+        failure(401, 'UNAUTHORIZED', { 'WWW-Authenticate': `Bearer realm="${registry.url}/token",service="test"` })
+      registry.intercept = (request, url) => {
+        if (url.pathname === '/token') return Response.json({ token: `token-${token}`, expires_in: 3600 })
+        return request.headers.get('authorization') === `Bearer token-${token}` ? undefined : challenge()
+      }
+      refuseBytes(reads, 1, () => {
+        token++
+        return challenge()
+      })
+      const { target } = await push(image, 'app:1')
+      expect(token).toBe(2)
+      expect(await pulled('app:1')).toBe(target.digest)
+    },
+    30_000,
+  )
+
+  test('asks once for a new token, not again and again', async () => {
+    using lease = acquireLease(source.store)
+    const { target: image } = await putFixtureTars(source.store, lease, [tarOf({ one: noise(3_000_000) })])
+    registry.intercept = (_request, url) => (url.pathname === '/token' ? Response.json({ token: 'good' }) : undefined)
+    refuseBytes(true, Infinity, () =>
+      failure(401, 'UNAUTHORIZED', { 'WWW-Authenticate': `Bearer realm="${registry.url}/token",service="test"` }),
+    )
+    expect(await failureOf(push(image, 'app:1'))).toStartWith('UNAUTHORIZED')
+    expect(registry.asked('PATCH').length).toBeLessThanOrEqual(2)
+  }, 30_000)
+
+  test.each(['none', 'gzip'] as const)(
+    'waits as Retry-After says where it has sent too much (%s)',
+    async (kept) => {
+      using lease = acquireLease(source.store)
+      const { target: image } = await putFixtureTars(source.store, lease, [tarOf({ one: noise(3_000_000) })], {
+        compression: kept,
+      })
+      refuseBytes(false, 1, () => failure(429, 'TOOMANYREQUESTS', { 'Retry-After': '1' }))
+      const began = performance.now()
+      const { target } = await push(image, 'app:1')
+      expect(performance.now() - began).toBeGreaterThan(950)
+      expect(await pulled('app:1')).toBe(target.digest)
+    },
+    30_000,
+  )
+
+  test('fails at once where it would have to wait for too long', async () => {
+    using lease = acquireLease(source.store)
+    const { target: image } = await putFixtureTars(source.store, lease, [tarOf({ one: noise(3_000_000) })])
+    refuseBytes(false, Infinity, () => failure(429, 'TOOMANYREQUESTS', { 'Retry-After': '600' }))
+    expect(await failureOf(push(image, 'app:1'))).toBe(
+      `TOOMANYREQUESTS: too many requests for ${registry.host}/app, to be tried again in 600 s: too many requests`,
+    )
+  }, 30_000)
+
   test('leaves no tag where a blob is refused', async () => {
     const image = await fixture()
     registry.intercept = (request) => (request.method === 'PUT' ? failure(400, 'DIGEST_INVALID') : undefined)

@@ -92,9 +92,19 @@ function denied({ name, isPush }: Asked, said: string): CairnError {
 function rateLimited({ name }: Asked, headers: Headers, said: string): CairnError {
   const seconds = retryAfter(headers)
   const when = seconds === undefined ? '' : `, to be tried again in ${Math.ceil(seconds / 1000)} s`
-  return new CairnError('TOOMANYREQUESTS', `too many requests for ${name}${when}${said}`, {
+  return new CairnError('TOOMANYREQUESTS', `too many requests for ${name}${limitOf(headers)}${when}${said}`, {
     hint: `Wait, or log in with \`cairn login ${hostOf(name)}\`: those who did are mostly allowed more.`,
   })
+}
+
+/** What Docker Hub says of its limit: `RateLimit-Limit: 100;w=21600`, the window in seconds. */
+function limitOf(headers: Headers): string {
+  const match = /^(\d{1,9})\s*;\s*w=(\d{1,9})$/.exec(headers.get('ratelimit-limit')?.trim() ?? '')
+  if (match === null) return ''
+  const seconds = Number(match[2])
+  const window =
+    seconds % 3600 === 0 ? `${seconds / 3600} h` : seconds % 60 === 0 ? `${seconds / 60} min` : `${seconds} s`
+  return ` (${match[1]} in ${window})`
 }
 
 /** Milliseconds that the header Retry-After asks to wait: seconds, or a date (RFC 9110 §10.2.3). */

@@ -26,6 +26,8 @@ const defaultPause = 300
 const longestPause = 10_000
 /** How often an upload that the registry does not know any more, or refuses to go on with, is begun anew. */
 const mostLosses = 3
+/** How often in a row an upload may be refused before it fails. */
+const mostRefusals = 3
 /** What is sent at once of an upload that is gone on with and whose end is not known yet. */
 const chunkSize = 16 * 1024 * 1024
 /** A blob up to this size is sent again from its beginning: asking how far it got takes as long. */
@@ -64,7 +66,7 @@ class BlobUpload {
   async run(): Promise<BlobIdentity> {
     const { store, signal, key, firstPause = defaultPause } = this.#options
     let session = this.#session ?? (await this.#found()) ?? (await this.#begin())
-    for (let lost = 0; ;) {
+    for (let lost = 0, refused = 0; ;) {
       const before = session.offset
       try {
         const identity = await this.#send(session)
@@ -74,8 +76,15 @@ class BlobUpload {
         signal.throwIfAborted()
         const isLost = isCairnError(error, 'MANIFEST_UNKNOWN') || isCairnError(error, 'REGISTRY_INVALID')
         if (isCairnError(error, 'BLOB_CORRUPT') && this.#isKept) deleteRemoteUpload(store, this.#place, key)
-        if (!isPassing(error) && !(isLost && lost++ < mostLosses)) throw error
+        // A stream cannot be sent again just so where it was refused; what there is by now is asked for with a new token,
+        // and after the time that the registry wants.
+        const isRefused =
+          isCairnError(error, 'TOOMANYREQUESTS') || (isCairnError(error, 'UNAUTHORIZED') && refused === 0)
+        const isWorthAnother =
+          isPassing(error) || (isLost && lost++ < mostLosses) || (isRefused && refused++ < mostRefusals)
+        if (!isWorthAnother) throw error
         session = (await this.#standing(session)) ?? (await this.#begin())
+        if (session.offset > before) refused = 0
         this.#failures = session.offset > before ? 1 : this.#failures + 1
         if (this.#failures >= fruitlessAttempts) throw error
         await Bun.sleep(Math.min(longestPause, firstPause * 2 ** (this.#failures - 1)) * (0.5 + Math.random()))
