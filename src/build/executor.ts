@@ -42,8 +42,8 @@ export interface ExecutorOptions {
  */
 export class BuildExecutor implements StepExecutor {
   readonly #options: ExecutorOptions
-  /** Content digests of files in stages, by the layers of the filesystem and the path. */
-  readonly #digests = new Map<string, Digest>()
+  /** Content digests of files in stages, by the layers of the filesystem, then by path. */
+  readonly #digests = new Map<string, Map<string, Digest>>()
 
   constructor(options: ExecutorOptions) {
     this.#options = options
@@ -63,13 +63,29 @@ export class BuildExecutor implements StepExecutor {
     const layers = filesystem ?? []
     const tree = await snapshots.tree(layers)
     const selections = selectSources(tree, input.pattern, input)
-    const base = layers.map((layer) => layer.directory ?? layer.diffId).join(' ')
-    return digestSelections(selections, (path) => {
-      const name = `${base} ${path}`
-      let digest = this.#digests.get(name)
-      if (digest === undefined) this.#digests.set(name, (digest = digestFile(tree, path)))
-      return digest
-    })
+    const known = this.#knownDigests(layers)
+    return digestSelections(selections, (path) => known.getOrInsertComputed(path, () => digestFile(tree, path)))
+  }
+
+  /** By path, what the files of a filesystem were found to have. Nobody else changes them. */
+  #knownDigests(layers: Filesystem): Map<string, Digest> {
+    const name = layers.map((layer) => layer.directory ?? layer.diffId).join(' ')
+    return this.#digests.getOrInsertComputed(name, () => new Map<string, Digest>())
+  }
+
+  /** The files of a stage, with what {@link digestSource} found out. */
+  async #stageFiles(layers: Filesystem): Promise<Tree> {
+    const tree = await this.#options.snapshots.tree(layers)
+    const known = this.#knownDigests(layers)
+    return {
+      lookup: (path) => tree.lookup(path),
+      list: (path) => tree.list(path),
+      read: (path) => tree.read(path),
+      ...(tree.open === undefined ? {} : { open: tree.open.bind(tree) }),
+      ...(tree.hostPath === undefined ? {} : { hostPath: tree.hostPath.bind(tree) }),
+      knownDigest: (path) => known.get(path),
+      isImmutable: true,
+    }
   }
 
   resolveRemote(source: RemoteSource, title: string): Promise<SelectionDigest> {
@@ -104,7 +120,7 @@ export class BuildExecutor implements StepExecutor {
         source,
         source.from === 'context'
           ? contexts.files(source.name)
-          : await snapshots.tree(source.op === undefined ? [] : (sources.get(source.op) ?? [])),
+          : await this.#stageFiles(source.op === undefined ? [] : (sources.get(source.op) ?? [])),
       )
     }
     using opened = new DisposableStack()

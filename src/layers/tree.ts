@@ -53,6 +53,8 @@ export interface Tree {
   hostPath?(path: string): string
   /** Digest that the file at `path` was found to have, where it was asked for: who copies it checks that it still has it. */
   knownDigest?(path: string): Digest | undefined
+  /** True where nobody can change the files meanwhile, so that what they were found to have need not be checked. */
+  readonly isImmutable?: boolean
 }
 
 /** One layer alone, which also says what it hides of the layers below it. */

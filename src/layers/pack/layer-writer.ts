@@ -151,10 +151,16 @@ export class LayerWriter {
       this.#content.add(entry, undefined)
       return
     }
+    const known = content?.from === 'tree' ? content.tree.knownDigest?.(content.path) : undefined
+    if (content?.from === 'tree' && content.tree.isImmutable === true && known !== undefined) {
+      this.#copy(content, undefined)
+      this.#content.add(entry, known)
+      return
+    }
     const digester = new Digester()
     if (content !== undefined) this.#copy(content, digester)
     const digest = digester.digest()
-    if (content?.from === 'tree' && digest !== (content.tree.knownDigest?.(content.path) ?? digest))
+    if (content?.from === 'tree' && digest !== (known ?? digest))
       throw fileChanged(content.tree.hostPath?.(content.path) ?? content.path)
     this.#content.add(entry, digest)
   }
@@ -169,17 +175,17 @@ export class LayerWriter {
     return keepNanoseconds || entry.mtimeNanoseconds === 0 ? entry : { ...entry, mtimeNanoseconds: 0 }
   }
 
-  #copy(content: LayerContent, digester: Digester): void {
+  #copy(content: LayerContent, digester: Digester | undefined): void {
     switch (content.from) {
       case 'bytes':
-        digester.update(content.bytes)
+        digester?.update(content.bytes)
         this.#tar.write(content.bytes)
         return
       case 'tree': {
         const { tree, path } = content
         if (tree.open !== undefined) return this.#copyFile(tree.open(path), tree.hostPath?.(path) ?? path, digester)
         for (const bytes of tree.read(path)) {
-          digester.update(bytes)
+          digester?.update(bytes)
           this.#tar.write(bytes)
         }
         return
@@ -192,9 +198,9 @@ export class LayerWriter {
   }
 
   /** Closes `fd`. */
-  #copyFile(fd: number, name: string, digester: Digester): void {
+  #copyFile(fd: number, name: string, digester: Digester | undefined): void {
     try {
-      this.#tar.copyFrom(fd, name, (bytes) => void digester.update(bytes))
+      this.#tar.copyFrom(fd, name, digester && ((bytes) => void digester.update(bytes)))
     } finally {
       close(fd)
     }
