@@ -1,7 +1,7 @@
 import type { ImageConfig } from '../oci/config.ts'
 import { digestOf } from '../oci/digest.ts'
 import type { ByteSource } from '../streams/source.ts'
-import type { TarEntry } from '../tar/entry.ts'
+import { blankEntry, type TarEntry } from '../tar/entry.ts'
 import { TarWriter } from '../tar/writer.ts'
 import type { ImageAnalysis } from './analysis.ts'
 import { analyzeImage } from './analyze-image.ts'
@@ -20,18 +20,12 @@ export function layerTar(members: readonly FixtureMember[]): Uint8Array<ArrayBuf
   for (const { path, content = '', entry = {} } of members) {
     const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content
     tar.add({
+      ...blankEntry,
       type: 'file',
       path,
       mode: entry.type === 'directory' ? 0o755 : 0o644,
-      uid: 0,
-      gid: 0,
       size: bytes.length,
       mtimeSeconds: 1,
-      mtimeNanoseconds: 0,
-      linkname: '',
-      devMajor: 0,
-      devMinor: 0,
-      xattrs: new Map(),
       ...entry,
     })
     if (bytes.length > 0) tar.write(bytes)

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import type { LayerTree, TreeEntry } from '../layers/tree.ts'
+import { blankEntry } from '../tar/entry.ts'
 import { firstDifference } from './byte-difference.ts'
 import { compareLayers } from './layer-difference.ts'
 
@@ -8,17 +9,10 @@ const bytes = (text: string): Uint8Array => Buffer.from(text, 'latin1')
 /** A layer of files in `/`; a path may be a whiteout instead. */
 function layer(files: Readonly<Record<string, string>>, removed: readonly string[] = []): LayerTree {
   const entry = (type: TreeEntry['type'], size: number): TreeEntry => ({
+    ...blankEntry,
     type,
     mode: 0o644,
-    uid: 0,
-    gid: 0,
     size,
-    mtimeSeconds: 0,
-    mtimeNanoseconds: 0,
-    linkname: '',
-    devMajor: 0,
-    devMinor: 0,
-    xattrs: new Map(),
     inode: undefined,
   })
   return {

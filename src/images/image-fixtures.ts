@@ -9,6 +9,7 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
 import { mediaTypes } from '../oci/media-types.ts'
 import { parseReference } from '../oci/reference.ts'
+import { blankEntry } from '../tar/entry.ts'
 import { TarWriter } from '../tar/writer.ts'
 import { type PutImage, putImage } from './records/put-image.ts'
 
@@ -37,20 +38,7 @@ export function tarOf(files: Readonly<Record<string, string>>): Uint8Array<Array
   const tar = new TarWriter((bytes) => void pieces.push(bytes.slice()))
   for (const [path, text] of Object.entries(files)) {
     const bytes = new TextEncoder().encode(text)
-    tar.add({
-      type: 'file',
-      path,
-      mode: 0o644,
-      uid: 0,
-      gid: 0,
-      size: bytes.length,
-      mtimeSeconds: 0,
-      mtimeNanoseconds: 0,
-      linkname: '',
-      devMajor: 0,
-      devMinor: 0,
-      xattrs: new Map(),
-    })
+    tar.add({ ...blankEntry, type: 'file', path, mode: 0o644, size: bytes.length })
     tar.write(bytes)
   }
   tar.finish()

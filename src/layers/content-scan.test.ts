@@ -1,23 +1,10 @@
 import { expect, test } from 'bun:test'
-import type { TarEntry } from '../tar/entry.ts'
+import { blankEntry, type TarEntry } from '../tar/entry.ts'
 import { TarDecoder } from '../tar/decoder.ts'
 import { ContentScan } from './content-scan.ts'
 import { LayerWriter } from './pack/layer-writer.ts'
 
-const plain: TarEntry = {
-  type: 'file',
-  path: 'f',
-  mode: 0o644,
-  uid: 0,
-  gid: 0,
-  size: 0,
-  mtimeSeconds: 0,
-  mtimeNanoseconds: 0,
-  linkname: '',
-  devMajor: 0,
-  devMinor: 0,
-  xattrs: new Map(),
-}
+const plain: TarEntry = { ...blankEntry, type: 'file', path: 'f', mode: 0o644 }
 
 function write(time: number): { tar: Uint8Array; contentDigest: string } {
   const pieces: Uint8Array[] = []

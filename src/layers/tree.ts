@@ -1,4 +1,5 @@
 import type { Digest } from '../oci/digest.ts'
+import { blankEntry } from '../tar/entry.ts'
 
 /** One path of a root filesystem, as an image's layers describe it. */
 export interface TreeEntry {
@@ -18,20 +19,7 @@ export interface TreeEntry {
 }
 
 /** A directory that nothing describes: one that is only there because something is in it. */
-export const impliedDirectory: TreeEntry = {
-  type: 'directory',
-  mode: 0o755,
-  uid: 0,
-  gid: 0,
-  size: 0,
-  mtimeSeconds: 0,
-  mtimeNanoseconds: 0,
-  linkname: '',
-  devMajor: 0,
-  devMinor: 0,
-  xattrs: new Map(),
-  inode: undefined,
-}
+export const impliedDirectory: TreeEntry = { ...blankEntry, type: 'directory', mode: 0o755, inode: undefined }
 
 /**
  * Read-only view of a root filesystem: of one directory, or of a stack of layers seen as one. Paths are absolute and

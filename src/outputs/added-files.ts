@@ -1,20 +1,15 @@
 import type { Tree, TreeEntry } from '../layers/tree.ts'
+import { blankEntry } from '../tar/entry.ts'
 
 /** A tree with files more in its root, which only their owner may read; each takes the place of what has its name. */
 export function withFiles(tree: Tree, files: ReadonlyMap<string, Uint8Array>, mtimeSeconds: number): Tree {
   const added = (path: string): Uint8Array | undefined => files.get(path.slice(1))
   const entryOf = (bytes: Uint8Array): TreeEntry => ({
+    ...blankEntry,
     type: 'file',
     mode: 0o600,
-    uid: 0,
-    gid: 0,
     size: bytes.length,
     mtimeSeconds,
-    mtimeNanoseconds: 0,
-    linkname: '',
-    devMajor: 0,
-    devMinor: 0,
-    xattrs: new Map(),
     inode: undefined,
   })
   return {

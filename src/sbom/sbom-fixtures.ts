@@ -1,5 +1,6 @@
 import { Database } from 'bun:sqlite'
 import type { Tree, TreeEntry } from '../layers/tree.ts'
+import { blankEntry } from '../tar/entry.ts'
 
 /** Files by absolute path; those below a `bin` directory are executable. */
 export type FixtureFiles = Readonly<Record<string, string | Uint8Array>>
@@ -20,17 +21,10 @@ export function treeOf(files: FixtureFiles): Tree {
     }
   }
   const entry = (type: 'file' | 'directory', size: number, mode: number): TreeEntry => ({
+    ...blankEntry,
     type,
     mode,
-    uid: 0,
-    gid: 0,
     size,
-    mtimeSeconds: 0,
-    mtimeNanoseconds: 0,
-    linkname: '',
-    devMajor: 0,
-    devMinor: 0,
-    xattrs: new Map(),
     inode: undefined,
   })
   return {

@@ -6,7 +6,7 @@ import { lstat } from '../linux/file-status.ts'
 import { AT_FDCWD, close, open, openFlags, pwrite, ftruncate } from '../linux/files.ts'
 import { changeModeAt, changeOwnerAt, linkAt, makeNodeAt, makeSymlinkAt, readLink, setTimesAt } from '../linux/names.ts'
 import { getXattr, setXattr } from '../linux/xattrs.ts'
-import type { TarEntry } from './entry.ts'
+import { blankEntry, type TarEntry } from './entry.ts'
 import { type TarRecord, readMember, readTar, readTarFile } from './reader.ts'
 import { TarWriter } from './writer.ts'
 
@@ -189,20 +189,7 @@ test('readTar() passes over global pax headers, as Go does', async () => {
   expect(entries.get('b')).toMatchObject({ uid: 0, gid: 0 })
 })
 
-const plainEntry: TarEntry = {
-  type: 'file',
-  path: 'f',
-  mode: 0o644,
-  uid: 0,
-  gid: 0,
-  size: 0,
-  mtimeSeconds: 0,
-  mtimeNanoseconds: 0,
-  linkname: '',
-  devMajor: 0,
-  devMinor: 0,
-  xattrs: new Map(),
-}
+const plainEntry: TarEntry = { ...blankEntry, type: 'file', path: 'f', mode: 0o644 }
 
 /** An archive of `entries` whose files hold their own path over and over. */
 function archiveOf(entries: readonly TarEntry[]): Buffer {

@@ -2,27 +2,14 @@ import { describe, expect, test } from 'bun:test'
 import * as fc from 'fast-check'
 import { CairnError } from '../errors/error.ts'
 import { TarDecoder } from './decoder.ts'
-import type { TarEntry } from './entry.ts'
+import { blankEntry, type TarEntry } from './entry.ts'
 import type { TarLimits } from './limits.ts'
 import { readTarFile } from './reader.ts'
 import { TarWriter } from './writer.ts'
 
 /** Archives that are wrong: each fails with the right code, and nothing else ever happens. */
 
-const entry: TarEntry = {
-  type: 'file',
-  path: 'name',
-  mode: 0o644,
-  uid: 0,
-  gid: 0,
-  size: 600,
-  mtimeSeconds: 0,
-  mtimeNanoseconds: 0,
-  linkname: '',
-  devMajor: 0,
-  devMinor: 0,
-  xattrs: new Map(),
-}
+const entry: TarEntry = { ...blankEntry, type: 'file', path: 'name', mode: 0o644, size: 600 }
 
 function archive(...entries: TarEntry[]): Buffer {
   const pieces: Uint8Array[] = []

@@ -23,3 +23,16 @@ export interface TarEntry {
   /** Extended attributes with binary values, from SCHILY.xattr.* records. */
   readonly xattrs: ReadonlyMap<string, Uint8Array>
 }
+
+/** What an entry is where nothing else is said of it: root's, of 1970, empty and without attributes. */
+export const blankEntry: Omit<TarEntry, 'type' | 'path' | 'mode'> = {
+  uid: 0,
+  gid: 0,
+  size: 0,
+  mtimeSeconds: 0,
+  mtimeNanoseconds: 0,
+  linkname: '',
+  devMajor: 0,
+  devMinor: 0,
+  xattrs: new Map(),
+}

@@ -1,6 +1,6 @@
 import { IgnoreMatcher } from '../../dockerfile/ignore.ts'
-import { readFileChunks } from '../../layers/file-chunks.ts'
-import type { Tree, TreeEntry } from '../../layers/tree.ts'
+import { singleFileTree } from '../../layers/trees/single-file-tree.ts'
+import type { Tree } from '../../layers/tree.ts'
 import { digestOf } from '../../oci/digest.ts'
 import type { ProgressListener } from '../../progress/events.ts'
 import type { RemoteAccess } from '../../remote/access.ts'
@@ -104,28 +104,12 @@ export class RemoteFiles {
     const file =
       this.#files.get(nameOf(source)) ??
       (await this.#limited(() => fetchFile(url, this.#access, { checksum, onProgress: downloading(log) })))
-    const path = this.#access.store.blobs.path(file.digest)
-    const entry: TreeEntry = {
-      type: 'file',
-      mode: 0o600,
-      uid: 0,
-      gid: 0,
-      size: file.size,
-      mtimeSeconds: file.lastModified ?? 0,
-      mtimeNanoseconds: 0,
-      linkname: '',
-      devMajor: 0,
-      devMinor: 0,
-      xattrs: new Map(),
-      inode: undefined,
-    }
-    const tree: Tree = {
-      lookup: (asked) => (asked === '/' ? { ...entry, type: 'directory', mode: 0o755 } : entry),
-      list: () => [],
-      read: () => readFileChunks(path),
-    }
+    const content = this.#access.store.blobs.path(file.digest)
+    const tree = singleFileTree(name, content, file.size, file.lastModified ?? 0)
+    const path = `/${name}`
+    const entry = tree.lookup(path)
     const isExcluded = excludes.length > 0 && new IgnoreMatcher(excludes).matches(name)
-    const paths = isExcluded ? [] : [{ relative: '', path: `/${name}`, entry, implied: false }]
+    const paths = isExcluded || entry === undefined ? [] : [{ relative: '', path, entry, implied: false }]
     return { tree, selections: [{ name, directory: false, paths }], [Symbol.dispose]: () => undefined }
   }
 

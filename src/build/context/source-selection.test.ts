@@ -2,6 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import { array, assert, constantFrom, oneof, property, record, tuple } from 'fast-check'
 import { CairnError } from '../../errors/error.ts'
 import type { Tree, TreeEntry } from '../../layers/tree.ts'
+import { blankEntry } from '../../tar/entry.ts'
 import { CopyLayout } from '../ops/copy-layout.ts'
 import { cleanPath, parentPath } from '../paths.ts'
 import { selectSources } from './source-selection.ts'
@@ -33,17 +34,10 @@ function memoryTree(paths: readonly (readonly [path: string, what: string])[]): 
 function entry(what: string): TreeEntry {
   const type = what === 'dir' ? 'directory' : what === 'file' ? 'file' : 'symlink'
   return {
+    ...blankEntry,
     type,
     mode: type === 'directory' ? 0o755 : 0o644,
-    uid: 0,
-    gid: 0,
-    size: 0,
-    mtimeSeconds: 0,
-    mtimeNanoseconds: 0,
     linkname: type === 'symlink' ? what : '',
-    devMajor: 0,
-    devMinor: 0,
-    xattrs: new Map(),
     inode: undefined,
   }
 }

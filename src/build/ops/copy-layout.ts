@@ -3,6 +3,7 @@ import { resolvePath } from '../../layers/trees/layer-tree.ts'
 import { cleanMemberPath } from '../../layers/member-path.ts'
 import type { LayerContent } from '../../layers/pack/layer-writer.ts'
 import type { Tree, TreeEntry } from '../../layers/tree.ts'
+import { blankEntry } from '../../tar/entry.ts'
 import { childPath, cleanPath, parentPath } from '../paths.ts'
 import type { SelectedPath, Selection } from '../context/source-selection.ts'
 import type { Archive } from './unpack.ts'
@@ -29,8 +30,6 @@ export interface LayoutOptions {
   /** Seconds since 1970 for directories and files that Cairn makes itself. */
   readonly createdTime: number
 }
-
-const noXattrs: ReadonlyMap<string, Uint8Array> = new Map()
 
 /**
  * Works out what a COPY or ADD puts where: the members of its layer, resolved against the filesystem below without
@@ -238,20 +237,7 @@ export class CopyLayout {
   }
 
   #made(type: 'file' | 'directory', mode: number): TreeEntry {
-    return {
-      type,
-      mode,
-      uid: 0,
-      gid: 0,
-      size: 0,
-      mtimeSeconds: this.#options.createdTime,
-      mtimeNanoseconds: 0,
-      linkname: '',
-      devMajor: 0,
-      devMinor: 0,
-      xattrs: noXattrs,
-      inode: undefined,
-    }
+    return { ...blankEntry, type, mode, mtimeSeconds: this.#options.createdTime, inode: undefined }
   }
 
   /** The directories above a member, as they are below, so that the layer can be unpacked on its own. */

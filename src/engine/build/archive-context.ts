@@ -5,7 +5,6 @@ import type { Store } from '../../content/store.ts'
 import { CairnError, isCairnError } from '../../errors/error.ts'
 import { readFileChunks } from '../../layers/file-chunks.ts'
 import { tarTree } from '../../layers/trees/layer-tree.ts'
-import type { Tree, TreeEntry } from '../../layers/tree.ts'
 import { fstat } from '../../linux/file-status.ts'
 import { close, open, openFlags, read, write } from '../../linux/files.ts'
 import { removeFile } from '../../linux/names.ts'
@@ -136,32 +135,4 @@ export function newestFile({ tree }: BuildContext): number | undefined {
     if (entry?.type === 'directory') for (const name of tree.list(path)) pending.push(`${inside}/${name}`)
   }
   return newest
-}
-
-/** A directory that holds nothing but one file of this machine. `mtime` is in seconds since 1970. */
-export function singleFileTree(name: string, path: string, size: number, mtime: number): Tree {
-  const directory = entryOf('directory', 0o755, 0, mtime)
-  const file = entryOf('file', 0o600, size, mtime)
-  return {
-    lookup: (at) => (at === '/' ? directory : at === `/${name}` ? file : undefined),
-    list: (at) => (at === '/' ? [name] : []),
-    read: () => readFileChunks(path),
-  }
-}
-
-function entryOf(type: 'file' | 'directory', mode: number, size: number, mtimeSeconds: number): TreeEntry {
-  return {
-    type,
-    mode,
-    uid: 0,
-    gid: 0,
-    size,
-    mtimeSeconds,
-    mtimeNanoseconds: 0,
-    linkname: '',
-    devMajor: 0,
-    devMinor: 0,
-    xattrs: new Map(),
-    inode: undefined,
-  }
 }

@@ -1,18 +1,12 @@
 import { type BuildContext, ContextTree, treeContext } from '../../build/context/context.ts'
 import { redactUrl } from '../../errors/redact.ts'
+import { singleFileTree } from '../../layers/trees/single-file-tree.ts'
 import type { ProgressListener } from '../../progress/events.ts'
 import type { RemoteAccess } from '../../remote/access.ts'
 import { checkoutRepository, resolveRepository } from '../../remote/git.ts'
 import { formatGitReference, type GitReference } from '../../remote/git-reference.ts'
 import { fetchFile, type RemoteFile } from '../../remote/http.ts'
-import {
-  archiveContext,
-  archiveFile,
-  headOfFile,
-  looksLikeArchive,
-  newestFile,
-  singleFileTree,
-} from './archive-context.ts'
+import { archiveContext, archiveFile, headOfFile, looksLikeArchive, newestFile } from './archive-context.ts'
 import type { RemoteSource } from './context-argument.ts'
 import { shown } from '../shown-work.ts'
 

@@ -18,7 +18,7 @@ import { AT_FDCWD } from '../../linux/files.ts'
 import { makeNodeAt, setTimesAt } from '../../linux/names.ts'
 import { setXattr } from '../../linux/xattrs.ts'
 import { digestOf } from '../../oci/digest.ts'
-import type { TarEntry } from '../../tar/entry.ts'
+import { blankEntry, type TarEntry } from '../../tar/entry.ts'
 import { readTarFile } from '../../tar/reader.ts'
 import { applyLayerFile } from '../unpack/apply.ts'
 import { ContentDigester } from '../content-digest.ts'
@@ -34,20 +34,7 @@ afterEach(() => {
   rmSync(root, { recursive: true, force: true })
 })
 
-const entry: TarEntry = {
-  type: 'file',
-  path: 'f',
-  mode: 0o644,
-  uid: 0,
-  gid: 0,
-  size: 0,
-  mtimeSeconds: 100,
-  mtimeNanoseconds: 5,
-  linkname: '',
-  devMajor: 0,
-  devMinor: 0,
-  xattrs: new Map(),
-}
+const entry: TarEntry = { ...blankEntry, type: 'file', path: 'f', mode: 0o644, mtimeSeconds: 100, mtimeNanoseconds: 5 }
 
 function makeTree(path: string): void {
   const script = `

@@ -2,7 +2,7 @@ import { CairnError } from '../../errors/error.ts'
 import { close, open, openFlags, startWriteback, write } from '../../linux/files.ts'
 import { removeFile } from '../../linux/names.ts'
 import { type Digest, Digester } from '../../oci/digest.ts'
-import type { TarEntry } from '../../tar/entry.ts'
+import { blankEntry, type TarEntry } from '../../tar/entry.ts'
 import { type TarSink, TarWriter } from '../../tar/writer.ts'
 import { ContentDigester } from '../content-digest.ts'
 import { fileChanged } from './file-changed.ts'
@@ -34,8 +34,6 @@ export interface WrittenLayer {
   /** Members, whiteouts included. */
   readonly entries: number
 }
-
-const noXattrs: ReadonlyMap<string, Uint8Array> = new Map()
 
 const writebackBytes = 16 * 1024 * 1024
 
@@ -127,20 +125,7 @@ export class LayerWriter {
   }
 
   #addMarker(path: string): void {
-    this.#add({
-      type: 'file',
-      path,
-      mode: 0,
-      uid: 0,
-      gid: 0,
-      size: 0,
-      mtimeSeconds: 0,
-      mtimeNanoseconds: 0,
-      linkname: '',
-      devMajor: 0,
-      devMinor: 0,
-      xattrs: noXattrs,
-    })
+    this.#add({ ...blankEntry, type: 'file', path, mode: 0 })
   }
 
   #add(given: TarEntry, content?: LayerContent): void {

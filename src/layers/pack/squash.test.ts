@@ -1,25 +1,12 @@
 import { describe, expect, test } from 'bun:test'
 import { array, assert, constantFrom, oneof, property, record, tuple } from 'fast-check'
-import type { TarEntry } from '../../tar/entry.ts'
+import { blankEntry, type TarEntry } from '../../tar/entry.ts'
 import { LayerWriter } from './layer-writer.ts'
 import { stackTree, tarTree } from '../trees/layer-tree.ts'
 import { writeSquashed } from './squash.ts'
 import type { LayerTree, Tree } from '../tree.ts'
 
-const plain: TarEntry = {
-  type: 'file',
-  path: '',
-  mode: 0o644,
-  uid: 0,
-  gid: 0,
-  size: 0,
-  mtimeSeconds: 1,
-  mtimeNanoseconds: 0,
-  linkname: '',
-  devMajor: 0,
-  devMinor: 0,
-  xattrs: new Map(),
-}
+const plain: TarEntry = { ...blankEntry, type: 'file', path: '', mode: 0o644, mtimeSeconds: 1 }
 
 /** `path=text` is a file, `path/` a directory, `-path` a whiteout, `!path` an opaque directory, `a->b` a hard link. */
 function layer(...members: readonly string[]): LayerTree {
