@@ -117,6 +117,28 @@ RUN for i in $(seq 300); do echo $i > /file$i; done
     expect(storeSize()).toBeLessThan(full / 100)
   }, 60_000)
 
+  test('agree on images that went while they were saved, and on those whose content rmi --no-prune left', async () => {
+    await cairn.image('base', { files: { text: 'x'.repeat(3_000_000) } })
+    await cairn.image('other', { files: { text: 'y'.repeat(2_000_000) } })
+    const empty = storeSize() - (await usage()).size
+    const saving = cairn.start(['save', 'base'])
+    const output = saving.stdout.getReader()
+    await output.read()
+    await cairn.ok(['rmi', 'base'])
+    expectSame((await usage()).size, storeSize() - empty, storeSize())
+    for (;;) if ((await output.read()).done) break
+    expect(await saving.exited).toBe(0)
+    expect(storeSize()).toBeLessThan(4_500_000)
+    expectSame((await usage()).size, storeSize() - empty, storeSize())
+    await cairn.ok(['rmi', '--no-prune', 'other'])
+    const left = await usage()
+    expect(left.reclaimable).toBeGreaterThan(2_000_000)
+    expectSame(left.size, storeSize() - empty, storeSize())
+    await cairn.ok(['system', 'check'])
+    expectSame(await prune('image', 'prune'), left.reclaimable, left.size)
+    expect((await usage()).size).toBe(0)
+  })
+
   test('image prune --unpacked keeps images, and what containers have mounted', async () => {
     await cairn.image('base')
     await cairn.image('other', { files: { text: 'x'.repeat(3_000_000) } })

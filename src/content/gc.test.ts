@@ -6,8 +6,9 @@ import { type Digest, digestOf } from '../oci/digest.ts'
 import { mediaTypes } from '../oci/media-types.ts'
 import type { BlobIdentity } from './blobs.ts'
 import { deleteCacheRecords, putCacheRecord } from './cache-records.ts'
-import { collectGarbage } from './gc.ts'
-import { blobNode, layerNode, link, snapshotNode } from './graph.ts'
+import { collectFrom, collectGarbage } from './gc.ts'
+import { pendingGarbage } from './garbage.ts'
+import { blobNode, layerNode, link, snapshotNode, type StoreNode } from './graph.ts'
 import { deleteImageRecord, putImageRecord, putTag } from './image-records.ts'
 import { putLayerRecord } from './layer-records.ts'
 import { acquireLease } from './leases.ts'
@@ -125,6 +126,49 @@ describe('collectGarbage()', () => {
     expect((await collectGarbage(store)).blobs).toEqual([blob])
   })
 
+  test('removes what had to go while a lease protected it once the lease ends', async () => {
+    const [manifest, layer, kept] = (await putBlobs('manifest', 'layer', 'kept')) as [
+      BlobIdentity,
+      BlobIdentity,
+      BlobIdentity,
+    ]
+    recordImage(manifest)
+    recordImage(kept)
+    const diffId = digestOf('diff')
+    putLayerRecord(store, { digest: layer.digest, diffId, compression: 'gzip', size: layer.size, unpackedSize: 9 })
+    makeSnapshot('unpacked', diffId)
+    link(store, blobNode(manifest.digest), [blobNode(layer.digest)])
+    {
+      using lease = acquireLease(store)
+      using other = acquireLease(store)
+      lease.protect(blobNode(manifest.digest), blobNode(kept.digest))
+      other.protect(layerNode(diffId))
+      deleteImageRecord(store, manifest.digest)
+      await collectFrom(store, [blobNode(manifest.digest)])
+      expect(pendingGarbage(store)).toEqual({ layers: new Set([diffId]), nodes: new Set([blobNode(manifest.digest)]) })
+      other[Symbol.dispose]()
+      expect(store.blobs.has(layer.digest)).toBe(true)
+    }
+    expect([manifest, layer, kept].map(({ digest }) => store.blobs.has(digest))).toEqual([false, false, true])
+    expect(existsSync(store.path('snapshots', 'unpacked'))).toBe(false)
+    expect(store.database.all('SELECT * FROM garbage')).toEqual([])
+  })
+
+  test('removes a layer that one lease and then another one protected', async () => {
+    const [layer] = (await putBlobs('layer')) as [BlobIdentity]
+    const diffId = digestOf('diff')
+    putLayerRecord(store, { digest: layer.digest, diffId, compression: 'gzip', size: layer.size, unpackedSize: 9 })
+    const first = acquireLease(store)
+    const second = acquireLease(store)
+    first.protect(layerNode(diffId))
+    second.protect(blobNode(layer.digest))
+    await collectGarbage(store)
+    first[Symbol.dispose]()
+    expect(store.blobs.has(layer.digest)).toBe(true)
+    second[Symbol.dispose]()
+    expect(store.blobs.has(layer.digest)).toBe(false)
+  })
+
   test('keeps blobs that another task protects between finding and removing them', async () => {
     const texts = Array.from({ length: 200 }, (_, index) => `blob ${index}`)
     const blobs = await putBlobs(...texts)
@@ -163,5 +207,35 @@ describe('collectGarbage()', () => {
     await collection.catch(() => {})
     lock?.release()
     await collectGarbage(store)
+  })
+})
+
+describe('pendingGarbage()', () => {
+  test('tells what only removed images lead to, not what others have', async () => {
+    const texts = ['first', 'second', 'config', 'own', 'shared', 'again']
+    const blobs = await putBlobs(...texts)
+    const nodes = blobs.map(({ digest }) => blobNode(digest))
+    const [first, second, config, own, shared, again] = nodes as [
+      StoreNode,
+      StoreNode,
+      StoreNode,
+      StoreNode,
+      StoreNode,
+      StoreNode,
+    ]
+    for (const image of [0, 1, 5]) recordImage(blobs[image] as BlobIdentity)
+    link(store, first, [config, own, shared])
+    link(store, second, [config, shared])
+    link(store, again, [own])
+    expect(pendingGarbage(store).nodes).toEqual(new Set())
+    deleteImageRecord(store, blobs[0]?.digest as Digest)
+    expect(pendingGarbage(store).nodes).toEqual(new Set([first]))
+    deleteImageRecord(store, blobs[5]?.digest as Digest)
+    expect(pendingGarbage(store).nodes).toEqual(new Set([first, again, own]))
+    deleteImageRecord(store, blobs[1]?.digest as Digest)
+    expect(pendingGarbage(store).nodes).toEqual(new Set([first, second, config, own, shared, again]))
+    // It came back before anybody removed it.
+    recordImage(blobs[1] as BlobIdentity)
+    expect(pendingGarbage(store).nodes).toEqual(new Set([first, again, own]))
   })
 })

@@ -2,6 +2,7 @@ import { isCairnError } from '../errors/error.ts'
 import { type BlobWriter, blobWriter } from './blobs.ts'
 import { blobNode, type StoreNode } from './graph.ts'
 import type { Store } from './store.ts'
+import { collectPending } from './sweep.ts'
 
 /**
  * Protects blobs, layers and snapshots from garbage collection while a process works with them, until it is released
@@ -14,7 +15,10 @@ export interface Lease extends BlobWriter, Disposable {
   readonly nodes: readonly StoreNode[]
   /** Protects nodes, whether or not they are there yet. What is found there afterwards will stay. */
   protect(...nodes: StoreNode[]): void
-  /** Ends the protection. May be called again. Throws as the database does; disposal does not. */
+  /**
+   * Ends the protection. May be called again. Throws as the database does; disposal does not, and removes what had to go
+   * while it was protected.
+   */
   release(): void
 }
 
@@ -61,6 +65,7 @@ export function acquireLease(store: Store): Lease {
     [Symbol.dispose]: () => {
       try {
         release()
+        if (nodes.size > 0 && store.database.one('SELECT 1 FROM garbage LIMIT 1') !== undefined) collectPending(store)
       } catch (error) {
         // It ends with the session then; what the work came to is what counts.
         if (!isCairnError(error)) throw error

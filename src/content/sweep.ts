@@ -4,7 +4,8 @@ import { removeTree } from '../linux/remove-tree.ts'
 import { blocksOf } from '../linux/tree-size.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import type { BlobIdentity } from './blobs.ts'
-import { blobNode, layerNode, snapshotNode, type StoreNode } from './graph.ts'
+import { keeperOf, layerForms, layerOfNode } from './garbage.ts'
+import { snapshotNode, type StoreNode } from './graph.ts'
 import { moveAway } from './removal.ts'
 import type { Store } from './store.ts'
 
@@ -23,26 +24,24 @@ export interface GarbageReport {
 export const batchSize = 64
 
 /**
- * Goes on with the collections that processes have begun and not ended, because they were killed: removes what has lost
- * what kept it and is not needed by anything else.
+ * Goes on with the collections that have come to no end, because a process was killed or worked with what was to go:
+ * removes what has lost what kept it and is not needed by anything else.
  */
 export function collectPending(store: Store, remove: RemoveTree = removeTree): void {
   const sweep = new Sweep(store, remove)
+  const leased = new Set<StoreNode>()
   for (;;) {
-    const rows = store.database.all<{ node: StoreNode }>('SELECT node FROM garbage LIMIT ?', batchSize)
+    const rows = store.database.all<{ node: StoreNode }>(
+      'SELECT node FROM garbage WHERE node NOT IN (SELECT value FROM json_each(?)) LIMIT ?',
+      JSON.stringify([...leased]),
+      batchSize,
+    )
     if (rows.length === 0) return
     sweep.removeUnneeded(rows.map(({ node }) => node))
+    for (const { node } of rows)
+      if (store.database.one('SELECT 1 FROM garbage WHERE node = ?', node) !== undefined) leased.add(node)
   }
 }
-
-/** True where something keeps the node itself. */
-const isNeeded = `SELECT
-  EXISTS (SELECT 1 FROM links WHERE child = ?1) OR EXISTS (SELECT 1 FROM images WHERE digest = ?1)
-  OR EXISTS (SELECT 1 FROM tags WHERE digest = ?1) OR EXISTS (SELECT 1 FROM pins WHERE node = ?1)
-  OR EXISTS (SELECT 1 FROM lease_nodes WHERE node = ?1) OR EXISTS (SELECT 1 FROM fetched_files WHERE digest = ?1)
-  OR EXISTS (SELECT 1 FROM registry_blobs WHERE digest = ?1)
-  OR EXISTS (SELECT 1 FROM registry_manifests WHERE digest = ?1)
-  OR (?1 LIKE 'cache/%' AND EXISTS (SELECT 1 FROM cache_records WHERE key = substr(?1, 7))) AS needed`
 
 interface SnapshotRow {
   readonly id: string
@@ -61,19 +60,28 @@ export class Sweep {
     this.#remove = remove
   }
 
-  /** Removes what is not needed of `nodes`; gives what it led to, which may not be needed any more either. */
+  /**
+   * Removes what is not needed of `nodes`; gives what it led to, which may not be needed any more either. What only
+   * processes need that work with it is noted as garbage, for the one that ends last.
+   */
   removeUnneeded(nodes: readonly StoreNode[]): StoreNode[] {
     const away: string[] = []
     const { database } = this.#store
     const orphans = database.transaction(() =>
       nodes.flatMap((node) => {
         const led = this.#removeNode(node, away)
-        database.run('DELETE FROM garbage WHERE node = ?', node)
-        return led
+        if (led === 'leased') this.#note(node)
+        else database.run('DELETE FROM garbage WHERE node = ?', node)
+        return led === 'leased' ? [] : led
       }),
     )
     for (const path of away) this.#remove(path)
     return orphans
+  }
+
+  /** Whoever ends the last lease on it looks again. */
+  #note(node: StoreNode): void {
+    this.#store.database.run('INSERT OR IGNORE INTO garbage VALUES (?)', node)
   }
 
   report(): GarbageReport {
@@ -82,33 +90,16 @@ export class Sweep {
     return { blobs: this.#blobs, snapshots: this.#snapshots, reclaimed: blobs + snapshots }
   }
 
-  #removeNode(node: StoreNode, away: string[]): StoreNode[] {
-    if (node.startsWith('snapshot/')) {
-      this.#removeSnapshot(node.slice('snapshot/'.length), away)
-      return []
-    }
-    const diffId = this.#layerOf(node)
-    const forms = diffId === undefined ? [node] : [layerNode(diffId), ...this.#blobsOf(diffId).map(blobNode)]
-    if (forms.some((form) => this.#isNeeded(form))) return []
+  #removeNode(node: StoreNode, away: string[]): StoreNode[] | 'leased' {
+    if (node.startsWith('snapshot/')) return this.#removeSnapshot(node.slice('snapshot/'.length), away)
+    const diffId = layerOfNode(this.#store, node)
+    const forms = diffId === undefined ? [node] : layerForms(this.#store, diffId)
+    const keeper = keeperOf(this.#store, forms)
+    if (keeper !== undefined) return keeper === 'lease' ? 'leased' : []
     const orphans = forms.flatMap((form) => this.#removeBlob(form))
-    if (diffId !== undefined) for (const { id } of this.#snapshotsOf(diffId)) this.#removeSnapshot(id, away)
+    for (const { id } of diffId === undefined ? [] : this.#snapshotsOf(diffId))
+      if (this.#removeSnapshot(id, away) === 'leased') this.#note(snapshotNode(id))
     return orphans
-  }
-
-  #isNeeded(node: StoreNode): boolean {
-    return this.#store.database.one<{ needed: number }>(isNeeded, node)?.needed === 1
-  }
-
-  /** The layer that a node stands for, in all its forms. */
-  #layerOf(node: StoreNode): Digest | undefined {
-    if (node.startsWith('layer/')) return node.slice('layer/'.length) as Digest
-    return this.#store.database.one<{ diffId: Digest }>('SELECT diff_id AS diffId FROM layers WHERE digest = ?', node)
-      ?.diffId
-  }
-
-  #blobsOf(diffId: Digest): Digest[] {
-    const rows = this.#store.database.all<{ digest: Digest }>('SELECT digest FROM layers WHERE diff_id = ?', diffId)
-    return rows.map(({ digest }) => digest)
   }
 
   #snapshotsOf(diffId: Digest): { readonly id: string }[] {
@@ -136,25 +127,24 @@ export class Sweep {
   }
 
   /** Removes a finished snapshot whose layer is gone, or a directory that no record tells of. */
-  #removeSnapshot(id: string, away: string[]): void {
+  #removeSnapshot(id: string, away: string[]): [] | 'leased' {
     const { database } = this.#store
     const record = database.one<{ diffId: Digest | null; state: string; size: number }>(
       'SELECT diff_id AS diffId, state, size FROM snapshots WHERE id = ?',
       id,
     )
-    if (record?.state === 'preparing' || this.#isNeeded(snapshotNode(id))) return
+    if (record?.state === 'preparing') return []
     const diffId = record?.diffId ?? undefined
-    if (
-      diffId !== undefined &&
-      [layerNode(diffId), ...this.#blobsOf(diffId).map(blobNode)].some((form) => this.#isNeeded(form))
-    )
-      return
+    const forms = [snapshotNode(id), ...(diffId === undefined ? [] : layerForms(this.#store, diffId))]
+    const keeper = keeperOf(this.#store, forms)
+    if (keeper !== undefined) return keeper === 'lease' ? 'leased' : []
     const hasDirectory = tryLstat(this.#store.path('snapshots', id)) !== undefined
-    if (record === undefined && !hasDirectory) return
+    if (record === undefined && !hasDirectory) return []
     if (hasDirectory) database.sync()
     const target = moveAway(this.#store, 'snapshots', id)
     if (target !== undefined) away.push(target)
     database.run('DELETE FROM snapshots WHERE id = ?', id)
     this.#snapshots.push({ id, size: record?.size ?? 0 })
+    return []
   }
 }

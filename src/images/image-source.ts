@@ -1,3 +1,4 @@
+import { acquireLease } from '../content/leases.ts'
 import { getLayerRecord, type LayerRecord } from '../content/layer-records.ts'
 import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
@@ -10,7 +11,7 @@ import { type ByteSource, collect, verified } from '../streams/source.ts'
 import { completeImage, type Image } from './image.ts'
 import { type LocalLocation, formatImageLocation } from './image-location.ts'
 import { listReferrers } from './referrers.ts'
-import { resolveImage } from './records/resolve-image.ts'
+import { resolveProtected } from './records/resolve-image.ts'
 
 /** A place with one chosen image, opened for reading. To be disposed of. */
 export interface ImageSource extends Disposable {
@@ -31,13 +32,18 @@ export interface ImageSource extends Disposable {
 }
 
 function namedSource(store: Store, name: string): ImageSource {
-  const { record, reference } = resolveImage(store, name)
+  const lease = acquireLease(store)
+  const { record, reference } = resolveProtected(store, lease, name)
   const { digest, mediaType, size } = record
   const references = reference === undefined || reference.digest !== undefined ? [] : [reference]
-  return { ...storeSource(store, { digest, mediaType, size }, name), references }
+  return {
+    ...storeSource(store, { digest, mediaType, size }, name),
+    references,
+    [Symbol.dispose]: () => lease[Symbol.dispose](),
+  }
 }
 
-/** A manifest or index of the store as a source; `name` is what errors call it. */
+/** A manifest or index of the store as a source, protected by the caller; `name` is what errors call it. */
 export function storeSource(store: Store, target: Descriptor, name: string): ImageSource {
   return {
     name,

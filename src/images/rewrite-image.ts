@@ -17,7 +17,7 @@ import { isFileLocation, parseLocalLocation } from './image-location.ts'
 import { openImageSource } from './image-source.ts'
 import { verifyLayers } from './layer-verification.ts'
 import { linkManifest, recordIndex, recordManifest } from './records/put-image.ts'
-import { resolveImage } from './records/resolve-image.ts'
+import { resolveProtected } from './records/resolve-image.ts'
 import { storeTarget } from './store-target.ts'
 
 /** The image of one platform, to be made another one. */
@@ -55,7 +55,7 @@ export interface Rewritten {
 export async function bringImage(store: Store, lease: Lease, location: string): Promise<StoredTarget> {
   const place = parseLocalLocation(location)
   if (!isFileLocation(place)) {
-    const { record, reference } = resolveImage(store, place.name)
+    const { record, reference } = resolveProtected(store, lease, place.name)
     const { digest, mediaType, size } = record
     return { target: { digest, mediaType, size }, reference: reference?.digest === undefined ? reference : undefined }
   }

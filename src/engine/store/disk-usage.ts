@@ -3,12 +3,13 @@ import { listContainerRecords } from '../../containers/container-records.ts'
 import { recoverContainers } from '../../containers/recovery.ts'
 import { listVolumes, listVolumeUsers } from '../../containers/volume-records.ts'
 import { containerDiskSize } from '../../containers/written-size.ts'
+import { pendingGarbage } from '../../content/garbage.ts'
 import { getDiffIds, layersOfImages } from '../../content/manifest-records.ts'
 import { listImageIds } from '../../content/image-records.ts'
 import type { Store } from '../../content/store.ts'
 import { tryListDirectory } from '../../linux/directories.ts'
-import { treeSize } from '../../linux/tree-size.ts'
-import type { Digest } from '../../oci/digest.ts'
+import { blocksOf, treeSize } from '../../linux/tree-size.ts'
+import { type Digest, isDigest } from '../../oci/digest.ts'
 import { buildCacheRecords } from './build-cache-records.ts'
 import { cachedSteps, documentSizes, type LayerUse, layerUse } from './layer-usage.ts'
 import { registryUsage } from '../registry/registry-usage.ts'
@@ -58,9 +59,17 @@ function imageUsage(store: Store, layers: LayerUse): DiskUsage {
     for (const digest of digests) total += documents.get(digest) ?? 0
     return total
   }
-  const size = sizeOf(layers, layers.ofImages) + sum(documents.keys())
+  const size = sizeOf(layers, layers.ofImages) + sum(documents.keys()) + leftoverSize(store, layers)
   const kept = used.size === 0 ? 0 : sizeOf(layers, layersOfImages(store, used)) + sum(used)
   return { type: 'Images', total: images.size, active: used.size, size, reclaimable: size - kept }
+}
+
+/** Bytes on the disk of what removals left for later, as `rmi --no-prune` does: `image prune` frees them. */
+function leftoverSize(store: Store, layers: LayerUse): number {
+  const pending = pendingGarbage(store)
+  let size = sizeOf(layers, pending.layers)
+  for (const node of pending.nodes) if (isDigest(node)) size += blocksOf(store.blobs.size(node) ?? 0)
+  return size
 }
 
 /** Layers of images that were removed although containers need them count for the containers. */

@@ -7,12 +7,14 @@ import { acquireLease } from '../../content/leases.ts'
 import type { Store } from '../../content/store.ts'
 import { type Digest, digestOf } from '../../oci/digest.ts'
 import type { ImageIndex } from '../../oci/image-index.ts'
+import { hostPlatform } from '../../oci/platform.ts'
 import { familiarString, parseReference } from '../../oci/reference.ts'
 import { archiveFile, inPieces, membersOf, save, tagsIn } from './archive-fixtures.ts'
 import { putFixtureImage, tarOf, type TemporaryStore, temporaryStore } from '../image-fixtures.ts'
 import { listImages } from '../records/list-images.ts'
 import { loadImages } from './load-images.ts'
 import { putIndex } from '../records/put-image.ts'
+import { removeImage } from '../records/remove-image.ts'
 import { saveImages } from './save-images.ts'
 
 let from: TemporaryStore
@@ -29,6 +31,17 @@ afterEach(() => {
 })
 
 describe('saveImages()', () => {
+  test('saves an image that is removed while it is looked at, and then lets it go', async () => {
+    const { target } = await putFixtureImage(store, { tags: ['app'] })
+    const bytes: Uint8Array[] = []
+    const saving = saveImages(store, ['app'], (piece) => void bytes.push(piece), { platform: hostPlatform() })
+    removeImage(store, 'app')
+    const [{ targets }] = await Promise.all([saving, collectGarbage(store)])
+    expect(targets.map(({ digest }) => digest)).toEqual([target.digest])
+    expect(bytes.length).toBeGreaterThan(0)
+    expect(store.blobs.has(target.digest)).toBe(false)
+  })
+
   test('writes an OCI layout and a docker-archive in one', async () => {
     const put = await putFixtureImage(store, { tags: ['app:1', 'ghcr.io/me/app:2'], layers: [{ a: '1' }, { b: '2' }] })
     const members = membersOf(await save(store, ['app:1', 'ghcr.io/me/app:2', 'app:1']))

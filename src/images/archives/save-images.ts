@@ -1,5 +1,6 @@
 import { getImageRecord, type ImageRecord, listRepositoryTags } from '../../content/image-records.ts'
-import { acquireLease } from '../../content/leases.ts'
+import { blobNode } from '../../content/graph.ts'
+import { acquireLease, type Lease } from '../../content/leases.ts'
 import type { Store } from '../../content/store.ts'
 import { CairnError } from '../../errors/error.ts'
 import type { Descriptor } from '../../oci/descriptor.ts'
@@ -53,7 +54,7 @@ export async function saveImages(
   options: SaveOptions = {},
 ): Promise<SavedImages> {
   using lease = acquireLease(store)
-  const selections = await selectImages(store, names, options.platform)
+  const selections = await selectImages(store, lease, names, options.platform)
   const content = new ArchiveContent(store, selections)
   for (const digest of content.blobs)
     if (!lease.claim(digest)) throw new CairnError('BLOB_UNKNOWN', `blob ${digest} is not in the store`)
@@ -73,12 +74,18 @@ interface Selection {
 /** The images that names stand for, each once with all the tags it was asked for by. */
 async function selectImages(
   store: Store,
+  lease: Lease,
   names: readonly string[],
   platform: Platform | undefined,
 ): Promise<readonly Selection[]> {
   const selections = new Map<Digest, Selection>()
   for (const name of names) {
-    for (const { record, reference } of imagesNamed(store, name)) {
+    const named = store.database.transaction(() => {
+      const found = imagesNamed(store, name)
+      lease.protect(...found.map(({ record }) => blobNode(record.digest)))
+      return found
+    })
+    for (const { record, reference } of named) {
       const { digest, mediaType, size } = record
       const chosen = platform === undefined ? record : await platformToSave(store, record, platform)
       const selection: Selection = selections.get(chosen.digest) ?? {

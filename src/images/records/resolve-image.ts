@@ -7,6 +7,8 @@ import {
   listTags,
   type TagRecord,
 } from '../../content/image-records.ts'
+import { blobNode } from '../../content/graph.ts'
+import type { Lease } from '../../content/leases.ts'
 import type { Store } from '../../content/store.ts'
 import type { Descriptor } from '../../oci/descriptor.ts'
 import { type Digest, isDigest } from '../../oci/digest.ts'
@@ -51,6 +53,15 @@ export function resolveImage(store: Store, text: string): ResolvedImage {
   const found = findImage(store, text)
   if (found === undefined) throw unknownImage(text)
   return found
+}
+
+/** As {@link resolveImage}, at once protected by `lease`: nobody removes the image between the look and the protection. */
+export function resolveProtected(store: Store, lease: Lease, text: string): ResolvedImage {
+  return store.database.transaction(() => {
+    const found = resolveImage(store, text)
+    lease.protect(blobNode(found.record.digest))
+    return found
+  })
 }
 
 /** As {@link resolveImage}, undefined when there is no such image. */

@@ -39,10 +39,10 @@ function areaSize(store: Store, area: StoreArea): number {
   return names.filter((name) => name !== 'run').reduce((total, name) => total + treeSize(store.path(area, name)), 0)
 }
 
-/** Blobs of running processes: `system df` does not tell of them. */
+/** Blobs that running processes bring in: `system df` does not tell of them. */
 function notTold(store: Store): ReadonlySet<Digest> {
   const rows = store.database.all<{ digest: Digest }>(
-    `SELECT digest FROM (SELECT node AS digest FROM lease_nodes UNION SELECT node FROM garbage)
+    `SELECT digest FROM (SELECT node AS digest FROM lease_nodes WHERE node NOT IN (SELECT node FROM garbage))
      WHERE digest NOT IN (SELECT digest FROM registry_blobs) AND digest NOT IN (SELECT digest FROM registry_manifests)
        AND digest NOT IN (SELECT digest FROM images) AND digest NOT IN (SELECT child FROM links)
        AND digest NOT IN (SELECT digest FROM layers JOIN links ON child = 'layer/' || diff_id)`,

@@ -1,0 +1,78 @@
+import type { Digest } from '../oci/digest.ts'
+import { blobNode, layerNode, type StoreNode } from './graph.ts'
+import type { Store } from './store.ts'
+
+/** True where a record keeps the node `?1` itself, whatever links lead to it. */
+const isRecorded = `EXISTS (SELECT 1 FROM images WHERE digest = ?1)
+  OR EXISTS (SELECT 1 FROM tags WHERE digest = ?1) OR EXISTS (SELECT 1 FROM pins WHERE node = ?1)
+  OR EXISTS (SELECT 1 FROM fetched_files WHERE digest = ?1)
+  OR EXISTS (SELECT 1 FROM registry_blobs WHERE digest = ?1)
+  OR EXISTS (SELECT 1 FROM registry_manifests WHERE digest = ?1)
+  OR (?1 LIKE 'cache/%' AND EXISTS (SELECT 1 FROM cache_records WHERE key = substr(?1, 7)))`
+
+const keepers = `SELECT EXISTS (SELECT 1 FROM links WHERE child = ?1) OR ${isRecorded} AS kept,
+  EXISTS (SELECT 1 FROM lease_nodes WHERE node = ?1) AS leased`
+
+/** What keeps a thing of the store: a record, nothing but processes that work with it, or nothing. */
+export type Keeper = 'record' | 'lease' | undefined
+
+/** What keeps a thing that is known under several nodes. */
+export function keeperOf(store: Store, forms: readonly StoreNode[]): Keeper {
+  let keeper: Keeper
+  for (const form of forms) {
+    const row = store.database.one<{ kept: number; leased: number }>(keepers, form)
+    if (row?.kept === 1) return 'record'
+    if (row?.leased === 1) keeper = 'lease'
+  }
+  return keeper
+}
+
+/** The layer that a node stands for, in all its forms. */
+export function layerOfNode(store: Store, node: StoreNode): Digest | undefined {
+  if (node.startsWith('layer/')) return node.slice('layer/'.length) as Digest
+  return store.database.one<{ diffId: Digest }>('SELECT diff_id AS diffId FROM layers WHERE digest = ?', node)?.diffId
+}
+
+/** The nodes of a layer: it, and the blobs that unpack to it. */
+export function layerForms(store: Store, diffId: Digest): StoreNode[] {
+  const rows = store.database.all<{ digest: Digest }>('SELECT digest FROM layers WHERE diff_id = ?', diffId)
+  return [layerNode(diffId), ...rows.map(({ digest }) => blobNode(digest))]
+}
+
+/** What no record leads to any more and is still there: what removals left for later, or processes still work with. */
+export interface PendingGarbage {
+  /** By diff ID. */
+  readonly layers: ReadonlySet<Digest>
+  /** Every other node. */
+  readonly nodes: ReadonlySet<StoreNode>
+}
+
+/** Costs one query where there is nothing, which is nearly always so. */
+export function pendingGarbage(store: Store): PendingGarbage {
+  const [layers, nodes] = [new Set<Digest>(), new Set<StoreNode>()]
+  const gone = new Set<StoreNode>()
+  const waiting = store.database.all<{ node: StoreNode }>('SELECT node FROM garbage').map(({ node }) => node)
+  for (let node = waiting.pop(); node !== undefined; node = waiting.pop()) {
+    if (gone.has(node)) continue
+    const diffId = layerOfNode(store, node)
+    const forms = diffId === undefined ? [node] : layerForms(store, diffId)
+    // What one parent keeps is asked about again when that turns out to be gone.
+    if (forms.some((form) => isKeptBeside(store, form, gone))) continue
+    for (const form of forms) {
+      gone.add(form)
+      waiting.push(...linked(store, 'SELECT child AS node FROM links WHERE parent = ?', form))
+    }
+    if (diffId === undefined) nodes.add(node)
+    else layers.add(diffId)
+  }
+  return { layers, nodes }
+}
+
+function isKeptBeside(store: Store, node: StoreNode, gone: ReadonlySet<StoreNode>): boolean {
+  if (store.database.one<{ kept: number }>(`SELECT ${isRecorded} AS kept`, node)?.kept === 1) return true
+  return linked(store, 'SELECT parent AS node FROM links WHERE child = ?', node).some((parent) => !gone.has(parent))
+}
+
+function linked(store: Store, query: string, node: StoreNode): StoreNode[] {
+  return store.database.all<{ node: StoreNode }>(query, node).map((row) => row.node)
+}
