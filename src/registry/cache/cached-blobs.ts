@@ -1,10 +1,13 @@
 import { CairnError, isCairnError } from '../../errors/error.ts'
+import { errno, SystemCallError } from '../../linux/errno.ts'
+import { tryLstat } from '../../linux/file-status.ts'
 import { close, open, openFlags, pread } from '../../linux/files.ts'
-import { makeDirectories, removeFile } from '../../linux/names.ts'
+import { removeFile } from '../../linux/names.ts'
 import { type Digest, digestAlgorithm } from '../../oci/digest.ts'
 import { GrowingFile } from '../../streams/growing-file.ts'
 import { fetchBlob } from '../client/download.ts'
 import type { BlobContent, BlobRange, RegistryStorage, StoredBlob } from '../storage/registry-storage.ts'
+import { type ArrivingFile, arrivingPath, removeOldArrivals, tryTakeArriving } from './arriving-file.ts'
 import { Recent } from './recent.ts'
 import type { Upstream } from './upstream.ts'
 
@@ -16,6 +19,8 @@ const knownSizes = 100_000
 const sizeTime = 3_600_000
 /** How long it counts that there is no such blob, in milliseconds. */
 const absenceTime = 10_000
+/** How often it is looked how far another server on this machine is with a blob, in milliseconds. */
+const followPause = 50
 
 export interface CachedBlobsOptions {
   readonly storage: RegistryStorage
@@ -31,9 +36,17 @@ interface Arrival {
   readonly stored: Promise<void>
 }
 
+/** A blob that is to be fetched. */
+interface WantedBlob {
+  readonly digest: Digest
+  /** Bytes. */
+  readonly size: number
+}
+
 /**
- * Blobs of upstreams. One request fetches a blob for all who want it, and they get the bytes while they come. The last
- * byte is held back until the digest is found right, so nobody takes half a blob or a wrong one for a whole one.
+ * Blobs of upstreams. One request fetches a blob for all who want it, also of other servers with the same directory, and
+ * they get the bytes while they come. The last byte is held back until the digest is found right, so nobody takes half a
+ * blob or a wrong one for a whole one.
  */
 export class CachedBlobs {
   readonly #options: CachedBlobsOptions
@@ -63,33 +76,32 @@ export class CachedBlobs {
     return { size, read: (range) => this.#read(upstream, name, { digest, size }, range) }
   }
 
-  async #read(
-    upstream: Upstream,
-    name: string,
-    blob: { readonly digest: Digest; readonly size: number },
-    range: BlobRange | undefined,
-  ): Promise<BlobContent> {
+  async #read(upstream: Upstream, name: string, blob: WantedBlob, range: BlobRange | undefined): Promise<BlobContent> {
     const { file, stored } = this.#arrival(upstream, name, blob)
-    if (range === undefined && blob.size > smallBody) return { kind: 'body', body: await streamOf(file) }
+    if (range === undefined && blob.size > smallBody) {
+      const body = await streamOf(file)
+      if (body !== undefined) return { kind: 'body', body }
+    }
     await stored
     const found = await this.#options.storage.findBlob(name, blob.digest)
     if (found === undefined) throw new CairnError('BLOB_UNKNOWN', `blob ${blob.digest} was removed meanwhile`)
     return await found.read(range)
   }
 
-  #arrival(upstream: Upstream, name: string, blob: { readonly digest: Digest; readonly size: number }): Arrival {
+  /** Removes beginnings of blobs that nobody goes on with; gives their bytes. */
+  removeOld(before: number, isDryRun: boolean): number {
+    return removeOldArrivals(this.#options.directory, before, isDryRun)
+  }
+
+  #arrival(upstream: Upstream, name: string, blob: WantedBlob): Arrival {
     const key = `${name} ${blob.digest}`
     const known = this.#arrivals.get(key)
     if (known !== undefined) return known
-    makeDirectories(this.#options.directory, 0o700)
-    const path = `${this.#options.directory}/${crypto.randomUUID()}`
-    const file = new GrowingFile(path)
-    const stored = this.#fetch(upstream, name, blob, file, path).finally(() => {
-      this.#arrivals.delete(key)
-      removeFile(path)
-    })
+    const file = new GrowingFile(arrivingPath(this.#options.directory, name, blob.digest))
+    const stored = this.#bring(upstream, name, blob, file).finally(() => this.#arrivals.delete(key))
     // Those who wait for it hear of a failure; where nobody does, the next request tries again.
     stored.catch((error: unknown) => {
+      file.fail(error)
       if (isCairnError(error, 'BLOB_UNKNOWN')) this.#absent.put(key, true, absenceTime)
     })
     const arrival = { file, stored }
@@ -97,26 +109,45 @@ export class CachedBlobs {
     return arrival
   }
 
+  /** Fetches a blob, or follows how another server on this machine does until that has done it or has died. */
+  async #bring(upstream: Upstream, name: string, blob: WantedBlob, file: GrowingFile): Promise<void> {
+    const path = file.paths[0] as string
+    for (let hasFollowed = false; ; hasFollowed = true) {
+      using held = tryTakeArriving(path)
+      if (held !== undefined) {
+        if (!hasFollowed || (await this.#options.storage.findBlob(name, blob.digest)) === undefined)
+          await this.#fetch(upstream, name, blob, file, held)
+        file.grow(blob.size)
+        file.end()
+        removeFile(path)
+        return
+      }
+      this.#options.signal.throwIfAborted()
+      file.grow(Math.min(tryLstat(path)?.size ?? 0, blob.size - 1))
+      await Bun.sleep(followPause)
+    }
+  }
+
   async #fetch(
     upstream: Upstream,
     name: string,
-    { digest, size }: { readonly digest: Digest; readonly size: number },
+    { digest, size }: WantedBlob,
     file: GrowingFile,
-    path: string,
+    { path }: ArrivingFile,
   ): Promise<void> {
     const { signal, storage, onFetched } = this.#options
-    const descriptor = { mediaType: 'application/octet-stream', digest, size }
-    try {
-      await fetchBlob(descriptor, path, {
-        repositories: [upstream.repository(name)],
-        signal,
-        firstPause: upstream.options.firstPause ?? 300,
-        onBytes: (arrived) => file.grow(Math.min(arrived, size - 1)),
-      })
-    } catch (error) {
-      file.fail(error)
-      throw error
-    }
+    let arrived = 0
+    await fetchBlob({ mediaType: 'application/octet-stream', digest, size }, path, {
+      repositories: [upstream.repository(name)],
+      signal,
+      firstPause: upstream.options.firstPause ?? 300,
+      onBytes: (now) => {
+        // What another had begun was damaged: who has read of it can only be cut off.
+        if (now < arrived) file.fail(new CairnError('BLOB_CORRUPT', `the beginning of blob ${digest} was damaged`))
+        arrived = now
+        file.grow(Math.min(now, size - 1))
+      },
+    })
     onFetched(size)
     file.grow(size)
     file.end()
@@ -147,11 +178,19 @@ async function storeFile(storage: RegistryStorage, name: string, digest: Digest,
   if (!(await writer.commit(digest))) throw new CairnError('BLOB_CORRUPT', `blob ${digest} changed in the cache`)
 }
 
-/** Waits for the first bytes: failures before those are answers, not broken connections. */
-async function streamOf(file: GrowingFile): Promise<ReadableStream<Uint8Array>> {
+/**
+ * Waits for the first bytes: failures before those are answers, not broken connections. Undefined where the file is gone,
+ * since another server has made a blob of it.
+ */
+async function streamOf(file: GrowingFile): Promise<ReadableStream<Uint8Array> | undefined> {
   const pieces = file.open()[Symbol.asyncIterator]()
   let next: Promise<IteratorResult<Uint8Array>> | undefined = pieces.next()
-  await next
+  try {
+    await next
+  } catch (error) {
+    if (error instanceof SystemCallError && error.errno === errno.ENOENT) return undefined
+    throw error
+  }
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {

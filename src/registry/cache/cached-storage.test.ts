@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startS3Server } from '../../../test/fixtures/s3-server.ts'
@@ -37,9 +37,18 @@ afterEach(async () => {
 })
 
 function cacheOn(storage: RegistryStorage, options: Partial<UpstreamOptions> = {}, ...more: UpstreamOptions[]) {
+  return cacheAt(store.path('registry', 'arriving'), storage, options, ...more)
+}
+
+function cacheAt(
+  directory: string,
+  storage: RegistryStorage,
+  options: Partial<UpstreamOptions> = {},
+  ...more: UpstreamOptions[]
+) {
   const cache = cachedStorage(storage, {
     upstreams: [{ ...upstreamOf(upstream, 'up'), ...options }, ...more],
-    directory: store.path('registry', 'arriving'),
+    directory,
     env: {},
     count: (result) => counts.set(result, (counts.get(result) ?? 0) + 1),
     onFetched: (bytes) => counts.set('bytes', (counts.get('bytes') ?? 0) + bytes),
@@ -65,6 +74,15 @@ async function readAll(cache: RegistryStorage, name: string, digest: Digest): Pr
 /** Waits until a blob has come to the storage. */
 async function settled(storage: RegistryStorage, name: string, digest: Digest): Promise<void> {
   while ((await storage.findBlob(name, digest)) === undefined) await Bun.sleep(5)
+}
+
+/** Waits until the only file of a directory has so many bytes. */
+async function arrived(directory: string, size: number): Promise<void> {
+  for (;;) {
+    const [name] = existsSync(directory) ? readdirSync(directory) : []
+    if (name !== undefined && statSync(join(directory, name)).size === size) return
+    await Bun.sleep(5)
+  }
 }
 
 function blobRequests(): string[] {
@@ -160,6 +178,110 @@ for (const kind of ['local', 's3'] as const)
         return new Response(body, { status: start === 0 ? 200 : 206, headers: start === 0 ? {} : range })
       }
       expect(digestOf(await readAll(cacheOn(storage), 'up/app', digest))).toBe(digest)
+    })
+
+    test('servers of one machine get one download together; who is left goes on where one that died was', async () => {
+      const bytes = bytesOf(4_000_000)
+      const digest = upstream.putBlob('app', bytes)
+      const halfway = Promise.withResolvers<void>()
+      upstream.intercept = (request, url) => {
+        if (request.method !== 'GET' || !url.pathname.includes('/blobs/') || request.headers.has('range'))
+          return undefined
+        const body = new ReadableStream<Uint8Array>({
+          async start(controller) {
+            controller.enqueue(bytes.slice(0, 2_000_000))
+            await halfway.promise
+            controller.enqueue(bytes.slice(2_000_000))
+            controller.close()
+          },
+        })
+        return new Response(body, { headers: { 'content-length': String(bytes.length) } })
+      }
+      const first = cacheOn(storage)
+      const reading = readAll(first, 'up/app', digest)
+      const arriving = store.path('registry', 'arriving')
+      await arrived(arriving, 2_000_000)
+      // What a server leaves that is killed now.
+      const left = store.path('registry', 'left')
+      cpSync(arriving, left, { recursive: true })
+      const others = Array.from({ length: 3 }, () => readAll(cacheOn(storage), 'up/app', digest))
+      await Bun.sleep(100)
+      halfway.resolve()
+      for (const read of [reading, ...others]) expect(digestOf(await read)).toBe(digest)
+      await settled(storage, 'up/app', digest)
+      expect(blobRequests()).toHaveLength(1)
+
+      await storage.deleteBlob('up/app', digest)
+      expect(digestOf(await readAll(cacheAt(left, storage), 'up/app', digest))).toBe(digest)
+      expect(upstream.seen.at(-1)?.headers.get('range')).toBe('bytes=2000000-')
+      while (readdirSync(left).length > 0) await Bun.sleep(5)
+    })
+
+    test('a beginning that was damaged reaches nobody as a whole blob', async () => {
+      const bytes = bytesOf(4_000_000)
+      const digest = upstream.putBlob('app', bytes)
+      const stop = Promise.withResolvers<void>()
+      upstream.intercept = (request, url) => {
+        if (request.method !== 'GET' || !url.pathname.includes('/blobs/')) return undefined
+        const body = new ReadableStream<Uint8Array>({
+          async start(controller) {
+            controller.enqueue(bytes.slice(0, 2_000_000).fill(0))
+            await stop.promise
+            controller.close()
+          },
+        })
+        return new Response(body, { headers: { 'content-length': String(bytes.length) } })
+      }
+      const first = cacheOn(storage)
+      const reading = readAll(first, 'up/app', digest).catch(() => {})
+      const arriving = store.path('registry', 'arriving')
+      await arrived(arriving, 2_000_000)
+      const left = store.path('registry', 'left')
+      cpSync(arriving, left, { recursive: true })
+      await first.close()
+      stop.resolve()
+      await reading
+      upstream.intercept = () => undefined
+      const cache = cacheAt(left, storage)
+      expect(await readAll(cache, 'up/app', digest).catch((error: unknown) => error)).toMatchObject({
+        code: 'BLOB_CORRUPT',
+      })
+      await settled(storage, 'up/app', digest)
+      expect(digestOf(await readAll(cache, 'up/app', digest))).toBe(digest)
+    })
+
+    test('collectGarbage() removes beginnings that nobody goes on with, and leaves those on their way', async () => {
+      const digest = upstream.putBlob('app', bytesOf(4_000_000))
+      const stop = Promise.withResolvers<void>()
+      upstream.intercept = (request, url) =>
+        request.method === 'GET' && url.pathname.includes('/blobs/')
+          ? new Response(
+              new ReadableStream<Uint8Array>({
+                async start(controller) {
+                  controller.enqueue(new Uint8Array(1_000_000))
+                  await stop.promise
+                  controller.close()
+                },
+              }),
+            )
+          : undefined
+      const cache = cacheOn(storage)
+      const reading = readAll(cache, 'up/app', digest).catch(() => {})
+      const arriving = store.path('registry', 'arriving')
+      await arrived(arriving, 1_000_000)
+      const policy = { isDryRun: false, blobGrace: 0, uploadGrace: -1000, untaggedGrace: undefined }
+      const other = cacheOn(storage)
+      expect((await other.collectGarbage(policy)).freed).toBe(0)
+      expect(readdirSync(arriving)).toHaveLength(1)
+      await cache.close()
+      stop.resolve()
+      await reading
+      await Bun.sleep(20)
+      expect(readdirSync(arriving)).toHaveLength(1)
+      expect((await other.collectGarbage({ ...policy, uploadGrace: 60_000 })).freed).toBe(0)
+      expect((await other.collectGarbage({ ...policy, isDryRun: true })).freed).toBe(1_000_000)
+      expect((await other.collectGarbage(policy)).freed).toBe(1_000_000)
+      expect(readdirSync(arriving)).toEqual([])
     })
 
     test('bytes that are wrong never reach a client as a whole blob, and are not kept', async () => {

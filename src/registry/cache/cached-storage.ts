@@ -176,11 +176,12 @@ class CachedStorage implements RegistryStorage {
     }
   }
 
-  collectGarbage(policy: GarbagePolicy): Promise<RegistryGarbage> {
-    return this.#storage.collectGarbage({
+  async collectGarbage(policy: GarbagePolicy): Promise<RegistryGarbage> {
+    const { items, freed } = await this.#storage.collectGarbage({
       ...policy,
       unusedGrace: (repository) => this.#upstreamOf(repository)?.options.keep,
     })
+    return { items, freed: freed + this.#blobs.removeOld(Date.now() - policy.uploadGrace, policy.isDryRun) }
   }
 
   async close(): Promise<void> {

@@ -73,20 +73,15 @@ export async function downloadBlob(blob: Descriptor, options: DownloadOptions): 
 }
 
 /**
- * Fetches a blob into a file that is no part of the store, its digest and size checked. Throws as {@link downloadBlob}; the
- * file is then gone.
+ * Fetches a blob into a file that is no part of the store, its digest and size checked. What the file has already is not
+ * fetched again. Throws as {@link downloadBlob}; the file then stays, for another attempt, unless its bytes are wrong.
  */
 export async function fetchBlob(
   blob: Descriptor,
   path: string,
   options: Pick<DownloadOptions, 'repositories' | 'signal' | 'firstPause' | 'onBytes'>,
 ): Promise<void> {
-  try {
-    await new BlobDownload(blob, path, options).run()
-  } catch (error) {
-    removeFile(path)
-    throw error
-  }
+  await new BlobDownload(blob, path, options).run()
 }
 
 class BlobDownload {
