@@ -150,6 +150,7 @@ export const table: CommandTable = {
       paths: ['container forward'],
       summary: 'Hold the published ports of a container',
       hidden: true,
+      needsNoNamespace: true,
       load: () => import('./commands/container-forward.ts'),
     },
     {

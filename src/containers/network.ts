@@ -1,13 +1,15 @@
 import type { Store } from '../content/store.ts'
 import { CairnError, isCairnError } from '../errors/error.ts'
 import { close, open, openFlags } from '../linux/files.ts'
-import { makeNetworkNamespace } from '../linux/network-namespace.ts'
 import { applyNetworks } from '../networks/apply.ts'
 import { endpointsOf, networkOf, recordEndpoint, releaseNetworks, releasePorts } from '../networks/endpoint-records.ts'
 import { connectInterfaces } from '../networks/interfaces.ts'
 import { type Endpoint, hasNames, type PortSetting, type PublishedPort } from '../networks/network.ts'
+import { makeContainerNetwork } from '../networks/place.ts'
 import { isReplaceable, portTaken, recordPorts } from '../networks/publish.ts'
 import { networkScope } from '../networks/scope.ts'
+import { connectNamespaceNetwork } from '../rootless/connection.ts'
+import { isRootless } from '../rootless/namespace.ts'
 import { hostsFile, resolverConfig } from '../runtime/network-files.ts'
 import type { ContainerOptions } from '../runtime/spec.ts'
 import type { Container, ContainerSettings } from './container.ts'
@@ -48,11 +50,12 @@ export async function openNetwork(store: Store, container: Container): Promise<O
     const isOwn = settings.network === 'none'
     return { runtime: isOwn ? 'none' : 'host', files: textsOf(store, settings, []), [Symbol.dispose]: nothing }
   }
+  if (isRootless()) connectNamespaceNetwork()
   // Networks that nobody uses any more may have what this one is to get.
   applyNetworks(store)
   const endpoints = await attach(store, container)
   try {
-    const namespace = makeNetworkNamespace()
+    const namespace = makeContainerNetwork()
     try {
       connectInterfaces(store, namespace, endpoints)
     } catch (error) {

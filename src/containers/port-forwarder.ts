@@ -3,6 +3,7 @@ import { isRunning, processStatus } from '../linux/processes.ts'
 import { listForwarders, publishedPortsOf, recordForwarder } from '../networks/endpoint-records.ts'
 import type { PublishedPort } from '../networks/network.ts'
 import { networkScope } from '../networks/scope.ts'
+import { isRootless, ownNamespace } from '../rootless/namespace.ts'
 import { ownCommand } from './own-command.ts'
 
 /**
@@ -29,7 +30,8 @@ function launch<Answer extends 'pipe' | 'ignore'>(
   ports: readonly PublishedPort[],
   answer: Answer,
 ): Bun.Subprocess<Uint8Array, Answer, 'ignore'> {
-  const child = Bun.spawn([...ownCommand(store, 'container', 'forward', container)], {
+  const namespace = isRootless() ? [`/proc/${ownNamespace().keeper.pid}/ns/net`] : []
+  const child = Bun.spawn([...ownCommand(store, 'container', 'forward', container, ...namespace)], {
     stdin: new TextEncoder().encode(JSON.stringify(ports)),
     stdout: answer,
     stderr: 'ignore',

@@ -36,6 +36,16 @@ export function inNetworkNamespace<Result>(namespace: number, work: () => Result
   })
 }
 
+/** Moves the calling thread into the network namespace at `path` for good. What is open stays where it was opened. Throws SystemCallError. */
+export function joinNetworkNamespace(path: string): void {
+  const namespace = open(path, openFlags.O_RDONLY)
+  try {
+    if (libc.setns(namespace, CLONE_NEWNET) !== 0) throw new SystemCallError('setns', lastErrno(), path)
+  } finally {
+    close(namespace)
+  }
+}
+
 function comingBack<Result>(work: () => Result): Result {
   const home = open(own, openFlags.O_RDONLY)
   try {

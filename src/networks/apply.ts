@@ -1,12 +1,14 @@
+import { isRootless } from '../rootless/namespace.ts'
 import { type Lock, tryAcquireLock } from '../content/lock.ts'
 import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
 import { isRunning, signalProcess } from '../linux/processes.ts'
 import { signalNumbers } from '../linux/signals.ts'
-import { readTextFile, writeTextFile } from '../linux/text-file.ts'
+import { readTextFile } from '../linux/text-file.ts'
 import { listEndpoints, listForwarders, listPublishedPorts, networkOf, recordForwarder } from './endpoint-records.ts'
 import { allowForwarding, changeLinks, type Link, listLinks, loadRules } from './host-links.ts'
 import { applyNames, dropNames, isNameServerMissing } from './name-server.ts'
+import { inNetworkHome, setSwitches } from './place.ts'
 import { bridgeOf, type Endpoint, macOf, type Network, poolsOf } from './network.ts'
 import { ruleset } from './rules.ts'
 import { linkAlias, networkScope, storeMark } from './scope.ts'
@@ -24,7 +26,7 @@ export function applyNetworks(store: Store): void {
   const lock = takeLock(store)
   try {
     const version = versionOf(store, scope)
-    if (version !== undefined && isOutdated(store, scope)) apply(store, scope, version.wanted)
+    if (version !== undefined && isOutdated(store, scope)) inNetworkHome(() => apply(store, scope, version.wanted))
   } finally {
     lock.release()
   }
@@ -179,7 +181,8 @@ function bridgeLines(
 }
 
 function forwardPackets(networks: readonly Network[]): void {
-  const files = ['/proc/sys/net/ipv4/ip_forward']
-  if (networks.some(({ settings }) => settings.ipv6)) files.push('/proc/sys/net/ipv6/conf/all/forwarding')
-  for (const file of files) if (readTextFile(file)?.trim() === '0') writeTextFile(file, '1\n')
+  const names = ['ipv4/ip_forward']
+  if (networks.some(({ settings }) => settings.ipv6)) names.push('ipv6/conf/all/forwarding')
+  const isOff = (name: string): boolean => readTextFile(`/proc/sys/net/${name}`)?.trim() === '0'
+  setSwitches(Object.fromEntries(names.filter((name) => isRootless() || isOff(name)).map((name) => [name, '1'])))
 }

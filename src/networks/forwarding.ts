@@ -1,3 +1,4 @@
+import { joinNetworkNamespace } from '../linux/network-namespace.ts'
 import type { PublishedPort } from './network.ts'
 
 /**
@@ -11,8 +12,15 @@ export interface TakenPort {
   readonly reason: string
 }
 
-/** Takes all ports or none. The process goes on as long as they are held. */
-export async function forwardPorts(ports: readonly PublishedPort[]): Promise<TakenPort | undefined> {
+/**
+ * Takes all ports or none. The process goes on as long as they are held.
+ *
+ * @param namespace - file of the network namespace that containers are reached from, this process's own if absent
+ */
+export async function forwardPorts(
+  ports: readonly PublishedPort[],
+  namespace?: string,
+): Promise<TakenPort | undefined> {
   for (const port of ports)
     try {
       // oxlint-disable-next-line no-await-in-loop -- the first that is taken ends it
@@ -20,8 +28,13 @@ export async function forwardPorts(ports: readonly PublishedPort[]): Promise<Tak
     } catch (error) {
       return { taken: port, reason: error instanceof Error ? error.message : String(error) }
     }
+  if (namespace !== undefined) joinNetworkNamespace(namespace)
+  ready.resolve()
   return undefined
 }
+
+/** Settles when connections to containers are made where these are. */
+const ready = Promise.withResolvers<void>()
 
 interface Peer {
   other?: Bun.Socket<Peer>
@@ -116,6 +129,7 @@ async function forwardConnections({ hostAddress, hostPort, address, port }: Publ
 }
 
 async function connectTo(hostname: string, port: number, client: Bun.Socket<Peer>): Promise<void> {
+  await ready.promise
   try {
     await Bun.connect<Peer>({
       hostname,
@@ -174,6 +188,7 @@ async function forwardDatagrams({ hostAddress, hostPort, address, port }: Publis
   }, silence / 3)
 
   async function answerTo(clientPort: number, client: string): Promise<Bun.udp.ConnectedSocket<'buffer'>> {
+    await ready.promise
     return await Bun.udpSocket({
       connect: { hostname: address, port },
       socket: {

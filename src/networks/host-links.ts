@@ -1,8 +1,10 @@
 import { CairnError } from '../errors/error.ts'
 import { readTextFile } from '../linux/text-file.ts'
+import { isRootless } from '../rootless/namespace.ts'
 import { parseSubnet, type Subnet } from './addresses.ts'
+import { inNetworkHome, networkCommand, networkFiles } from './place.ts'
 
-/** Calls of `ip` of iproute2 and of `nft` of nftables, in the network namespace that this thread is in. */
+/** Calls of `ip` of iproute2 and of `nft` of nftables, in the network namespace that is worked for. */
 
 interface Tool {
   readonly name: 'ip' | 'nft' | 'iptables'
@@ -31,7 +33,7 @@ interface Result {
 }
 
 function call(command: readonly string[], input = ''): Result {
-  const { exitCode, stdout, stderr } = Bun.spawnSync([...command], {
+  const { exitCode, stdout, stderr } = Bun.spawnSync(networkCommand(command), {
     stdin: new TextEncoder().encode(input),
     stdout: 'pipe',
     stderr: 'pipe',
@@ -86,9 +88,9 @@ interface LinkRow {
   readonly addr_info?: readonly { readonly local?: string; readonly prefixlen: number; readonly scope: string }[]
 }
 
-/** All devices, with addresses that are good beyond their link. Throws TOOL_MISSING, TOOL_FAILED. */
+/** All devices where networks are, with addresses that are good beyond their link. Throws TOOL_MISSING, TOOL_FAILED. */
 export function listLinks(): Link[] {
-  return query<LinkRow>(['-details', 'address']).map(
+  return inNetworkHome(() => query<LinkRow>(['-details', 'address'])).map(
     ({ ifname, ifalias = '', linkinfo, addr_info: addresses = [] }) => ({
       name: ifname,
       alias: ifalias,
@@ -111,7 +113,9 @@ export function usedSubnets(links: readonly Link[], own: string): Subnet[] {
   const isOther = ({ alias }: Link): boolean => !alias.startsWith(own)
   const ours = new Set(links.filter((link) => !isOther(link)).map(({ name }) => name))
   const addresses = links.filter(isOther).flatMap((link) => link.addresses.flatMap((text) => parseSubnet(text) ?? []))
-  const routes = [...readRoutes(), ...readRoutes6()].filter(
+  const read = (): Route[] => [...readRoutes(), ...readRoutes6()]
+  // Those of this process's own network namespace too, where networks are in another.
+  const routes = [...inNetworkHome(read), ...(isRootless() ? read() : [])].filter(
     ({ device, subnet }) => subnet.length > 0 && !ours.has(device),
   )
   return [...addresses, ...routes.map(({ subnet }) => subnet)]
@@ -124,7 +128,7 @@ interface Route {
 
 /** IPv4 routes of this network namespace; numbers are in the order of the bytes of this machine, which begin with the last. */
 function readRoutes(): Route[] {
-  const [, ...rows] = (readTextFile('/proc/thread-self/net/route') ?? '').trim().split('\n')
+  const [, ...rows] = (readTextFile(`${networkFiles()}/route`) ?? '').trim().split('\n')
   return rows.flatMap((row) => {
     const [device = '', destination = '', , , , , , mask = ''] = row.split(/\s+/)
     const reversed = (text: string): bigint => BigInt(`0x${text.match(/../g)?.toReversed().join('') ?? '0'}`)
@@ -135,7 +139,7 @@ function readRoutes(): Route[] {
 }
 
 function readRoutes6(): Route[] {
-  const rows = (readTextFile('/proc/thread-self/net/ipv6_route') ?? '').trim().split('\n')
+  const rows = (readTextFile(`${networkFiles()}/ipv6_route`) ?? '').trim().split('\n')
   return rows.flatMap((row) => {
     const [destination = '', length = '', , , , , , , , device = ''] = row.trim().split(/\s+/)
     if (!/^[0-9a-f]{32}$/i.test(destination)) return []

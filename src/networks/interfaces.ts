@@ -1,9 +1,7 @@
 import type { Store } from '../content/store.ts'
-import { inNetworkNamespace } from '../linux/network-namespace.ts'
-import { writeTextFile } from '../linux/text-file.ts'
-import { tryStat } from '../linux/file-status.ts'
 import { networkOf } from './endpoint-records.ts'
 import { changeLinks } from './host-links.ts'
+import { inContainerNetwork, inNetworkHome, setSwitches } from './place.ts'
 import { bridgeOf, type Endpoint, poolsOf } from './network.ts'
 import { linkAlias } from './scope.ts'
 
@@ -20,13 +18,15 @@ export function connectInterfaces(
   endpoints: readonly Endpoint[],
   others?: readonly Endpoint[],
 ): void {
-  changeLinks(endpoints.flatMap((endpoint) => pairLines(store, namespace, endpoint)))
+  inNetworkHome(() => changeLinks(endpoints.flatMap((endpoint) => pairLines(store, namespace, endpoint))))
   const addresses = endpoints.flatMap((endpoint) => addressLines(store, endpoint))
   const routes = routeLines(store, [...(others ?? []), ...endpoints])
-  inNetworkNamespace(namespace, () => {
-    if (others === undefined) for (const [name, value] of Object.entries(newSettings)) setSwitch(name, value)
-    for (const { address6, device } of endpoints)
-      setSwitch(`ipv6/conf/${device}/disable_ipv6`, address6 === undefined ? '1' : '0')
+  inContainerNetwork(namespace, () => {
+    const isWithout6 = ({ address6 }: Endpoint): string => (address6 === undefined ? '1' : '0')
+    setSwitches({
+      ...(others === undefined ? newSettings : {}),
+      ...Object.fromEntries(endpoints.map((one) => [`ipv6/conf/${one.device}/disable_ipv6`, isWithout6(one)])),
+    })
     changeLinks([...(others === undefined ? ['link set lo up'] : []), ...addresses, ...routes])
   })
 }
@@ -76,20 +76,12 @@ function routeLines(store: Store, endpoints: readonly Endpoint[]): string[] {
   ]
 }
 
-/** Sets what the kernel has below /proc/sys/net of this network namespace, where it has it. */
-function setSwitch(name: string, value: string): void {
-  const path = `/proc/sys/net/${name}`
-  if (tryStat(path) !== undefined) writeTextFile(path, value)
-}
-
 function prefixOf(subnet: string): string {
   return subnet.slice(subnet.indexOf('/'))
 }
 
 /** Takes devices out of a container's network namespace. */
 export function disconnectInterfaces(endpoints: readonly Endpoint[]): void {
-  changeLinks(
-    endpoints.map(({ hostDevice }) => `link delete dev ${hostDevice}`),
-    { lenient: true },
-  )
+  const lines = endpoints.map(({ hostDevice }) => `link delete dev ${hostDevice}`)
+  inNetworkHome(() => changeLinks(lines, { lenient: true }))
 }

@@ -8,6 +8,7 @@ import { isRunning, type ProcessIdentity, processStatus, signalProcess } from '.
 import { signalNumbers } from '../linux/signals.ts'
 import { digestHex, digestOf } from '../oci/digest.ts'
 import { heldPorts } from './port-holders.ts'
+import { networkCommand } from './place.ts'
 import { findTool } from './host-links.ts'
 import { type Endpoint, hasNames, type Network } from './network.ts'
 
@@ -119,12 +120,15 @@ function startServer(directory: string): void {
     throw new CairnError('TOOL_MISSING', 'names of containers need aardvark-dns, which is not installed', {
       hint: 'Install it: `apt-get install aardvark-dns`. Or use the network "bridge", where containers have no names.',
     })
-  const { exitCode } = Bun.spawnSync([program, '--config', directory, '--port', String(serverPort), 'run'], {
-    stdin: 'ignore',
-    stdout: 'ignore',
-    stderr: 'ignore',
-    cwd: '/',
-    env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
-  })
+  const { exitCode } = Bun.spawnSync(
+    networkCommand([program, '--config', directory, '--port', String(serverPort), 'run']),
+    {
+      stdin: 'ignore',
+      stdout: 'ignore',
+      stderr: 'ignore',
+      cwd: '/',
+      env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
+    },
+  )
   if (exitCode !== 0) throw new CairnError('TOOL_FAILED', `aardvark-dns ended with ${exitCode}`)
 }

@@ -2,6 +2,7 @@ import { SystemCallError } from '../linux/errno.ts'
 import { tryListDirectory } from '../linux/directories.ts'
 import { readLink } from '../linux/names.ts'
 import { readTextFile } from '../linux/text-file.ts'
+import { networkFiles } from './place.ts'
 import type { PortProtocol } from './network.ts'
 
 /** A port that is listened at, and the socket that does. */
@@ -12,10 +13,10 @@ interface HeldPort {
 
 const listening = '0A'
 
-/** Ports of this network namespace that programs listen at, proc_net_tcp.rst. */
+/** Ports of the network namespace that is worked for that programs listen at, proc_net_tcp.rst. */
 export function heldPorts(protocol: PortProtocol): HeldPort[] {
   return ['', '6'].flatMap((version) => {
-    const [, ...rows] = (readTextFile(`/proc/thread-self/net/${protocol}${version}`) ?? '').trim().split('\n')
+    const [, ...rows] = (readTextFile(`${networkFiles()}/${protocol}${version}`) ?? '').trim().split('\n')
     return rows.flatMap((row) => {
       const [, local = '', , state, , , , , , inode = ''] = row.trim().split(/\s+/)
       if (protocol === 'tcp' && state !== listening) return []

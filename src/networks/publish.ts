@@ -1,6 +1,7 @@
 import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
 import { readTextFile } from '../linux/text-file.ts'
+import { isRootless } from '../rootless/namespace.ts'
 import { insertPublishedPort, listPublishedPorts } from './endpoint-records.ts'
 import type { PortProtocol, PortSetting, PublishedPort } from './network.ts'
 import { heldPorts, holderOfPort } from './port-holders.ts'
@@ -23,6 +24,7 @@ export function recordPorts(
   const all = hasIpv6() ? ['0.0.0.0', '::'] : ['0.0.0.0']
   return settings.flatMap(({ protocol, port, hostAddress, hostPorts }) => {
     const addresses = hostAddress === '' ? all : [hostAddress]
+    checkOpenable(hostPorts)
     const hostPort = choosePort(store, scope, protocol, addresses, hostPorts, avoided)
     return addresses.map((one) => {
       const published = { container, protocol, port, hostAddress: one, hostPort, address }
@@ -30,6 +32,24 @@ export function recordPorts(
       return published
     })
   })
+}
+
+/** Ports below this are for root alone. */
+const defaultFirstPort = 1024
+
+/** Throws PERMISSION_DENIED for a port that only root may listen at. */
+function checkOpenable(ports: readonly [first: number, last: number] | undefined): void {
+  if (ports === undefined || !isRootless()) return
+  const text = readTextFile('/proc/sys/net/ipv4/ip_unprivileged_port_start')?.trim()
+  const first = text === undefined ? defaultFirstPort : Number(text)
+  if (ports[0] >= first) return
+  throw new CairnError(
+    'PERMISSION_DENIED',
+    `cannot publish port ${ports[0]} without root: ports below ${first} are for root`,
+    {
+      hint: `Choose a port from ${first} on, or let the administrator set sysctl net.ipv4.ip_unprivileged_port_start=${ports[0]}.`,
+    },
+  )
 }
 
 /** True where this network namespace has IPv6 addresses. */

@@ -1,11 +1,11 @@
 import type { Store } from '../content/store.ts'
-import { networkNamespace } from '../linux/network-namespace.ts'
 import { readTextFile } from '../linux/text-file.ts'
 import { digestHex, digestOf } from '../oci/digest.ts'
+import { networkHome } from './place.ts'
 
-/** The boot of the machine and the network namespace of this process: where its networks are to be reached. */
+/** The boot of the machine and the network namespace that networks are in: where they are to be reached. */
 export function networkScope(): string {
-  return `${readTextFile('/proc/sys/kernel/random/boot_id')?.trim() ?? ''}/${networkNamespace()}`
+  return `${readTextFile('/proc/sys/kernel/random/boot_id')?.trim() ?? ''}/${networkHome()}`
 }
 
 /** What tells the devices and rules of one store from those of others: 8 hex digits. */

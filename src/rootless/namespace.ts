@@ -126,8 +126,7 @@ export function ownNamespace(): NamespaceRecord & { readonly root: string } {
   const root = stayRoot
   const found = readNamespaceRecord(root)
   if (found !== undefined && isKept(found)) return { ...found, root }
-  const starting = lockFile(`${namespaceDirectory(root)}/start.lock`, 'exclusive')
-  try {
+  return changeNamespace(() => {
     const user = namespaceOf('self', 'user') ?? ''
     const earlier = readNamespaceRecord(root)
     if (earlier !== undefined && isKept(earlier)) return { ...earlier, root }
@@ -135,7 +134,20 @@ export function ownNamespace(): NamespaceRecord & { readonly root: string } {
     const record = keepNamespace(known, findSurvivor(known) ?? process.pid)
     writeNamespaceRecord(root, record)
     return { ...record, root }
+  })
+}
+
+let isChanging = false
+
+/** Calls `change` while no other process changes what is written down of the namespace. */
+export function changeNamespace<Result>(change: () => Result): Result {
+  if (isChanging || stayRoot === undefined) return change()
+  const starting = lockFile(`${namespaceDirectory(stayRoot)}/start.lock`, 'exclusive')
+  isChanging = true
+  try {
+    return change()
   } finally {
+    isChanging = false
     close(starting)
   }
 }

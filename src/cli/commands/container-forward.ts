@@ -3,12 +3,12 @@ import type { PublishedPort } from '../../networks/network.ts'
 import { defineCommand } from '../command.ts'
 
 export default defineCommand({
-  usage: 'ID',
-  args: { min: 1, max: 1 },
+  usage: 'ID [NETWORK_NAMESPACE]',
+  args: { min: 1, max: 2 },
   flags: {},
-  async run(ctx) {
+  async run(ctx, _, [, namespace]) {
     const ports = JSON.parse(await Bun.stdin.text()) as readonly PublishedPort[]
-    const failed = await forwardPorts(ports)
+    const failed = await forwardPorts(ports, namespace)
     ctx.stdout.write(failed === undefined ? 'ready\n' : `${ports.indexOf(failed.taken)}\n`)
     if (failed !== undefined) return 1
     return await new Promise<never>(() => {})
