@@ -22,6 +22,8 @@ export interface BucketOptions {
   readonly prefix: string
   /** Asked for with each request: they may change. */
   readonly credentials: () => Promise<S3Credentials> | S3Credentials
+  /** How often a request is tried; five times by default. */
+  readonly attempts?: number | undefined
 }
 
 /** An object as the server describes it. */
@@ -75,12 +77,14 @@ interface Sent {
   readonly onRepeat?: () => void
 }
 
-const attempts = 5
+const usualAttempts = 5
 const firstPause = 100
 /** How long the server may be silent, in milliseconds. */
 const patience = 60_000
 const passing: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504])
 const longestErrorText = 300
+/** Most bytes that one request copies: 5 GiB. */
+const largestCopy = 5 * 1024 * 1024 * 1024
 
 /**
  * One bucket of an S3-compatible server, below a prefix. Passing failures are waited out; others are STORE_UNUSABLE,
@@ -139,9 +143,10 @@ export class Bucket {
   /** The bytes of an object as they come, `range` of them; undefined where there is no such object. */
   async open(
     key: string,
-    range?: { readonly start: number; readonly end: number },
+    range?: { readonly start: number; readonly end?: number },
   ): Promise<ReadableStream<Uint8Array> | undefined> {
-    const headers = range === undefined ? {} : { range: `bytes=${range.start}-${range.end - 1}` }
+    const headers =
+      range === undefined ? {} : { range: `bytes=${range.start}-${range.end === undefined ? '' : range.end - 1}` }
     const response = await this.#send({ method: 'GET', key, headers, accepts: [200, 206, 404] })
     if (response.status === 404) return undefined
     if (range !== undefined && response.status === 200)
@@ -255,6 +260,37 @@ export class Bucket {
     return true
   }
 
+  /** Makes an object of `size` bytes young, by copying it onto itself. */
+  async touch(key: string, size: number): Promise<void> {
+    const { bucket, prefix } = this.#options
+    const source = `${bucket}/${(prefix + key).split('/').map(encodeStrictly).join('/')}`
+    if (size < largestCopy) {
+      const headers = {
+        'x-amz-copy-source': source,
+        'x-amz-metadata-directive': 'REPLACE',
+        'x-amz-meta-updated-at': new Date().toISOString(),
+      }
+      checkCopied(await (await this.#send({ method: 'PUT', key, headers, accepts: [200] })).text(), this.#base)
+      return
+    }
+    const upload = await this.beginMultipart(key)
+    try {
+      const parts: UploadedPart[] = []
+      for (let start = 0; start < size; start += largestCopy) {
+        const end = Math.min(size, start + largestCopy)
+        const headers = { 'x-amz-copy-source': source, 'x-amz-copy-source-range': `bytes=${start}-${end - 1}` }
+        const query = { partNumber: String(parts.length + 1), uploadId: upload }
+        const answer = await (await this.#send({ method: 'PUT', key, query, headers, accepts: [200] })).text()
+        checkCopied(answer, this.#base)
+        parts.push({ number: parts.length + 1, etag: textOf(answer, 'ETag'), size: end - start })
+      }
+      await this.completeMultipart(key, upload, parts)
+    } catch (error) {
+      await this.abortMultipart(key, upload)
+      throw error
+    }
+  }
+
   async abortMultipart(key: string, upload: string): Promise<void> {
     const query = { uploadId: upload }
     const response = await this.#send({ method: 'DELETE', key, query, accepts: [200, 204, 404] })
@@ -283,6 +319,7 @@ export class Bucket {
   }
 
   async #send(sent: Sent): Promise<Response> {
+    const { attempts = usualAttempts } = this.#options
     for (let attempt = 1, pause = firstPause; ; attempt++, pause *= 2) {
       let failure: unknown
       try {
@@ -355,6 +392,12 @@ function foundObject(key: string, { headers }: Response): FoundObject {
     modifiedAt,
     age: Math.max(0, now - modifiedAt) || 0,
   }
+}
+
+/** The status of a copy comes before the work is done. */
+function checkCopied(answer: string, { host }: URL): void {
+  const code = textOf(answer, 'Code')
+  if (code !== '') throw new CairnError('STORE_UNUSABLE', `${host} copies no object: ${printable(code)}`)
 }
 
 function etagOf({ headers }: Response): string {

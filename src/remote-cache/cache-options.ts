@@ -1,10 +1,11 @@
 import { cleanPath, joinPath } from '../build/paths.ts'
 import type { CompressionSettings } from '../compression/compress.ts'
-import { csvFields } from '../dockerfile/csv.ts'
-import { parseGoBool } from '../dockerfile/directives.ts'
 import { CairnError } from '../errors/error.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { parseReference, type Reference, withDefaultTag } from '../oci/reference.ts'
+import { type CacheFields, cacheFields, wrong } from './cache-fields.ts'
+import { type GhaPlace, ghaPlace } from './gha-options.ts'
+import { type S3Place, s3Place, s3PlaceName } from './s3-options.ts'
 
 /** Where a cache is. */
 export type CachePlace =
@@ -17,6 +18,8 @@ export type CachePlace =
       readonly digest: Digest | undefined
     }
   | { readonly type: 'registry'; readonly reference: Reference }
+  | S3Place
+  | GhaPlace
 
 /** One `--cache-from`. */
 export interface CacheImport {
@@ -46,23 +49,30 @@ export interface CacheExport {
   readonly reset: boolean
 }
 
+/** What flags are read by besides their text. */
+export interface CacheEnvironment {
+  /** Where relative paths begin. */
+  readonly cwd: string
+  readonly env: Readonly<Record<string, string | undefined>>
+}
+
 /**
- * Reads the values of `--cache-from` as buildx does: `type=…,key=value`, or names of registries' caches. A relative `src`
- * is below `cwd`. Throws USAGE with buildx's and BuildKit's texts, NOT_SUPPORTED for kinds of caches that Cairn cannot
+ * Reads the values of `--cache-from` as buildx does: `type=…,key=value`, or names of registries' caches. What
+ * they leave out of credentials and the like comes from the environment. Throws USAGE with buildx's and BuildKit's texts, NOT_SUPPORTED for kinds of caches that Cairn cannot
  * read.
  */
-export function parseCacheImports(values: readonly string[], cwd: string): readonly CacheImport[] {
+export function parseCacheImports(values: readonly string[], environment: CacheEnvironment): readonly CacheImport[] {
   return cacheFields(values).map((fields) => {
-    const read = importOf(fields, cwd)
+    const read = importOf(fields, environment)
     fields.refuseOthers('--cache-from')
     return read
   })
 }
 
 /** The same of `--cache-to`, with `dest` in place of `src`. */
-export function parseCacheExports(values: readonly string[], cwd: string): readonly CacheExport[] {
+export function parseCacheExports(values: readonly string[], environment: CacheEnvironment): readonly CacheExport[] {
   const exports = cacheFields(values).map((fields) => {
-    const read = exportOf(fields, cwd)
+    const read = exportOf(fields, environment)
     fields.refuseOthers('--cache-to')
     return read
   })
@@ -71,7 +81,7 @@ export function parseCacheExports(values: readonly string[], cwd: string): reado
   return exports
 }
 
-function importOf(fields: CacheFields, cwd: string): CacheImport {
+function importOf(fields: CacheFields, environment: CacheEnvironment): CacheImport {
   const { type } = fields
   const mounts = fields.bool('mounts', false)
   if (type === 'registry') return { place: registryPlace(fields, 'importer'), name: fields.take('ref') ?? '', mounts }
@@ -83,12 +93,13 @@ function importOf(fields: CacheFields, cwd: string): CacheImport {
     if (digest !== undefined && !isDigest(digest)) throw wrong(`invalid digest ${JSON.stringify(digest)}`)
     if (digest === undefined && tag === '')
       throw wrong('local cache importer requires either explicit digest, "latest" tag or custom tag on index.json')
-    return { place: { type, path: cleanPath(joinPath(cwd, src)), tag, digest }, name: src, mounts }
+    return { place: { type, path: cleanPath(joinPath(environment.cwd, src)), tag, digest }, name: src, mounts }
   }
+  if (type === 's3' || type === 'gha') return { ...objectPlace(fields, type, environment), mounts }
   throw unsupported(type, 'importer')
 }
 
-function exportOf(fields: CacheFields, cwd: string): CacheExport {
+function exportOf(fields: CacheFields, environment: CacheEnvironment): CacheExport {
   const { type } = fields
   const mode = fields.take('mode') ?? 'min'
   // As BuildKit: what is not known is the least.
@@ -102,6 +113,7 @@ function exportOf(fields: CacheFields, cwd: string): CacheExport {
   }
   if (mode !== 'min' && mode !== 'max') throw wrong(`invalid cache mode ${JSON.stringify(mode)}`, 'It is min or max.')
   if (type === 'inline') return { ...common, mode: 'min', place: undefined, name: 'inline' }
+  if (type === 's3' || type === 'gha') return { ...common, ...objectPlace(fields, type, environment) }
   if (!fields.bool('image-manifest', true))
     throw new CairnError('NOT_SUPPORTED', `cache ${fields.text}: caches are written as image manifests only`)
   if (!fields.bool('oci-mediatypes', true))
@@ -113,10 +125,23 @@ function exportOf(fields: CacheFields, cwd: string): CacheExport {
     if (dest === '') throw wrong('local cache exporter requires dest')
     const tag = fields.take('tag') ?? 'latest'
     const reset = fields.bool('reset', false)
-    const path = cleanPath(joinPath(cwd, dest))
+    const path = cleanPath(joinPath(environment.cwd, dest))
     return { ...common, reset, place: { type, path, tag, digest: undefined }, name: dest }
   }
   throw unsupported(type, 'exporter')
+}
+
+function objectPlace(
+  fields: CacheFields,
+  type: 's3' | 'gha',
+  environment: CacheEnvironment,
+): { readonly place: S3Place | GhaPlace; readonly name: string } {
+  if (type === 'gha') {
+    const place = ghaPlace(fields, environment)
+    return { place, name: `gha:${place.scope}` }
+  }
+  const place = s3Place(fields, environment)
+  return { place, name: s3PlaceName(place) }
 }
 
 function registryPlace(fields: CacheFields, role: 'importer' | 'exporter'): CachePlace {
@@ -143,71 +168,11 @@ function compressionOf(fields: CacheFields): CacheExport['compression'] {
 }
 
 function unsupported(type: string, role: 'importer' | 'exporter'): CairnError {
-  if (type === 'gha' || type === 's3' || type === 'azblob')
-    return new CairnError('NOT_SUPPORTED', `${type} cache ${role}: not supported yet`, {
-      hint: 'There are type=registry, type=local and, to export, type=inline.',
+  if (type === 'azblob')
+    return new CairnError('NOT_SUPPORTED', `${type} cache ${role}: not supported`, {
+      hint: 'There are type=registry, local, s3, gha and, to export, type=inline.',
     })
   if (type === 'inline' && role === 'importer')
     return wrong('inline caches are read from the image they are in', 'Give type=registry,ref=IMAGE.')
-  return wrong(`unknown cache ${role}: ${JSON.stringify(type)}`, 'There are registry, local and inline.')
-}
-
-/** The entries of all values, the same one only once. */
-function cacheFields(values: readonly string[]): readonly CacheFields[] {
-  const entries = values
-    .filter((value) => value !== '')
-    // Without a key each field is a name by itself.
-    .flatMap((value) => (value.includes('=') ? [value] : csvFields(value, wrong)))
-  return [...new Set(entries)].map((entry) => new CacheFields(entry))
-}
-
-/** The keys of one cache. Each is taken once; one that nobody took is refused. */
-class CacheFields {
-  readonly type: string
-  readonly text: string
-  readonly #values = new Map<string, string>()
-  readonly #taken = new Set<string>()
-
-  constructor(text: string) {
-    this.text = text
-    const fields = csvFields(text, wrong)
-    const [only = ''] = fields
-    if (fields.length === 1 && !only.includes('=')) {
-      this.type = 'registry'
-      this.#values.set('ref', only)
-      return
-    }
-    let type = ''
-    for (const field of fields) {
-      const equals = field.indexOf('=')
-      if (equals < 0) throw wrong(`invalid value ${field}`)
-      const [key, value] = [field.slice(0, equals).toLowerCase(), field.slice(equals + 1)]
-      if (key === 'type') type = value
-      else this.#values.set(key, value)
-    }
-    if (type === '') throw wrong(`type required for ${JSON.stringify(text)}`)
-    this.type = type
-  }
-
-  take(name: string): string | undefined {
-    this.#taken.add(name)
-    return this.#values.get(name)
-  }
-
-  bool(name: string, absent: boolean): boolean {
-    const value = this.take(name)
-    if (value === undefined) return absent
-    const parsed = parseGoBool(value)
-    if (parsed === undefined) throw wrong(`failed to parse ${name}: ${JSON.stringify(value)} is no bool`)
-    return parsed
-  }
-
-  refuseOthers(flag: string): void {
-    for (const name of this.#values.keys())
-      if (!this.#taken.has(name)) throw wrong(`unknown key ${JSON.stringify(name)} in ${flag} ${this.text}`)
-  }
-}
-
-function wrong(message: string, hint?: string): CairnError {
-  return new CairnError('USAGE', message, { exitCode: 1, ...(hint === undefined ? {} : { hint }) })
+  return wrong(`unknown cache ${role}: ${JSON.stringify(type)}`, 'There are registry, local, s3, gha and inline.')
 }

@@ -4,11 +4,12 @@ import type { Digest } from '../oci/digest.ts'
 import type { ImageDocument } from '../oci/image-index.ts'
 import type { BlobContent } from '../registry/client/blob-content.ts'
 import type { ByteSource } from '../streams/source.ts'
+import type { BuildkitDocument } from './buildkit-records.ts'
 
 /** A place that a cache is read from. */
 export interface CacheSource {
-  /** What the cache's name leads to; undefined where there is nothing. Throws what reaching it throws. */
-  root(): Promise<ImageDocument | undefined>
+  /** What the cache's name leads to: mostly one document, none where there is nothing. Throws what reaching it throws. */
+  roots(): Promise<readonly ImageDocument[]>
   /** A manifest that an index leads to, checked. */
   document(descriptor: Descriptor): Promise<ImageDocument>
   /** All of a small blob, checked. Throws LIMIT_EXCEEDED past `limit` bytes, BLOB_UNKNOWN, BLOB_CORRUPT. */
@@ -21,12 +22,16 @@ export interface CacheSource {
 
 /** A place that a cache is written to. To be disposed of. */
 export interface CacheTarget extends Disposable {
+  /** Blobs that are sent at once; four if absent. */
+  readonly parallelism?: number
+  /** Whether the place has BuildKit's records, too, and all layers that they name. */
+  readonly hasRecords?: boolean
   /** True where the blob is there. */
   has(blob: BlobIdentity): Promise<boolean>
   /** Takes a blob; `key` names it among unfinished uploads. Gives what it turned out to be. */
   put(content: BlobContent, key: string): Promise<BlobIdentity>
   /** Takes a small blob. */
   putBytes(bytes: Uint8Array<ArrayBuffer>, digest: Digest): Promise<void>
-  /** Has the cache's name lead to a manifest all of whose blobs are there. */
-  commit(manifest: Uint8Array<ArrayBuffer>, descriptor: Descriptor): Promise<void>
+  /** Has the cache's name lead to a manifest all of whose blobs are there; `records` where {@link hasRecords}. */
+  commit(manifest: Uint8Array<ArrayBuffer>, descriptor: Descriptor, records?: BuildkitDocument): Promise<void>
 }

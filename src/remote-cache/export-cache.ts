@@ -21,6 +21,7 @@ import {
   serializeCacheConfig,
   serializeHistories,
 } from './cache-document.ts'
+import { buildkitDocument, type ExportedRecord } from './buildkit-records.ts'
 import type { CacheExport } from './cache-options.ts'
 import type { CacheTarget } from './cache-places.ts'
 import type { ImportedCaches } from './import-cache.ts'
@@ -48,17 +49,27 @@ export interface ExtraBlob {
   readonly annotations: Readonly<Record<string, string>>
 }
 
+/** What a cache is to have. */
+export interface FinishedBuild {
+  readonly steps: readonly CachedStep[]
+  readonly histories: readonly NamedHistory[]
+  readonly extra: readonly ExtraBlob[]
+  /** None for a target that has no place for them. */
+  readonly records: readonly ExportedRecord[]
+}
+
 /**
  * Writes one cache: layers as soon as they are {@link offer}ed, what says which steps they are of in the end. What the
  * target has is not sent again; a layer that is only in another cache is not even fetched then.
  */
 export class CacheExporter {
   readonly #options: CacheExporterOptions
-  readonly #slots = new TaskSlots(concurrentUploads)
+  readonly #slots: TaskSlots
   readonly #sent = new Map<Digest, Promise<Descriptor>>()
 
   constructor(options: CacheExporterOptions) {
     this.#options = options
+    this.#slots = new TaskSlots(options.target.parallelism ?? concurrentUploads)
   }
 
   /** Begins to send a layer, if the store has it. A failure is told by {@link finish}. */
@@ -75,24 +86,28 @@ export class CacheExporter {
    * Sends what is missing of the layers of `steps`, and has the cache's name lead to all of it. Gives the manifest;
    * undefined where there is nothing to export. Throws what sending throws; the cache is then as it was.
    *
+   * @param records - BuildKit's, for a target that has them: with all layers that they name
    * @param status - told of each thing that is there
    */
   async finish(
-    steps: readonly CachedStep[],
-    histories: readonly NamedHistory[],
-    extra: readonly ExtraBlob[],
+    { steps, histories, extra, records }: FinishedBuild,
     status: (text: string, size: number) => void,
   ): Promise<Descriptor | undefined> {
     const { target } = this.#options
     const order = [...new Set(steps.map(({ result }) => result.layer.diffId))]
     if (order.length === 0) return undefined
-    const results = await Promise.allSettled(order.map((diffId) => this.#send(diffId)))
-    const layers: Descriptor[] = []
+    const all = new Set([...order, ...records.flatMap(({ layers = [] }) => layers)])
+    const sent = new Map<Digest, Descriptor>()
+    const results = await Promise.allSettled(
+      [...all].map(async (diffId) => [diffId, await this.#send(diffId)] as const),
+    )
     for (const result of results) {
       if (result.status === 'rejected') throw result.reason
-      layers.push(result.value)
-      status(`writing layer ${result.value.digest}`, result.value.size)
+      const [diffId, layer] = result.value
+      sent.set(diffId, layer)
+      status(`writing layer ${layer.digest}`, layer.size)
     }
+    const layers = order.map((diffId) => sent.get(diffId) as Descriptor)
     const history = await this.#put(cacheTypes.history, serializeHistories(histories))
     const config = await this.#put(cacheTypes.config, serializeCacheConfig(cacheConfig(steps, order)))
     status(`writing config ${config.digest}`, config.size)
@@ -105,7 +120,7 @@ export class CacheExporter {
     }
     const bytes = serializeManifest(manifest)
     const descriptor = { mediaType: mediaTypes.ociManifest, digest: digestOf(bytes), size: bytes.length }
-    await target.commit(bytes, descriptor)
+    await target.commit(bytes, descriptor, buildkitDocument(records, sent))
     status(`writing cache image manifest ${descriptor.digest}`, descriptor.size)
     return descriptor
   }

@@ -44,14 +44,14 @@ export function localCacheSource({ path, tag, digest }: LocalPlace, lease: Lease
   const document = async (descriptor: Descriptor): Promise<ImageDocument> =>
     parseImageDocument(await read(descriptor, largestDocument), descriptor.mediaType)
   return {
-    root: async () => {
+    roots: async () => {
       const text = readTextFile(`${path}/${layoutPaths.index}`)
-      if (text === undefined) return undefined
+      if (text === undefined) return []
       const { manifests } = parseIndex(text).value
       const found = manifests.find((entry) =>
         digest === undefined ? entry.annotations?.[layoutAnnotations.refName] === tag : entry.digest === digest,
       )
-      return found === undefined ? undefined : await document(found)
+      return found === undefined ? [] : [await document(found)]
     },
     document,
     read,

@@ -2,7 +2,7 @@ import { CairnError } from '../errors/error.ts'
 import { isImageConfigType, pairLayers } from '../images/image.ts'
 import { parseImageConfig } from '../oci/config.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
-import { isAttestation } from '../oci/image-index.ts'
+import { type ImageDocument, isAttestation } from '../oci/image-index.ts'
 import { largestDocument } from '../oci/json-document.ts'
 import type { Manifest } from '../oci/manifest.ts'
 import { layerCompression } from '../oci/media-types.ts'
@@ -44,8 +44,12 @@ const mostImages = 32
  * can read, and what reading throws.
  */
 export async function readCache(source: CacheSource): Promise<CacheContent | undefined> {
-  const root = await source.root()
-  if (root === undefined) return undefined
+  const roots = await source.roots()
+  if (roots.length === 0) return undefined
+  return joined(await Promise.all(roots.map((root) => readRoot(source, root))))
+}
+
+async function readRoot(source: CacheSource, root: ImageDocument): Promise<CacheContent> {
   if (root.type === 'manifest') return await readManifest(source, root.value)
   const { manifests } = root.value
   const config = manifests.find(({ mediaType }) => mediaType === buildkitConfigType)
@@ -58,11 +62,15 @@ export async function readCache(source: CacheSource): Promise<CacheContent | und
       return document.type === 'manifest' ? await readManifest(source, document.value) : noCache
     }),
   )
+  return { ...joined(found), mounts: [] }
+}
+
+function joined(found: readonly CacheContent[]): CacheContent {
   return {
     parts: found.flatMap(({ parts }) => parts),
     buildkit: found.flatMap(({ buildkit }) => buildkit),
     histories: found.flatMap(({ histories }) => histories),
-    mounts: [],
+    mounts: found.flatMap(({ mounts }) => mounts),
   }
 }
 

@@ -29,11 +29,11 @@ export function registryCacheSource(reference: Reference, options: RegistryPlace
     .endpointsFor(reference)
     .map((endpoint) => new Repository(client, endpoint, { name: familiarName(reference) }))
   return {
-    root: async () => {
+    roots: async () => {
       try {
-        return (await firstOf(repositories, (one) => one.document(tagOf(reference)))).document
+        return [(await firstOf(repositories, (one) => one.document(tagOf(reference)))).document]
       } catch (error) {
-        if (isAbsence(error)) return undefined
+        if (isAbsence(error)) return []
         throw error
       }
     },

@@ -23,11 +23,13 @@ export const buildFlags = {
   },
   'cache-from': {
     type: 'stringArray',
-    summary: 'External cache sources (e.g., "user/app:cache", "type=local,src=path/to/dir")',
+    summary:
+      'External cache sources (e.g., "user/app:cache", "type=local,src=path/to/dir", "type=s3,bucket=ci,region=eu-west-1", "type=gha")',
   },
   'cache-to': {
     type: 'stringArray',
-    summary: 'Cache export destinations (e.g., "user/app:cache", "type=local,dest=path/to/dir")',
+    summary:
+      'Cache export destinations (e.g., "user/app:cache", "type=local,dest=path/to/dir", "type=s3,bucket=ci,region=eu-west-1", "type=gha")',
   },
   call: {
     type: 'string',

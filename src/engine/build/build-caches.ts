@@ -1,5 +1,5 @@
 import type { CachedStep } from '../../build/cache.ts'
-import type { Op, RunOp } from '../../build/graph.ts'
+import type { RunOp } from '../../build/graph.ts'
 import type { BlockCompressor } from '../../compression/compress.ts'
 import { CairnError } from '../../errors/error.ts'
 import type { ImageConfig } from '../../oci/config.ts'
@@ -13,8 +13,6 @@ import { CacheExports, type ExportedBuild } from './export-caches.ts'
 import { type CacheAccess, importCaches, importId } from './import-caches.ts'
 import { type RegistryAccess, registryClient } from '../registry/registry-access.ts'
 import { CacheMountArrivals, packCacheMounts } from './travelling-mounts.ts'
-
-export type CacheMode = CacheExport['mode']
 
 /** What a build asks of caches elsewhere. */
 export interface CacheRequest {
@@ -80,11 +78,11 @@ export class BuildCaches implements Disposable {
     await this.#arrivals.before(op)
   }
 
-  /** Writes what is missing; `ops` are all steps of the build. Throws as {@link CacheExports.finish}. */
-  async finish(build: Omit<ExportedBuild, 'mounts'>, ops: readonly Op[]): Promise<void> {
+  /** Writes what is missing. Throws as {@link CacheExports.finish}. */
+  async finish(build: Omit<ExportedBuild, 'mounts'>): Promise<void> {
     const { store, signal } = this.#options
     let packed: Promise<readonly ExtraBlob[]> | undefined
-    await this.#exports.finish({ ...build, mounts: () => (packed ??= packCacheMounts(store, ops, signal)) })
+    await this.#exports.finish({ ...build, mounts: () => (packed ??= packCacheMounts(store, build.ops, signal)) })
   }
 
   /** Waits until nothing is being sent any more. */

@@ -27,7 +27,7 @@ import { reapAbandoned } from '../../runtime/state.ts'
 import type { BuildAttestations } from './attest-build.ts'
 import { findDevices } from './build-devices.ts'
 import { exportBuild, type ExportOptions } from './export-build.ts'
-import type { BuildCaches, CacheMode, CacheRequest } from './build-caches.ts'
+import type { BuildCaches, CacheRequest } from './build-caches.ts'
 import { type SolvedPlans, type SolveEnvironment, solvePlans } from './solve-plans.ts'
 import { secretFingerprint } from './secret-fingerprint.ts'
 import { isIndexWanted } from './index-wanted.ts'
@@ -194,11 +194,8 @@ async function buildUnder(store: Store, lease: Lease, options: BuildOptions): Pr
     }
     const exported = await exportBuild(images, { ...exporting, attestations: attested })
     const ops = plans.flatMap((plan) => plan.ops)
-    const written = {
-      steps: (mode: CacheMode) => solved.steps(mode === 'max' ? ops : [...resultOps]),
-      histories: plans.flatMap((_, index) => solved.histories(index)),
-    }
-    await caches?.finish(written, ops)
+    const histories = plans.flatMap((_, index) => solved.histories(index))
+    await caches?.finish({ ops, resultOps, steps: solved.steps, hashContent: solved.hashContent, histories })
     const { config } = images[0] as UnformedImage
     const imageId = exported?.imageId ?? digestOf(serializeConfig(config))
     const configs = images.map((image) => image.config)

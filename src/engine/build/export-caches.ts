@@ -1,5 +1,6 @@
 import type { NamedHistory } from '../../remote-cache/cache-document.ts'
 import type { CachedStep } from '../../build/cache.ts'
+import type { Op } from '../../build/graph.ts'
 import type { BlockCompressor } from '../../compression/compress.ts'
 import { CairnError, isCairnError } from '../../errors/error.ts'
 import type { Digest } from '../../oci/digest.ts'
@@ -7,8 +8,13 @@ import type { CacheExport, CachePlace } from '../../remote-cache/cache-options.t
 import type { CacheTarget } from '../../remote-cache/cache-places.ts'
 import { CacheExporter, type ExtraBlob } from '../../remote-cache/export-cache.ts'
 import type { ImportedCaches } from '../../remote-cache/import-cache.ts'
+import { buildkitRecords, type ExportedRecord } from '../../remote-cache/buildkit-records.ts'
+import { ghaObjects } from '../../remote-cache/gha-objects.ts'
 import { localCacheTarget } from '../../remote-cache/local-place.ts'
+import type { HashContent } from '../../remote-cache/match-buildkit.ts'
+import { objectCacheTarget } from '../../remote-cache/object-place.ts'
 import { registryCacheTarget } from '../../remote-cache/registry-place.ts'
+import { s3Objects } from '../../remote-cache/s3-objects.ts'
 import type { CacheAccess } from './import-caches.ts'
 
 export interface CacheExportsOptions extends CacheAccess {
@@ -19,8 +25,13 @@ export interface CacheExportsOptions extends CacheAccess {
 
 /** What a build has to export in the end. */
 export interface ExportedBuild {
-  /** By mode. */
-  readonly steps: (mode: CacheExport['mode']) => Promise<readonly CachedStep[]>
+  /** All steps, parents first. */
+  readonly ops: readonly Op[]
+  /** Those of the result. */
+  readonly resultOps: ReadonlySet<Op>
+  /** The results of steps, as far as there are any. */
+  readonly steps: (ops: readonly Op[]) => Promise<readonly CachedStep[]>
+  readonly hashContent: HashContent
   readonly histories: readonly NamedHistory[]
   /** Packs the cache mounts that the steps use. */
   readonly mounts: () => Promise<readonly ExtraBlob[]>
@@ -47,7 +58,10 @@ export class CacheExports implements Disposable {
         const target = openTarget(place, settings, options)
         this.#exports.push({ settings, target, exporter: new CacheExporter({ ...options, target, settings }) })
       } catch (error) {
-        this.#tolerate(settings, error, `export cache ${settings.name}`)
+        // As with buildx, the flags of a workflow do no harm elsewhere.
+        const isElsewhere = place.type === 'gha' && place.service === undefined
+        const ignoreError = settings.ignoreError || isElsewhere
+        this.#tolerate({ ...settings, ignoreError }, error, `export cache ${settings.name}`)
       }
     }
   }
@@ -72,11 +86,12 @@ export class CacheExports implements Disposable {
     for (const { target } of this.#exports) target[Symbol.dispose]()
   }
 
-  async #finish({ settings, exporter }: OpenExport, { steps, histories, mounts }: ExportedBuild): Promise<void> {
+  async #finish({ settings, target, exporter }: OpenExport, build: ExportedBuild): Promise<void> {
     const { progress } = this.#options
-    const kind = settings.place?.type === 'local' ? 'client directory' : 'registry'
+    const { ops, resultOps, histories, mounts } = build
+    const kind = placeNames[settings.place?.type ?? 'registry']
     const id = `export cache ${settings.name}`
-    const vertex = { type: 'vertex', id, name: `exporting cache to ${kind}`, started: Date.now() } as const
+    const vertex = { type: 'vertex', id, name: `exporting ${kind}`, started: Date.now() } as const
     progress(vertex)
     const status = (text: string, size = 0): void => {
       const now = Date.now()
@@ -85,12 +100,11 @@ export class CacheExports implements Disposable {
     }
     try {
       status('preparing build cache for export')
-      const written = await exporter.finish(
-        await steps(settings.mode),
-        histories,
-        settings.mounts ? await mounts() : [],
-        status,
-      )
+      const kept = settings.mode === 'max' ? ops : ops.filter((op) => resultOps.has(op))
+      const steps = await build.steps(kept)
+      const records = target.hasRecords === true ? await recordsOf(build, kept) : []
+      const extra = settings.mounts ? await mounts() : []
+      const written = await exporter.finish({ steps, histories, extra, records }, status)
       if (written === undefined) status('skipping cache export for empty result')
       progress({ ...vertex, completed: Date.now() })
     } catch (error) {
@@ -111,8 +125,35 @@ export class CacheExports implements Disposable {
   }
 }
 
+/** In BuildKit's words. */
+const placeNames: Readonly<Record<CachePlace['type'], string>> = {
+  local: 'cache to client directory',
+  registry: 'cache to registry',
+  s3: 'cache to Amazon S3',
+  gha: 'to GitHub Actions Cache',
+}
+
+/** BuildKit's records of all steps, with the results of those that are kept. */
+async function recordsOf(
+  { ops, steps, hashContent }: ExportedBuild,
+  kept: readonly Op[],
+): Promise<readonly ExportedRecord[]> {
+  const results = new Map<Op, CachedStep>()
+  for (const op of kept) for (const step of await steps([op])) results.set(op, step)
+  return buildkitRecords(ops, { stepOf: (op) => results.get(op), hashContent })
+}
+
 function openTarget(place: CachePlace, { reset }: CacheExport, options: CacheExportsOptions): CacheTarget {
-  return place.type === 'local'
-    ? localCacheTarget(place, { reset })
-    : registryCacheTarget(place.reference, { ...options, client: options.client() })
+  switch (place.type) {
+    case 'local':
+      return localCacheTarget(place, { reset })
+    case 'registry':
+      return registryCacheTarget(place.reference, { ...options, client: options.client() })
+    case 's3':
+      return objectCacheTarget(s3Objects(place), options.store)
+    case 'gha':
+      return objectCacheTarget(ghaObjects(place, options.signal), options.store)
+    default:
+      return place satisfies never
+  }
 }

@@ -6,9 +6,12 @@ import type { RegistryClient } from '../../registry/client/connection.ts'
 import type { CacheImport } from '../../remote-cache/cache-options.ts'
 import type { CacheSource } from '../../remote-cache/cache-places.ts'
 import { ImportedCaches } from '../../remote-cache/import-cache.ts'
+import { ghaObjects } from '../../remote-cache/gha-objects.ts'
 import { localCacheSource } from '../../remote-cache/local-place.ts'
 import { readCache } from '../../remote-cache/read-cache.ts'
 import { registryCacheSource } from '../../remote-cache/registry-place.ts'
+import { objectCacheSource } from '../../remote-cache/object-place.ts'
+import { s3Objects } from '../../remote-cache/s3-objects.ts'
 
 export interface CacheAccess {
   readonly store: Store
@@ -82,9 +85,18 @@ async function importCache(
 }
 
 function sourceOf({ place }: CacheImport, { store, lease, client, signal }: CacheAccess): CacheSource {
-  return place.type === 'local'
-    ? localCacheSource(place, lease)
-    : registryCacheSource(place.reference, { store, lease, client: client(), signal })
+  switch (place.type) {
+    case 'local':
+      return localCacheSource(place, lease)
+    case 'registry':
+      return registryCacheSource(place.reference, { store, lease, client: client(), signal })
+    case 's3':
+      return objectCacheSource(s3Objects(place), lease)
+    case 'gha':
+      return objectCacheSource(ghaObjects(place, signal), lease)
+    default:
+      return place satisfies never
+  }
 }
 
 /** Names the import among the events of the build. */

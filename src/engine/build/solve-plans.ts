@@ -20,6 +20,7 @@ import type { ExplainedStep } from '../../records/record.ts'
 import type { NamedHistory } from '../../remote-cache/cache-document.ts'
 import { buildkitContentHashes } from '../../remote-cache/buildkit-content.ts'
 import type { ImportedCaches } from '../../remote-cache/import-cache.ts'
+import type { HashContent } from '../../remote-cache/match-buildkit.ts'
 import { Snapshots } from '../../snapshots/snapshots.ts'
 import type { BuildOptions } from './build.ts'
 
@@ -47,6 +48,8 @@ export interface SolvedPlans {
   readonly counts: { readonly steps: number; readonly cached: number }
   /** The results of ops, as caches have them. */
   readonly steps: (ops: readonly Op[]) => Promise<readonly CachedStep[]>
+  /** What BuildKit's caches know sources in a context by. */
+  readonly hashContent: HashContent
   /** What the next build of one of the plans will be explained with. */
   readonly histories: (plan: number) => readonly NamedHistory[]
 }
@@ -114,6 +117,7 @@ async function solveOnce(environment: SolveEnvironment): Promise<SolvedPlans> {
     snapshots,
     counts: solver.counts,
     steps: (wanted) => solver.cachedSteps(wanted),
+    hashContent: contentHasher(environment.contexts),
     histories: (index) => {
       const [plan, history] = [plans[index], histories[index]]
       if (plan === undefined || history === undefined) return []
@@ -124,16 +128,21 @@ async function solveOnce(environment: SolveEnvironment): Promise<SolvedPlans> {
 
 /** Finds the steps in caches of BuildKit, which go by other keys; files are hashed where that can find something. */
 function matchForeign({ imported, contexts }: SolveEnvironment, steps: readonly KeyedStep[]): void {
-  const hashes = new Map<readonly FileInput[], readonly string[]>()
   imported?.match(
     steps.map(({ op, key, inputs }) => ({ op, key, definition: definitionKey(inputs) })),
-    (inputs) => {
-      const [first] = inputs
-      if (first?.source.from !== 'context') return []
-      const { tree } = contexts.get(first.source.name)
-      return hashes.getOrInsertComputed(inputs, () => buildkitContentHashes(tree, inputs))
-    },
+    contentHasher(contexts),
   )
+}
+
+/** BuildKit's hashes of sources in contexts, each made once. */
+function contentHasher(contexts: BuildContexts): HashContent {
+  const hashes = new Map<readonly FileInput[], readonly string[]>()
+  return (inputs) => {
+    const [first] = inputs
+    if (first?.source.from !== 'context') return []
+    const { tree } = contexts.get(first.source.name)
+    return hashes.getOrInsertComputed(inputs, () => buildkitContentHashes(tree, inputs))
+  }
 }
 
 function historyOf({ store, options, imported }: SolveEnvironment, { platform, ops }: PlannedBuild): BuildHistory {
