@@ -35,7 +35,7 @@ export default defineCommand({
     },
     'compression-level': {
       type: 'int',
-      summary: 'Level of the compression: gzip 1 to 12 (default 3), zstd 1 to 22 (default 2)',
+      summary: 'Level of the compression: gzip 1 to 12 (default 2), zstd 1 to 22 (default 2)',
     },
     'disable-content-trust': {
       type: 'bool',
