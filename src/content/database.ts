@@ -129,11 +129,13 @@ export class MetadataDatabase {
     }
   }
 
-  /** A text that changes whenever anything was changed, by this process or another. */
+  /**
+   * A text that changes whenever anything was committed, by this process or another. What was read under one such text
+   * is still true while that stays the same.
+   */
   get changeMark(): string {
     const others = this.one<{ data_version: number }>('PRAGMA data_version')?.data_version
-    const own = this.one<{ changes: number }>('SELECT total_changes() AS changes')?.changes
-    return `${others}:${own}`
+    return `${others}:${this.#commits}`
   }
 
   /**
@@ -141,8 +143,7 @@ export class MetadataDatabase {
    * failure: to be called before what they gave up is removed.
    */
   sync(): void {
-    const others = this.one<{ data_version: number }>('PRAGMA data_version')?.data_version
-    const mark = `${others}:${this.#commits}`
+    const mark = this.changeMark
     if (mark === this.#synced) return
     const path = `${this.path}-wal`
     if (tryLstat(path) === undefined) return

@@ -18,18 +18,35 @@ import type {
 
 /** Referrers that are read at once; each may have up to the size of a manifest. */
 const referrersAtOnce = 8
+const mostResolved = 100_000
 
 /** Manifests of repositories, what tags lead to, and referrers. */
 export class LocalManifests {
   readonly #store: Store
   readonly #disk: GroupSync
+  /** What {@link resolve} has found since the store was at `#mark`. */
+  readonly #resolved = new Map<string, ManifestEntry>()
+  #mark = ''
 
   constructor(store: Store, disk: GroupSync) {
     this.#store = store
     this.#disk = disk
   }
 
+  /** What a tag or digest leads to. While nothing in the store has changed it is not looked up again. */
   resolve(repository: string, reference: string): ManifestEntry | undefined {
+    const mark = this.#store.database.changeMark
+    if (mark !== this.#mark || this.#resolved.size >= mostResolved) this.#resolved.clear()
+    this.#mark = mark
+    const key = `${repository} ${reference}`
+    const known = this.#resolved.get(key)
+    if (known !== undefined) return known
+    const found = this.#find(repository, reference)
+    if (found !== undefined) this.#resolved.set(key, found)
+    return found
+  }
+
+  #find(repository: string, reference: string): ManifestEntry | undefined {
     const { database } = this.#store
     const columns = 'digest, media_type AS mediaType, size'
     if (isDigest(reference))
