@@ -1,7 +1,8 @@
-import { CairnError, isCairnError } from '../errors/error.ts'
+import { isCairnError } from '../errors/error.ts'
 import { resolvePath } from '../layers/trees/layer-tree.ts'
-import type { Tree, TreeEntry } from '../layers/tree.ts'
+import type { Tree } from '../layers/tree.ts'
 import type { ContainerSettings } from './container.ts'
+import { checkProgram, type FoundProgram } from './program-check.ts'
 import { commandLine, processEnvironment } from './settings.ts'
 
 /**
@@ -13,49 +14,26 @@ import { commandLine, processEnvironment } from './settings.ts'
  * @param mountTargets - paths of the container that show something else
  */
 export function checkExecutable(tree: Tree, settings: ContainerSettings, mountTargets: readonly string[]): void {
-  const [command = ''] = commandLine(settings.config)
-  const workingDirectory = settings.config.WorkingDir ?? '/'
-  const look = (path: string): TreeEntry | 'unknown' | undefined => lookup(tree, path, mountTargets)
-  if (command.includes('/')) {
-    const path = command.startsWith('/') ? command : `${workingDirectory}/${command}`
-    const entry = look(path)
-    if (entry === undefined)
-      throw failure('COMMAND_NOT_FOUND', command, `stat ${command}: no such file or directory`, 127)
-    if (entry === 'unknown') return
-    if (entry.type === 'directory')
-      throw failure('COMMAND_NOT_EXECUTABLE', command, 'is a directory: permission denied', 126)
-    if ((entry.mode & 0o111) === 0) throw failure('COMMAND_NOT_EXECUTABLE', command, 'permission denied', 126)
-    return
-  }
-  const path = processEnvironment(settings)
-    .find((variable) => variable.startsWith('PATH='))
-    ?.slice('PATH='.length)
-  if (path === undefined) return
-  for (const directory of command === '' ? [] : path.split(':')) {
-    const entry = look(`${directory.startsWith('/') ? directory : `${workingDirectory}/${directory}`}/${command}`)
-    if (entry === 'unknown' || (entry !== undefined && entry.type !== 'directory' && (entry.mode & 0o111) !== 0)) return
-  }
-  throw failure('COMMAND_NOT_FOUND', command, 'executable file not found in $PATH', 127)
+  const variable = processEnvironment(settings).find((one) => one.startsWith('PATH='))
+  checkProgram(commandLine(settings.config)[0] ?? '', {
+    path: variable?.slice('PATH='.length),
+    workingDirectory: settings.config.WorkingDir ?? '/',
+    look: (path) => lookIn(tree, path, mountTargets),
+  })
 }
 
-function lookup(tree: Tree, path: string, mountTargets: readonly string[]): TreeEntry | 'unknown' | undefined {
+function lookIn(tree: Tree, path: string, mountTargets: readonly string[]): FoundProgram {
   let resolved: string
   try {
     resolved = resolvePath(tree, path, { followLast: true })
   } catch (error) {
     // A loop of symlinks leads nowhere.
-    if (isCairnError(error, 'FILE_UNKNOWN')) return undefined
+    if (isCairnError(error, 'FILE_UNKNOWN')) return 'nothing'
     throw error
   }
-  const isMounted = mountTargets.some((target) => resolved === target || resolved.startsWith(`${target}/`))
-  return isMounted ? 'unknown' : tree.lookup(resolved)
-}
-
-function failure(
-  code: 'COMMAND_NOT_FOUND' | 'COMMAND_NOT_EXECUTABLE',
-  command: string,
-  reason: string,
-  exitCode: number,
-): CairnError {
-  return new CairnError(code, `exec: ${JSON.stringify(command)}: ${reason}`, { exitCode })
+  if (mountTargets.some((target) => resolved === target || resolved.startsWith(`${target}/`))) return 'unknown'
+  const entry = tree.lookup(resolved)
+  if (entry === undefined) return 'nothing'
+  if (entry.type === 'directory') return 'directory'
+  return (entry.mode & 0o111) === 0 ? 'file' : 'program'
 }

@@ -109,8 +109,7 @@ export async function* imagesOf(
     }
   } else if (tryStat(place.path)?.type !== 'directory')
     throw new CairnError('FILE_UNKNOWN', `${place.path}: there is no such directory`)
-  else
-    yield* place.kind === 'oci' ? layoutsBelow(place.path, '', filter, 0) : directoriesBelow(place.path, '', filter, 0)
+  else yield* imagesBelow(place.path, place.kind === 'oci' ? layoutReader(filter) : directoryReader(filter))
 }
 
 async function* tagsOf(
@@ -144,49 +143,41 @@ function highest(tags: readonly string[], count: number): readonly string[] {
   return tags.toSorted((a, b) => compareTags(a, b, true)).slice(0, count)
 }
 
-async function* layoutsBelow(
-  root: string,
-  path: string,
-  filter: SourceFilter,
-  depth: number,
-): AsyncGenerator<SourceImage> {
+/** What a folder holds: undefined for one that is to be looked into further. */
+type FolderReader = (folder: string, path: string) => Promise<readonly SourceImage[] | undefined>
+
+/** What the folders below `root` hold, by the order of names; `path` is where in it to begin. */
+async function* imagesBelow(root: string, read: FolderReader, path = '', depth = 0): AsyncGenerator<SourceImage> {
   const folder = path === '' ? root : `${root}/${path}`
-  if (tryStat(`${folder}/oci-layout`)?.type === 'file') {
-    if (path !== '' && !filter.repositories(path)) return
+  const images = await read(folder, path)
+  if (images !== undefined) return yield* images
+  if (depth === deepestFolder) return
+  for (const { name, type } of tryListDirectory(folder))
+    if (type === 'directory') yield* imagesBelow(root, read, path === '' ? name : `${path}/${name}`, depth + 1)
+}
+
+/** Reads image layouts: each of their tags. */
+function layoutReader({ repositories, tags }: SourceFilter): FolderReader {
+  return async (folder, path) => {
+    if (tryStat(`${folder}/oci-layout`)?.type !== 'file') return undefined
+    if (path !== '' && !repositories(path)) return []
     const raw = await Bun.file(`${folder}/index.json`).bytes()
     if (raw.length > largestDocument)
       throw new CairnError('LIMIT_EXCEEDED', `${folder}/index.json is larger than 4 MiB`)
-    for (const entry of parseIndex(raw).value.manifests) {
+    return parseIndex(raw).value.manifests.flatMap((entry) => {
       const tag = entry.annotations?.[layoutAnnotations.refName]
-      if (tag !== undefined && isTag(tag) && filter.tags(tag)) yield { location: `oci:${folder}:${tag}`, path, tag }
-    }
-    return
+      return tag !== undefined && isTag(tag) && tags(tag) ? [{ location: `oci:${folder}:${tag}`, path, tag }] : []
+    })
   }
-  if (depth === deepestFolder) return
-  for (const { name, type } of tryListDirectory(folder))
-    if (type === 'directory') yield* layoutsBelow(root, path === '' ? name : `${path}/${name}`, filter, depth + 1)
 }
 
-async function* directoriesBelow(
-  root: string,
-  path: string,
-  filter: SourceFilter,
-  depth: number,
-): AsyncGenerator<SourceImage> {
-  const folder = path === '' ? root : `${root}/${path}`
-  if (path !== '' && tryStat(`${folder}/manifest.json`)?.type === 'file') {
+/** Reads directories of one image each, whose names are `REPOSITORY:TAG`, or a tag. */
+function directoryReader({ repositories, tags }: SourceFilter): FolderReader {
+  // oxlint-disable-next-line typescript/require-await -- other readers wait
+  return async (folder, path) => {
+    if (path === '' || tryStat(`${folder}/manifest.json`)?.type !== 'file') return undefined
     const [repository = '', tag] = path.includes(':') ? path.split(':') : ['', path]
-    if (
-      tag === undefined ||
-      !isTag(tag) ||
-      !filter.tags(tag) ||
-      (repository !== '' && !filter.repositories(repository))
-    )
-      return
-    yield { location: `dir:${folder}`, path: repository, tag }
-    return
+    const isWanted = tag !== undefined && isTag(tag) && tags(tag) && (repository === '' || repositories(repository))
+    return isWanted ? [{ location: `dir:${folder}`, path: repository, tag }] : []
   }
-  if (depth === deepestFolder) return
-  for (const { name, type } of tryListDirectory(folder))
-    if (type === 'directory') yield* directoriesBelow(root, path === '' ? name : `${path}/${name}`, filter, depth + 1)
 }
