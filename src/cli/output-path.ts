@@ -1,5 +1,5 @@
 import { SystemCallError } from '../linux/errno.ts'
-import { stat } from '../linux/file-status.ts'
+import { stat, tryStat } from '../linux/file-status.ts'
 import type { CommandContext } from './context.ts'
 import { CairnError } from '../errors/error.ts'
 
@@ -18,8 +18,8 @@ export function refuseTerminal(ctx: CommandContext, output: string, message: str
 }
 
 /**
- * Throws FILE_UNKNOWN with docker's text where the directory of a file that is to be written is not there. `failure` is
- * what failed: `failed to save image`.
+ * Throws FILE_UNKNOWN with docker's text where the directory of a file that is to be written is not there, USAGE
+ * (status 1) where the file is a directory. `failure` is what failed: `failed to save image`.
  */
 export function checkOutputPath(path: string, failure: string): void {
   const slash = path.lastIndexOf('/')
@@ -31,4 +31,6 @@ export function checkOutputPath(path: string, failure: string): void {
     const message = `${failure}: invalid output path: stat ${directory}: no such file or directory`
     throw new CairnError('FILE_UNKNOWN', message, { cause: error })
   }
+  if (tryStat(path)?.type === 'directory')
+    throw new CairnError('USAGE', `${failure}: cannot write to a directory`, { exitCode: 1 })
 }

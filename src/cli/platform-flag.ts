@@ -8,9 +8,9 @@ export const platformFlag = {
   summary: 'Of an image for several platforms, take this one. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")',
 } as const
 
-/** The value of the flag. Throws PLATFORM_INVALID. */
+/** The value of the flag; an empty one is as good as none. Throws PLATFORM_INVALID. */
 export function platformOfFlag(text: string | undefined): Platform | undefined {
-  return text === undefined ? undefined : parsePlatform(text)
+  return text === undefined || text === '' ? undefined : parsePlatform(text)
 }
 
 /** As {@link platformOfFlag} for commands whose client checks the value, with docker's text. */

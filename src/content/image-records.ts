@@ -1,3 +1,4 @@
+import { CairnError } from '../errors/error.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Store } from './store.ts'
 
@@ -83,8 +84,15 @@ export function deleteImageRecord(store: Store, digest: Digest): void {
   })
 }
 
-/** Lets `name` lead to the image `digest`, which must be recorded; gives the digest it led to before. */
+/**
+ * Lets `name` lead to the image `digest`, which must be recorded; gives the digest it led to before. Throws
+ * REFERENCE_INVALID with docker's text for `sha256:…`, which would be taken for an ID.
+ */
 export function putTag(store: Store, name: string, digest: Digest): Digest | undefined {
+  if (name.startsWith('docker.io/library/sha256:'))
+    throw new CairnError('REFERENCE_INVALID', 'refusing to create an ambiguous tag using digest algorithm as name', {
+      hint: 'Choose another name.',
+    })
   return store.database.transaction(() => {
     const before = getTag(store, name)
     store.database.run(

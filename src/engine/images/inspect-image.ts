@@ -49,7 +49,10 @@ export async function inspectImage(store: Store, name: string, platform?: Platfo
   // Several manifests may hold one image: with layers compressed in different ways.
   const records = findImageRecords(store, record.imageId).filter((other) => other.imageId === record.imageId)
   const names = records.flatMap(({ digest }) => listTags(store, digest))
-  const references = names.map((tag) => parseNormalizedReference(tag.name))
+  const references = names
+    .map(({ name }) => name)
+    .toSorted()
+    .map(parseNormalizedReference)
   const { variant, 'os.version': osVersion } = config
   return withDefaults<ImageInspection>(absentFields, {
     Id: await image.id(),

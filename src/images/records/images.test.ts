@@ -346,6 +346,21 @@ describe('removeImage()', () => {
 })
 
 describe('listImages()', () => {
+  test('sorts the names of an image that is here with layers compressed in different ways', async () => {
+    await putFixtureImage(store, { tags: ['b', 'example.com/d'] })
+    await putFixtureImage(store, { tags: ['c', 'a', 'example.com/b'], compression: 'gzip' })
+    const [image, ...others] = listImages(store)
+    expect(others).toEqual([])
+    expect(image?.targets).toHaveLength(2)
+    expect(image?.tags.map(familiarString)).toEqual([
+      'a:latest',
+      'b:latest',
+      'c:latest',
+      'example.com/b:latest',
+      'example.com/d:latest',
+    ])
+  })
+
   test('measures what images share', async () => {
     const shared = { base: 'x'.repeat(5000) }
     await putFixtureImage(store, { tags: ['a'], layers: [shared, { own: '1' }] })

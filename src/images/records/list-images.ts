@@ -63,11 +63,11 @@ function isTag(name: string): boolean {
   return !name.includes('@')
 }
 
-/** The names of all targets of an image, most of which have one target. */
+/** The names of all targets of an image, most of which have one target; sorted. */
 function namesOf(targets: readonly ImageRecord[], names: ReadonlyMap<Digest, readonly string[]>): readonly string[] {
   const [only] = targets
   if (only !== undefined && targets.length === 1) return names.get(only.digest) ?? none
-  return targets.flatMap(({ digest }) => names.get(digest) ?? none)
+  return targets.flatMap(({ digest }) => names.get(digest) ?? none).toSorted(compareText)
 }
 
 /** When the first of an image's targets was recorded, in milliseconds since 1970. */
