@@ -83,7 +83,7 @@ describe('cairn save and load', () => {
         ['-o', '/nonexist/x', 'box:1'],
         'failed to save image: invalid output path: stat /nonexist: no such file or directory',
       ],
-      [['-o', '.', 'box:1'], 'open .: is a directory'],
+      [['-o', '.', 'box:1'], 'failed to save image: cannot write to a directory'],
       [
         ['--platform', 'linux/s390x', '-o', 'new.tar', 'box:1'],
         'no suitable export target found for platform linux/s390x',
