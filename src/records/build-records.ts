@@ -92,15 +92,22 @@ export function removeRecord({ path, id, status }: StoredRecord): void {
   removeFile(path)
 }
 
-/** Removes the oldest records where there are more than are kept. */
-export function trimRecords(store: Store): void {
-  let bytes = 0
-  for (const [index, path] of recordPaths(store).entries()) {
-    bytes += tryStat(path)?.size ?? 0
-    if (index === 0 || (index < recordsKept && bytes <= bytesKept)) continue
-    const record = tryRead(path)
-    if (record?.status !== 'running') removeFile(path)
+/**
+ * Removes the oldest records where there are more than are kept. `added` is the size of the newest: only a large one can be
+ * what makes them too many bytes.
+ */
+export function trimRecords(store: Store, added: number): void {
+  const paths = recordPaths(store)
+  let kept = Math.min(paths.length, recordsKept)
+  if (added > bytesKept / recordsKept) {
+    const sizes = paths.slice(0, kept).map((path) => tryStat(path)?.size ?? 0)
+    for (let bytes = sum(sizes); bytes > bytesKept && kept > 1; kept--) bytes -= sizes[kept - 1] ?? 0
   }
+  for (const path of paths.slice(kept)) if (tryRead(path)?.status !== 'running') removeFile(path)
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0)
 }
 
 /** Where a record with this id that was begun then is to lie. */

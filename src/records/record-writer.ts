@@ -40,6 +40,11 @@ export class RecordWriter {
     if (this.#failure !== undefined) removeFile(path)
   }
 
+  /** Bytes written so far. */
+  get size(): number {
+    return this.#size
+  }
+
   /** What kept the record from being written, if something did. */
   get failure(): SystemCallError | undefined {
     return this.#failure

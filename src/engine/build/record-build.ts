@@ -93,7 +93,7 @@ export class BuildRecording {
   #end(end: Omit<RecordEnd, 'completedAt' | 'steps'>): void {
     if (this.#writer === undefined) return
     this.#writer.end({ completedAt: Date.now(), steps: this.#steps, ...end })
-    trimRecords(this.#store)
+    trimRecords(this.#store, this.#writer.size)
   }
 }
 
