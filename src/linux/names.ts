@@ -1,9 +1,11 @@
 import { FFIType } from 'bun:ffi'
+import { CairnError } from '../errors/error.ts'
 import { SystemCallError, errno } from './errno.ts'
 import { AT_FDCWD } from './files.ts'
 import { lastErrno, openLibc, ptr, stableBytes, types } from './libc.ts'
 import { pathArgument, secondPathArgument } from './path-arguments.ts'
 import { decodePath } from './path-bytes.ts'
+import { inInitialUserNamespace } from './user-namespace.ts'
 
 /**
  * Calls that make, change and remove names in a directory. `directory` is a file descriptor or {@link AT_FDCWD}; none
@@ -141,12 +143,28 @@ export function readLink(path: string): string {
 /** Sets the owner of a name; clears setuid, setgid and file capabilities, so it comes before {@link changeModeAt}. */
 export function changeOwnerAt(directory: number, name: string, uid: number, gid: number): void {
   const path = pathArgument(name, 'chown')
-  check('chown', libc.fchownat(directory, path, uid, gid, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH), name)
+  const status = libc.fchownat(directory, path, uid, gid, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)
+  if (status !== 0) throw ownerError(uid, gid, name)
 }
 
 /** Sets the owner of an open file. `name` names it in the error. */
 export function changeOwner(fd: number, uid: number, gid: number, name = ''): void {
-  check('chown', libc.fchown(fd, uid, gid), name)
+  if (libc.fchown(fd, uid, gid) !== 0) throw ownerError(uid, gid, name)
+}
+
+/** Numbers that a user namespace does not have are told as EINVAL. */
+function ownerError(uid: number, gid: number, name: string): CairnError {
+  const failure = lastErrno()
+  if (failure !== errno.EINVAL || inInitialUserNamespace()) return new SystemCallError('chown', failure, name)
+  return new CairnError(
+    'NOT_SUPPORTED',
+    `${name} is to be owned by ${uid}:${gid}, and this user may not give files that owner`,
+    {
+      hint:
+        'Its ids are those of /etc/subuid and /etc/subgid. More can be given to it: ' +
+        'sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER',
+    },
+  )
 }
 
 /** Sets permission bits. Follows a symlink, as Linux keeps no mode for one: callers know that `name` is none. */

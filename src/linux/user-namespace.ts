@@ -1,5 +1,3 @@
-import { SystemCallError } from './errno.ts'
-import { readLink } from './names.ts'
 import { readTextFile } from './text-file.ts'
 
 /** user_namespaces(7): ids that a namespace gives to those of the one around it. */
@@ -25,14 +23,4 @@ export function readIdMap(kind: 'uid' | 'gid', pid: number | 'self' = 'self'): r
     .split('\n')
     .map((line) => line.trim().split(/\s+/).map(Number))
     .map(([inside = 0, outside = 0, length = 0]) => ({ inside, outside, length }))
-}
-
-/** Identity of a namespace that a process is in; undefined where it is gone or nobody may know. */
-export function namespaceOf(pid: number | 'self', type: 'user' | 'net'): string | undefined {
-  try {
-    return readLink(`/proc/${pid}/ns/${type}`)
-  } catch (error) {
-    if (error instanceof SystemCallError) return undefined
-    throw error
-  }
 }

@@ -1,6 +1,6 @@
 import { close, open, openFlags } from '../linux/files.ts'
 import { inNetworkNamespace, makeNetworkNamespace, networkNamespace } from '../linux/network-namespace.ts'
-import { namespaceOf } from '../linux/user-namespace.ts'
+import { namespaceOf } from '../linux/namespaces.ts'
 import { tryStat } from '../linux/file-status.ts'
 import { writeTextFile } from '../linux/text-file.ts'
 import { requireProgram } from '../rootless/make-namespace.ts'

@@ -1,7 +1,9 @@
 import { CairnError } from '../errors/error.ts'
+import { enterPrivateMounts } from '../linux/mount-namespace.ts'
+import { bindMount, unmount } from '../linux/mounts.ts'
 import { removeFile } from '../linux/names.ts'
 import { isRunning, type ProcessIdentity, processStatus } from '../linux/processes.ts'
-import { readTextFile } from '../linux/text-file.ts'
+import { readTextFile, writeTextFile } from '../linux/text-file.ts'
 import { systemProgram } from './make-namespace.ts'
 import { namespaceDirectory, writeNamespaceRecord } from './namespace-record.ts'
 import { changeNamespace, ownNamespace } from './namespace.ts'
@@ -32,11 +34,18 @@ function isConnected(): boolean {
 /** The gateway of the machine stands for nothing in the namespace: containers must not reach what listens on 127.0.0.1. */
 const words = ['--config-net', '--no-map-gw', '-t', 'none', '-u', 'none', '-T', 'none', '-U', 'none', '--netns-only']
 
-/** It goes on in the background when all is set up. */
+/**
+ * It goes on in the background when all is set up. The namespace is shown to it as a file in mounts that only this process and
+ * it see, since it has given up what it would need to open one of a process.
+ */
 function startPasta(program: string, root: string, keeper: number): ProcessIdentity {
-  const pidFile = `${namespaceDirectory(root)}/pasta.pid`
+  const directory = namespaceDirectory(root)
+  const [pidFile, network] = [`${directory}/pasta.pid`, `${directory}/net`]
   removeFile(pidFile)
-  const command = [program, '--quiet', ...words, '--pid', pidFile, '--netns', `/proc/${keeper}/ns/net`]
+  writeTextFile(network, '')
+  enterPrivateMounts()
+  bindMount(`/proc/${keeper}/ns/net`, network)
+  const command = [program, '--quiet', ...words, '--pid', pidFile, '--no-netns-quit', '--netns', network]
   const { exitCode, stderr } = Bun.spawnSync(command, {
     stdin: 'ignore',
     stdout: 'ignore',
@@ -44,6 +53,7 @@ function startPasta(program: string, root: string, keeper: number): ProcessIdent
     cwd: '/',
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
   })
+  unmount(network, { lazy: true })
   const pid = Number(readTextFile(pidFile) ?? '')
   const startTime = pid > 0 ? processStatus(pid)?.startTime : undefined
   if (exitCode === 0 && startTime !== undefined) return { pid, startTime }

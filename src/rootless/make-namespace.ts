@@ -2,7 +2,7 @@ import { CairnError } from '../errors/error.ts'
 import { processStatus, reapProcess, signalProcess } from '../linux/processes.ts'
 import { signalNumbers } from '../linux/signals.ts'
 import { writeTextFile } from '../linux/text-file.ts'
-import { namespaceOf } from '../linux/user-namespace.ts'
+import { namespaceOf } from '../linux/namespaces.ts'
 import { type NamespaceRecord, processScope } from './namespace-record.ts'
 import { type HostUser, hostUser, readSubordinateRanges, subordinateFiles } from './subordinate-ids.ts'
 
@@ -47,7 +47,7 @@ export function makeNamespace(): NamespaceRecord {
  * {@link makeNamespace}.
  */
 export function keepNamespace(
-  record: Pick<NamespaceRecord, 'user' | 'net' | 'single'>,
+  record: Pick<NamespaceRecord, 'user' | 'net' | 'single' | 'connection'>,
   survivor: number,
 ): NamespaceRecord {
   const target = ['--preserve-credentials', '--target', String(survivor)]
@@ -60,7 +60,10 @@ export function keepNamespace(
   ]
   const keeper = startKeeper(command)
   awaitNamespace(keeper, (user) => user === record.user)
-  return recordOf(keeper, record.single)
+  const { connection } = record
+  // It connects a network that is no more.
+  if (!hasNetwork && connection !== undefined) signalProcess(connection, signalNumbers.SIGKILL)
+  return { ...recordOf(keeper, record.single), ...(hasNetwork && connection !== undefined ? { connection } : {}) }
 }
 
 /** The command before it goes on as a sleeper, so the number of the process stays. */
@@ -134,8 +137,13 @@ function missingRanges(user: HostUser): string | undefined {
   const owner = user.name ?? String(user.id)
   for (const kind of ['uid', 'gid'] as const)
     if (readSubordinateRanges(kind, user).length === 0)
-      return `${subordinateFiles[kind]} has no line for ${owner} (sudo usermod --add-sub${kind}s 100000-165535 ${owner})`
+      return `${subordinateFiles[kind]} has no line for ${owner} (${rangesCommand(owner)})`
   return undefined
+}
+
+/** What gives ranges to an account. */
+function rangesCommand(owner: string): string {
+  return `sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ${owner}`
 }
 
 function callMapper(

@@ -3,7 +3,7 @@ import { tryStat } from '../linux/file-status.ts'
 import { removeFile, rename } from '../linux/names.ts'
 import { isRunning, type ProcessIdentity } from '../linux/processes.ts'
 import { readTextFile, writeTextFile } from '../linux/text-file.ts'
-import { namespaceOf } from '../linux/user-namespace.ts'
+import { namespaceOf } from '../linux/namespaces.ts'
 
 /** The user namespace of a store without root, as it is written down for later commands. */
 export interface NamespaceRecord {

@@ -3,7 +3,8 @@ import { tryStat } from '../linux/file-status.ts'
 import { close, open, openFlags, tryLock } from '../linux/files.ts'
 import { makeDirectories } from '../linux/names.ts'
 import { keepAcrossExec, replaceProgram } from '../linux/replace-program.ts'
-import { inInitialUserNamespace, namespaceOf } from '../linux/user-namespace.ts'
+import { namespaceOf } from '../linux/namespaces.ts'
+import { inInitialUserNamespace } from '../linux/user-namespace.ts'
 import { endKeepers, keepNamespace, makeNamespace, requireProgram } from './make-namespace.ts'
 import {
   findSurvivor,

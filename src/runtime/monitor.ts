@@ -46,7 +46,7 @@ export interface MonitorOptions {
   readonly spec: RuntimeSpec
   /** Existing directory, this container's alone. */
   readonly bundle: string
-  /** Keeps what is made once for all containers. */
+  /** Keeps what is made once for all containers; made where it is not there. */
   readonly stateDirectory: string
   /** Where a runtime keeps its state of containers that have a monitor. */
   readonly runtimeRoot: (runtime: OciRuntime['name']) => string
@@ -87,6 +87,7 @@ export async function createMonitored(options: MonitorOptions): Promise<Monitore
   const program = findMonitor()
   clearMonitorFiles(bundle)
   makeDirectories(`${bundle}/${files.exits}`, 0o700)
+  makeDirectories(options.stateDirectory, 0o700)
   const launch = writeBundle(options)
   const { runtime } = launch
   const runtimeRoot = options.runtimeRoot(runtime.name)

@@ -4,6 +4,8 @@ import { listImageRecords } from '../../content/image-records.ts'
 import type { Store } from '../../content/store.ts'
 import { overlayObstacle } from '../../linux/overlay.ts'
 import { readTextFile } from '../../linux/text-file.ts'
+import { systemProgram } from '../../rootless/make-namespace.ts'
+import { isRootless, ownNamespace } from '../../rootless/namespace.ts'
 import { cgroupLayout } from '../../runtime/cgroups.ts'
 import { detectRuntime } from '../../runtime/runtime.ts'
 import { isCairnError } from '../../errors/error.ts'
@@ -57,7 +59,7 @@ export function systemInfo(store: Store, version: string): SystemInfo {
   const obstacle = overlayObstacle(store.session.directory)
   const cgroups = cgroupLayout()
   const release = osRelease()
-  const isRootless = process.getuid?.() !== 0
+  const withoutRoot = isRootless() || process.getuid?.() !== 0
   return {
     ID: store.root,
     Containers: containers.length,
@@ -70,7 +72,7 @@ export function systemInfo(store: Store, version: string): SystemInfo {
       ['Backing Filesystem', fileSystemOf(store.root)],
       ['Mounts', obstacle === undefined ? 'overlay' : 'none'],
     ],
-    CgroupDriver: cgroups === 'none' ? 'none' : 'cgroupfs',
+    CgroupDriver: cgroups === 'none' || withoutRoot ? 'none' : 'cgroupfs',
     CgroupVersion: cgroups === 'none' ? '' : cgroups === 'v2' ? '2' : '1',
     KernelVersion: line('/proc/sys/kernel/osrelease'),
     OperatingSystem: release('PRETTY_NAME') || process.platform,
@@ -86,13 +88,27 @@ export function systemInfo(store: Store, version: string): SystemInfo {
     ServerVersion: version,
     Runtimes: Object.fromEntries(runtimes.map(({ name, path }) => [name, { path }])),
     DefaultRuntime: runtimes[0]?.name ?? '',
-    SecurityOptions: ['name=seccomp,profile=builtin', ...(isRootless ? ['name=rootless'] : [])],
+    SecurityOptions: ['name=seccomp,profile=builtin', ...(withoutRoot ? ['name=rootless'] : [])],
     Warnings: [
       ...missing,
       ...(obstacle === undefined ? [] : [`RUN steps and containers cannot work here: ${obstacle.message}`]),
       ...(cgroups === 'none' ? ['containers cannot be limited: no cgroups are mounted'] : []),
+      ...(isRootless() ? rootlessWarnings() : []),
     ],
   }
+}
+
+/** What root could do and this user cannot. */
+function rootlessWarnings(): string[] {
+  const { single } = ownNamespace()
+  const hasPasta = systemProgram('pasta') !== undefined
+  return [
+    'containers cannot be limited or paused: without root Cairn makes no cgroups',
+    ...(single === undefined ? [] : [`files and processes can be of one user only: ${single}`]),
+    ...(hasPasta
+      ? []
+      : ['containers have no networks but host and none: pasta is not installed (apt-get install passt)']),
+  ]
 }
 
 /** The runtimes there are, the one that is used first. */

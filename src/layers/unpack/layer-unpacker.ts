@@ -329,8 +329,9 @@ export class LayerUnpacker implements TarHandler {
     const where = `${this.#name}, ${JSON.stringify(path)}`
     if (error instanceof SystemCallError)
       return new SystemCallError(error.call, error.errno, `for ${where}`, { cause: error })
-    if (error instanceof CairnError) return new CairnError(error.code, `${where}: ${error.message}`, { cause: error })
-    return error
+    if (!(error instanceof CairnError)) return error
+    const { code, message, hint } = error
+    return new CairnError(code, `${where}: ${message}`, { cause: error, ...(hint === undefined ? {} : { hint }) })
   }
 }
 
