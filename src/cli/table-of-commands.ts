@@ -246,6 +246,13 @@ export const table: CommandTable = {
       load: () => import('./commands/registry-serve.ts'),
     },
     {
+      paths: ['registry worker'],
+      summary: 'Answer requests beside a registry server',
+      hidden: true,
+      needsNoNamespace: true,
+      load: () => import('./commands/registry-worker.ts'),
+    },
+    {
       paths: ['registry gc'],
       summary: 'Remove what nothing needs from the registry in the store',
       needsNoNamespace: true,

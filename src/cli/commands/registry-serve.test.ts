@@ -196,7 +196,7 @@ test.each([
 test('registry serve on an address that is taken says so, also by another one with TLS', async () => {
   const directory = temporaryDirectory()
   const files = certificate(directory, 'one')
-  for (const args of [[], ['--tls-cert', files.cert, '--tls-key', files.key]]) {
+  for (const args of [[], ['--tls-cert', files.cert, '--tls-key', files.key], ['--workers', '2']]) {
     const { url } = await serve(join(directory, 'first'), ...args)
     const { port } = new URL(url)
     const { status, stderr } = await run(
@@ -212,6 +212,86 @@ test('registry serve on an address that is taken says so, also by another one wi
     expect(status).toBe(1)
   }
 }, 30_000)
+
+/** Process IDs of the workers of a server. */
+function workersOf(server: Bun.Subprocess): number[] {
+  const children = readFileSync(`/proc/${server.pid}/task/${server.pid}/children`, 'utf8')
+  return children.split(' ').filter(Boolean).map(Number)
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ')
+  } catch {
+    return false
+  }
+}
+
+/** Waits until something is so. */
+async function until(what: () => boolean | Promise<boolean>): Promise<void> {
+  for (const deadline = Date.now() + 20_000; !(await what()); await Bun.sleep(20))
+    if (Date.now() > deadline) throw new Error('it does not become so')
+}
+
+test('registry serve --workers answers by several processes that count, limit and tell as one', async () => {
+  const directory = temporaryDirectory()
+  const events: string[] = []
+  using hook = Bun.serve({
+    port: 0,
+    fetch: async (request) => {
+      const { events: all } = (await request.json()) as { events: { action: string }[] }
+      events.push(...all.map(({ action }) => action))
+      return new Response()
+    },
+  })
+  const config = join(directory, 'registry.toml')
+  writeFileSync(
+    config,
+    `workers = 4
+    [limits]
+    requests = "60/h"
+    [log]
+    requests = "none"
+    [metrics]
+    addr = "127.0.0.1:0"
+    [[webhooks]]
+    url = "${hook.url.href}"
+    events = ["push"]`,
+  )
+  const { process: server, url } = await serve(join(directory, 'root'), '--config', config)
+  expect(workersOf(server)).toHaveLength(3)
+  const alone = { keepalive: false, headers: { connection: 'close' } }
+  // Each by a connection of its own.
+  const digest = digestOf('x')
+  const pushes = Array.from({ length: 20 }, (_, index) =>
+    fetch(`${url}/v2/r${index}/blobs/uploads/?digest=${digest}`, { ...alone, method: 'POST', body: 'x' }),
+  )
+  for (const push of pushes) expect((await push).status).toBe(201)
+  const statuses: number[] = []
+  for (let count = 0; count < 50; count++) statuses.push((await fetch(`${url}/v2/`, alone)).status)
+  expect(statuses.filter((status) => status === 200)).toHaveLength(40)
+  expect(statuses.filter((status) => status === 429)).toHaveLength(10)
+  await until(() => events.length >= 20)
+  expect(events).toEqual(Array.from({ length: 20 }, () => 'push'))
+}, 40_000)
+
+test('registry serve --workers puts a worker in the place of one that died, and ends with all of them', async () => {
+  const root = temporaryDirectory()
+  const { process: server, url } = await serve(root, '--workers', '3')
+  const first = workersOf(server)
+  expect(first).toHaveLength(2)
+  process.kill(first[0] as number, 'SIGKILL')
+  await until(() => workersOf(server).length === 2 && !workersOf(server).includes(first[0] as number))
+  await until(async () => (await fetch(`${url}/healthz`, { keepalive: false })).status === 200)
+  const second = workersOf(server)
+  server.kill('SIGTERM')
+  expect(await server.exited).toBe(0)
+  expect(second.filter(isRunning)).toEqual([])
+  const { process: killed } = await serve(root, '--workers', '3')
+  const left = workersOf(killed)
+  killed.kill('SIGKILL')
+  await until(() => !left.some(isRunning))
+}, 60_000)
 
 /** Makes a certificate of 127.0.0.1 that is its own authority. */
 function certificate(

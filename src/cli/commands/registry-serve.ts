@@ -3,6 +3,7 @@ import { CairnError } from '../../errors/error.ts'
 import {
   type AuthConfig,
   defaultAuth,
+  mostWorkers,
   parseAddress,
   type RegistryConfig,
 } from '../../registry/server/registry-config.ts'
@@ -19,6 +20,7 @@ interface ServeFlags {
   readonly rules: string | undefined
   readonly 'read-only': boolean
   readonly 'no-delete': boolean
+  readonly workers: string | undefined
 }
 
 export default defineCommand({
@@ -42,6 +44,7 @@ export default defineCommand({
     htpasswd: { type: 'string', value: 'file', complete: 'file', summary: 'Users and their bcrypt hashes' },
     rules: { type: 'string', value: 'file', complete: 'file', summary: 'Who may do what in which repositories (TOML)' },
     'read-only': { type: 'bool', summary: 'Refuse every change' },
+    workers: { type: 'string', value: 'number', summary: 'Processes that answer requests (default 1)' },
     'no-delete': { type: 'bool', summary: 'Refuse deletion of tags, manifests and blobs' },
     check: { type: 'bool', summary: 'Only check the configuration' },
   },
@@ -67,6 +70,7 @@ function applyFlags(config: RegistryConfig, flags: ServeFlags): RegistryConfig {
     throw new CairnError('USAGE', '--tls-cert and --tls-key are needed together')
   return {
     ...config,
+    workers: flags.workers === undefined ? config.workers : parseWorkers(flags.workers),
     address: addr === undefined ? config.address : parseAddress(addr),
     settings: {
       ...config.settings,
@@ -76,6 +80,12 @@ function applyFlags(config: RegistryConfig, flags: ServeFlags): RegistryConfig {
     tls: cert === undefined || key === undefined ? config.tls : { cert, key, clientCa: config.tls?.clientCa },
     auth: applyAuthFlags(config.auth, flags),
   }
+}
+
+function parseWorkers(text: string): number {
+  const workers = /^\d{1,3}$/.test(text) ? Number(text) : 0
+  if (workers >= 1 && workers <= mostWorkers) return workers
+  throw new CairnError('USAGE', `--workers takes a number from 1 to ${mostWorkers}, not ${JSON.stringify(text)}`)
 }
 
 function applyAuthFlags(auth: AuthConfig | undefined, { htpasswd, rules }: ServeFlags): AuthConfig | undefined {

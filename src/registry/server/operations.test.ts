@@ -36,9 +36,12 @@ describe('limits', () => {
 
   test('too many requests are 429 and told when to come back', async () => {
     await using registry = startTestRegistry({ requests: { count: 2, period: 60_000 } })
-    expect((await registry.fetch('/v2/')).status).toBe(200)
-    expect((await registry.fetch('/v2/')).status).toBe(200)
+    const told = ({ status, headers }: Response) =>
+      [status, headers.get('ratelimit-limit'), headers.get('ratelimit-remaining')] as const
+    expect(told(await registry.fetch('/v2/'))).toEqual([200, '2;w=60', '1;w=60'])
+    expect(told(await registry.fetch('/v2/'))).toEqual([200, '2;w=60', '0;w=60'])
     const response = await registry.fetch('/v2/')
+    expect(told(response)).toEqual([429, '2;w=60', '0;w=60'])
     expect(response.headers.get('retry-after')).toBe('30')
     expect(await refusal(response)).toEqual({ status: 429, code: 'TOOMANYREQUESTS' })
   })
@@ -298,6 +301,7 @@ describe('parseRegistryConfig()', () => {
       delete = false
       missing-content = "refuse"
       drain = "5s"
+      workers = 4
       idle-timeout = "1m"
       [tls]
       cert = "c"
@@ -393,12 +397,14 @@ describe('parseRegistryConfig()', () => {
         },
       ],
       drain: 5000,
+      workers: 4,
       idleTimeout: 60,
     })
   })
 
   test.each([
     ['addr = 5000', 'r.toml: addr is not text'],
+    ['workers = 0', 'r.toml: workers is not from 1 to 256'],
     ['addr = "x"', 'r.toml: addr is wrong: not HOST:PORT: "x"'],
     ['addr = "x:70000"', 'r.toml: addr is wrong'],
     ['port = 1', 'r.toml: port is unknown; there are addr, auth'],

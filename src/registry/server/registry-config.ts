@@ -22,6 +22,8 @@ export interface RegistryConfig {
   readonly drain: number
   /** Seconds that a connection may be silent. */
   readonly idleTimeout: number
+  /** Processes that answer requests. */
+  readonly workers: number
 }
 
 /** Where to listen. */
@@ -97,6 +99,8 @@ const webhookActions = ['push', 'mount', 'delete', 'pull'] as const
 export type WebhookAction = (typeof webhookActions)[number]
 
 const hour = 3_600_000
+/** More processes than a machine has processors are slower, not faster. */
+export const mostWorkers = 256
 
 /** Reads a configuration file; the empty text gives the defaults. Throws CONFIG_INVALID naming file and field. */
 export function parseRegistryConfig(text: string, path: string): RegistryConfig {
@@ -113,6 +117,7 @@ export function parseRegistryConfig(text: string, path: string): RegistryConfig 
     s3: parseStorage(file),
     upstreams: parseUpstreams(file),
     drain: file.parsed('drain', parseTime) ?? 30_000,
+    workers: parseWorkers(file),
     idleTimeout: Math.min(255, Math.ceil((file.parsed('idle-timeout', parseTime) ?? 120_000) / 1000)),
   }
   file.end()
@@ -126,6 +131,12 @@ export function parseAddress(text: string): Address {
   if (match === null || port > 65_535) throw new CairnError('USAGE', `not HOST:PORT: ${JSON.stringify(text)}`)
   const hostname = match[1] ?? match[2] ?? ''
   return { hostname: hostname === '' ? '0.0.0.0' : hostname, port }
+}
+
+function parseWorkers(file: ConfigFields): number {
+  const workers = file.count('workers') ?? 1
+  if (workers >= 1 && workers <= mostWorkers) return workers
+  throw file.refusal('workers', `is not from 1 to ${mostWorkers}`)
 }
 
 function parseSettings(file: ConfigFields): RegistrySettings {

@@ -9,6 +9,7 @@ import { localStorage } from '../storage/local-storage.ts'
 import { ManifestCache } from './manifest-cache.ts'
 import { type RegistryServer, startRegistryServer } from './registry-server.ts'
 import { requestHandler } from './request-handler.ts'
+import { CountedLimits } from './request-limits.ts'
 import type { RequestRecord } from './request-record.ts'
 import { defaultSettings, type RegistrySettings } from './settings.ts'
 
@@ -39,7 +40,11 @@ export function startTestRegistry(
     tls: undefined,
     isPortShared: false,
     idleTimeout: 10,
-    handle: requestHandler(registry, { access, ...(observe === undefined ? {} : { observe }) }),
+    handle: requestHandler(registry, {
+      access,
+      limits: new CountedLimits(registry.settings),
+      ...(observe === undefined ? {} : { observe }),
+    }),
   })
   return {
     store,

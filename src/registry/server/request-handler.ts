@@ -5,9 +5,9 @@ import { deleteBlob, getBlob } from './blobs.ts'
 import { emptyResponse, type Exchange, jsonResponse, type Registry } from './exchange.ts'
 import { listReferrers, listRepositories, listTags } from './listings.ts'
 import { deleteManifest, getManifest, putManifest } from './manifests.ts'
-import { RateLimit } from './rate-limit.ts'
 import { declaredLength } from './request-body.ts'
 import { failureOf, failureResponse, RequestFailure } from './request-failure.ts'
+import { type Allowance, allowanceHeaders, type RequestLimits } from './request-limits.ts'
 import type { RequestFacts, RequestRecord } from './request-record.ts'
 import { parseRoute, parseTarget, type Route, type Target } from './routes.ts'
 import { answerTokenRequest } from './token-endpoint.ts'
@@ -29,6 +29,7 @@ const allowedMethods: Readonly<Record<Route['kind'], readonly Method[]>> = {
 /** What a handler of requests works with besides the registry. */
 export interface HandlerOptions {
   readonly access: AccessControl
+  readonly limits: RequestLimits
   /** Told when a request begins, and of each one that was answered. */
   readonly begin?: () => void
   readonly observe?: (record: RequestRecord) => void
@@ -49,20 +50,16 @@ interface Progress {
   readonly facts: RequestFacts
   route: Route | undefined
   user: string | undefined
+  allowance: Allowance | undefined
 }
 
 class Handler {
   readonly #registry: Registry
   readonly #options: HandlerOptions
-  readonly #requests: RateLimit | undefined
-  readonly #failedLogins: RateLimit
 
   constructor(registry: Registry, options: HandlerOptions) {
     this.#registry = registry
     this.#options = options
-    const { requests, failedLogins } = registry.settings
-    this.#requests = requests === undefined ? undefined : new RateLimit(requests)
-    this.#failedLogins = new RateLimit(failedLogins)
   }
 
   async handle(request: Request, address: string | undefined): Promise<Response> {
@@ -70,7 +67,7 @@ class Handler {
     begin?.()
     const start = performance.now()
     const target = parseTarget(request.url)
-    const progress: Progress = { address, facts: {}, route: undefined, user: undefined }
+    const progress: Progress = { address, facts: {}, route: undefined, user: undefined, allowance: undefined }
     let failure: RequestFailure | undefined
     let response: Response
     try {
@@ -81,6 +78,9 @@ class Handler {
     }
     response.headers.set(registryHeaders.apiVersion, 'registry/2.0')
     response.headers.set('x-content-type-options', 'nosniff')
+    if (progress.allowance !== undefined)
+      for (const [name, value] of Object.entries(allowanceHeaders(progress.allowance)))
+        response.headers.set(name, value)
     if (observe !== undefined) {
       const duration = performance.now() - start
       observe(recordOf(request, target, progress, response, failure, duration))
@@ -91,19 +91,19 @@ class Handler {
   async #answer(request: Request, target: Target, progress: Progress): Promise<Response> {
     const { path, query } = target
     if (path === '/healthz') return emptyResponse(200)
-    const { access } = this.#options
+    const { access, limits } = this.#options
     this.#refuseGuessing(progress.address)
     if (path === tokenPath && access.tokenServer !== undefined) {
       const response = await answerTokenRequest(access.tokenServer, request, query)
       if (response !== undefined) return response
-      this.#failedLogins.take(progress.address ?? '', Date.now())
+      await limits.noteFailedLogin(progress.address ?? '')
       throw new RequestFailure('UNAUTHORIZED', { headers: { 'www-authenticate': 'Basic realm="token"' } })
     }
     const route = parseRoute(path)
     if (route === undefined) throw new RequestFailure('UNSUPPORTED', { status: 404, message: 'no such endpoint' })
     progress.route = route
-    const principal = this.#admit(await access.judge(request, needOf(route, request)), progress)
-    this.#checkRate(principal, progress.address)
+    const principal = await this.#admit(await access.judge(request, needOf(route, request)), progress)
+    await this.#checkRate(principal, progress)
     checkMethod(this.#registry, request, route)
     const { user, mayPull, mayOverwrite } = principal
     const { facts } = progress
@@ -112,9 +112,9 @@ class Handler {
   }
 
   /** Throws for a request that may not go on. */
-  #admit(verdict: Verdict, progress: Progress): Principal {
+  async #admit(verdict: Verdict, progress: Progress): Promise<Principal> {
     if (verdict.outcome === 'unauthorized') {
-      if (verdict.reason === 'wrong') this.#failedLogins.take(progress.address ?? '', Date.now())
+      if (verdict.reason === 'wrong') await this.#options.limits.noteFailedLogin(progress.address ?? '')
       throw new RequestFailure('UNAUTHORIZED', { headers: { 'www-authenticate': verdict.challenge } })
     }
     progress.user = verdict.principal.user
@@ -124,12 +124,14 @@ class Handler {
 
   /** Lets nobody try passwords without end. */
   #refuseGuessing(address: string | undefined): void {
-    const wait = this.#failedLogins.wait(address ?? '', Date.now())
+    const wait = this.#options.limits.loginWait(address ?? '')
     if (wait > 0) throw tooMany(wait, 'too many wrong credentials from this address')
   }
 
-  #checkRate({ user }: Principal, address: string | undefined): void {
-    const wait = this.#requests?.take(user === undefined ? `address ${address}` : `user ${user}`, Date.now()) ?? 0
+  async #checkRate({ user }: Principal, progress: Progress): Promise<void> {
+    const client = user === undefined ? `address ${progress.address}` : `user ${user}`
+    progress.allowance = await this.#options.limits.takeRequest(client)
+    const { wait = 0 } = progress.allowance ?? {}
     if (wait > 0) throw tooMany(wait, 'too many requests')
   }
 }
