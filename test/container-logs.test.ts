@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { eventually, processesWith } from './fixtures/container-bench.ts'
+import { killProcess } from './faults/killable-cairn.ts'
 import { ContainerCairn } from './fixtures/cli/container-cairn.ts'
 
 setDefaultTimeout(60_000)
@@ -71,6 +73,60 @@ describe('`cairn logs`', () => {
       'cairn: configured logging driver does not support reading\n',
     )
     await cairn.ok(['rm', 'rotated', 'silent'])
+  })
+})
+
+describe('a log of several files', () => {
+  const sizes = ['--log-opt', 'max-size=20k', '--log-opt', 'max-file=3']
+  const numbers = (from: number, to: number): string =>
+    Array.from({ length: to - from + 1 }, (_, index) => `${from + index}\n`).join('')
+  const files = (id: string): string[] => cairn.entries('containers', id).filter((name) => /^log(\.\d+)?$/.test(name))
+
+  test('keeps the last lines without a gap, and those who follow miss none', async () => {
+    const script = 'for i in $(seq 1 40); do seq $((i * 100 - 99)) $((i * 100)); sleep 0.04; done; sleep 0.3'
+    const id = (await cairn.ok(['run', '-d', '--name', 'kept', ...sizes, 'busybox', 'sh', '-c', script])).trim()
+    expect(await cairn.ok(['logs', '-f', 'kept'])).toBe(numbers(1, 4000))
+    expect(files(id)).toEqual(['log', 'log.1', 'log.2'])
+    const out = await cairn.ok(['logs', 'kept'])
+    const first = Number(out.split('\n')[0])
+    expect(first).toBeGreaterThan(1)
+    expect(first).toBeLessThan(4000 - (20_000 / 60) * 2)
+    expect(out).toBe(numbers(first, 4000))
+    for (const count of [1, 300, 700, 4000 - first])
+      expect(await cairn.ok(['logs', '--tail', String(count), 'kept'])).toBe(numbers(4001 - count, 4000))
+    expect(await cairn.ok(['logs', '--tail', '0', 'kept'])).toBe('')
+    expect(await cairn.ok(['logs', '--tail', '100000', 'kept'])).toBe(out)
+    await cairn.ok(['rm', 'kept'])
+  })
+
+  test('loses nothing when what looks after its size is killed, and is looked after again', async () => {
+    const script = 'i=0; while :; do i=$((i + 1)); echo $i; [ $((i % 20)) != 0 ] || sleep 0.02; done'
+    const flags = ['--log-opt', 'max-size=10k', '--log-opt', 'max-file=1000', '--name', 'struck']
+    const id = (await cairn.ok(['run', '-d', ...flags, 'busybox', 'sh', '-c', script])).trim()
+    for (let round = 0; round < 4; round++) {
+      for (const pid of processesWith('rotate()').filter((pid) => cairn.attendants().includes(pid))) killProcess(pid)
+      await cairn.ok(['ps'])
+      const count = files(id).length
+      expect(await eventually(() => files(id).length > count + 1, 15_000)).toBe(true)
+    }
+    await cairn.ok(['kill', 'struck'])
+    const out = await cairn.ok(['logs', 'struck'])
+    expect(out).toBe(numbers(1, Number(out.trimEnd().split('\n').at(-1))))
+    await cairn.ok(['rm', 'struck'])
+    expect(await eventually(() => cairn.attendants().length === 0)).toBe(true)
+  })
+
+  test('tells the labels, variables and tag that were asked for with --details', async () => {
+    const chosen = ['labels=a,none', 'env=FOO', 'env-regex=^Z', 'tag=x y/{{.Name}}'].flatMap((one) => [
+      '--log-opt',
+      one,
+    ])
+    const given = ['--label', 'a=1 2&=/é', '--label', 'b=2', '-e', 'FOO=bar', '-e', 'Z1=q']
+    await ran('detailed', 'echo hi', ...chosen, ...given)
+    expect(await cairn.ok(['logs', '--details', 'detailed'])).toBe(
+      'FOO=bar,Z1=q,a=1+2%26%3D%2F%C3%A9,tag=x+y%2Fdetailed hi\n',
+    )
+    await cairn.ok(['rm', 'detailed'])
   })
 })
 

@@ -220,7 +220,8 @@ function nextValue(flag: FlagDefinition, text: string, before: Value, given: boo
   }
 }
 
-function parseBool(text: string): boolean {
+/** Go's strconv.ParseBool. Throws an Error with its text. */
+export function parseBool(text: string): boolean {
   const value = parseGoBool(text)
   if (value === undefined) throw new Error(`strconv.ParseBool: parsing ${JSON.stringify(text)}: invalid syntax`)
   return value

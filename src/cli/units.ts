@@ -26,19 +26,28 @@ function significant(value: number, digits: number): string {
   return text.includes('.') ? text.replace(/\.?0+$/, '') : text
 }
 
-const binaryExponents: Readonly<Record<string, number>> = { '': 0, b: 0, k: 1, m: 2, g: 3, t: 4, p: 5 }
+const sizeExponents: Readonly<Record<string, number>> = { '': 0, b: 0, k: 1, m: 2, g: 3, t: 4, p: 5 }
 
 /**
  * A size such as `64m`, `1.5g`, `512` or `2GiB` in bytes; each letter is a power of 1024. Throws an Error with
  * docker's text (`invalid size: 'x'`, `invalid suffix: 'x'`), for the flag reader to wrap.
  */
 export function parseByteSize(text: string): number {
+  return parseSize(text, 1024)
+}
+
+/** As {@link parseByteSize} where each letter is a power of 1000; docker reads some sizes so. */
+export function parseDecimalSize(text: string): number {
+  return parseSize(text, 1000)
+}
+
+function parseSize(text: string, base: number): number {
   const match = /^(\d+(?:\.\d*)?|\.\d+) ?(\D*)$/.exec(text)
   if (match === null) throw new Error(`invalid size: '${text}'`)
   const suffix = (match[2] ?? '').toLowerCase()
   if (!/^(?:b|[kmgtp](?:i?b)?)?$/.test(suffix)) throw new Error(`invalid suffix: '${suffix}'`)
-  const exponent = binaryExponents[suffix.charAt(0)] ?? 0
-  const bytes = Math.trunc(Number(match[1]) * 1024 ** exponent)
+  const exponent = sizeExponents[suffix.charAt(0)] ?? 0
+  const bytes = Math.trunc(Number(match[1]) * base ** exponent)
   if (!Number.isSafeInteger(bytes)) throw new Error(`invalid size: '${text}'`)
   return bytes
 }

@@ -21,10 +21,12 @@ export interface RestartPolicy {
 
 /** Where a container's output is kept. */
 export interface LogSetting {
-  readonly driver: 'json-file' | 'none'
+  readonly driver: 'json-file' | 'local' | 'none'
   readonly options: Readonly<Record<string, string>>
-  /** Bytes after which the log begins anew. */
+  /** Bytes after which a new file is begun. */
   readonly maxSize?: number
+  /** How many files are kept; one if absent. */
+  readonly maxFiles?: number
 }
 
 /** `private` is a namespace of the container's own, `container:ID` that of another one. */
@@ -146,6 +148,8 @@ export interface ContainerRun {
   readonly mounts: string | null
   /** Looks after its health, where it has a check. */
   readonly health?: ProcessIdentity
+  /** Looks after the size of its log, where several files of it are kept. */
+  readonly logSize?: ProcessIdentity
   /** Its cgroup, below each hierarchy; none where it stays in that of Cairn. */
   readonly cgroup: string | null
 }

@@ -1,15 +1,13 @@
 import type { Store } from '../content/store.ts'
 import { listDirectory } from '../linux/directories.ts'
 import { makeDirectories } from '../linux/names.ts'
-import { isRunning, type ProcessIdentity, processStatus, signalProcess } from '../linux/processes.ts'
+import { isRunning, type ProcessIdentity, processStatus } from '../linux/processes.ts'
 import { removeTree } from '../linux/remove-tree.ts'
-import { signalNumbers } from '../linux/signals.ts'
 import { tryStat } from '../linux/file-status.ts'
 import { readTextFile, writeTextFile } from '../linux/text-file.ts'
 import type { Healthcheck } from '../oci/config.ts'
 import { withHostCgroups } from '../runtime/cgroups.ts'
-import { type Container, type ContainerRun, isActive, type RestartRecord } from './container.ts'
-import { recordRun, recordStarted } from './container-records.ts'
+import { type Container, type ContainerRun, isActive } from './container.ts'
 import { execProcess } from './exec-process.ts'
 import { ownCommand } from './own-command.ts'
 import { containerDirectory, monitoredRoot } from './places.ts'
@@ -145,13 +143,6 @@ export function watchHealth(
   return status === undefined ? undefined : { pid: child.pid, startTime: status.startTime }
 }
 
-/** Records that a container runs, which this process has claimed, and begins to look after its health. */
-export function recordBegun(store: Store, container: Container, run: ContainerRun, restart: RestartRecord): void {
-  const health = watchHealth(store, container, run, true)
-  recordRun(store, container.id, health === undefined ? run : { ...run, health })
-  recordStarted(store, container.id, restart)
-}
-
 function commandOf({ settings }: Container, { Test: test = [] }: Healthcheck): readonly string[] {
   const [kind, ...words] = test
   if (kind !== 'CMD-SHELL') return words
@@ -165,11 +156,6 @@ function seconds(nanoseconds: number | undefined, byDefault: number): string {
 
 function quoted(word: string): string {
   return `'${word.replaceAll("'", `'\\''`)}'`
-}
-
-/** Ends the looking after a container's health. */
-export function stopHealth(watcher: ProcessIdentity | undefined): void {
-  if (watcher !== undefined && isRunning(watcher)) signalProcess(watcher, signalNumbers.SIGTERM)
 }
 
 /** What was found; undefined for a container without a check or that never ran. */

@@ -12,6 +12,11 @@ export function runtimeStateDirectory(store: Store): string {
   return store.path('containers', 'run')
 }
 
+/** The newest file of a container's log. */
+export function logPath(store: Store, id: string): string {
+  return `${containerDirectory(store, id)}/log`
+}
+
 /** What pins of a container are owned by. */
 export function containerOwner(id: string): string {
   return `container/${id}`

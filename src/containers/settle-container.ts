@@ -4,11 +4,11 @@ import { isRunning, processStatus, signalProcess } from '../linux/processes.ts'
 import { signalNumbers } from '../linux/signals.ts'
 import { removeCgroup, withHostCgroups } from '../runtime/cgroups.ts'
 import { deleteMonitored, monitoredEnd, wasOutOfMemory } from '../runtime/monitor.ts'
+import { attendAgain, dismissAttendants, isUnattended } from './attendants.ts'
 import type { Container, ContainerRun, RestartRecord } from './container.ts'
-import { getContainer, recordMonitoredEnd, recordRestart, recordRun } from './container-records.ts'
+import { getContainer, recordMonitoredEnd, recordRestart } from './container-records.ts'
 import { forgetContainer, removeTrees } from './discard-container.ts'
 import { tidyNetworks } from './network.ts'
-import { stopHealth, watchHealth } from './health.ts'
 import { ownCommand } from './own-command.ts'
 import { cgroupPath, containerDirectory, containerLock, monitoredRoot } from './places.ts'
 import { planRestart } from './restart-policy.ts'
@@ -63,11 +63,6 @@ function isUnsettled({ session, state, run, restart }: Container): boolean {
   return found === 'ended' || found === 'unwatched' || (found === 'running' && isUnattended(run))
 }
 
-/** True where the process that looked after the container's health is gone. */
-function isUnattended({ health }: ContainerRun): boolean {
-  return health !== undefined && !isRunning(health)
-}
-
 /** True where a container should be started again by now and the process that was to do it is gone. */
 function isForgotten(restart: RestartRecord | null): boolean {
   return restart?.waiter === undefined || !isRunning(restart.waiter)
@@ -81,22 +76,16 @@ function settle(store: Store, id: string): void {
     const { count = 0, delay = 0, dueAt = Date.now() } = container.restart ?? {}
     awaitRestart(store, id, { count, delay, dueAt })
   } else if (container.run !== null) {
-    if (runState(container.run) === 'running') watchAgain(store, container, container.run)
+    if (runState(container.run) === 'running') attendAgain(store, container, container.run)
     else end(store, container, container.run)
   }
-}
-
-function watchAgain(store: Store, container: Container, run: ContainerRun): void {
-  const { health: _gone, ...rest } = run
-  const health = watchHealth(store, container, run, false)
-  recordRun(store, container.id, health === undefined ? rest : { ...rest, health })
 }
 
 function end(store: Store, container: Container, run: ContainerRun): void {
   const { id } = container
   const bundle = containerDirectory(store, id)
   const { exitCode, at } = endOf(store, container, run)
-  stopHealth(run.health)
+  dismissAttendants(run)
   const oomKilled = wasOutOfMemory(bundle)
   deleteMonitored(run.runtime, monitoredRoot(store, run.runtime.name), id)
   removeCgroup(cgroupPath(container))

@@ -14,12 +14,12 @@ import { cgroupLayout, removeCgroup, withHostCgroups } from '../runtime/cgroups.
 import { createMonitored, deleteMonitored, type MonitorOptions, startMonitored } from '../runtime/monitor.ts'
 import { detectRuntime } from '../runtime/runtime.ts'
 import { Snapshots, type WritableSnapshot } from '../snapshots/snapshots.ts'
+import { recordBegun } from './attendants.ts'
 import type { Container, ContainerRun, ContainerSettings, RestartRecord } from './container.ts'
 import { claimContainer, getContainer, recordRun, recordStartFailure } from './container-records.ts'
-import { recordBegun } from './health.ts'
 import { closeNetwork, openNetwork } from './network.ts'
 import { ownCommand } from './own-command.ts'
-import { cgroupPath, containerLock, monitoredRoot, runtimeStateDirectory } from './places.ts'
+import { cgroupPath, containerLock, logPath, monitoredRoot, runtimeStateDirectory } from './places.ts'
 import { prepareContainer } from './prepare-container.ts'
 import { runScope } from './run-scope.ts'
 import { settleContainer } from './settle-container.ts'
@@ -92,7 +92,7 @@ async function launch(
     stateDirectory: runtimeStateDirectory(store),
     runtimeRoot: (name) => monitoredRoot(store, name),
     ...(runtime === undefined ? {} : { runtime }),
-    ...logOptions(bundle, settings),
+    ...logOptions(store, container),
     stdin: settings.openStdin,
     // A terminal is left by its keys, which end no input.
     keepStdin: settings.tty || settings.stdinOnce !== true,
@@ -166,7 +166,9 @@ export function snapshotOf(store: Store, { snapshot: id }: Container): WritableS
   return { id, upper: path('fs'), work: path('work'), merged: path('merged') }
 }
 
-function logOptions(bundle: string, { log }: ContainerSettings): Pick<MonitorOptions, 'log' | 'logSize'> {
-  if (log?.driver === 'none') return {}
-  return { log: `${bundle}/log`, ...(log?.maxSize === undefined ? {} : { logSize: log.maxSize }) }
+function logOptions(store: Store, { id, settings }: Container): Pick<MonitorOptions, 'log' | 'logSize'> {
+  const { driver, maxSize, maxFiles = 1 } = settings.log ?? {}
+  if (driver === 'none') return {}
+  // The monitor keeps nothing but the new file.
+  return { log: logPath(store, id), ...(maxSize === undefined || maxFiles > 1 ? {} : { logSize: maxSize }) }
 }

@@ -118,6 +118,7 @@ function creation(
   when(0.2, '-v', `${owner.prefix}data:/volume`)
   when(0.2, '--memory', '64m')
   when(0.2, '--init')
+  when(0.2, '--log-opt', 'max-size=1k', '--log-opt', 'max-file=3')
   when(0.1, '-t')
   when(0.1, '-i')
   return [...words, 'base', 'sh', '-c', program(choices, owner, length)]

@@ -22,7 +22,7 @@ export interface ContainerFaultReport {
 
 /** What a command may say that was not killed: that the container is not in the state for it. */
 const excuses =
-  /no such (container|object)|is not running|is already paused|is not paused|is paused|cannot start a paused|container is (running|restarting|paused)|is restarting|already in use|renaming a container with the same name|port is already allocated|already exists in network|is not connected to network|cannot be connected|is marked for removal|because AutoRemove is enabled/i
+  /no such (container|object)|is not running|is already paused|is not paused|is paused|cannot start a paused|container is (running|restarting|paused)|is restarting|already in use|renaming a container with the same name|port is already allocated|already exists in network|is not connected to network|cannot be connected|is marked for removal|because AutoRemove is enabled|not a TTY/i
 
 const longest = 90_000
 
@@ -106,11 +106,11 @@ class ContainerFaults {
     const { choices, owner } = worker
     while (this.#total() < this.#options.kills) {
       const command = nextOwnedCommand(choices, { ...owner, names: worker.rows.map(({ name }) => name) })
-      const fate = choices.chance(0.6) ? choices.spread(50, 1000) : undefined
+      const fate = choices.chance(0.5) ? choices.spread(50, 1000) : undefined
       const whole = choices.chance(0.5)
       await this.#runOne(worker, command, fate, whole)
       await this.#look(worker, command.argv)
-      if (choices.chance(0.3)) {
+      if (choices.chance(0.5)) {
         const what = this.#killAttendant(worker)
         if (what !== undefined) await this.#look(worker, [`(kill of ${what})`])
       }
@@ -281,6 +281,7 @@ class ContainerFaults {
       id,
       state: State.Status,
       hasHealthcheck: Config.Healthcheck !== undefined,
+      hasLogFiles: 'max-file' in HostConfig.LogConfig.Config,
       networks: Object.keys(NetworkSettings.Networks).filter((name) => name !== 'none' && name !== 'host'),
       ports: Object.values(HostConfig.PortBindings).flatMap((bindings) =>
         bindings.map(({ HostPort }) => Number(HostPort)),
@@ -355,6 +356,7 @@ interface Inspected {
   readonly State: { readonly Status: string }
   readonly Config: { readonly Healthcheck?: unknown }
   readonly HostConfig: {
+    readonly LogConfig: { readonly Config: Readonly<Record<string, string>> }
     readonly PortBindings: Readonly<Record<string, readonly { readonly HostPort: string }[]>>
   }
   readonly NetworkSettings: { readonly Networks: Readonly<Record<string, unknown>> }

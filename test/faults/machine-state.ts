@@ -7,6 +7,8 @@ export interface NeedyContainer {
   readonly id: string
   readonly state: string
   readonly hasHealthcheck: boolean
+  /** Several files of its log are kept. */
+  readonly hasLogFiles: boolean
   /** It is attached to networks with bridges. */
   readonly networks: readonly string[]
   /** Ports of the host on IPv4. */
@@ -16,7 +18,7 @@ export interface NeedyContainer {
 /** A process that is there for a container. */
 export interface Attendant {
   readonly pid: number
-  readonly kind: 'monitor' | 'health' | 'forwarder' | 'waiter' | 'names' | 'other'
+  readonly kind: 'monitor' | 'health' | 'log' | 'forwarder' | 'waiter' | 'names' | 'other'
   /** The container that it is for. */
   readonly id?: string
   readonly command: string
@@ -35,6 +37,8 @@ export function attendantsOf(root: string): Attendant[] {
     if (words[0]?.endsWith('conmon') === true) return of('monitor', idAfter('--cid'))
     if (command.includes('container health-changed') || command.includes("'health-changed'"))
       return of('health', idAfter('/health '))
+    // The program that looks after the size of a log, and what that has started.
+    if (/containers\/[0-9a-f]{64}\/log( |$)/.test(command)) return of('log', idAfter('/containers/'))
     if (command.includes('container forward')) return of('forwarder', idAfter('container forward'))
     if (words[0]?.endsWith('sh') === true && command.includes('container revive'))
       return of('waiter', idAfter('container revive'))
@@ -90,6 +94,7 @@ function strayAttendants(
   const wanted = {
     monitor: running.map(({ id }) => id),
     health: running.flatMap(({ id, hasHealthcheck }) => (hasHealthcheck ? [id] : [])),
+    log: running.flatMap(({ id, hasLogFiles }) => (hasLogFiles ? [id] : [])),
     forwarder: running.flatMap(({ id, ports }) => (ports.length > 0 ? [id] : [])),
     waiter: containers.flatMap(({ id, state }) => (state === 'restarting' ? [id] : [])),
   }
@@ -99,7 +104,8 @@ function strayAttendants(
       if (!ids.includes(id)) problems.push(`${kind} ${pid} of a container that does not run: ${command}`)
     for (const id of ids) {
       const count = found.filter((one) => one.id === id).length
-      if (count !== 1) problems.push(`${id.slice(0, 12)} has ${count} processes for: ${kind}`)
+      if (kind === 'log' ? count === 0 : count !== 1)
+        problems.push(`${id.slice(0, 12)} has ${count} processes for: ${kind}`)
     }
   }
   const servers = attendants.filter(({ kind }) => kind === 'names').length

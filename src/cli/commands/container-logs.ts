@@ -1,8 +1,10 @@
+import { resolveContainer } from '../../containers/container-records.ts'
 import { readLogs } from '../../engine/containers/read-logs.ts'
 import { parseMoment } from '../../engine/moment.ts'
 import { CairnError, isCairnError } from '../../errors/error.ts'
 import { defineCommand } from '../command.ts'
 import { containerNames } from '../containers/container-names.ts'
+import { logDetails } from '../containers/log-details.ts'
 import { openStoreOf } from '../open-store.ts'
 
 export default defineCommand({
@@ -43,8 +45,9 @@ export default defineCommand({
       ...(flags.since === undefined ? {} : { since: momentOf('since', flags.since, now) }),
       ...(flags.until === undefined ? {} : { until: momentOf('until', flags.until, now) }),
     })
+    const details = flags.details ? `${logDetails(resolveContainer(store, name))} ` : ''
     for await (const { time, stream, bytes } of lines) {
-      const prefix = `${flags.timestamps ? `${utcTime(time)} ` : ''}${flags.details ? ' ' : ''}`
+      const prefix = `${flags.timestamps ? `${utcTime(time)} ` : ''}${details}`
       if (prefix !== '') ctx[stream].write(prefix)
       ctx[stream].write(bytes)
     }

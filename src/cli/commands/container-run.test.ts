@@ -89,6 +89,15 @@ describe('`cairn run` ends with', () => {
       ['--rm', '--log-driver', 'syslog', 'busybox'],
       'cairn: error looking up logging plugin syslog: plugin "syslog" not found\n',
     ],
+    [
+      ['--rm', '--log-opt', 'max-file=0', 'busybox'],
+      'cairn: failed to initialize logging driver: max-file cannot be less than 1\n',
+    ],
+    [['--rm', '--log-opt', 'mode=x', 'busybox'], 'cairn: logger: logging mode not supported: x\n'],
+    [
+      ['--rm', '--log-driver', 'local', '--log-opt', 'labels=x', 'busybox'],
+      "cairn: unknown log opt 'labels' for log driver local\n",
+    ],
     [['--rm', '--gpus', 'all', 'busybox'], 'cairn: --gpus is not supported yet\n'],
     [['--rm', '-p80:http', 'busybox'], 'cairn: invalid containerPort: http\n'],
     [

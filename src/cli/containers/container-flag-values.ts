@@ -1,11 +1,10 @@
-import type { DeviceSetting, LogSetting, NamespaceMode, RestartPolicy } from '../../containers/container.ts'
+import type { DeviceSetting, NamespaceMode, RestartPolicy } from '../../containers/container.ts'
 import type { ContainerRequest } from '../../containers/settings.ts'
 import { CairnError } from '../../errors/error.ts'
 import { readTextFile } from '../../linux/text-file.ts'
 import type { OciRuntime } from '../../runtime/runtime.ts'
 import { invalidArgument } from '../flag-argument.ts'
 import { keyValues } from '../key-values.ts'
-import { parseByteSize } from '../units.ts'
 
 /** `--restart`: undefined for `no`. Throws USAGE and CONFIG_INVALID, in docker's words. */
 export function parseRestartPolicy(text: string, isRemoved = false): RestartPolicy | undefined {
@@ -28,39 +27,6 @@ export function parseRestartPolicy(text: string, isRemoved = false): RestartPoli
   if (name === '' || name === 'no') return undefined
   if (isRemoved) throw new CairnError('USAGE', 'conflicting options: cannot specify both --restart and --rm')
   return { name, maximumRetries }
-}
-
-const logOptions = ['max-size', 'max-file', 'labels', 'labels-regex', 'env', 'env-regex', 'tag', 'mode'] as const
-const supportedLogOptions = new Set<string>(['max-size', 'max-file', 'mode'])
-
-/** `--log-driver` and `--log-opt`. Throws CONFIG_INVALID in docker's words, NOT_SUPPORTED. */
-export function parseLogging(driver: string | undefined, given: readonly string[]): LogSetting | undefined {
-  if (driver === undefined && given.length === 0) return undefined
-  const options = Object.fromEntries(keyValues(given, 'log option'))
-  if (driver === 'none') {
-    if (given.length > 0) throw new CairnError('USAGE', 'invalid logging opts for driver none')
-    return { driver: 'none', options: {} }
-  }
-  if (driver !== undefined && driver !== '' && driver !== 'json-file' && driver !== 'local')
-    throw new CairnError(
-      'NOT_SUPPORTED',
-      `error looking up logging plugin ${driver}: plugin ${JSON.stringify(driver)} not found`,
-      { hint: 'Drivers are "json-file" and "none".' },
-    )
-  for (const name of Object.keys(options)) {
-    if (!logOptions.some((one) => one === name))
-      throw new CairnError('CONFIG_INVALID', `unknown log opt '${name}' for json-file log driver`)
-    if (!supportedLogOptions.has(name)) throw new CairnError('NOT_SUPPORTED', `--log-opt ${name} is not supported`)
-  }
-  const { 'max-size': maxSize, 'max-file': maxFile } = options
-  if (maxFile !== undefined && maxFile !== '1')
-    throw new CairnError('NOT_SUPPORTED', `--log-opt max-file=${maxFile} is not supported yet, only 1 is`)
-  if (maxSize === undefined || maxSize === '-1') return { driver: 'json-file', options }
-  try {
-    return { driver: 'json-file', options, maxSize: parseByteSize(maxSize) }
-  } catch (error) {
-    throw new CairnError('CONFIG_INVALID', error instanceof Error ? error.message : String(error))
-  }
 }
 
 /** `--ipc`. Throws CONFIG_INVALID. */

@@ -82,10 +82,10 @@ export const containerFlags = {
   },
   'log-driver': {
     type: 'string',
-    complete: ['json-file', 'none'],
-    summary: 'Logging driver for the container ("json-file", "none")',
+    complete: ['json-file', 'local', 'none'],
+    summary: 'Logging driver for the container ("json-file", "local", "none")',
   },
-  'log-opt': { type: 'stringArray', value: 'list', summary: 'Log driver options ("max-size", "max-file")' },
+  'log-opt': { type: 'stringArray', value: 'list', summary: 'Log driver options ("max-size", "max-file", …)' },
   'mac-address': { type: 'string', summary: 'Container MAC address (e.g., 92:d0:c6:0a:29:33)' },
   mount: { type: 'stringArray', value: 'mount', summary: 'Attach a filesystem mount to the container' },
   name: { type: 'string', summary: 'Assign a name to the container' },

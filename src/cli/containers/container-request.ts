@@ -13,7 +13,6 @@ import {
   parseDevice,
   parseExposed,
   parseIpc,
-  parseLogging,
   parseOomScore,
   parsePid,
   parseRestartPolicy,
@@ -22,6 +21,7 @@ import {
   readLabelFile,
   runtimeName,
 } from './container-flag-values.ts'
+import { parseLogging } from './log-flags.ts'
 import { attachedStreams } from './attached-streams.ts'
 import { parseNetworkFlags } from './network-flags.ts'
 import { parseMountFlags } from './mount-flags.ts'

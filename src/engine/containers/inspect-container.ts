@@ -2,7 +2,7 @@ import { type Container, isActive, type MountSetting } from '../../containers/co
 import { resolveContainer } from '../../containers/container-records.ts'
 import { healthOf } from '../../containers/health.ts'
 import { findInit } from '../../containers/init-process.ts'
-import { containerDirectory } from '../../containers/places.ts'
+import { containerDirectory, logPath } from '../../containers/places.ts'
 import { recoverContainers } from '../../containers/recovery.ts'
 import { commandLine } from '../../containers/settings.ts'
 import { writtenSize } from '../../containers/written-size.ts'
@@ -42,7 +42,7 @@ export function inspectContainer(
     ResolvConfPath: container.startedAt === null ? '' : `${bundle}/resolv.conf`,
     HostnamePath: container.startedAt === null ? '' : `${bundle}/hostname`,
     HostsPath: container.startedAt === null ? '' : `${bundle}/hosts`,
-    LogPath: settings.log?.driver === 'none' || container.startedAt === null ? '' : `${bundle}/log`,
+    LogPath: settings.log?.driver === 'none' || container.startedAt === null ? '' : logPath(store, container.id),
     Name: `/${container.name}`,
     RestartCount: container.restart?.count ?? 0,
     Driver: 'overlayfs',

@@ -1,7 +1,7 @@
 import { isActive } from '../../containers/container.ts'
 import { resolveContainer } from '../../containers/container-records.ts'
 import { LogFile, type LogPiece } from '../../containers/log-file.ts'
-import { containerDirectory } from '../../containers/places.ts'
+import { logPath } from '../../containers/places.ts'
 import { recoverContainers } from '../../containers/recovery.ts'
 import { settleContainer } from '../../containers/settle-container.ts'
 import type { Store } from '../../content/store.ts'
@@ -40,7 +40,7 @@ export async function* readLogs(store: Store, name: string, options: ReadLogsOpt
       'NOT_SUPPORTED',
       `no log is kept of ${name}: it belongs to the \`cairn run --rm\` that started it`,
     )
-  using file = new LogFile(`${containerDirectory(store, id)}/log`)
+  using file = new LogFile(logPath(store, id))
   if (tail !== undefined) file.seekTail(tail)
   for (let look = 0; ; look++) {
     // Asked first, so that what it wrote last is read.
