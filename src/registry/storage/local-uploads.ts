@@ -3,7 +3,7 @@ import type { Store } from '../../content/store.ts'
 import { CairnError } from '../../errors/error.ts'
 import { SystemCallError, errno } from '../../linux/errno.ts'
 import { fstat, tryLstat } from '../../linux/file-status.ts'
-import { close, ftruncate, open, openFlags, pread, pwrite, tryLock } from '../../linux/files.ts'
+import { close, ftruncate, open, openFlags, pread, pwrite, startWriteback, tryLock } from '../../linux/files.ts'
 import { makeDirectories, removeFile } from '../../linux/names.ts'
 import { type Digest, type DigestAlgorithm, Digester, digestAlgorithm } from '../../oci/digest.ts'
 import type { GroupSync } from './group-sync.ts'
@@ -16,6 +16,8 @@ const lockPause = 20
 /** Hash states kept between the requests of uploads that go on in this process. */
 const keptHashes = 1_000
 const pieceSize = 1024 * 1024
+/** Bytes after which the kernel begins to bring them to the disk, so that the end of an upload waits for little. */
+const writebackSize = 16 * 1024 * 1024
 
 interface UploadRow {
   readonly owner: string | null
@@ -149,6 +151,7 @@ class LocalUpload implements UploadWriter {
   readonly #start: number
   #fd: number
   #size: number
+  #flushed: number
   #hash: Digester | undefined
 
   constructor(store: Store, { id, repository, owner, fd, size, hash }: OpenUpload, uploads: LocalUploads) {
@@ -161,6 +164,7 @@ class LocalUpload implements UploadWriter {
     this.#start = size
     this.#fd = fd
     this.#size = size
+    this.#flushed = size
     this.#hash = hash
   }
 
@@ -172,12 +176,16 @@ class LocalUpload implements UploadWriter {
     pwrite(this.#fd, bytes, this.#size, this.#path)
     this.#hash?.update(bytes)
     this.#size += bytes.length
+    if (this.#size - this.#flushed < writebackSize) return
+    startWriteback(this.#fd, this.#flushed, this.#size - this.#flushed)
+    this.#flushed = this.#size
   }
 
   rollback(): Promise<void> {
     if (this.#size !== this.#start) {
       ftruncate(this.#fd, this.#start, this.#path)
       this.#size = this.#start
+      this.#flushed = this.#start
       this.#hash = undefined
     }
     return Promise.resolve()
