@@ -1,4 +1,5 @@
 import type { History, ImageConfig } from '../oci/config.ts'
+import { formatEpoch } from './epoch.ts'
 import type { BuildPlan } from './graph.ts'
 import type { PackedLayer } from './layer.ts'
 
@@ -10,10 +11,10 @@ import type { PackedLayer } from './layer.ts'
  */
 export function resultConfig(plan: BuildPlan, layers: readonly PackedLayer[], now: Date): ImageConfig {
   const { config, inheritedHistory, epoch, fixedTime } = plan
-  const fixed = fixedTime === undefined ? undefined : formatSeconds(fixedTime)
+  const fixed = fixedTime === undefined ? undefined : formatEpoch(fixedTime)
   const made = fixed === undefined ? layers : layers.map((layer) => ({ ...layer, createdAt: fixed }))
   const history = datedHistory(config.history ?? [], inheritedHistory, made, fixed ?? now.toISOString())
-  const limit = epoch === undefined ? undefined : formatSeconds(epoch)
+  const limit = epoch === undefined ? undefined : formatEpoch(epoch)
   const clamped = history.map((entry, index) =>
     index < inheritedHistory || limit === undefined ? entry : atMost(entry, limit),
   )
@@ -56,9 +57,4 @@ function atMost(entry: History, limit: string): History {
   return entry.created === undefined || Date.parse(entry.created) > Date.parse(limit)
     ? { ...entry, created: limit }
     : entry
-}
-
-/** Seconds since 1970 as RFC 3339 without a fraction, as Go writes a whole second. */
-export function formatSeconds(seconds: number): string {
-  return new Date(seconds * 1000).toISOString().replace('.000Z', 'Z')
 }

@@ -20,6 +20,7 @@ import { type Outline, outlineOf } from './outline.ts'
 import { planCopy } from '../ops/copy-plan.ts'
 import { planRun } from '../ops/run-plan.ts'
 import { planWorkdir } from '../ops/workdir-plan.ts'
+import { parseEpoch } from '../epoch.ts'
 import { findContext, type NamedContexts } from './named-contexts.ts'
 import { isBuilderArgument, platformArguments, proxyEnvironment } from './platform-args.ts'
 import { reachableStages, StageGraph, type StageInstruction, type StageNode } from './stages.ts'
@@ -193,29 +194,6 @@ function withEpoch(options: PlanOptions): PlanOptions {
     ...options,
     buildArgs: new Map([...buildArgs, ['SOURCE_DATE_EPOCH', epoch === undefined ? '' : String(epoch)]]),
   }
-}
-
-/**
- * SOURCE_DATE_EPOCH as whole seconds; empty counts as not given, and `context` as what `contextTime` gives. So does `git`,
- * which fails where that is nothing. Throws USAGE for anything else but a whole number.
- */
-export function parseEpoch(text: string | undefined, contextTime?: () => number | undefined): number | undefined {
-  if (text === undefined || text === '') return undefined
-  if (text === 'context' && contextTime !== undefined) return contextTime()
-  if (text === 'git' && contextTime !== undefined) {
-    const time = contextTime()
-    if (time !== undefined) return time
-    throw new CairnError('USAGE', 'SOURCE_DATE_EPOCH=git needs a context in a git repository with a commit', {
-      exitCode: 1,
-      hint: 'Commit first, or give seconds since 1970.',
-    })
-  }
-  if (!/^\d{1,15}$/.test(text))
-    throw new CairnError('USAGE', `invalid SOURCE_DATE_EPOCH: ${JSON.stringify(text)}`, {
-      exitCode: 1,
-      hint: 'Give seconds since 1970, for example SOURCE_DATE_EPOCH=$(git log -1 --format=%ct).',
-    })
-  return Number(text)
 }
 
 function findTarget(graph: StageGraph, target: string | undefined): StageNode {

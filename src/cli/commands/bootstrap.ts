@@ -1,4 +1,4 @@
-import { parseEpoch } from '../../build/plan/plan.ts'
+import { parseEpoch } from '../../build/epoch.ts'
 import { bootstrapImage } from '../../engine/images/bootstrap-image.ts'
 import { CairnError } from '../../errors/error.ts'
 import { parseReference } from '../../oci/reference.ts'

@@ -1,11 +1,9 @@
-import { parseEpoch } from '../../build/plan/plan.ts'
-import { formatSeconds } from '../../build/result-image.ts'
+import { formatEpoch, parseEpoch } from '../../build/epoch.ts'
 import { commitContainer } from '../../engine/containers/commit-container.ts'
 import { packUpper } from '../../layers/pack/pack-upper.ts'
-import { CairnError } from '../../errors/error.ts'
-import { parseReference, type Reference } from '../../oci/reference.ts'
 import { defineCommand } from '../command.ts'
 import { containerNames } from '../containers/container-names.ts'
+import { changeFlags, newImageName } from '../images/made-image-flags.ts'
 import { openStoreOf } from '../open-store.ts'
 
 export default defineCommand({
@@ -24,19 +22,14 @@ export default defineCommand({
       default: '',
       summary: 'Author (e.g., "John Hannibal Smith <hannibal@a-team.com>")',
     },
-    change: {
-      type: 'stringArray',
-      short: 'c',
-      value: 'list',
-      summary: 'Apply Dockerfile instruction to the created image',
-      complete: ['CMD ', 'ENTRYPOINT ', 'ENV ', 'EXPOSE ', 'LABEL ', 'USER ', 'VOLUME ', 'WORKDIR '],
-    },
+    ...changeFlags,
     message: { type: 'string', short: 'm', default: '', summary: 'Commit message' },
     pause: { type: 'bool', short: 'p', default: true, summary: 'Pause container during commit' },
   },
   complete: (ctx, _text, args) => (args.length === 0 ? containerNames(ctx) : []),
   async run(ctx, flags, [container = '', name]) {
-    const reference = name === undefined ? undefined : target(name)
+    const reference =
+      name === undefined ? undefined : newImageName(name, 'refusing to create a tag with a digest reference')
     const epoch = parseEpoch(ctx.env['SOURCE_DATE_EPOCH'])
     const image = await commitContainer(await ctx.use(openStoreOf), container, {
       reference,
@@ -44,7 +37,7 @@ export default defineCommand({
       message: flags.message,
       changes: flags.change,
       pause: flags.pause,
-      created: epoch === undefined ? new Date().toISOString() : formatSeconds(epoch),
+      created: epoch === undefined ? new Date().toISOString() : formatEpoch(epoch),
       epoch,
       packLayer: (job) => Promise.resolve(packUpper(job)),
       signal: ctx.signal,
@@ -52,12 +45,3 @@ export default defineCommand({
     ctx.stdout.write(`${image.imageId}\n`)
   },
 })
-
-function target(text: string): Reference {
-  const reference = parseReference(text)
-  if (reference.digest !== undefined)
-    throw new CairnError('REFERENCE_INVALID', 'refusing to create a tag with a digest reference', {
-      hint: 'Name it with a tag.',
-    })
-  return reference
-}

@@ -1,11 +1,10 @@
-import { parseEpoch } from '../../build/plan/plan.ts'
-import { formatSeconds } from '../../build/result-image.ts'
+import { formatEpoch, parseEpoch } from '../../build/epoch.ts'
 import { archiveInput } from '../../engine/build/archive-input.ts'
 import { importImage } from '../../engine/images/import-image.ts'
 import { CairnError } from '../../errors/error.ts'
 import { hostPlatform, parsePlatform } from '../../oci/platform.ts'
-import { parseReference, type Reference } from '../../oci/reference.ts'
 import { defineCommand } from '../command.ts'
+import { changeFlags, newImageName } from '../images/made-image-flags.ts'
 import { openStoreOf } from '../open-store.ts'
 
 export default defineCommand({
@@ -22,19 +21,13 @@ export default defineCommand({
   ],
   args: { min: 1, max: 2 },
   flags: {
-    change: {
-      type: 'stringArray',
-      short: 'c',
-      value: 'list',
-      summary: 'Apply Dockerfile instruction to the created image',
-      complete: ['CMD ', 'ENTRYPOINT ', 'ENV ', 'EXPOSE ', 'LABEL ', 'USER ', 'VOLUME ', 'WORKDIR '],
-    },
+    ...changeFlags,
     message: { type: 'string', short: 'm', default: '', summary: 'Set commit message for imported image' },
     platform: { type: 'string', summary: 'Set the platform of the image (default: that of this machine)' },
   },
   complete: (_ctx, _text, args) => (args.length === 0 ? 'file' : []),
   async run(ctx, flags, [from = '', name]) {
-    const reference = name === undefined ? undefined : target(name)
+    const reference = name === undefined ? undefined : newImageName(name, 'cannot import digest reference')
     const platform = flags.platform === undefined ? hostPlatform() : parsePlatform(flags.platform)
     const epoch = parseEpoch(ctx.env['SOURCE_DATE_EPOCH'])
     if (from === '-' && ctx.stdin.isTTY)
@@ -49,17 +42,10 @@ export default defineCommand({
       changes: flags.change,
       message: flags.message === '' ? `Imported from ${origin}` : flags.message,
       platform,
-      created: epoch === undefined ? new Date().toISOString() : formatSeconds(epoch),
+      created: epoch === undefined ? new Date().toISOString() : formatEpoch(epoch),
     })
     if (image.looksLikeImages)
       ctx.stderr.write(`WARNING: ${shown} holds images; to get those use "cairn load -i" instead of import\n`)
     ctx.stdout.write(`${image.imageId}\n`)
   },
 })
-
-function target(text: string): Reference {
-  const reference = parseReference(text)
-  if (reference.digest !== undefined)
-    throw new CairnError('REFERENCE_INVALID', 'cannot import digest reference', { hint: 'Name it with a tag.' })
-  return reference
-}

@@ -1,4 +1,4 @@
-import { formatSeconds } from '../../build/result-image.ts'
+import { formatEpoch } from '../../build/epoch.ts'
 import { layerNode } from '../../content/graph.ts'
 import { putLayerRecord } from '../../content/layer-records.ts'
 import { acquireLease, type Lease } from '../../content/leases.ts'
@@ -153,8 +153,8 @@ class Workplace {
   #checkDate(epoch: number): void {
     const verified = Math.max(...verifiedReleases(this.rootfs).map(({ date }) => date))
     if (verified === epoch) return
-    const found = Number.isFinite(verified) ? `of ${formatSeconds(verified)}` : 'without a verified Release file'
-    throw new CairnError('FILE_CHANGED', `the archive was of ${formatSeconds(epoch)} and is now ${found}`, {
+    const found = Number.isFinite(verified) ? `of ${formatEpoch(verified)}` : 'without a verified Release file'
+    throw new CairnError('FILE_CHANGED', `the archive was of ${formatEpoch(epoch)} and is now ${found}`, {
       hint: 'It was updated meanwhile: run the command again.',
     })
   }
@@ -257,7 +257,7 @@ function imageConfig(
   labels: Readonly<Record<string, string>>,
   { suite, variant, include, slim }: BootstrapOptions,
 ): ImageConfig {
-  const created = formatSeconds(epoch)
+  const created = formatEpoch(epoch)
   const words = [
     `cairn bootstrap --suite ${suite} --variant ${variant}`,
     ...(include.length === 0 ? [] : [`--include ${include.join(',')}`]),
@@ -287,7 +287,7 @@ function describe(
   const sources = mirrors.length === 0 ? 'default' : mirrors.map(redactUrl).join(' ')
   const packages = installedPackages(rootfs).map(({ name, version }) => `${name}=${version}`)
   const labels: Readonly<Record<string, string | undefined>> = {
-    'org.opencontainers.image.created': formatSeconds(epoch),
+    'org.opencontainers.image.created': formatEpoch(epoch),
     'org.opencontainers.image.title': about.get('PRETTY_NAME'),
     'org.opencontainers.image.vendor': release?.origin ?? about.get('NAME'),
     'org.opencontainers.image.version': about.get('VERSION_ID'),
