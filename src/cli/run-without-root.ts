@@ -1,5 +1,6 @@
 import { ownProgram } from '../containers/own-command.ts'
 import { CairnError, isCairnError } from '../errors/error.ts'
+import { errno, SystemCallError } from '../linux/errno.ts'
 import { tryStat } from '../linux/file-status.ts'
 import { beginStay, enterNamespace, isRootless } from '../rootless/namespace.ts'
 import { defaultRoot, type GlobalSettings } from './context.ts'
@@ -36,11 +37,21 @@ export async function runWithoutRoot({ argv, env, settings }: Invocation, run: (
   try {
     return await run()
   } catch (error) {
-    if (!isCairnError(error, 'NOT_ROOT')) throw error
+    if (!(error instanceof CairnError) || !isForRoot(error)) throw error
     const { hint = 'Run cairn as root.' } = obstacle
-    throw new CairnError('NOT_ROOT', `${error.message}, or a user namespace: ${obstacle.message}`, {
+    const { message, exitCode } = error
+    throw new CairnError('NOT_ROOT', `${message}. Without root that needs a user namespace: ${obstacle.message}`, {
       hint,
       cause: error,
+      ...(exitCode === undefined ? {} : { exitCode }),
     })
   }
+}
+
+/** True for what this user was not allowed to do, itself or as the cause of the failure. */
+function isForRoot(error: CairnError): boolean {
+  const failures = [error, error.cause]
+  return failures.some(
+    (one) => isCairnError(one, 'NOT_ROOT') || (one instanceof SystemCallError && one.errno === errno.EPERM),
+  )
 }

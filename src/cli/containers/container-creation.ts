@@ -125,6 +125,6 @@ export function asContainerFailure(error: unknown, status: number): unknown {
   if (!(error instanceof CairnError) || error.exitCode !== undefined || error.kind === 'canceled') return error
   // Told as those that the reader of flags finds, which has this status for them already.
   if (error.code === 'USAGE' && /^invalid argument .* for ".*" flag: /.test(error.message)) return error
-  const { code, message, hint, cause } = error
+  const { code, message, hint, cause = error } = error
   return new CairnError(code, message, { cause, exitCode: status, ...(hint === undefined ? {} : { hint }) })
 }
