@@ -17,8 +17,9 @@ export class IgnorePattern {
 
   private constructor(text: string, tokens: readonly IgnoreToken[]) {
     this.#tokens = tokens
-    const suffix = text.startsWith('**') && !/[*?[\]\\]/.test(text.slice(2)) ? text.slice(2) : undefined
-    this.#matcher = suffix === undefined ? matcherOf(tokens) : endingMatcher(suffix)
+    const [, suffix, nameSuffix] = /^\*\*(?:([^*?[\]\\]*)|\/\*([^*?[\]\\/]+))$/s.exec(text) ?? []
+    if (suffix !== undefined) this.#matcher = endingMatcher(suffix)
+    else this.#matcher = nameSuffix === undefined ? matcherOf(tokens) : nameEndingMatcher(nameSuffix)
   }
 
   /** The pattern `text`, undefined where it is malformed. */
@@ -74,6 +75,15 @@ function endingMatcher(suffix: string): PathMatcher {
     matches: (path) => path.endsWith(suffix) || path === name,
     matchesAtOrAbove: (path) =>
       path.endsWith(suffix) || path.includes(`${suffix}/`) || path === name || path.startsWith(`${name}/`),
+    endsAnywhere: true,
+  }
+}
+
+/** `**`, a slash, `*` and text: any name that ends so, in whatever directory. */
+function nameEndingMatcher(suffix: string): PathMatcher {
+  return {
+    matches: (path) => path.endsWith(suffix),
+    matchesAtOrAbove: (path) => path.endsWith(suffix) || path.includes(`${suffix}/`),
     endsAnywhere: true,
   }
 }

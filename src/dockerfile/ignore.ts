@@ -124,6 +124,14 @@ export class IgnoreMatcher {
     return { matched, patterns }
   }
 
+  /** Whether {@link matchesWithParent} finds `path` excluded, for paths that nothing is below: no more is found out. */
+  excludesBelow(parent: ParentMatch, path: string): boolean {
+    let matched = false
+    for (const [index, { pattern, exception }] of this.#rules.entries())
+      if (parent.patterns[index] === true || (exception === matched && pattern.matches(path))) matched = !exception
+    return matched
+  }
+
   /**
    * True when a walk need not enter `directory`, whose own result is `match`: it is excluded, and so is everything
    * below it, whatever it holds.

@@ -35,6 +35,9 @@ interface PathFacts {
   digest?: Digest
 }
 
+/** What ignore rules say of the root of a context: nothing. */
+const noMatch: ParentMatch = { matched: false, patterns: [] }
+
 const noXattrs: ReadonlyMap<string, Uint8Array> = new Map()
 
 /**
@@ -163,20 +166,23 @@ export class ContextTree implements ContextFiles, Disposable {
   /** True where the ignore file excludes `path` and nothing below it is included again. */
   #isIgnored(path: string): boolean {
     if (this.#ignore === undefined || path === '/') return false
-    if (!this.#matchBelow(path, this.#ignore).matched) return false
+    if (!this.#isExcluded(path, this.#ignore)) return false
     // An excluded directory is there all the same when something below it is included again.
     return !(this.#ignore.hasExceptions && this.status(path)?.type === 'directory' && this.#keepsSomething(path))
   }
 
-  #matchBelow(path: string, ignore: IgnoreMatcher): ParentMatch {
-    const parent = parentPath(path)
-    return ignore.matchesWithParent(path.slice(1), parent === '/' ? undefined : this.#match(parent, ignore))
+  #isExcluded(path: string, ignore: IgnoreMatcher): boolean {
+    return ignore.excludesBelow(this.#match(parentPath(path), ignore), path.slice(1))
   }
 
   /** Kept: to be asked for directories, which much is below. */
   #match(directory: string, ignore: IgnoreMatcher): ParentMatch {
+    if (directory === '/') return noMatch
     let match = this.#matches.get(directory)
-    if (match === undefined) this.#matches.set(directory, (match = this.#matchBelow(directory, ignore)))
+    if (match === undefined) {
+      match = ignore.matchesWithParent(directory.slice(1), this.#match(parentPath(directory), ignore))
+      this.#matches.set(directory, match)
+    }
     return match
   }
 
@@ -188,7 +194,7 @@ export class ContextTree implements ContextFiles, Disposable {
     for (let path = pending.pop(); path !== undefined && !kept; path = pending.pop()) {
       for (const name of this.list(path)) {
         const child = childPath(path, name)
-        if (this.#ignore === undefined || !this.#matchBelow(child, this.#ignore).matched) kept = true
+        if (this.#ignore === undefined || !this.#isExcluded(child, this.#ignore)) kept = true
         else if (this.status(child)?.type === 'directory') pending.push(child)
         if (kept) break
       }

@@ -40,7 +40,9 @@ export function digestSelections(
         content += ` link ${names.get(entry.inode) ?? index}`
         if (!names.has(entry.inode)) names.set(entry.inode, index)
       }
-      lines += `${JSON.stringify(relative)} ${entry.type} ${attributes} ${JSON.stringify(content)}\n`
+      // Of a plain file it is a digest, in which there is nothing to escape.
+      const quoted = entry.type === 'file' && !content.includes(' ') ? `"${content}"` : JSON.stringify(content)
+      lines += `${JSON.stringify(relative)} ${entry.type} ${attributes} ${quoted}\n`
       if (lines.length > lineBytes) {
         digester.update(encoder.encode(lines))
         lines = ''

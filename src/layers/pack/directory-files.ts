@@ -15,6 +15,8 @@ import { pathAt, SafeRoot } from '../safe-root.ts'
 export class DirectoryFiles implements Disposable {
   readonly #path: string
   #root: SafeRoot | undefined
+  /** The directory asked for last, which most paths are in that come next. */
+  #last: { readonly path: string; readonly fd: number } | undefined
 
   constructor(path: string) {
     this.#path = path === '/' ? '' : path.replace(/\/+$/, '')
@@ -23,6 +25,7 @@ export class DirectoryFiles implements Disposable {
   [Symbol.dispose](): void {
     this.#root?.close()
     this.#root = undefined
+    this.#last = undefined
   }
 
   /** Where `path` is, for messages. */
@@ -92,8 +95,13 @@ export class DirectoryFiles implements Disposable {
   }
 
   #findParent(path: string): number | undefined {
+    const end = Math.max(path.lastIndexOf('/'), 0)
+    if (this.#last?.path.length === end && path.startsWith(this.#last.path)) return this.#last.fd
     this.#root ??= new SafeRoot(this.#path || '/', 'refused')
-    return this.#root.directory(path.slice(0, Math.max(path.lastIndexOf('/'), 0)))
+    const parent = path.slice(0, end)
+    const fd = this.#root.directory(parent)
+    this.#last = fd === undefined ? undefined : { path: parent, fd }
+    return fd
   }
 }
 
