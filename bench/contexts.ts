@@ -65,6 +65,15 @@ export async function stepsContext(directory: string, base: string): Promise<voi
   await write(`${directory}/Dockerfile`, `FROM ${base}\n${steps.join('')}`)
 }
 
+/** Eight stages that each wait for a second and write 20 MB of noise, and one that copies from all of them. */
+export async function stagesContext(directory: string, base: string): Promise<void> {
+  const numbers = Array.from({ length: 8 }, (_, index) => index)
+  const write20 = (index: number): string =>
+    `FROM ${base} AS s${index}\nRUN sleep 1 && dd if=/dev/urandom of=/out${index} bs=1M count=20 2>/dev/null\n`
+  const copies = numbers.map((index) => `COPY --from=s${index} /out${index} /out${index}\n`)
+  await write(`${directory}/Dockerfile`, `${numbers.map(write20).join('')}FROM ${base}\n${copies.join('')}`)
+}
+
 /** An application: a RUN that installs 20,000 files of 1 KiB by its package.json, then 200 source files and a build. */
 export async function applicationContext(directory: string, base: string): Promise<void> {
   await write(

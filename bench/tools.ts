@@ -6,6 +6,8 @@ export interface Tool {
   readonly name: string
   build(context: string, tag: string, flags?: readonly string[]): Command
   run(image: string, ...command: string[]): Command
+  push(tag: string): Command
+  pull(tag: string): Command
   save(tag: string, path: string): Command
   load(path: string): Command
   /** Forgets every image but the base and all that was cached. */
@@ -35,7 +37,15 @@ export class Docker implements Tool {
   }
 
   run(image: string, ...command: string[]): Command {
-    return { argv: ['docker', 'run', '--rm', '--network', 'host', image, ...command] }
+    return { argv: ['docker', 'run', '--rm', image, ...command] }
+  }
+
+  push(tag: string): Command {
+    return { argv: ['docker', 'push', '-q', tag] }
+  }
+
+  pull(tag: string): Command {
+    return { argv: ['docker', 'pull', '-q', tag] }
   }
 
   save(tag: string, path: string): Command {
@@ -48,7 +58,7 @@ export class Docker implements Tool {
 
   async forget(): Promise<void> {
     const listed = await output({ argv: ['docker', 'images', '--format', '{{.Repository}}:{{.Tag}}'] })
-    const own = listed.split('\n').filter((name) => name.startsWith(tagPrefix))
+    const own = listed.split('\n').filter((name) => name.includes(tagPrefix))
     if (own.length > 0) await output({ argv: ['docker', 'rmi', '-f', ...own] })
     await output({ argv: ['docker', 'image', 'prune', '-f'] })
     await output({ argv: ['docker', 'builder', 'prune', '-af'] })
@@ -82,18 +92,20 @@ export class Cairn implements Tool {
     await cp(this.#root, `${this.#root}.pristine`, { recursive: true })
   }
 
-  /** Whether this build has the command `name`. */
-  async has(name: string): Promise<boolean> {
-    const help = await output(this.#command('--help'))
-    return new RegExp(`^  ${name} `, 'm').test(help)
-  }
-
   build(context: string, tag: string, flags: readonly string[] = []): Command {
     return this.#command('build', ...buildFlags, ...flags, '-t', tag, context)
   }
 
   run(image: string, ...command: string[]): Command {
-    return this.#command('run', '--rm', '--network', 'host', image, ...command)
+    return this.#command('run', '--rm', image, ...command)
+  }
+
+  push(tag: string): Command {
+    return this.#command('push', '-q', tag)
+  }
+
+  pull(tag: string): Command {
+    return this.#command('pull', '-q', tag)
   }
 
   save(tag: string, path: string): Command {
@@ -114,5 +126,5 @@ export class Cairn implements Tool {
   }
 }
 
-/** What the tags of the benchmark's own images begin with. */
+/** What the tags of the benchmark's own images have, after the registry where there is one. */
 export const tagPrefix = 'cairn-bench/'
