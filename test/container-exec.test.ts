@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from '
 import { existsSync, lstatSync, mkdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Database } from 'bun:sqlite'
+import { eventually, processesWith } from './fixtures/container-bench.ts'
 import { ContainerCairn } from './fixtures/cli/container-cairn.ts'
 
 setDefaultTimeout(60_000)
@@ -18,6 +19,14 @@ beforeAll(async () => {
 afterAll(() => {
   cairn[Symbol.dispose]()
 })
+
+/** Waits until a file of the container has this text. */
+async function waitFor(path: string, wanted: string): Promise<void> {
+  const end = performance.now() + 10_000
+  let text = ''
+  while (text !== wanted && performance.now() < end) text = (await cairn.run(['exec', 'box', 'cat', path])).out
+  expect(text).toBe(wanted)
+}
 
 describe('`cairn exec`', () => {
   test('runs a command with the container’s variables, directory, user and files, or others', async () => {
@@ -50,10 +59,7 @@ describe('`cairn exec`', () => {
 
   test('leaves a command running that nobody waits for', async () => {
     await cairn.ok(['exec', '-d', 'box', 'sh', '-c', 'sleep 0.2; echo done >/tmp/detached'])
-    const end = performance.now() + 10_000
-    let text = ''
-    while (text === '' && performance.now() < end) text = (await cairn.run(['exec', 'box', 'cat', '/tmp/detached'])).out
-    expect(text).toBe('done\n')
+    await waitFor('/tmp/detached', 'done\n')
   })
 
   test('has a terminal where one is asked for', async () => {
@@ -74,6 +80,38 @@ describe('`cairn exec`', () => {
     session.terminal.write('typed\r')
     await shows('got typed')
     await shows('status 4')
+  })
+
+  test('is left by the detach keys, and the command goes on with its terminal', async () => {
+    const script =
+      'echo ready; read line; tty; sleep 1; i=0; while [ $i -lt 3000 ]; do echo $i; i=$((i + 1)); done; stty size; echo "$line" > /tmp/left'
+    using session = cairn.onTerminal([
+      'exec',
+      '-it',
+      '--detach-keys',
+      'ctrl-a,x',
+      'box',
+      'sh',
+      '-c',
+      `(${script}) && test -t 0 && echo on >> /tmp/left`,
+    ])
+    const shows = async (text: string): Promise<void> => {
+      await eventually(() => session.shown().includes(text), 20_000)
+      expect(session.shown()).toContain(text)
+    }
+    await shows('ready')
+    session.terminal.write('ctrl\u0001y\r')
+    await shows('/dev/pts/')
+    session.terminal.write('\u0001')
+    session.terminal.write('x')
+    await shows('read escape sequence')
+    await shows('status 1')
+    const [before, after] = session.shown().match(/^[0-9a-f:]{20,}\r$/gm) ?? []
+    expect(after).toBe(before)
+    await waitFor('/tmp/left', 'ctrl\u0001y\non\n')
+    const events = await cairn.ok(['events', '--since', '1h', '--until', '0s', '--filter', 'container=box'])
+    expect(events).toContain('exec_detach')
+    expect(await eventually(() => processesWith('[ $i -lt 3000 ]').length === 0)).toBe(true)
   })
 })
 

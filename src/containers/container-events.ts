@@ -27,6 +27,7 @@ type ContainerAction =
   | `exec_create: ${string}`
   | `exec_start: ${string}`
   | 'exec_die'
+  | 'exec_detach'
   | `health_status: ${string}`
 
 /**

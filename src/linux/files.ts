@@ -21,6 +21,7 @@ const libc = openLibc({
   sync_file_range: { args: [i32, i64, i64, u32], returns: i32 },
   lseek: { args: [i32, i64, i32], returns: size },
   flock: { args: [i32, i32], returns: i32 },
+  fcntl: { args: [i32, i32, i32], returns: i32 },
 })
 
 /** The working directory in place of a directory's file descriptor. */
@@ -52,6 +53,16 @@ export const resolveFlags = {
   BENEATH: 0x08,
   IN_ROOT: 0x10,
 } as const
+
+const F_GETFL = 3
+const F_SETFL = 4
+
+/** Has reads and writes wait, for all who have the same open file. Throws SystemCallError. */
+export function makeBlocking(fd: number): void {
+  const flags = libc.fcntl(fd, F_GETFL, 0)
+  if (flags < 0 || libc.fcntl(fd, F_SETFL, flags & ~openFlags.O_NONBLOCK) < 0)
+    throw new SystemCallError('fcntl', lastErrno(), `file descriptor ${fd}`)
+}
 
 /** Opens `path` with `flags` of {@link openFlags} (O_CLOEXEC is added). Throws SystemCallError. */
 export function open(path: string, flags: number, mode = 0o600): number {

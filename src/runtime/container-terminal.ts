@@ -1,6 +1,6 @@
 import { CairnError } from '../errors/error.ts'
 import { listDirectory } from '../linux/directories.ts'
-import { close } from '../linux/files.ts'
+import { close, makeBlocking } from '../linux/files.ts'
 import { readLink } from '../linux/names.ts'
 import { duplicateDescriptor, processStatus } from '../linux/processes.ts'
 import { type TerminalSize, isTerminal, rememberTerminal, setTerminalSize, terminalSize } from '../linux/terminal.ts'
@@ -37,6 +37,22 @@ export function lendTerminal(): OwnTerminal {
 /** True where {@link lendTerminal} has a terminal to lend. */
 export function hasTerminal(): boolean {
   return isTerminal(0)
+}
+
+/**
+ * Leaves what runs on the pseudo-terminals of this process to itself: somebody else holds their other ends from now on and
+ * reads what is shown, so that it neither hangs nor is hung up on when this process ends.
+ */
+export function abandonTerminal(): void {
+  const master = openMaster(process.pid)
+  if (master === undefined) return
+  try {
+    makeBlocking(master)
+    const streams = { stdin: master, stdout: 'ignore', stderr: 'ignore' } as const
+    Bun.spawn(['cat'], { ...streams, cwd: '/', env: { PATH: '/usr/bin:/bin' }, detached: true }).unref()
+  } finally {
+    close(master)
+  }
 }
 
 const attempts = 50

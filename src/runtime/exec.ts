@@ -1,14 +1,13 @@
 import { removeFile } from '../linux/names.ts'
-import { terminalSize } from '../linux/terminal.ts'
 import { readTextFile, writeTextFile } from '../linux/text-file.ts'
 import type { RuntimeProcess } from '../oci/runtime-spec.ts'
-import { hasTerminal, lendTerminal, resizeContainer } from './container-terminal.ts'
+import { abandonTerminal, resizeContainer } from './container-terminal.ts'
 import { lastLoggedError, runtimeError } from './outcome.ts'
-import type { RunOptions } from './run.ts'
+import type { RunOptions, TerminalOptions } from './run.ts'
 import { detectRuntime, type OciRuntime, planLaunch } from './runtime.ts'
 
 /** What {@link execute} is given. */
-export interface ExecuteOptions extends Pick<RunOptions, 'stdin' | 'stdout' | 'stderr' | 'terminal'> {
+export interface ExecuteOptions extends Pick<RunOptions, 'stdin' | 'stdout' | 'stderr'> {
   /** The container. */
   readonly id: string
   readonly runtime: OciRuntime['name']
@@ -17,6 +16,8 @@ export interface ExecuteOptions extends Pick<RunOptions, 'stdin' | 'stdout' | 's
   /** The container has a cgroup of its own. */
   readonly hasCgroup: boolean
   readonly process: RuntimeProcess
+  /** Shows the terminal of a process that has one. */
+  readonly terminal?: TerminalOptions
   /** Existing directory that nobody else uses, for files of this command. */
   readonly directory: string
   /** Nobody waits for it: settles when it has begun. */
@@ -32,11 +33,15 @@ export interface Execution {
   readonly exited: Promise<number>
   /** Sets the size of the caller's terminal. */
   readonly resize: (columns: number, rows: number) => void
+  /** Types on its terminal. */
+  readonly type: (bytes: Uint8Array) => void
+  /** Lets a command with a terminal go on without this process, which is to end now. */
+  readonly leave: () => void
 }
 
 /** Runs one more command in a running container. Throws RUNTIME_MISSING. */
 export function execute(options: ExecuteOptions): Execution {
-  const { process: command, directory, root, id, terminal, isDetached } = options
+  const { process: command, directory, root, id, isDetached } = options
   const launch = planLaunch(options.hasCgroup, detectRuntime(options.runtime))
   const { runtime } = launch
   const log = `${directory}/exec.log`
@@ -45,8 +50,6 @@ export function execute(options: ExecuteOptions): Execution {
   if (runtime.name === 'runc') words.push('--log-format', 'json')
   words.push('exec', ...(isDetached ? ['--detach'] : []))
   words.push('--process', `${directory}/process.json`, id)
-  const isOwnTerminal = command.terminal === true && (terminal === undefined || terminal === 'inherit')
-  const lent = isOwnTerminal && !isDetached && hasTerminal() ? lendTerminal() : undefined
   const shown = Promise.withResolvers<void>()
   const child = launch.spawn(() =>
     Bun.spawn(words, {
@@ -56,7 +59,6 @@ export function execute(options: ExecuteOptions): Execution {
     }),
   )
   if (child.terminal === undefined) shown.resolve()
-  lent?.follow(child.pid)
 
   const finish = async (): Promise<number> => {
     try {
@@ -66,7 +68,6 @@ export function execute(options: ExecuteOptions): Execution {
       if (message !== undefined) throw runtimeError(runtime.name, message, command.args[0] ?? '')
       return status
     } finally {
-      lent?.release()
       removeFile(log)
       removeFile(`${directory}/process.json`)
     }
@@ -79,16 +80,15 @@ export function execute(options: ExecuteOptions): Execution {
       child.terminal?.resize(columns, rows)
       void resizeContainer(child.pid, { columns, rows })
     },
+    type: (bytes) => void child.terminal?.write(bytes),
+    leave: abandonTerminal,
   }
 }
 
 /** A new terminal has the size of the one it is shown on; later changes reach it as signals. */
 function withSize(command: RuntimeProcess, { terminal, isDetached }: ExecuteOptions): RuntimeProcess {
-  if (command.terminal !== true || isDetached) return command
-  const isOwn = terminal === undefined || terminal === 'inherit'
-  if (isOwn && !hasTerminal()) return command
-  const { columns, rows } = isOwn ? terminalSize(0) : terminal
-  return { ...command, consoleSize: { height: rows, width: columns } }
+  if (command.terminal !== true || isDetached || terminal === undefined) return command
+  return { ...command, consoleSize: { height: terminal.rows, width: terminal.columns } }
 }
 
 type Streams = Pick<
@@ -99,9 +99,7 @@ type Streams = Pick<
 function streamsOf(options: ExecuteOptions, onEnd: () => void): Streams {
   const { terminal, isDetached } = options
   if (isDetached) return { stdin: 'ignore', stdout: 'ignore', stderr: 'ignore', detached: true }
-  if (options.process.terminal === true) {
-    if (terminal === undefined || terminal === 'inherit')
-      return { stdin: 'inherit', stdout: 'inherit', stderr: 'inherit' }
+  if (terminal !== undefined) {
     const { columns, rows, onData } = terminal
     return { terminal: { cols: columns, rows, data: (_, bytes) => onData(bytes), exit: onEnd } }
   }

@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util'
 import { runContainerFaults } from './container-faults.ts'
+import { runContainerCrowd } from './container-crowd.ts'
 import { type FaultOptions, runFaults } from './faults.ts'
 
 const { values, positionals } = parseArgs({
@@ -8,6 +9,8 @@ const { values, positionals } = parseArgs({
     kills: { type: 'string' },
     seed: { type: 'string' },
     workers: { type: 'string', default: '4' },
+    containers: { type: 'string', default: '200' },
+    batch: { type: 'string', default: '10' },
     cairn: { type: 'string' },
     parent: { type: 'string' },
     verbose: { type: 'boolean', short: 'v' },
@@ -25,7 +28,8 @@ const options: FaultOptions = {
   ...(values.parent === undefined ? {} : { parent: values.parent }),
   ...(values.verbose === true ? { log: console.log } : {}),
 }
-const problems = subject === 'containers' ? await killContainers() : await killStore()
+const subjects = { store: killStore, containers: killContainers, crowd: startCrowd }
+const problems = await subjects[subject in subjects ? (subject as keyof typeof subjects) : 'store']()
 for (const problem of problems) console.log(`- ${problem}`)
 process.exit(problems.length === 0 ? 0 : 1)
 
@@ -44,6 +48,31 @@ async function killContainers(): Promise<readonly string[]> {
   console.log(
     `${kills} kills of ${commands} commands${others.join('')} in ${seconds()} s; ${looks} looks; ${found.length} problems`,
   )
+  return found
+}
+
+async function startCrowd(): Promise<readonly string[]> {
+  const { cairn, parent } = options
+  const {
+    count,
+    started,
+    removed,
+    memory,
+    overhead,
+    problems: found,
+  } = await runContainerCrowd({
+    count: Number(values.containers),
+    batch: Number(values.batch),
+    ...(cairn === undefined ? {} : { cairn }),
+    ...(parent === undefined ? {} : { parent }),
+  })
+  const row = (name: string, value: string): void => console.log(`${name.padEnd(28)}${value.padStart(12)}`)
+  row('containers', String(count))
+  row('start, for each', `${Math.round(started / count)} ms`)
+  row('rm -f, for each', `${Math.round(removed / count)} ms`)
+  for (const [kind, size] of Object.entries(memory)) row(`memory of ${kind}`, `${Math.round(size)} kB`)
+  row('memory besides the container', `${Math.round(overhead)} kB`)
+  console.log(`${found.length} problems`)
   return found
 }
 

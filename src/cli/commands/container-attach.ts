@@ -8,7 +8,7 @@ import { AttachSession } from '../containers/attach-session.ts'
 import { defineCommand } from '../command.ts'
 import { detachKeysFlag } from '../containers/container-flags.ts'
 import { containerNames } from '../containers/container-names.ts'
-import { parseDetachKeys } from '../containers/detach-keys.ts'
+import { detached, parseDetachKeys } from '../containers/detach-keys.ts'
 import { openStoreOf } from '../open-store.ts'
 import { followToEnd } from '../containers/run-attached.ts'
 
@@ -39,7 +39,8 @@ export default defineCommand({
     using session = new AttachSession(ctx, { streams, tty: settings.tty, detachKeys })
     await session.connect(containerDirectory(store, id))
     recordContainerEvent(store, 'attach', container)
-    return await followToEnd(ctx, store, id, session, { sigProxy: flags['sig-proxy'] && !settings.tty })
+    const sigProxy = flags['sig-proxy'] && !settings.tty
+    return await followToEnd(ctx, store, id, session, { sigProxy, onDetached: () => detached(ctx) })
   },
 })
 

@@ -2,30 +2,26 @@ import { execInContainer } from '../../engine/containers/exec-container.ts'
 import { CairnError, isCairnError } from '../../errors/error.ts'
 import { defineCommand } from '../command.ts'
 import { containerNames } from '../containers/container-names.ts'
-import { containerStreams } from '../containers/container-streams.ts'
-import { parseDetachKeys } from '../containers/detach-keys.ts'
+import { detachKeysFlag } from '../containers/container-flags.ts'
+import { execStreams } from '../containers/exec-streams.ts'
+import { detached, parseDetachKeys } from '../containers/detach-keys.ts'
 import { parseEnvFlags } from '../containers/env-flags.ts'
 import { openStoreOf } from '../open-store.ts'
 
-/** They mean something with a terminal only. Throws CONFIG_INVALID in docker's words, NOT_SUPPORTED. */
-function checkDetachKeys(text: string | undefined, tty: boolean): void {
-  if (text === undefined || text === '') return
+/** Throws CONFIG_INVALID in docker's words, which are others than those of `run`. */
+function readDetachKeys(text: string | undefined): readonly number[] {
   try {
-    parseDetachKeys(text)
+    return parseDetachKeys(text)
   } catch (error) {
     if (!isCairnError(error)) throw error
-    throw new CairnError('CONFIG_INVALID', `Invalid escape keys (${text}) provided`, { exitCode: 1 })
+    throw new CairnError('CONFIG_INVALID', `Invalid escape keys (${text ?? ''}) provided`, { exitCode: 1 })
   }
-  if (tty)
-    throw new CairnError('NOT_SUPPORTED', 'a terminal of exec cannot be left by --detach-keys', {
-      hint: 'Run the command with -d where it is to go on by itself.',
-    })
 }
 
 export default defineCommand({
   usage: '[OPTIONS] CONTAINER COMMAND [ARG...]',
   description:
-    'The exit status is that of the command; 126 for one that cannot be run and 127 for one that is not there. The command goes on when this process is killed.',
+    'The exit status is that of the command; 126 for one that cannot be run and 127 for one that is not there. The command goes on when this process is killed, unless it has a terminal. The detach keys leave one with a terminal, which goes on: ctrl-p ctrl-q.',
   examples: [
     { text: 'A shell in a running container', command: 'cairn exec -it web sh' },
     { text: 'A job that nobody waits for', command: 'cairn exec -d web sh -c "sleep 60; rm -rf /tmp/cache"' },
@@ -33,7 +29,7 @@ export default defineCommand({
   args: { min: 2 },
   interspersed: false,
   flags: {
-    'detach-keys': { type: 'string', hidden: true, summary: 'Keys that leave a container; not with a terminal' },
+    ...detachKeysFlag,
     detach: { type: 'bool', short: 'd', summary: 'Detached mode: run command in the background' },
     env: { type: 'stringArray', short: 'e', value: 'list', summary: 'Set environment variables' },
     'env-file': {
@@ -50,14 +46,14 @@ export default defineCommand({
   },
   complete: (ctx, _, args) => (args.length === 0 ? containerNames(ctx) : 'file'),
   async run(ctx, flags, [name = '', ...command]) {
-    checkDetachKeys(flags['detach-keys'], flags.tty)
+    const detachKeys = readDetachKeys(flags['detach-keys'])
     const env = parseEnvFlags(flags['env-file'], flags.env, ctx.env)
     const { workdir, user } = flags
     if (workdir !== undefined && workdir !== '' && !workdir.startsWith('/'))
       throw new CairnError('CONFIG_INVALID', `Cwd must be an absolute path: ${workdir}`, { exitCode: 1 })
-    const streams = flags.detach ? undefined : containerStreams(ctx, { ...flags, attach: [], 'sig-proxy': true })
+    const streams = flags.detach ? undefined : execStreams(ctx, flags, detachKeys)
     const store = await ctx.use(openStoreOf)
-    return await execInContainer(store, name, {
+    const ended = await execInContainer(store, name, {
       command,
       env,
       privileged: flags.privileged,
@@ -66,5 +62,6 @@ export default defineCommand({
       ...(user === undefined || user === '' ? {} : { user }),
       ...(workdir === undefined || workdir === '' ? {} : { workingDirectory: workdir }),
     })
+    return ended === 'detached' ? detached(ctx) : ended
   },
 })

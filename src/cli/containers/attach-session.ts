@@ -1,9 +1,9 @@
 import { attachContainer, type Attachment, resizeMonitored } from '../../containers/attach-container.ts'
 import { CairnError } from '../../errors/error.ts'
-import { isTerminal, makeRaw, type TerminalSize } from '../../linux/terminal.ts'
+import { isTerminal, type TerminalSize } from '../../linux/terminal.ts'
 import type { StreamName } from './attached-streams.ts'
 import type { CommandContext } from '../context.ts'
-import { DetachKeys } from './detach-keys.ts'
+import { makeRawUntilExit, passInput } from './typed-input.ts'
 
 export interface AttachOptions {
   readonly streams: readonly StreamName[]
@@ -75,30 +75,14 @@ export class AttachSession implements Disposable {
 
   async #pumpInput(attachment: Attachment): Promise<void> {
     const { tty, detachKeys } = this.#options
-    const keys = tty ? new DetachKeys(detachKeys) : undefined
-    for await (const chunk of this.#ctx.stdin.bytes()) {
-      const taken = keys?.take(chunk)
-      await attachment.write(taken?.bytes ?? chunk)
-      if (taken?.isComplete === true) {
-        this.#isDetached = true
-        attachment.close()
-        return
-      }
+    if ((await passInput(this.#ctx, tty ? detachKeys : undefined, attachment.write)) === 'ended') attachment.endInput()
+    else {
+      this.#isDetached = true
+      attachment.close()
     }
-    attachment.endInput()
   }
 
   [Symbol.dispose](): void {
     for (const undo of this.#undo.splice(0)) undo()
-  }
-}
-
-/** The modes are set back also when the process is ended in between. */
-function makeRawUntilExit(): () => void {
-  const restore = makeRaw(0)
-  process.on('exit', restore)
-  return () => {
-    process.off('exit', restore)
-    restore()
   }
 }

@@ -1,24 +1,20 @@
 import type { StartedContainer, StartOptions } from '../../containers/start-container.ts'
+import type { ExecStreams } from '../../engine/containers/exec-container.ts'
 import type { ContainerStreams } from '../../engine/containers/run-container.ts'
-import { CairnError } from '../../errors/error.ts'
 import { fstat } from '../../linux/file-status.ts'
 import { close } from '../../linux/files.ts'
 import { openPipe } from '../../linux/pipes.ts'
 import type { CommandContext } from '../context.ts'
 import { attachedStreams } from './attached-streams.ts'
 
-/** What `-i`, `-t`, `-a` and `--sig-proxy` ask for. */
+/** What `-i`, `-a` and `--sig-proxy` ask for. */
 export interface StreamFlags {
   readonly interactive: boolean
-  readonly tty: boolean
   readonly attach: readonly string[]
   readonly 'sig-proxy': boolean
 }
 
-/**
- * Decides how a container gets this process's input and output. Throws USAGE; status 1 where a terminal is asked for
- * and input is none.
- */
+/** How a container without a terminal gets this process's input and output. Throws USAGE. */
 export function containerStreams(ctx: CommandContext, flags: StreamFlags): ContainerStreams {
   const names = attachedStreams(flags)
   const attached = {
@@ -26,17 +22,10 @@ export function containerStreams(ctx: CommandContext, flags: StreamFlags): Conta
     stdout: names.includes('stdout'),
     stderr: names.includes('stderr'),
   }
-  const common = flags['sig-proxy'] ? { forwardSignals: true } : { signal: ctx.signal }
-  if (!flags.tty) return new PipeStreams(attached, common)
-  if (attached.stdin && !ctx.stdin.isTTY)
-    throw new CairnError('USAGE', 'the input device is not a TTY', {
-      exitCode: 1,
-      hint: 'Leave out -t to pipe into the container, or -i where it reads nothing.',
-    })
-  // A terminal that is used in both directions is handed over to the runtime.
-  if (attached.stdin && attached.stdout) return new OwnTerminal({ ...common, terminal: 'inherit' })
-  return new ShownTerminal(ctx, attached.stdout, common)
+  return new PipeStreams(attached, flags['sig-proxy'] ? { forwardSignals: true } : { signal: ctx.signal })
 }
+
+type PipeOptions = Omit<StartOptions, 'terminal'>
 
 interface Attached {
   readonly stdin: boolean
@@ -51,20 +40,20 @@ interface Attached {
  * not read from a pipe that a container writes to, because sendfile(2) can hold the pipe's lock for as long as the
  * container likes, and a reader that waits for that cannot even be killed.
  */
-class PipeStreams implements ContainerStreams {
+export class PipeStreams implements ContainerStreams, ExecStreams {
   readonly #attached: Attached
-  readonly #common: StartOptions
+  readonly #common: PipeOptions
   /** The container's ends of pipes, to be closed once it has them. */
   readonly #ends: number[] = []
   readonly #outputs: Bun.Subprocess[] = []
   #input: Bun.Subprocess | undefined
 
-  constructor(attached: Attached, common: StartOptions) {
+  constructor(attached: Attached, common: PipeOptions = {}) {
     this.#attached = attached
     this.#common = common
   }
 
-  open(): StartOptions {
+  open(): PipeOptions {
     const { stdin, stdout, stderr } = this.#attached
     return {
       ...this.#common,
@@ -74,10 +63,11 @@ class PipeStreams implements ContainerStreams {
     }
   }
 
-  async attach(container: Pick<StartedContainer, 'exited' | 'resize'>): Promise<void> {
+  async attach(container: Pick<StartedContainer, 'exited'>): Promise<'ended'> {
     this.#closeEnds()
     await container.exited.catch(() => {})
     await Promise.all(this.#outputs.map((output) => output.exited))
+    return 'ended'
   }
 
   /** In this process group, so that a shell can stop it when it reads from the terminal in the background. */
@@ -129,63 +119,4 @@ function isHarmless(fd: number): boolean {
   const { type, rdevMajor, rdevMinor } = fstat(fd)
   if (type === 'fifo') return true
   return type === 'character-device' && rdevMajor === nullDevice.major && rdevMinor === nullDevice.minor
-}
-
-class OwnTerminal implements ContainerStreams {
-  readonly #options: StartOptions
-
-  constructor(options: StartOptions) {
-    this.#options = options
-  }
-
-  open(): StartOptions {
-    return this.#options
-  }
-
-  async attach(container: Pick<StartedContainer, 'exited' | 'resize'>): Promise<void> {
-    await container.exited.catch(() => {})
-  }
-
-  [Symbol.dispose](): void {}
-}
-
-/** A terminal of the container's own that is only shown, with the size of the one it is shown on. */
-class ShownTerminal implements ContainerStreams {
-  readonly #ctx: CommandContext
-  readonly #isShown: boolean
-  readonly #common: StartOptions
-  #failure: unknown
-
-  constructor(ctx: CommandContext, isShown: boolean, common: StartOptions) {
-    this.#ctx = ctx
-    this.#isShown = isShown
-    this.#common = common
-  }
-
-  open(): StartOptions {
-    const { columns, rows } = this.#ctx.stdout
-    return { ...this.#common, terminal: { columns, rows, onData: (bytes) => this.#show(bytes) } }
-  }
-
-  async attach(container: Pick<StartedContainer, 'exited' | 'resize'>): Promise<void> {
-    const { stdout } = this.#ctx
-    const stop = stdout.onResize(() => container.resize(stdout.columns, stdout.rows))
-    try {
-      await container.exited.catch(() => {})
-    } finally {
-      stop()
-    }
-    if (this.#failure !== undefined) throw this.#failure
-  }
-
-  #show(bytes: Uint8Array): void {
-    if (!this.#isShown || this.#failure !== undefined) return
-    try {
-      this.#ctx.stdout.write(bytes)
-    } catch (error) {
-      this.#failure = error
-    }
-  }
-
-  [Symbol.dispose](): void {}
 }

@@ -1,4 +1,5 @@
 import { CairnError } from '../../errors/error.ts'
+import type { CommandContext } from '../context.ts'
 
 /** docker's default. */
 const usual = 'ctrl-p,ctrl-q'
@@ -12,6 +13,12 @@ export function parseDetachKeys(text: string | undefined): readonly number[] {
     if (key.length === 1 && key.charCodeAt(0) < 128) return key.charCodeAt(0)
     throw new CairnError('CONFIG_INVALID', `invalid detach keys (${text ?? ''}): Unknown character: '${key}'`)
   })
+}
+
+/** What `exec` and `attach` say and end with when their user has left; docker's. */
+export function detached({ stderr }: Pick<CommandContext, 'stderr'>): number {
+  stderr.write('read escape sequence\n')
+  return 1
 }
 
 /** Looks for a sequence of keys in what is typed. */

@@ -1,3 +1,5 @@
+import { recordContainerEvent } from '../../containers/container-events.ts'
+import { getContainer } from '../../containers/container-records.ts'
 import type { Store } from '../../content/store.ts'
 import { exitStatusOf } from '../../engine/containers/wait-container.ts'
 import { killContainer } from '../../engine/containers/kill-container.ts'
@@ -28,17 +30,27 @@ export function proxySignals(ctx: CommandContext, store: Store, id: string): () 
   })
 }
 
-/** Waits for the end of a container that `session` is attached to. Gives its exit status, 0 where its user left it. */
+export interface FollowOptions {
+  readonly sigProxy: boolean
+  /** Gives the status where its user left it; that is 0 if absent. */
+  readonly onDetached?: () => number
+}
+
+/** Waits for the end of a container that `session` is attached to. Gives its exit status. */
 export async function followToEnd(
   ctx: CommandContext,
   store: Store,
   id: string,
   session: AttachSession,
-  { sigProxy }: { readonly sigProxy: boolean },
+  { sigProxy, onDetached = () => 0 }: FollowOptions,
 ): Promise<number> {
   const stop = sigProxy ? proxySignals(ctx, store, id) : undefined
   try {
-    if ((await session.finish()) === 'detached') return 0
+    if ((await session.finish()) === 'detached') {
+      const container = getContainer(store, id)
+      if (container !== undefined) recordContainerEvent(store, 'detach', container)
+      return onDetached()
+    }
     return await exitStatusOf(store, id)
   } finally {
     stop?.()

@@ -9,20 +9,28 @@ import type { Store } from '../../content/store.ts'
 import { CairnError, isCairnError } from '../../errors/error.ts'
 import { makeDirectories } from '../../linux/names.ts'
 import { removeTree } from '../../linux/remove-tree.ts'
-import { execute } from '../../runtime/exec.ts'
-import type { ContainerStreams } from './run-container.ts'
+import { execute, type ExecuteOptions, type Execution } from '../../runtime/exec.ts'
+
+/** Where the input and output of a command in a container go. */
+export interface ExecStreams extends Disposable {
+  /** Opens them; called once, before the command is started. */
+  open(): Pick<ExecuteOptions, 'stdin' | 'stdout' | 'stderr' | 'terminal'>
+  /** Called when the command has them; settles when it has ended and all output has arrived, or when its user has left it. */
+  attach(execution: Execution): Promise<'ended' | 'detached'>
+}
 
 export interface ExecOptions extends ExecRequest {
-  /** Where input and output go; undefined where nobody waits for the command. */
-  readonly streams: ContainerStreams | undefined
+  /** Undefined where nobody waits for the command. */
+  readonly streams: ExecStreams | undefined
 }
 
 /**
- * Runs a command in a running container and gives its exit status; 0 at once for one that nobody waits for. Throws
+ * Runs a command in a running container and gives its exit status, 0 at once for one that nobody waits for; `detached`
+ * where its user left it. Throws
  * CONTAINER_UNKNOWN, CONTAINER_STOPPED, CONTAINER_STATE, USER_UNKNOWN, COMMAND_NOT_FOUND (127), COMMAND_NOT_EXECUTABLE
  * (126), in docker's words.
  */
-export async function execInContainer(store: Store, name: string, options: ExecOptions): Promise<number> {
+export async function execInContainer(store: Store, name: string, options: ExecOptions): Promise<number | 'detached'> {
   recoverContainers(store)
   const container = resolveContainer(store, name)
   if (container.state === 'paused')
@@ -43,9 +51,8 @@ export async function execInContainer(store: Store, name: string, options: ExecO
   using streams = options.streams
   try {
     checkExecProgram(init.pid, process)
-    const { runtime: _runtime, signal: _signal, forwardSignals: _forward, ...io } = streams?.open() ?? {}
     const execution = execute({
-      ...io,
+      ...streams?.open(),
       ...state,
       id,
       hasCgroup: container.run?.cgroup != null || container.settings.limits !== undefined,
@@ -54,7 +61,10 @@ export async function execInContainer(store: Store, name: string, options: ExecO
       isDetached: streams === undefined,
     })
     recordContainerEvent(store, `exec_start: ${label}`, container, { execID: execId })
-    await streams?.attach(execution)
+    if ((await streams?.attach(execution)) === 'detached') {
+      recordContainerEvent(store, 'exec_detach', container, { execID: execId })
+      return 'detached'
+    }
     const exitCode = await execution.exited
     if (streams !== undefined)
       recordContainerEvent(store, 'exec_die', container, { execID: execId, exitCode: String(exitCode) })

@@ -19,7 +19,7 @@ export interface ContainerStreams extends Disposable {
   /** Opens them; called once, before the container is started. */
   open(): StartOptions
   /** Called when the container has them; settles when it has ended and all output has arrived. */
-  attach(container: Pick<StartedContainer, 'exited' | 'resize'>): Promise<void>
+  attach(container: Pick<StartedContainer, 'exited'>): Promise<unknown>
 }
 
 export interface RunContainerOptions extends ContainerImageRequest {
