@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { startTestRegistry } from '../src/registry/server/registry-fixtures.ts'
 import { BuildBench, type Ended } from './fixtures/build-bench.ts'
 
 let bench: BuildBench
@@ -46,7 +47,7 @@ interface Layout {
     readonly layers: { mediaType: string; digest: string }[]
     readonly annotations?: object
   }
-  readonly config: { config: { Labels: Record<string, string> } }
+  readonly config: { config: { Labels: Record<string, string> }; rootfs: { diff_ids: string[] } }
 }
 
 /** What the OCI layout in a directory leads to. */
@@ -117,6 +118,7 @@ describe('build --output', () => {
     ['oci', ',compression=zstd', 'application/vnd.oci.image.layer.v1.tar+zstd'],
     ['oci', ',compression=zstd,compression-level=9', 'application/vnd.oci.image.layer.v1.tar+zstd'],
     ['oci', ',compression=zstd:chunked', 'application/vnd.oci.image.layer.v1.tar+zstd'],
+    ['oci', ',compression=estargz,force-compression=true', 'application/vnd.oci.image.layer.v1.tar+gzip'],
     ['oci', ',compression=uncompressed', 'application/vnd.oci.image.layer.v1.tar'],
     ['docker', ',oci-mediatypes=false', 'application/vnd.docker.image.rootfs.diff.tar.gzip'],
   ])('writes a layout directory: type=%s%s', async (type, options, mediaType) => {
@@ -126,10 +128,61 @@ describe('build --output', () => {
     expect(manifest.annotations).toEqual({ k: 'v' })
     const isChunked = manifest.layers.map((layer) => JSON.stringify(layer).includes('zstd-chunked.manifest-position'))
     expect(isChunked).toEqual([options.includes('chunked'), options.includes('chunked')])
+    const isStargz = manifest.layers.map((layer) => JSON.stringify(layer).includes('snapshot/stargz/toc.digest'))
+    expect(isStargz).toEqual([options.includes('estargz'), options.includes('estargz')])
     expect(annotations['org.opencontainers.image.ref.name']).toBe('app:1')
     expect(config.config.Labels).toEqual({ l: '1' })
     const validated = await bench.cairn(['image', 'validate', `oci:${at('layout')}`])
     expect(validated).toMatchObject({ status: 0 })
+  })
+
+  test('gives an image of eStargz layers its own diff IDs and the same files', async () => {
+    bench.file('Dockerfile', 'FROM busybox\nCOPY a /\n')
+    const write = async (name: string, compression: string): Promise<ReturnType<typeof layoutAt>> => {
+      await ok(
+        '-t',
+        name,
+        '-o',
+        `type=oci,tar=false,dest=${name},compression=${compression}`,
+        '-o',
+        `type=image,compression=${compression}`,
+      )
+      return layoutAt(at(name))
+    }
+    const [plain, stargz] = [await write('plain', 'gzip'), await write('stargz', 'estargz')]
+    // The base is not forced, and the other layers have a table behind their end.
+    expect(stargz.config.rootfs.diff_ids[0]).toBe(plain.config.rootfs.diff_ids[0] as string)
+    expect(stargz.config.rootfs.diff_ids[1]).not.toBe(plain.config.rootfs.diff_ids[1] as string)
+    expect((await bench.cairn(['image', 'diff', 'plain', 'stargz'])).out).toContain('Files: no difference')
+    expect((await bench.cairn(['run', '--rm', 'stargz', 'ls', '-a', '/'])).out).not.toContain('landmark')
+    const inline = await bench.cairn([
+      'build',
+      '--cache-to',
+      'type=inline',
+      '-o',
+      'type=image,compression=estargz',
+      bench.context,
+    ])
+    expect(inline.err).toContain('compression=estargz')
+    expect(inline.status).toBe(1)
+  })
+
+  test('pushes eStargz layers as the build writes them, and leaves nothing of them', async () => {
+    await using registry = startTestRegistry({ missingContent: 'refuse' })
+    const name = `${registry.server.url.host}/app`
+    await ok('-t', `${name}:1`)
+    await ok('-t', `${name}:2`, '-o', 'type=oci,tar=false,dest=layout,compression=estargz')
+    const pushed = await bench.cairn(['push', '--compression', 'estargz', `${name}:1`])
+    expect(pushed).toMatchObject({ status: 0 })
+    const { manifests } = JSON.parse(readFileSync(at('layout/index.json'), 'utf8')) as {
+      manifests: [{ digest: string }]
+    }
+    expect(pushed.out).toContain(manifests[0].digest)
+    expect(await images()).toBe(`${name}:1\nbusybox:latest\n`)
+    const again = await bench.cairn(['push', '--compression', 'estargz', `${name}:1`])
+    expect(again.out).toContain('Layer already exists')
+    expect(again.out).toContain(manifests[0].digest)
+    expect(await bench.cairn(['image', 'validate', `docker://${name}:1`])).toMatchObject({ status: 0 })
   })
 
   test('compresses layers of the base only when forced', async () => {

@@ -89,6 +89,16 @@ export async function rewriteImage(
   return { target: made, platforms: rewriter.platforms, droppedAttestations: rewriter.droppedAttestations }
 }
 
+/** As {@link rewriteImage}, but what is made is not recorded: `lease` keeps it. */
+export async function rewrittenImage(
+  store: Store,
+  lease: Lease,
+  target: Descriptor,
+  rewrite: Rewrite,
+): Promise<Descriptor> {
+  return await new ImageRewriter(store, lease, rewrite).document(target)
+}
+
 class ImageRewriter {
   readonly manifests: { readonly descriptor: Descriptor; readonly manifest: Manifest }[] = []
   readonly platforms: string[] = []

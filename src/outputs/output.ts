@@ -4,7 +4,7 @@ import type { Reference } from '../oci/reference.ts'
 /** How an image is written: what decides its digests besides its content. */
 export interface ImageForm {
   /** What new layers are compressed with; as the store has them if undefined. */
-  readonly compression: 'none' | 'gzip' | 'zstd' | 'zstd:chunked' | undefined
+  readonly compression: 'none' | 'gzip' | 'zstd' | 'zstd:chunked' | 'estargz' | undefined
   readonly level: number | undefined
   /** Layers of base images are compressed so, too. */
   readonly force: boolean

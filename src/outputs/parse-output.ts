@@ -106,12 +106,12 @@ function imageForm(
   const ociTypes = fields.bool('oci-mediatypes', true)
   const wanted = fields.take('compression')
   const compression = wanted === 'uncompressed' || wanted === 'none' ? 'none' : (wanted ?? defaultCompression)
-  if (compression !== undefined && !isCompression(compression)) {
-    if (compression === 'estargz')
-      throw new CairnError('NOT_SUPPORTED', `output ${fields.text}: compression=estargz is not supported yet`)
-    throw wrong(`unsupported compression type ${compression}`, 'There are uncompressed, gzip, zstd and zstd:chunked.')
-  }
-  if ((compression === 'zstd' || compression === 'zstd:chunked') && !ociTypes)
+  if (compression !== undefined && !isCompression(compression))
+    throw wrong(
+      `unsupported compression type ${compression}`,
+      'There are uncompressed, gzip, estargz, zstd and zstd:chunked.',
+    )
+  if (compression !== undefined && compression !== 'none' && compression !== 'gzip' && !ociTypes)
     throw wrong(`exporter option "compression=${compression}" conflicts with "oci-mediatypes=false"`)
   const level = fields.take('compression-level')
   if (level !== undefined && !/^\d{1,2}$/.test(level)) throw wrong(`non-integer value specified for compression-level`)
@@ -129,7 +129,7 @@ function imageForm(
 }
 
 function isCompression(text: string): text is NonNullable<ImageForm['compression']> {
-  return text === 'none' || text === 'gzip' || text === 'zstd' || text === 'zstd:chunked'
+  return ['none', 'gzip', 'zstd', 'zstd:chunked', 'estargz'].includes(text)
 }
 
 function namesOf(fields: OutputFields): readonly Reference[] | undefined {

@@ -10,7 +10,7 @@ import { formatPlatform, hostPlatform, parsePlatform, type Platform } from '../.
 import { parseReference, type Reference, withDefaultTag } from '../../oci/reference.ts'
 import type { BuildOutput } from '../../outputs/output.ts'
 import { type OutputOptions, parseAnnotations, parseOutputs } from '../../outputs/parse-output.ts'
-import { parseCacheExports, parseCacheImports } from '../../remote-cache/cache-options.ts'
+import { type CacheExport, parseCacheExports, parseCacheImports } from '../../remote-cache/cache-options.ts'
 import { SourceLock } from '../../remote/source-lock.ts'
 import type { DisplayMode } from '../../progress/display.ts'
 import { type buildFlags, progressModes } from './build-flags.ts'
@@ -42,9 +42,12 @@ export async function parseBuildRequest(
   const opened = await openLock(flags)
   const lock = opened ?? (attesting === undefined ? undefined : SourceLock.unlocked())
   const run = await runSettings(ctx, flags)
+  const outputs = buildOutputs(ctx, flags)
+  const cacheTo = parseCacheExports(flags['cache-to'], ctx)
+  refuseInlineStargz(outputs, cacheTo)
   return {
     tags: flags.tag.map(parseTag),
-    outputs: buildOutputs(ctx, flags),
+    outputs,
     env: ctx.env,
     target: flags.target,
     allStages: flags['all-stages'],
@@ -59,7 +62,7 @@ export async function parseBuildRequest(
     isPullForced: flags.pull,
     failOnMiss: flags['fail-on-miss'],
     cacheFrom: parseCacheImports(flags['cache-from'], ctx),
-    cacheTo: parseCacheExports(flags['cache-to'], ctx),
+    cacheTo,
     noCache: flags['no-cache'],
     noCacheFilter: new Set(flags['no-cache-filter'].map((name) => name.toLowerCase())),
     extraHosts: flags['add-host'].flatMap(parseExtraHost),
@@ -71,6 +74,16 @@ export async function parseBuildRequest(
     namedContexts: parseNamedContexts(flags['build-context'], ctx.cwd),
     run,
   }
+}
+
+/** An inline cache names the layers of its image by their diff IDs, which as eStargz are others. */
+function refuseInlineStargz(outputs: readonly BuildOutput[], cacheTo: readonly CacheExport[]): void {
+  const isStargz = outputs.some((output) => 'form' in output && output.form.compression === 'estargz')
+  if (isStargz && cacheTo.some(({ place }) => place === undefined))
+    throw new CairnError('NOT_SUPPORTED', '--cache-to type=inline cannot be in an image with compression=estargz', {
+      exitCode: 1,
+      hint: 'Write the cache to a place of its own, as type=registry.',
+    })
 }
 
 async function openLock(flags: BuildFlagValues): Promise<SourceLock | undefined> {

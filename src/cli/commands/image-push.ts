@@ -22,6 +22,10 @@ export default defineCommand({
       text: 'So that others who pull the next version fetch only the files that changed',
       command: 'cairn push --compression zstd:chunked registry.example.com/app:1',
     },
+    {
+      text: 'For nodes that start containers before their images are there (stargz snapshotter)',
+      command: 'cairn push --compression estargz registry.example.com/app:1',
+    },
     { text: 'One platform of several', command: 'cairn push --platform linux/arm64 registry.example.com/app:1' },
   ],
   args: { min: 1, max: 1 },
@@ -30,8 +34,8 @@ export default defineCommand({
     compression: {
       type: 'string',
       default: 'gzip',
-      oneOf: ['gzip', 'zstd', 'zstd:chunked', 'none'],
-      summary: 'How layers are compressed that are not: "gzip", "zstd", "zstd:chunked" or "none"',
+      oneOf: ['gzip', 'estargz', 'zstd', 'zstd:chunked', 'none'],
+      summary: 'How layers are compressed that are not: "gzip", "estargz", "zstd", "zstd:chunked" or "none"',
     },
     'compression-level': {
       type: 'int',
@@ -83,10 +87,11 @@ export default defineCommand({
 })
 
 function compressionOf(
-  name: 'gzip' | 'zstd' | 'zstd:chunked' | 'none',
+  name: 'gzip' | 'estargz' | 'zstd' | 'zstd:chunked' | 'none',
   level: number | undefined,
 ): Parameters<typeof pushImage>[2]['compression'] {
   if (name === 'none') return 'none'
+  if (name === 'estargz') return { format: name, level }
   const isChunked = name === 'zstd:chunked'
   return { format: isChunked ? 'zstd' : name, isChunked, ...(level === undefined ? {} : { level }) }
 }

@@ -4,6 +4,7 @@ import type { Store } from '../../content/store.ts'
 import { CairnError } from '../../errors/error.ts'
 import { recordTransferEvent } from '../../images/records/image-events.ts'
 import { findByName, platformEntries, platformManifest } from '../../images/records/resolve-image.ts'
+import type { PieceOptions } from '../../layers/chunked/compressed-pieces.ts'
 import type { Descriptor } from '../../oci/descriptor.ts'
 import { parseIndex } from '../../oci/image-index.ts'
 import { largestDocument } from '../../oci/json-document.ts'
@@ -19,16 +20,23 @@ import {
 } from '../../oci/reference.ts'
 import type { TransferListener } from '../../progress/transfer-events.ts'
 import type { LayerCompression } from '../../registry/client/blob-content.ts'
-import { type PushedImage, pushImage as push } from '../../registry/client/push.ts'
+import { isStated, type PushedImage, pushImage as push } from '../../registry/client/push.ts'
 import { CompressThreads } from '../threads/compress-threads.ts'
+import { estargzImage } from './estargz-image.ts'
 import { type RegistryAccess, registryClient } from '../registry/registry-access.ts'
 
 export interface PushImageOptions {
   readonly access: RegistryAccess
   /** Of an image for several platforms, push only this one. */
   readonly platform?: Platform | undefined
-  /** How layers that the store keeps uncompressed are sent; `none` sends them as they are. */
-  readonly compression: Omit<LayerCompression, 'compressor' | 'concurrency'> | 'none'
+  /**
+   * How layers that the store keeps uncompressed are sent; `none` sends them as they are. With eStargz another image is
+   * sent than the store's: the diff IDs of such layers are others.
+   */
+  readonly compression:
+    | Omit<LayerCompression, 'compressor' | 'concurrency'>
+    | { readonly format: 'estargz'; readonly level?: number | undefined }
+    | 'none'
   readonly listener?: TransferListener
   /** Starts a thread; without it layers are compressed on this one. */
   readonly startWorker?: (() => Worker) | undefined
@@ -60,24 +68,33 @@ export async function pushAllTags(store: Store, repository: Reference, options: 
   })
 }
 
-type Compression = Parameters<typeof push>[0]['compression']
+/** How layers are compressed, and where. */
+interface Compressing extends PieceOptions {
+  readonly settings: Exclude<PushImageOptions['compression'], 'none'> | undefined
+}
 
 async function pushOne(
   store: Store,
   reference: Reference,
   record: ImageRecord,
   { access, platform, listener }: PushImageOptions,
-  compression: Compression,
+  { settings, ...threads }: Compressing,
 ): Promise<PushedImage> {
   using lease = acquireLease(store)
-  const image = await chosenImage(store, record, platform, reference, listener)
+  const chosen = await chosenImage(store, record, platform, reference, listener)
+  const isEstargz = settings?.format === 'estargz'
+  // What is signed or attested stays as it is, whatever is asked for.
+  const isMade = isEstargz && !isStated(store, chosen)
+  const forming = { store, lease, signal: access.signal, ...threads }
+  const image = isMade ? await estargzImage(store, chosen, settings.level, forming) : chosen
+  const compression = isEstargz ? (isMade ? undefined : ({ format: 'gzip' } as const)) : settings
   const pushed = await push({
     store,
     lease,
     client: registryClient(access),
     image,
     reference,
-    compression,
+    compression: compression && { ...compression, ...threads },
     signal: access.signal,
     ...(listener === undefined ? {} : { listener }),
   })
@@ -111,10 +128,11 @@ async function chosenImage(
 
 async function withCompression<Result>(
   { compression, startWorker }: PushImageOptions,
-  work: (compression: Compression) => Promise<Result>,
+  work: (compressing: Compressing) => Promise<Result>,
 ): Promise<Result> {
-  if (compression === 'none') return await work(undefined)
-  if (startWorker === undefined) return await work(compression)
+  if (compression === 'none') return await work({ settings: undefined })
+  if (startWorker === undefined) return await work({ settings: compression })
   using threads = new CompressThreads(startWorker)
-  return await work({ ...compression, compressor: threads.compressBlock, concurrency: threads.concurrency })
+  const { compressBlock: compressor, concurrency } = threads
+  return await work({ settings: compression, compressor, concurrency })
 }

@@ -1,26 +1,17 @@
-import {
-  type BlockCompressor,
-  checkLevel,
-  compressBlock,
-  compressionKey,
-  type CompressionSettings,
-} from '../../compression/compress.ts'
+import { checkLevel, compressionKey } from '../../compression/compress.ts'
 import { Digester } from '../../oci/digest.ts'
 import type { ByteSource } from '../../streams/source.ts'
 import { TarDecoder, type TarHandler } from '../../tar/decoder.ts'
 import type { TarMember } from '../../tar/member.ts'
 import { type ChunkEntry, chunkedAnnotations } from './chunk-table.ts'
 import { describeMember, joined, OpenFile } from './chunked-member.ts'
+import { CompressedPieces, type PieceOptions } from './compressed-pieces.ts'
 import { GearChunker } from './gear-chunks.ts'
 import { TarSplit } from './tar-split.ts'
 
-export interface ChunkedOptions {
+export interface ChunkedOptions extends PieceOptions {
   /** zstd 1 to 22 (default 2). */
   readonly level?: number | undefined
-  /** Where chunks are compressed; on this thread by default. */
-  readonly compressor?: BlockCompressor | undefined
-  /** Chunks in work at once with a `compressor` of one's own. */
-  readonly concurrency?: number | undefined
 }
 
 /** The annotations that a chunked layer's descriptor has; none where the layer could not be chunked. */
@@ -35,15 +26,6 @@ export function chunkedKey(level: number = defaultLevel): string {
   return `${version}-${compressionKey({ format: 'zstd', level })}`
 }
 
-/** A chunk or what stands between chunks, on its way through the compressor. */
-interface Piece {
-  readonly compressed: Promise<Uint8Array>
-  /** Told where the piece begins and ends in the blob. */
-  readonly place?: (start: number, end: number) => void
-}
-
-/** Compressing so little here takes less time than having it done on a thread. */
-const smallPiece = 16 * 1024
 const largestBetween = 1024 * 1024
 const frameHeader = 8
 const skippableMagic = 0x184d2a50
@@ -65,10 +47,10 @@ export async function* chunkedLayer(
   const writer = new ChunkedWriter(options)
   for await (const bytes of source) {
     writer.push(bytes)
-    yield* writer.ready(false)
+    yield* writer.pieces.ready(false)
   }
   writer.finish()
-  yield* writer.ready(true)
+  yield* writer.pieces.ready(true)
   if (!writer.isChunked) return {}
   const { frames, annotations } = writer.tables()
   yield* frames
@@ -79,16 +61,12 @@ export async function* chunkedLayer(
 type Described = ChunkEntry | OpenFile
 
 class ChunkedWriter implements TarHandler {
-  readonly #settings: CompressionSettings & { readonly level: number }
-  readonly #compressor: BlockCompressor
-  readonly #concurrency: number
+  readonly pieces: CompressedPieces
+  readonly #level: number
   readonly #decoder: TarDecoder
   readonly #described: Described[] = []
   readonly #split = new TarSplit()
   readonly #chunker = new GearChunker()
-  readonly #pieces: Piece[] = []
-  /** Bytes given so far: where the next piece begins. */
-  #written = 0
   isChunked = true
 
   /** What is being pushed, where it begins in the tar, and how much of it was dealt with. */
@@ -101,10 +79,9 @@ class ChunkedWriter implements TarHandler {
   #header: Uint8Array[] = []
   #file: OpenFile | undefined
 
-  constructor({ level = defaultLevel, compressor, concurrency = 2 }: ChunkedOptions) {
-    this.#settings = { format: 'zstd', level }
-    this.#compressor = compressor ?? compressBlock
-    this.#concurrency = compressor === undefined ? 1 : concurrency
+  constructor({ level = defaultLevel, ...options }: ChunkedOptions) {
+    this.#level = level
+    this.pieces = new CompressedPieces({ format: 'zstd', level }, options)
     this.#decoder = new TarDecoder(this)
   }
 
@@ -121,17 +98,6 @@ class ChunkedWriter implements TarHandler {
     this.#decoder.finish()
     this.#endHeader()
     this.#endBetween()
-  }
-
-  /** What is compressed by now; all of it with `isAll`. */
-  async *ready(isAll: boolean): AsyncGenerator<Uint8Array> {
-    while (this.#pieces.length > (isAll ? 0 : this.#concurrency)) {
-      const piece = this.#pieces.shift() as Piece
-      const bytes = await piece.compressed
-      piece.place?.(this.#written, this.#written + bytes.length)
-      this.#written += bytes.length
-      yield bytes
-    }
   }
 
   entry(member: TarMember): boolean {
@@ -175,14 +141,14 @@ class ChunkedWriter implements TarHandler {
 
   /** The skippable frames at the end, and what is said of them; after all else was given. */
   tables(): { readonly frames: readonly Uint8Array[]; readonly annotations: LayerAnnotations } {
-    const { level } = this.#settings
+    const level = this.#level
     const split = this.#split.bytes()
     const packedSplit = Bun.zstdCompressSync(split, { level })
     const entries = this.#described.flatMap((one) => (one instanceof OpenFile ? one.entries() : one))
     const tarSplitDigest = new Digester().update(packedSplit).digest()
     const table = new TextEncoder().encode(JSON.stringify({ version: 1, entries, tarSplitDigest }))
     const packedTable = Bun.zstdCompressSync(table, { level })
-    const tableAt = this.#written + frameHeader
+    const tableAt = this.pieces.written + frameHeader
     const splitAt = tableAt + packedTable.length + frameHeader
     const numbers = [tableAt, packedTable.length, table.length, crfsTable, splitAt, packedSplit.length, split.length]
     const footer = new Uint8Array(64)
@@ -216,22 +182,14 @@ class ChunkedWriter implements TarHandler {
 
   #endBetween(): void {
     if (this.#betweenSize === 0) return
-    this.#add(joined(this.#between))
+    this.pieces.add(joined(this.#between))
     this.#between = []
     this.#betweenSize = 0
   }
 
   #endChunk(file: OpenFile): void {
     const chunk = file.takeChunk()
-    if (chunk !== undefined) this.#add(chunk.bytes, chunk.place)
-  }
-
-  #add(bytes: Uint8Array<ArrayBuffer>, place?: Piece['place']): void {
-    const compressor = bytes.length < smallPiece ? compressBlock : this.#compressor
-    const compressed = Promise.resolve(compressor(bytes, this.#settings))
-    // It may fail before its turn comes; the error surfaces there.
-    compressed.catch(() => {})
-    this.#pieces.push({ compressed, ...(place === undefined ? {} : { place }) })
+    if (chunk !== undefined) this.pieces.add(chunk.bytes, chunk.place)
   }
 }
 

@@ -86,8 +86,8 @@ function withoutChange(options: PushOptions): PushOptions {
   return { ...options, compression: undefined }
 }
 
-/** True for an image that statements about it are in the store with. */
-function isStated(store: Store, { digest, mediaType }: Descriptor): boolean {
+/** True for an image that statements about it are in the store with: signatures, attestations. */
+export function isStated(store: Store, { digest, mediaType }: Descriptor): boolean {
   if (listReferrers(store, digest).length > 0) return true
   if (!isIndexType(mediaType) || !store.blobs.has(digest)) return false
   const document = parseImageDocument(store.blobs.readAll(digest, largestDocument), mediaType)
