@@ -8,6 +8,7 @@ import { readTextFile } from '../linux/text-file.ts'
 import { listEndpoints, listForwarders, listPublishedPorts, networkOf, recordForwarder } from './endpoint-records.ts'
 import { allowForwarding, changeLinks, type Link, listLinks, loadRules } from './host-links.ts'
 import { applyNames, dropNames, isNameServerMissing } from './name-server.ts'
+import type { LinkChange } from './link-change.ts'
 import { inNetworkHome, setSwitches } from './place.ts'
 import { bridgeOf, type Endpoint, macOf, type Network, poolsOf } from './network.ts'
 import { ruleset } from './rules.ts'
@@ -125,13 +126,13 @@ function applyLinks(store: Store, networks: readonly Network[], endpoints: reado
   const bridged = networks.map((network) => ({ network, bridge: bridgeOf(network) }))
   for (const { network, bridge } of bridged) checkBridge(network, bridge, alias, links)
   const needed = new Set(bridged.map(({ bridge }) => bridge))
-  const lines: string[] = []
+  const changes: LinkChange[] = []
   for (const link of links)
     if (link.alias.startsWith(alias) && !(link.isBridge ? needed : devices).has(link.name))
-      lines.push(`link delete dev ${link.name}`)
+      changes.push({ kind: 'delete', device: link.name })
   // A container's device goes by itself at about this time too.
-  changeLinks(lines, { lenient: true })
-  changeLinks(bridged.flatMap(({ network, bridge }) => bridgeLines(network, bridge, alias, links)))
+  changeLinks(changes, { lenient: true })
+  changeLinks(bridged.flatMap(({ network, bridge }) => bridgeChanges(network, bridge, alias, links)))
   return bridged
 }
 
@@ -150,34 +151,28 @@ function checkBridge(network: Network, bridge: string, alias: string, links: rea
   )
 }
 
-function bridgeLines(
+function bridgeChanges(
   { settings, ...network }: Network,
   bridge: string,
   alias: string,
   links: readonly Link[],
-): string[] {
+): LinkChange[] {
   const existing = links.find(({ name }) => name === bridge)
   const addresses = settings.pools.map(({ gateway, subnet }) => `${gateway}${subnet.slice(subnet.indexOf('/'))}`)
   const { gateway = '' } = poolsOf(settings).pool ?? {}
   const mtu = settings.options['com.docker.network.driver.mtu']
-  return [
-    ...(existing === undefined
-      ? [
-          // A bridge without an address of its own takes on one of its ports, another one when that goes.
-          `link add name ${bridge} address ${macOf(gateway)} type bridge forward_delay 0`,
-          ...(mtu === undefined ? [] : [`link set dev ${bridge} mtu ${mtu}`]),
-        ]
-      : []),
-    ...(existing === undefined || existing.alias === ''
-      ? [`link set dev ${bridge} alias ${bridgeAlias(alias, { settings, ...network })}`, `link set dev ${bridge} up`]
-      : []),
-    ...(existing?.addresses ?? [])
-      .filter((address) => !addresses.includes(address))
-      .map((address) => `address delete ${address} dev ${bridge}`),
-    ...addresses
-      .filter((address) => existing?.addresses.includes(address) !== true)
-      .map((address) => `address add ${address} dev ${bridge}${address.includes(':') ? ' nodad' : ''}`),
-  ]
+  const changes: LinkChange[] = []
+  if (existing === undefined) {
+    changes.push({ kind: 'add-bridge', name: bridge, mac: macOf(gateway) })
+    if (mtu !== undefined) changes.push({ kind: 'set', device: bridge, mtu: Number(mtu) })
+  }
+  if (existing === undefined || existing.alias === '')
+    changes.push({ kind: 'set', device: bridge, alias: bridgeAlias(alias, { settings, ...network }), up: true })
+  for (const address of existing?.addresses ?? [])
+    if (!addresses.includes(address)) changes.push({ kind: 'delete-address', device: bridge, address })
+  for (const address of addresses)
+    if (existing?.addresses.includes(address) !== true) changes.push({ kind: 'add-address', device: bridge, address })
+  return changes
 }
 
 function forwardPackets(networks: readonly Network[]): void {

@@ -1,10 +1,17 @@
 import { CairnError } from '../errors/error.ts'
+import { RouteSocket } from '../linux/netlink.ts'
+import { errno, SystemCallError } from '../linux/errno.ts'
 import { readTextFile } from '../linux/text-file.ts'
 import { isRootless } from '../rootless/namespace.ts'
 import { parseSubnet, type Subnet } from './addresses.ts'
-import { inNetworkHome, networkCommand, networkFiles } from './place.ts'
+import { type LinkChange, ipLines } from './link-change.ts'
+import { readLinks, sendChange } from './link-messages.ts'
+import { inNetworkHome, isElsewhere, networkCommand, networkFiles } from './place.ts'
 
-/** Calls of `ip` of iproute2 and of `nft` of nftables, in the network namespace that is worked for. */
+/**
+ * Devices and rules of the network namespace that is worked for: the kernel is told by messages, or where this thread cannot
+ * go there, by calls of `ip` of iproute2; of rules by calls of `nft` of nftables.
+ */
 
 interface Tool {
   readonly name: 'ip' | 'nft' | 'iptables'
@@ -46,26 +53,39 @@ function call(command: readonly string[], input = ''): Result {
 const ipTool: Tool = { name: 'ip', package: 'iproute2' }
 const nftTool: Tool = { name: 'nft', package: 'nftables' }
 
-/**
- * Carries out lines of `ip -batch`. The first that fails ends it, unless `lenient`. Throws TOOL_MISSING, TOOL_FAILED.
- */
-export function changeLinks(lines: readonly string[], { lenient = false } = {}): void {
-  if (lines.length === 0) return
-  const path = requireTool(ipTool)
-  const { exitCode, stderr } = call([path, ...(lenient ? ['-force'] : []), '-batch', '-'], `${lines.join('\n')}\n`)
-  if (exitCode !== 0 && !lenient) throw failure('ip', stderr)
+/** Makes changes one after the other. The first that fails ends it, unless `lenient`. Throws TOOL_MISSING, TOOL_FAILED. */
+export function changeLinks(changes: readonly LinkChange[], { lenient = false } = {}): void {
+  if (changes.length === 0) return
+  if (isElsewhere()) return callIp(changes, lenient)
+  using socket = new RouteSocket()
+  for (const change of changes)
+    try {
+      sendChange(socket, change)
+    } catch (error) {
+      if (!(error instanceof SystemCallError)) throw error
+      if (!lenient) throw failure(error.message, error.errno === errno.EPERM)
+    }
+}
+
+function callIp(changes: readonly LinkChange[], lenient: boolean): void {
+  const input = changes.flatMap((change) => ipLines(change).map((line) => `${line}\n`)).join('')
+  const { exitCode, stderr } = call([requireTool(ipTool), ...(lenient ? ['-force'] : []), '-batch', '-'], input)
+  if (exitCode !== 0 && !lenient) throw toolFailure('ip', stderr)
 }
 
 /** Gives a whole ruleset to the kernel at once. Throws TOOL_MISSING, TOOL_FAILED. */
 export function loadRules(text: string): void {
   const { exitCode, stderr } = call([requireTool(nftTool), '-f', '-'], text)
-  if (exitCode !== 0) throw failure('nft', stderr)
+  if (exitCode !== 0) throw toolFailure('nft', stderr)
 }
 
-function failure(name: string, stderr: string): CairnError {
-  const denied = /Operation not permitted/.test(stderr)
-  return new CairnError(denied ? 'NOT_ROOT' : 'TOOL_FAILED', `${name}: ${stderr || 'failed'}`, {
-    hint: denied
+function toolFailure(name: string, stderr: string): CairnError {
+  return failure(`${name}: ${stderr || 'failed'}`, /Operation not permitted/.test(stderr))
+}
+
+function failure(message: string, isDenied: boolean): CairnError {
+  return new CairnError(isDenied ? 'NOT_ROOT' : 'TOOL_FAILED', message, {
+    hint: isDenied
       ? 'Networks of containers need root. Without it use --network host or none.'
       : "What it was asked for needs the kernel's bridges, veth devices and nf_tables.",
   })
@@ -90,7 +110,15 @@ interface LinkRow {
 
 /** All devices where networks are, with addresses that are good beyond their link. Throws TOOL_MISSING, TOOL_FAILED. */
 export function listLinks(): Link[] {
-  return inNetworkHome(() => query<LinkRow>(['-details', 'address'])).map(
+  return inNetworkHome(() => {
+    if (isElsewhere()) return askIp()
+    using socket = new RouteSocket()
+    return readLinks(socket)
+  })
+}
+
+function askIp(): Link[] {
+  return query<LinkRow>(['-details', 'address']).map(
     ({ ifname, ifalias = '', linkinfo, addr_info: addresses = [] }) => ({
       name: ifname,
       alias: ifalias,
@@ -104,7 +132,7 @@ export function listLinks(): Link[] {
 
 function query<Item>(words: readonly string[]): Item[] {
   const { exitCode, stdout, stderr } = call([requireTool(ipTool), '-json', ...words, 'show'])
-  if (exitCode !== 0) throw failure('ip', stderr)
+  if (exitCode !== 0) throw toolFailure('ip', stderr)
   return stdout.trim() === '' ? [] : (JSON.parse(stdout) as Item[])
 }
 
@@ -168,12 +196,13 @@ export function allowForwarding(comment: string, bridges: readonly string[], has
     )
     const isStrict = rules.includes('-P FORWARD DROP')
     const wanted = isStrict ? bridges.flatMap((bridge) => [`-i ${bridge}`, `-o ${bridge}`]) : []
-    for (const rule of found) {
-      const side = /(-[io] \S+)/.exec(rule)?.[1] ?? ''
-      if (!wanted.includes(side)) call([path, '-w', ...rule.replace('-A', '-D').replaceAll('"', '').split(' ')])
-    }
-    for (const side of wanted)
-      if (!found.some((rule) => rule.includes(`${side} `)))
-        call([path, '-w', '-I', 'FORWARD', ...side.split(' '), '-m', 'comment', '--comment', comment, '-j', 'ACCEPT'])
+    const sideOf = (rule: string): string => /(-[io] \S+)/.exec(rule)?.[1] ?? ''
+    const gone = found.filter((rule) => !wanted.includes(sideOf(rule)))
+    const missing = wanted.filter((side) => !found.some((rule) => rule.includes(`${side} `)))
+    const lines = [
+      ...gone.map((rule) => rule.replace('-A', '-D')),
+      ...missing.map((side) => `-I FORWARD ${side} -m comment --comment ${comment} -j ACCEPT`),
+    ]
+    if (lines.length > 0) call([`${path}-restore`, '-w', '-n'], `*filter\n${lines.join('\n')}\nCOMMIT\n`)
   }
 }

@@ -1,6 +1,7 @@
 import type { Store } from '../content/store.ts'
 import { networkOf } from './endpoint-records.ts'
 import { changeLinks } from './host-links.ts'
+import type { LinkChange } from './link-change.ts'
 import { inContainerNetwork, inNetworkHome, setSwitches } from './place.ts'
 import { bridgeOf, type Endpoint, poolsOf } from './network.ts'
 import { linkAlias } from './scope.ts'
@@ -18,16 +19,17 @@ export function connectInterfaces(
   endpoints: readonly Endpoint[],
   others?: readonly Endpoint[],
 ): void {
-  inNetworkHome(() => changeLinks(endpoints.flatMap((endpoint) => pairLines(store, namespace, endpoint))))
-  const addresses = endpoints.flatMap((endpoint) => addressLines(store, endpoint))
-  const routes = routeLines(store, [...(others ?? []), ...endpoints])
+  inNetworkHome(() => changeLinks(endpoints.flatMap((endpoint) => pairOf(store, namespace, endpoint))))
+  const addresses = endpoints.flatMap((endpoint) => addressesOf(store, endpoint))
+  const routes = routesOf(store, [...(others ?? []), ...endpoints])
   inContainerNetwork(namespace, () => {
     const isWithout6 = ({ address6 }: Endpoint): string => (address6 === undefined ? '1' : '0')
     setSwitches({
       ...(others === undefined ? newSettings : {}),
       ...Object.fromEntries(endpoints.map((one) => [`ipv6/conf/${one.device}/disable_ipv6`, isWithout6(one)])),
     })
-    changeLinks([...(others === undefined ? ['link set lo up'] : []), ...addresses, ...routes])
+    const loopback: LinkChange[] = others === undefined ? [{ kind: 'set', device: 'lo', up: true }] : []
+    changeLinks([...loopback, ...addresses, ...routes])
   })
 }
 
@@ -37,42 +39,45 @@ const newSettings = {
 }
 
 /** The pair of devices, one of them in the namespace. */
-function pairLines(store: Store, namespace: number, endpoint: Endpoint): string[] {
+function pairOf(store: Store, namespace: number, endpoint: Endpoint): LinkChange[] {
   const { container, device, hostDevice, mac } = endpoint
   const network = networkOf(store, endpoint)
   const option = network.settings.options['com.docker.network.driver.mtu']
-  const mtu = option === undefined ? '' : ` mtu ${option}`
-  const inside = `${device}${mtu} address ${mac} netns /proc/${process.pid}/fd/${namespace}`
+  const mtu = option === undefined ? undefined : Number(option)
+  const alias = `${linkAlias(store)}c:${container.slice(0, 12)}`
   return [
-    `link add name ${hostDevice}${mtu} type veth peer name ${inside}`,
-    `link set dev ${hostDevice} alias ${linkAlias(store)}c:${container.slice(0, 12)} master ${bridgeOf(network)}`,
+    { kind: 'add-veth', name: hostDevice, mtu, peer: { name: device, mac, namespace } },
     // A container may come back to itself by a published port.
-    `link set dev ${hostDevice} type bridge_slave hairpin on`,
-    `link set dev ${hostDevice} up`,
+    { kind: 'set', device: hostDevice, alias, master: bridgeOf(network), hairpin: true },
+    { kind: 'set', device: hostDevice, up: true },
   ]
 }
 
-function addressLines(store: Store, endpoint: Endpoint): string[] {
+function addressesOf(store: Store, endpoint: Endpoint): LinkChange[] {
   const { address, address6, device } = endpoint
   const { pool, pool6 } = poolsOf(networkOf(store, endpoint).settings)
+  const add = (text: string, subnet: string): LinkChange => ({
+    kind: 'add-address',
+    device,
+    address: text + prefixOf(subnet),
+  })
   return [
-    ...(pool === undefined ? [] : [`address add ${address}${prefixOf(pool.subnet)} dev ${device}`]),
-    ...(address6 === undefined || pool6 === undefined
-      ? []
-      : [`address add ${address6}${prefixOf(pool6.subnet)} dev ${device} nodad`]),
-    `link set dev ${device} up`,
+    ...(pool === undefined ? [] : [add(address, pool.subnet)]),
+    ...(address6 === undefined || pool6 === undefined ? [] : [add(address6, pool6.subnet)]),
+    { kind: 'set', device, up: true },
   ]
 }
 
 /** What a container sends elsewhere goes through the first of its networks that leads anywhere. */
-function routeLines(store: Store, endpoints: readonly Endpoint[]): string[] {
+function routesOf(store: Store, endpoints: readonly Endpoint[]): LinkChange[] {
   const way = endpoints.find((endpoint) => !networkOf(store, endpoint).settings.internal)
   if (way === undefined) return []
   const { device, address6 } = way
   const { pool, pool6 } = poolsOf(networkOf(store, way).settings)
+  const by = (gateway: string): LinkChange => ({ kind: 'set-default-route', gateway, device })
   return [
-    ...(pool === undefined ? [] : [`route replace default via ${pool.gateway} dev ${device}`]),
-    ...(address6 === undefined || pool6 === undefined ? [] : [`route replace ::/0 via ${pool6.gateway} dev ${device}`]),
+    ...(pool === undefined ? [] : [by(pool.gateway)]),
+    ...(address6 === undefined || pool6 === undefined ? [] : [by(pool6.gateway)]),
   ]
 }
 
@@ -82,6 +87,6 @@ function prefixOf(subnet: string): string {
 
 /** Takes devices out of a container's network namespace. */
 export function disconnectInterfaces(endpoints: readonly Endpoint[]): void {
-  const lines = endpoints.map(({ hostDevice }) => `link delete dev ${hostDevice}`)
-  inNetworkHome(() => changeLinks(lines, { lenient: true }))
+  const changes = endpoints.map(({ hostDevice }): LinkChange => ({ kind: 'delete', device: hostDevice }))
+  inNetworkHome(() => changeLinks(changes, { lenient: true }))
 }

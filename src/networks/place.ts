@@ -55,6 +55,11 @@ export function networkCommand(command: readonly string[]): string[] {
   return [requireProgram('nsenter', 'util-linux'), `--net=${place.namespace}`, '--', ...command]
 }
 
+/** True where it is not this thread that works there, but the programs it calls. */
+export function isElsewhere(): boolean {
+  return place !== undefined
+}
+
 /** The directory like /proc/net of the network namespace that is worked for. */
 export function networkFiles(): string {
   return place?.files ?? '/proc/thread-self/net'
