@@ -38,6 +38,8 @@ const longestHolder = 200
 /** Takes the lock `name` if nobody has it, or if all that have it share it and `mode` is to share. */
 export function tryAcquireLock(store: Store, name: string, mode: LockMode = 'exclusive'): Lock | undefined {
   const path = pathOf(store, name)
+  // By its session it is found that a process was killed; what is left of its locks goes with that.
+  void store.session
   const fd = openLockFile(path)
   try {
     if (tryLock(fd, mode, path) && isStillAt(fd, path)) {

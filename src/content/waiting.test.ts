@@ -7,10 +7,13 @@ import { recover } from './recovery.ts'
 import { openStore } from './store.ts'
 
 let root: string
+let children: Bun.Subprocess[]
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), 'cairn-waiting-'))
+  children = []
 })
-afterEach(() => {
+afterEach(async () => {
+  await Promise.all(children.map(kill))
   rmSync(root, { recursive: true })
 })
 
@@ -26,6 +29,7 @@ async function holding(script: string): Promise<Bun.Subprocess> {
     setInterval(() => {}, 1000)
   `
   const child = Bun.spawn([process.execPath, '-e', source], { stdout: 'pipe', stderr: 'inherit' })
+  children.push(child)
   const { value } = await child.stdout.getReader().read()
   expect(new TextDecoder().decode(value)).toBe('ready\n')
   return child
@@ -77,7 +81,7 @@ test('a writer goes on at once when the process that it waits for is killed', as
 })
 
 test('`recover()` removes the lock files of processes that were killed, and no other', async () => {
-  const dead = await holding("store.session; await acquireLock(store, 'dead')")
+  const dead = await holding("await acquireLock(store, 'dead')")
   const living = await holding("await acquireLock(store, 'living')")
   await kill(dead)
   using store = openStore(root)

@@ -19,7 +19,8 @@ export interface Place {
 type Maker = (choices: Choices, place: Place) => readonly string[]
 
 const names = (choices: Choices): string => `localhost:1/i${choices.below(6)}`
-const containers = (choices: Choices): string => `c${choices.below(5)}`
+/** No beginning of an ID, so that no removal by name means another container. */
+const containers = (choices: Choices): string => `named${choices.below(5)}`
 
 /** Commands with how often each comes. */
 const makers: readonly (readonly [number, Maker])[] = [

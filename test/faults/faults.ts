@@ -35,6 +35,9 @@ export interface FaultReport {
 const excuses =
   /no such image|image not known|unable to find image|no such container|is already in use|conflict: unable|removal of container|not found|is not running|container is running|was started meanwhile|is not in the store as an image|does not exist|failed to resolve|connection refused|cannot connect|unable to connect|manifest unknown/i
 
+/** Of a container that `rm -f` ended. */
+const killedStatus = 137
+
 /** Milliseconds after which a command is taken to hang. */
 const longest = 90_000
 
@@ -55,6 +58,8 @@ class FaultRun {
   readonly #root: string
   readonly #marker: string
   readonly #problems: string[] = []
+  /** When a forced removal of a container ended last, by its name. */
+  readonly #removals = new Map<string, number>()
   #archives: string[] = []
   #kills = 0
   #commands = 0
@@ -109,6 +114,9 @@ class FaultRun {
   /** Runs a command and kills it after `fate` milliseconds, with all it has started or alone. */
   async #runOne(argv: readonly string[], fate: number | undefined, whole: boolean): Promise<void> {
     this.#commands++
+    const began = performance.now()
+    const [verb, , name = ''] = argv
+    if (verb === 'rm') this.#removals.set(name, Infinity)
     const { pid, isRunning, end } = this.#spawn(argv)
     let isKilled = false
     const kill = (): void => {
@@ -128,7 +136,11 @@ class FaultRun {
     const { status, err } = await end
     clearTimeout(timer)
     clearTimeout(late)
+    // One that was killed may have removed the container, too.
+    if (verb === 'rm') this.#removals.set(name, performance.now())
     if (isKilled || status === 0 || (err !== '' && excuses.test(err))) return
+    const isRemoved = verb === 'run' && status === killedStatus && (this.#removals.get(name) ?? 0) > began
+    if (isRemoved) return
     this.#problems.push(`cairn ${argv.join(' ')} ended with ${status}: ${err.trim()}`)
     this.#options.log?.(this.#problems.at(-1) ?? '')
   }
