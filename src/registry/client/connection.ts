@@ -4,7 +4,7 @@ import type { Reference } from '../../oci/reference.ts'
 import { registryPaths } from '../protocol.ts'
 import { parseChallenges } from './challenge.ts'
 import { type Credentials, CredentialStore, type CredentialPlaces } from './credentials.ts'
-import { type Endpoint, RegistryHosts } from './hosts.ts'
+import { type Endpoint, isLoopback, RegistryHosts } from './hosts.ts'
 import { exchange, type HttpAnswer, type HttpRequest, type RequestBody } from './http-exchange.ts'
 import { Patience, type Repetition } from './patience.ts'
 import { answerError, printable } from './registry-answer.ts'
@@ -168,18 +168,23 @@ export class RegistryConnection {
     const secure = parseBase(`https://${host}`)
     if (!isInsecure) return secure
     const plain = parseBase(`http://${host}`)
-    // Only what may be spoken to in the clear is asked how it speaks, before it gets to see any credentials.
+    // Only what may be spoken to in the clear is asked how it speaks, before it gets to see any credentials. On this
+    // machine nobody listens in, and most registries there speak HTTP: to ask that first takes a tenth of the time.
+    const isAskedPlainly = isLoopback(host) && this.#tls.rejectUnauthorized === false && this.#tls.cert === undefined
+    if (isAskedPlainly && (await this.#speaks(plain))) return plain
+    return (await this.#speaks(secure)) ? secure : plain
+  }
+
+  /** Whether the registry answers to HTTP, or HTTPS, as `base` has it. */
+  async #speaks(base: URL): Promise<boolean> {
     try {
-      const answer = await this.#client.exchange({
-        method: 'GET',
-        url: new URL(registryPaths.base, secure),
-        headers: {},
-        tls: this.#tls,
-      })
+      const url = new URL(registryPaths.base, base)
+      const answer = await this.#client.exchange({ method: 'GET', url, headers: {}, tls: this.#tls })
       await answer.discard()
-      return secure
+      // What servers of HTTPS say to HTTP, where they say anything.
+      return base.protocol === 'https:' || answer.status !== 400
     } catch (error) {
-      if (isCairnError(error, 'TLS_EXPECTED') || isCairnError(error, 'NETWORK')) return plain
+      if (isCairnError(error, 'TLS_EXPECTED') || isCairnError(error, 'NETWORK')) return false
       throw error
     }
   }

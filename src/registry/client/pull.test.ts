@@ -1,15 +1,15 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { listEvents } from '../../content/events.ts'
 import { collectGarbage } from '../../content/gc.ts'
 import { listTags } from '../../content/image-records.ts'
 import { acquireLease } from '../../content/leases.ts'
-import { findSnapshot } from '../../content/snapshot-records.ts'
+import { findSnapshot, listSnapshots } from '../../content/snapshot-records.ts'
 import { isCairnError } from '../../errors/error.ts'
 import { tarOf, type TemporaryStore, temporaryStore } from '../../images/image-fixtures.ts'
 import { platformEntries, resolveImage } from '../../images/records/resolve-image.ts'
 import { unpackLayer } from '../../images/unpack-layer.ts'
-import { digestOf } from '../../oci/digest.ts'
+import { type Digest, digestOf } from '../../oci/digest.ts'
 import { serializeIndex } from '../../oci/image-index.ts'
 import { mediaTypes } from '../../oci/media-types.ts'
 import { parsePlatform } from '../../oci/platform.ts'
@@ -93,14 +93,30 @@ describe('pullImage()', () => {
     expect(readdirSync(target.store.path('downloads'))).toEqual([])
   })
 
-  test('costs one HEAD where nothing changed', async () => {
+  test('costs one HEAD and no write where nothing changed', async () => {
     registry.putImage('app', '1')
     await pull('app:1')
     registry.seen.length = 0
     events = []
+    const mark = target.store.database.changeMark
     expect((await pull('app:1')).isNew).toBe(false)
+    expect(target.store.database.changeMark).toBe(mark)
     expect(registry.seen.filter(({ target: path }) => path !== '/v2/').map(({ method }) => method)).toEqual(['HEAD'])
     expect(events).toEqual([{ id: undefined, text: '1: Pulling from app' }])
+  })
+
+  test('brings again what is not there any more of an image that did not change', async () => {
+    const image = registry.putImage('app', '1')
+    await pull('app:1')
+    const lost = [image.layers[0]?.digest as Digest, image.config]
+    for (const digest of lost) {
+      rmSync(target.store.blobs.path(digest))
+      expect((await pull('app:1')).isNew).toBe(true)
+      expect(target.store.blobs.has(digest)).toBe(true)
+    }
+    for (const { id } of listSnapshots(target.store)) rmSync(target.store.path('snapshots', id), { recursive: true })
+    await pull('app:1')
+    expect(findSnapshot(target.store, digestOf(tarOf({ 'etc/name': 'fixture' })))).toBeDefined()
   })
 
   test('fetches only the layers that are new', async () => {

@@ -22,6 +22,7 @@ import { Snapshots } from '../../snapshots/snapshots.ts'
 import type { RegistryClient } from './connection.ts'
 import { layerPieces } from './layer-pieces.ts'
 import { downloadBlob, type DownloadOptions } from './download.ts'
+import { findPresentImage } from './present-image.ts'
 import { discardSnapshot, LayerPull, type LayerPullOptions, type PulledLayer } from './pull-layer.ts'
 import type { Repository } from './repository.ts'
 import { firstOf, resolveRemote } from './resolve.ts'
@@ -121,12 +122,14 @@ class ImagePull {
     this.#repositories = repositories
     const tag = reference.digest === undefined ? `${reference.tag}: ` : ''
     this.#tell(undefined, `${tag}Pulling from ${reference.path}`)
-    const document = await this.#document(target)
-    const manifest = document.type === 'manifest' ? target : await this.#bringIndex(target, document.value, 0)
-    if (document.type === 'manifest') await this.#bringManifest(target, document.value, this.#isForHere(target))
     const isNamed = this.#namesOf(target).every(
       (name) => getTag(store, formatReference(name))?.digest === target.digest,
     )
+    const present = isNamed ? this.#findPresent(target) : undefined
+    if (present !== undefined) return { target, manifest: present, isNew: false }
+    const document = await this.#document(target)
+    const manifest = document.type === 'manifest' ? target : await this.#bringIndex(target, document.value, 0)
+    if (document.type === 'manifest') await this.#bringManifest(target, document.value, this.#isForHere(target))
     const isNew = this.#hasFetched || !isNamed
     if (isNew) this.#record(target)
     return { target, manifest: manifest ?? target, isNew }
@@ -165,8 +168,7 @@ class ImagePull {
   async #bringIndex(descriptor: Descriptor, index: ImageIndex, depth: number): Promise<Descriptor | undefined> {
     if (depth > deepestIndex)
       throw new CairnError('MANIFEST_INVALID', `${this.#name} has indexes nested more than ${deepestIndex} deep`)
-    const chosen = this.#choose(index)
-    const children = this.#options.isComplete === true ? index.manifests : withAttestations(index, chosen)
+    const { chosen, entries: children } = this.#entriesOf(index)
     let preferred: Descriptor | undefined = chosen
     const work = children.map(async (child) => {
       if (!isIndexType(child.mediaType) && !isManifestType(child.mediaType)) return
@@ -180,6 +182,20 @@ class ImagePull {
     await this.#keep(descriptor)
     this.#indexes.push({ descriptor, children: index.manifests })
     return preferred
+  }
+
+  #findPresent(target: Descriptor): Descriptor | undefined {
+    return findPresentImage(this.#options.store, target, {
+      entriesOf: (index) => this.#entriesOf(index),
+      isUnpacked: (manifest) => this.#isForHere(manifest),
+    })
+  }
+
+  /** The entries of an index to bring, and which of them is the image. */
+  #entriesOf(index: ImageIndex): { readonly chosen: Descriptor; readonly entries: readonly Descriptor[] } {
+    const chosen = this.#choose(index)
+    const isComplete = this.#options.isComplete === true
+    return { chosen, entries: isComplete ? index.manifests : withAttestations(index, chosen) }
   }
 
   #choose(index: ImageIndex): Descriptor {

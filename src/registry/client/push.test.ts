@@ -140,12 +140,14 @@ describe('pushImage()', () => {
     expect(events.find(({ text }) => text === 'Preparing')?.id).toBe(top)
   })
 
-  test('costs one HEAD where the tag leads to the very image', async () => {
+  test('costs one HEAD and no write where the tag leads to the very image', async () => {
     const image = await fixture()
     await push(image, 'app:1')
     registry.seen.length = 0
     events = []
+    const mark = source.store.database.changeMark
     await push(image, 'app:1')
+    expect(source.store.database.changeMark).toBe(mark)
     expect(registry.seen.filter(({ target }) => target !== '/v2/').map(({ method }) => method)).toEqual(['HEAD'])
     expect(told()[1]).toBe('layer: Layer already exists')
   })

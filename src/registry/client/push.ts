@@ -1,4 +1,4 @@
-import { getImageRecord, putTag } from '../../content/image-records.ts'
+import { getImageRecord, getTag, putTag } from '../../content/image-records.ts'
 import { getLayerRecord } from '../../content/layer-records.ts'
 import type { Lease } from '../../content/leases.ts'
 import {
@@ -133,7 +133,7 @@ class ImagePush {
     const target = isThere ? expected : await this.#pushDocument(image, tag)
     if (isThere) this.#tellAll(image, 'Layer already exists')
     const { host, path } = this.#repository.endpoint
-    putBlobSources(store, this.#present, { host, repository: path })
+    if (!isThere) putBlobSources(store, this.#present, { host, repository: path })
     await this.#pushReferrers(image)
     this.#remember(target.digest)
     this.#listener({ id: undefined, text: `${tag}: digest: ${target.digest} size: ${target.size}` })
@@ -163,8 +163,9 @@ class ImagePush {
   /** The image is known by what it is called there, too. */
   #remember(digest: Digest): void {
     const { store, image, reference } = this.#options
-    if (getImageRecord(store, image.digest) === undefined) return
-    putTag(store, formatReference(withDigest(reference, digest)), image.digest)
+    const name = formatReference(withDigest(reference, digest))
+    if (getImageRecord(store, image.digest) === undefined || getTag(store, name)?.digest === image.digest) return
+    putTag(store, name, image.digest)
   }
 
   /** Other repositories of the registry that have blobs of the image. */
@@ -183,9 +184,10 @@ class ImagePush {
     return this.#parts(document.value).flatMap((part) => this.#known(part)?.digest ?? [])
   }
 
+  /** A document of the store. What is sent of it is protected when its turn comes, so that nothing else costs a write. */
   #read({ digest, mediaType }: Descriptor): ReturnType<typeof parseImageDocument> | undefined {
-    const { store, lease } = this.#options
-    if ((!isIndexType(mediaType) && !isManifestType(mediaType)) || !lease.claim(digest)) return undefined
+    const { store } = this.#options
+    if ((!isIndexType(mediaType) && !isManifestType(mediaType)) || !store.blobs.has(digest)) return undefined
     return parseImageDocument(store.blobs.readAll(digest, largestDocument), mediaType)
   }
 
@@ -254,7 +256,7 @@ class ImagePush {
 
   /** Sends a document and all it leads to; gives what it is called there. */
   async #pushDocument(descriptor: Descriptor, reference: string | undefined): Promise<Descriptor> {
-    const document = this.#read(descriptor)
+    const document = this.#options.lease.claim(descriptor.digest) ? this.#read(descriptor) : undefined
     if (document === undefined) return await this.#requireThere(descriptor)
     const { raw, descriptor: target } =
       document.type === 'index'
