@@ -106,6 +106,8 @@ async function attach(store: Store, container: Container): Promise<readonly Endp
   const avoided = new Set<number>()
   for (let attempt = 1; ; attempt++) {
     try {
+/** How often another bridge is. */
+const attemptsAtBridge = 4
       const { endpoints, published } = record(store, scope, container, ports, avoided)
       applyNetworks(store)
       const taken = published.length === 0 ? undefined : await startForwarder(store, scope, container.id, published)
@@ -114,7 +116,8 @@ async function attach(store: Store, container: Container): Promise<readonly Endp
       avoided.add(taken.hostPort)
     } catch (error) {
       closeNetwork(store, container.id)
-      throw setupFailure(error)
+      // Between the look at the machine's devices and the making of its own, another store made one of that name.
+      if (attempt >= attemptsAtBridge || !isCairnError(error, 'NETWORK_IN_USE')) throw setupFailure(error)
     }
     releaseNetworks(store, container.id)
   }

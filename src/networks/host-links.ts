@@ -53,7 +53,7 @@ function call(command: readonly string[], input = ''): Result {
 const ipTool: Tool = { name: 'ip', package: 'iproute2' }
 const nftTool: Tool = { name: 'nft', package: 'nftables' }
 
-/** Makes changes one after the other. The first that fails ends it, unless `lenient`. Throws TOOL_MISSING, TOOL_FAILED. */
+/** Makes changes one after the other. The first that fails ends it, unless `lenient`. Throws TOOL_MISSING, TOOL_FAILED, NETWORK_IN_USE. */
 export function changeLinks(changes: readonly LinkChange[], { lenient = false } = {}): void {
   if (changes.length === 0) return
   if (isElsewhere()) return callIp(changes, lenient)
@@ -63,7 +63,9 @@ export function changeLinks(changes: readonly LinkChange[], { lenient = false } 
       sendChange(socket, change)
     } catch (error) {
       if (!(error instanceof SystemCallError)) throw error
-      if (!lenient) throw failure(error.message, error.errno === errno.EPERM)
+      if (lenient) continue
+      if (error.errno === errno.EEXIST) throw new CairnError('NETWORK_IN_USE', error.message, { cause: error })
+      throw failure(error.message, error.errno === errno.EPERM)
     }
 }
 
