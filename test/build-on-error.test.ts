@@ -18,11 +18,12 @@ const main = join(import.meta.dir, '../src/main.ts')
 function onTerminal(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
   let shown = ''
   const decoder = new TextDecoder()
-  const child = Bun.spawn([process.execPath, main, 'build', ...args, bench.context], {
+  const session = Bun.spawn([process.execPath, main, 'build', ...args, bench.context], {
     cwd: bench.directory,
     env: { PATH: process.env['PATH'], HOME: bench.directory, CAIRN_ROOT: bench.root, TERM: 'xterm', ...env },
     terminal: { cols: 200, rows: 40, data: (_, bytes) => void (shown += decoder.decode(bytes, { stream: true })) },
   })
+  const child = bench.children.add(session)
   const { terminal } = child
   if (terminal === undefined) throw new Error('no terminal')
   const sees = async (text: string | RegExp): Promise<void> => {

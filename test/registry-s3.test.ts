@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { type Digest, digestOf } from '../src/oci/digest.ts'
 import { mediaTypes } from '../src/oci/media-types.ts'
 import { createBucket } from '../src/object-storage/s3-fixtures.ts'
+import { Children } from './fixtures/children.ts'
 import { type S3Server, startS3Server } from './fixtures/s3-server.ts'
 
 // A machine that is busy otherwise is no reason to fail.
@@ -19,6 +20,7 @@ let directory: string
 let storage: S3Server
 let config: string
 const servers: Server[] = []
+const children = new Children()
 
 beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), 'cairn-s3-'))
@@ -37,11 +39,8 @@ beforeAll(async () => {
   servers.push(await startServer('one'), await startServer('two'))
 })
 
-afterAll(async () => {
-  for (const { process } of servers) {
-    process.kill('SIGKILL')
-    await process.exited
-  }
+afterAll(() => {
+  children[Symbol.dispose]()
   storage.stop()
   rmSync(directory, { recursive: true, force: true })
 })
@@ -49,11 +48,9 @@ afterAll(async () => {
 /** Starts `cairn registry serve` with a store of its own. */
 async function startServer(name: string): Promise<Server> {
   const main = join(import.meta.dir, '..', 'src', 'main.ts')
-  const child = Bun.spawn([process.execPath, main, 'registry', 'serve', '--config', config, '--addr', '127.0.0.1:0'], {
-    env: { ...process.env, CAIRN_ROOT: join(directory, name) },
-    stderr: 'pipe',
-    stdout: 'ignore',
-  })
+  const command = [process.execPath, main, 'registry', 'serve', '--config', config, '--addr', '127.0.0.1:0']
+  const env = { ...process.env, CAIRN_ROOT: join(directory, name) }
+  const child = children.add(Bun.spawn(command, { env, stderr: 'pipe', stdout: 'ignore' }))
   let said = ''
   const decoder = new TextDecoder()
   for await (const piece of child.stderr as unknown as AsyncIterable<Uint8Array>) {

@@ -1,8 +1,9 @@
-import { describe, expect, test } from 'bun:test'
+import { afterEach, describe, expect, test } from 'bun:test'
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import manifest from '../../package.json'
+import { Children } from '../../test/fixtures/children.ts'
 import { nameOf } from './command.ts'
 import { helpFor } from './usage.ts'
 import { table } from './table-of-commands.ts'
@@ -10,6 +11,8 @@ import { version } from './version.ts'
 
 const sample = join(import.meta.dir, '../../test/fixtures/cli/sample-cli.ts')
 const main = join(import.meta.dir, '../main.ts')
+const children = new Children()
+afterEach(() => children[Symbol.dispose]())
 const plainEnvironment = { PATH: process.env['PATH'] ?? '', HOME: '/home/me' }
 
 interface Ended {
@@ -276,7 +279,7 @@ Options:
 describe('output', () => {
   test('ends the command quietly with status 141 when its reader has gone', async () => {
     for (const argv of [['flood'], ['flood', '--stream']]) {
-      const command = Bun.spawn([process.execPath, sample, ...argv], { stdout: 'pipe', stderr: 'pipe' })
+      const command = children.add(Bun.spawn([process.execPath, sample, ...argv], { stdout: 'pipe', stderr: 'pipe' }))
       const reader = command.stdout.getReader()
       await reader.read()
       await reader.cancel()
@@ -315,9 +318,8 @@ describe('output', () => {
 
   test('knows the size of a terminal', async () => {
     let text = ''
-    const command = Bun.spawn([process.execPath, sample, 'echo'], {
-      terminal: { cols: 91, rows: 33, data: (_terminal, data) => (text += Buffer.from(data).toString()) },
-    })
+    const terminal = { cols: 91, rows: 33, data: (_: unknown, data: Uint8Array) => void (text += Buffer.from(data)) }
+    const command = children.add(Bun.spawn([process.execPath, sample, 'echo'], { terminal }))
     command.terminal?.write('hi\n\x04')
     expect(await command.exited).toBe(0)
     command.terminal?.close()
@@ -327,7 +329,8 @@ describe('output', () => {
 
 describe('signals', () => {
   async function waiting(...argv: string[]): Promise<{ command: Bun.ReadableSubprocess; next: () => Promise<string> }> {
-    const command = Bun.spawn([process.execPath, sample, 'wait', ...argv], { stdout: 'pipe', stderr: 'pipe' })
+    const script = [process.execPath, sample, 'wait', ...argv]
+    const command = children.add(Bun.spawn(script, { stdout: 'pipe', stderr: 'pipe' }))
     const chunks = command.stdout.values()
     const next = async (): Promise<string> => Buffer.from((await chunks.next()).value ?? []).toString()
     expect(await next()).toBe('waiting\n')

@@ -2,15 +2,18 @@ import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Children } from '../../test/fixtures/children.ts'
 import { digestOf } from '../oci/digest.ts'
 import { acquireLock, tryAcquireLock, withLock } from './lock.ts'
 import { openStore } from './store.ts'
 
+const children = new Children()
 let root: string
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), 'cairn-many-'))
 })
 afterEach(() => {
+  children[Symbol.dispose]()
   rmSync(root, { recursive: true })
 })
 
@@ -36,11 +39,11 @@ async function inProcesses(count: number, script: string): Promise<string[]> {
     ${script}
   `,
   )
-  const children = Array.from({ length: count }, (_, index) =>
-    Bun.spawn([process.execPath, path, String(index)], { stdout: 'pipe', stderr: 'inherit' }),
+  const workers = Array.from({ length: count }, (_, index) =>
+    children.add(Bun.spawn([process.execPath, path, String(index)], { stdout: 'pipe', stderr: 'inherit' })),
   )
-  const outputs = await Promise.all(children.map((child) => new Response(child.stdout).text()))
-  expect(await Promise.all(children.map((child) => child.exited))).toEqual(children.map(() => 0))
+  const outputs = await Promise.all(workers.map((worker) => new Response(worker.stdout).text()))
+  expect(await Promise.all(workers.map((worker) => worker.exited))).toEqual(workers.map(() => 0))
   return outputs
 }
 
@@ -166,7 +169,7 @@ describe('acquireLock()', () => {
       console.log('held')
       setInterval(() => {}, 1000)
     `
-    const child = Bun.spawn([process.execPath, '-e', script], { stdout: 'pipe' })
+    const child = children.add(Bun.spawn([process.execPath, '-e', script], { stdout: 'pipe' }))
     await child.stdout.getReader().read()
     expect(tryAcquireLock(store, 'x')).toBeUndefined()
     child.kill('SIGKILL')

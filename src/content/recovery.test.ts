@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Children } from '../../test/fixtures/children.ts'
 import { CairnError } from '../errors/error.ts'
 import { digestOf } from '../oci/digest.ts'
 import { collectGarbage } from './gc.ts'
@@ -11,6 +12,7 @@ import { recover, recoverThoroughly } from './recovery.ts'
 import { beginSnapshot, findSnapshot, finishSnapshot, getSnapshot } from './snapshot-records.ts'
 import { openStore, type Store } from './store.ts'
 
+const children = new Children()
 let root: string
 let store: Store
 beforeEach(() => {
@@ -18,6 +20,7 @@ beforeEach(() => {
   store = openStore(root)
 })
 afterEach(() => {
+  children[Symbol.dispose]()
   store.close()
   rmSync(root, { recursive: true })
 })
@@ -37,7 +40,7 @@ async function startWorker(script: string): Promise<Bun.Subprocess> {
   `
   const path = join(root, 'tmp.worker.ts')
   writeFileSync(path, source)
-  const child = Bun.spawn([process.execPath, path], { stdout: 'pipe', stderr: 'inherit' })
+  const child = children.add(Bun.spawn([process.execPath, path], { stdout: 'pipe', stderr: 'inherit' }))
   const reader = child.stdout.getReader()
   const { value } = await reader.read()
   rmSync(path)

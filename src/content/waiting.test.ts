@@ -2,18 +2,18 @@ import { afterEach, beforeEach, expect, test } from 'bun:test'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Children } from '../../test/fixtures/children.ts'
 import { acquireLock } from './lock.ts'
 import { recover } from './recovery.ts'
 import { openStore } from './store.ts'
 
+const children = new Children()
 let root: string
-let children: Bun.Subprocess[]
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), 'cairn-waiting-'))
-  children = []
 })
-afterEach(async () => {
-  await Promise.all(children.map(kill))
+afterEach(() => {
+  children[Symbol.dispose]()
   rmSync(root, { recursive: true })
 })
 
@@ -28,8 +28,7 @@ async function holding(script: string): Promise<Bun.Subprocess> {
     console.log('ready')
     setInterval(() => {}, 1000)
   `
-  const child = Bun.spawn([process.execPath, '-e', source], { stdout: 'pipe', stderr: 'inherit' })
-  children.push(child)
+  const child = children.add(Bun.spawn([process.execPath, '-e', source], { stdout: 'pipe', stderr: 'inherit' }))
   const { value } = await child.stdout.getReader().read()
   expect(new TextDecoder().decode(value)).toBe('ready\n')
   return child
@@ -73,7 +72,7 @@ test('a writer goes on at once when the process that it waits for is killed', as
   const child = await holding("store.database.run('BEGIN IMMEDIATE')")
   using store = openStore(root)
   // The wait blocks this thread, so somebody else has to kill.
-  const killer = Bun.spawn(['sh', '-c', `sleep 0.3; kill -9 ${child.pid}`])
+  const killer = children.add(Bun.spawn(['sh', '-c', `sleep 0.3; kill -9 ${child.pid}`]))
   const began = performance.now()
   store.database.run("DELETE FROM tags WHERE name = 'x'")
   expect(performance.now() - began).toBeLessThan(1000)

@@ -159,13 +159,16 @@ describe('enterPrivateMounts()', () => {
       enterPrivateMounts(); mountTmpfs('${path}'); require('fs').writeFileSync('${path}/x', ''); console.log('mounted')
       setInterval(() => {}, 1000)`
     const child = Bun.spawn([process.execPath, '-e', code], { stdout: 'pipe' })
-    const reader = child.stdout.getReader()
-    expect(new TextDecoder().decode((await reader.read()).value)).toBe('mounted\n')
-    expect(readdirSync(path)).toEqual([])
-    child.kill('SIGKILL')
-    await child.exited
-    // Fails as busy while any namespace has a mount here.
-    rmSync(path, { recursive: true })
+    try {
+      const reader = child.stdout.getReader()
+      expect(new TextDecoder().decode((await reader.read()).value)).toBe('mounted\n')
+      expect(readdirSync(path)).toEqual([])
+    } finally {
+      child.kill('SIGKILL')
+      await child.exited
+      // Fails as busy while any namespace has a mount here.
+      rmSync(path, { recursive: true })
+    }
     expect(existsSync(path)).toBe(false)
   })
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'bun:test'
+import { Children } from '../../test/fixtures/children.ts'
 import { isAlive, ownIdentity, processStatus, signalProcess } from './processes.ts'
 import { openPipe, readPipe } from './pipes.ts'
 import { close, write } from './files.ts'
@@ -9,10 +10,9 @@ describe('processes', () => {
   test('`processStatus()` reads parent and start, also of a process with an odd name', async () => {
     expect(processStatus(process.pid)?.parent).toBe(process.ppid)
     expect(isAlive(ownIdentity())).toBe(true)
-    const child = Bun.spawn(['sh', '-c', 'printf ") R 1 1" > /proc/self/comm; echo set; read -r line'], {
-      stdin: 'pipe',
-      stdout: 'pipe',
-    })
+    using children = new Children()
+    const script = 'printf ") R 1 1" > /proc/self/comm; echo set; read -r line'
+    const child = children.add(Bun.spawn(['sh', '-c', script], { stdin: 'pipe', stdout: 'pipe' }))
     await child.stdout.getReader().read()
     expect(processStatus(child.pid)?.parent).toBe(process.pid)
     child.kill('SIGKILL')
@@ -21,7 +21,8 @@ describe('processes', () => {
   })
 
   test('`signalProcess()` signals the process that was meant, and no other with its number', async () => {
-    const child = Bun.spawn(['sleep', '60'])
+    using children = new Children()
+    const child = children.add(Bun.spawn(['sleep', '60']))
     const startTime = processStatus(child.pid)?.startTime ?? 0
     expect(signalProcess({ pid: child.pid, startTime: startTime - 1 }, signalNumbers.SIGKILL)).toBe(false)
     expect(isAlive({ pid: child.pid, startTime })).toBe(true)
@@ -47,7 +48,8 @@ describe('pipes', () => {
 
   test('`readPipe()` left early breaks the pipe for its writer', async () => {
     const pipe = openPipe()
-    const child = Bun.spawn(['yes'], { stdout: pipe.write, stdin: 'ignore', stderr: 'ignore' })
+    using children = new Children()
+    const child = children.add(Bun.spawn(['yes'], { stdout: pipe.write, stdin: 'ignore', stderr: 'ignore' }))
     close(pipe.write)
     for await (const chunk of readPipe(pipe.read)) if (chunk.length > 0) break
     await child.exited

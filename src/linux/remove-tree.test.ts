@@ -11,6 +11,7 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Children } from '../../test/fixtures/children.ts'
 import { close, open, openAt, openFlags } from './files.ts'
 import { makeDirectoryAt } from './names.ts'
 import { removeTree } from './remove-tree.ts'
@@ -86,19 +87,18 @@ test('`removeTree()` goes on when several processes remove the same tree', async
         process.exit(0)
       })
       console.log('ready')`
-  const root = mkdtempSync(join(tmpdir(), 'cairn-remove-'))
+  using children = new Children()
   for (let tree = 0; tree < 40; tree++)
     for (let file = 0; file < 20; file++) mkdirSync(join(root, String(tree), String(file), 'deep'), { recursive: true })
-  const children = Array.from({ length: 4 }, () =>
-    Bun.spawn([process.execPath, '-e', script, root], { stdin: 'pipe', stdout: 'pipe', stderr: 'pipe' }),
+  const removers = Array.from({ length: 4 }, () =>
+    children.add(Bun.spawn([process.execPath, '-e', script, root], { stdin: 'pipe', stdout: 'pipe', stderr: 'pipe' })),
   )
-  for (const child of children) await child.stdout.getReader().read()
-  for (const child of children) {
+  for (const child of removers) await child.stdout.getReader().read()
+  for (const child of removers) {
     void child.stdin.write('go\n')
     void child.stdin.flush()
   }
-  const ends = await Promise.all(children.map(async (child) => [await child.exited, await child.stderr.text()]))
-  expect(ends).toEqual(children.map(() => [0, '']))
+  const ends = await Promise.all(removers.map(async (child) => [await child.exited, await child.stderr.text()]))
+  expect(ends).toEqual(removers.map(() => [0, '']))
   expect(readdirSync(root)).toEqual([])
-  rmSync(root, { recursive: true })
 })

@@ -11,8 +11,8 @@ interface Level {
   readonly identity: string
 }
 
-/** How often a removal begins anew because another process removes the same tree. */
-const attempts = 20
+/** How often a removal begins anew because another process removed the very directory that it was in. */
+const attempts = 100
 
 /**
  * Removes `path` and all below it; nothing happens when there is nothing. Follows no symlink and enters no other
@@ -24,8 +24,7 @@ export function removeTree(path: string): void {
     try {
       return removeOnce(path)
     } catch (error) {
-      const isGone = error instanceof SystemCallError && error.errno === errno.ENOENT
-      if (!isGone || attempt === attempts) throw error
+      if (!isGone(error) || attempt === attempts) throw error
     }
 }
 
@@ -43,7 +42,8 @@ function removeOnce(path: string): void {
       const level = levels.at(-1) as Level
       const next = removeNames(fd, level, path)
       if (next !== undefined) {
-        const child = openDirectory(fd, next, path, resolveFlags.NO_XDEV | resolveFlags.NO_SYMLINKS)
+        const child = unlessGone(() => openDirectory(fd, next, path, resolveFlags.NO_XDEV | resolveFlags.NO_SYMLINKS))
+        if (child === undefined) continue
         close(fd)
         fd = child
         levels.push(readLevel(fd, next, path))
@@ -53,12 +53,26 @@ function removeOnce(path: string): void {
       const parent = levels.at(-1)
       if (parent === undefined) break
       fd = reopenParent(fd, parent, path)
-      removeDirectoryAt(fd, level.name)
+      unlessGone(() => removeDirectoryAt(fd, level.name))
     }
   } finally {
     close(fd)
   }
-  removeDirectoryAt(AT_FDCWD, path)
+  unlessGone(() => removeDirectoryAt(AT_FDCWD, path))
+}
+
+/** What `action` gives; undefined where what it is about was removed by another process. */
+function unlessGone<Result>(action: () => Result): Result | undefined {
+  try {
+    return action()
+  } catch (error) {
+    if (isGone(error)) return undefined
+    throw error
+  }
+}
+
+function isGone(error: unknown): boolean {
+  return error instanceof SystemCallError && error.errno === errno.ENOENT
 }
 
 /** Removes names until one turns out to be a directory with content, and gives that one. */

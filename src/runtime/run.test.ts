@@ -1,6 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { Children } from '../../test/fixtures/children.ts'
 import { ContainerBench, eventually, outcomeOf, processesWith } from '../../test/fixtures/container-bench.ts'
 import { isCairnError } from '../errors/error.ts'
 import { withHostCgroups } from './cgroups.ts'
@@ -255,7 +256,8 @@ describe.each(['crun', 'runc'] as const)('run() with %s', (name) => {
       console.log((await outcomeOf(container)).status)
       `,
     )
-    const cairn = Bun.spawn([process.execPath, script], { stdout: 'pipe' })
+    using children = new Children()
+    const cairn = children.add(Bun.spawn([process.execPath, script], { stdout: 'pipe' }))
     let shown = ''
     for await (const chunk of cairn.stdout) {
       shown += new TextDecoder().decode(chunk)

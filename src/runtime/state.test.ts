@@ -1,6 +1,7 @@
-import { expect, setDefaultTimeout, test } from 'bun:test'
+import { afterEach, expect, setDefaultTimeout, test } from 'bun:test'
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { Children } from '../../test/fixtures/children.ts'
 import { ContainerBench, eventually, outcomeOf, processesWith } from '../../test/fixtures/container-bench.ts'
 import { ownIdentity } from '../linux/processes.ts'
 import { detectRuntime } from './runtime.ts'
@@ -10,6 +11,8 @@ import { ownStateDirectory, reapAbandoned } from './state.ts'
 setDefaultTimeout(60_000)
 
 const root = join(import.meta.dir, '../..')
+const children = new Children()
+afterEach(() => children[Symbol.dispose]())
 
 /** A Cairn process of its own that runs `sleep SECONDS` in a container, with a shell to guard it or without. */
 function startCairn(box: ContainerBench, runtime: string, seconds: string) {
@@ -30,7 +33,7 @@ function startCairn(box: ContainerBench, runtime: string, seconds: string) {
     `,
   )
   mkdirSync(`${box.directory}/bundle`, { recursive: true })
-  return Bun.spawn([process.execPath, script], { stdin: 'ignore', stdout: 'ignore', stderr: 'inherit' })
+  return children.add(Bun.spawn([process.execPath, script], { stdin: 'ignore', stdout: 'ignore', stderr: 'inherit' }))
 }
 
 test.each(['crun', 'runc'] as const)('a container of %s ends when the Cairn process is killed', async (runtime) => {
@@ -87,7 +90,7 @@ test('`reapAbandoned()` kills what a dead process left running, and nothing of a
 
 test('`reapAbandoned()` leaves a process alone that only has the number of a container’s', async () => {
   using box = new ContainerBench()
-  const innocent = Bun.spawn(['sleep', '30'])
+  const innocent = children.add(Bun.spawn(['sleep', '30']))
   const { pid, startTime } = ownIdentity()
   const owner = ownStateDirectory(box.stateDirectory).replace(`-${pid}-${startTime}`, `-${pid}-${startTime + 1}`)
   mkdirSync(`${owner}/crun/old`, { recursive: true })

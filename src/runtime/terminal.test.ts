@@ -1,7 +1,9 @@
 import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
+import { killTree } from '../../test/fixtures/children.ts'
 import { ContainerBench, eventually, outcomeOf, processesWith } from '../../test/fixtures/container-bench.ts'
+import { removeCgroup } from './cgroups.ts'
 import { detectRuntime } from './runtime.ts'
 
 // A machine that is busy otherwise is no reason to fail.
@@ -11,6 +13,7 @@ const root = join(import.meta.dir, '../..')
 
 /** A Cairn process of its own on a terminal of its own, which runs `args` in a container on that terminal. */
 function onTerminal(box: ContainerBench, runtime: string, args: readonly string[]) {
+  const id = basename(box.directory)
   const script = `${box.directory}/on-terminal.ts`
   writeFileSync(
     script,
@@ -26,7 +29,7 @@ function onTerminal(box: ContainerBench, runtime: string, args: readonly string[
       hostname: 'box', network: 'none', terminal: true,
     })
     const container = run({
-      id: 'terminal-' + process.pid, spec, bundle, stateDirectory: ${JSON.stringify(box.stateDirectory)},
+      id: ${JSON.stringify(id)}, spec, bundle, stateDirectory: ${JSON.stringify(box.stateDirectory)},
       runtime: detectRuntime(${JSON.stringify(runtime)}), forwardSignals: true,
     })
     const status = await container.exited
@@ -40,7 +43,18 @@ function onTerminal(box: ContainerBench, runtime: string, args: readonly string[
   })
   const terminal = child.terminal
   if (terminal === undefined) throw new Error('no terminal')
-  return { child, terminal, shown: () => shown, sees: async (text: string) => eventually(() => shown.includes(text)) }
+  return {
+    child,
+    terminal,
+    shown: () => shown,
+    sees: async (text: string) => eventually(() => shown.includes(text)),
+    [Symbol.dispose]: () => {
+      killTree(child.pid)
+      terminal.close()
+      // Cairn, which would remove it, may have been killed.
+      removeCgroup(`/cairn-${id}`)
+    },
+  }
 }
 
 describe.each(['crun', 'runc'] as const)('a terminal of %s', (name) => {
@@ -48,7 +62,7 @@ describe.each(['crun', 'runc'] as const)('a terminal of %s', (name) => {
     using box = new ContainerBench()
     const script =
       'trap "stty size" WINCH; tty; echo $TERM; stty size; while :; do read -r line || continue; echo "got<$line>"; [ "$line" = end ] && exit 6; done'
-    const session = onTerminal(box, name, ['sh', '-c', script])
+    using session = onTerminal(box, name, ['sh', '-c', script])
     expect(await session.sees('33 77\r\n')).toBe(true)
     expect(session.shown()).toMatch(/\/dev\/(pts\/0|console)\r\nxterm\r\n33 77\r\n/)
     session.terminal.resize(100, 40)
@@ -65,12 +79,11 @@ describe.each(['crun', 'runc'] as const)('a terminal of %s', (name) => {
     const modes = session.shown().slice(session.shown().lastIndexOf('status 6'))
     expect(modes).toMatch(/(?<!-)isig/)
     expect(modes).toMatch(/(?<!-)icanon/)
-    session.terminal.close()
   })
 
   test('hands Ctrl-C to the container as a key, not to Cairn as a signal', async () => {
     using box = new ContainerBench()
-    const session = onTerminal(box, name, [
+    using session = onTerminal(box, name, [
       'sh',
       '-c',
       'trap "echo interrupted; exit 9" INT; echo ready; while :; do sleep 0.05; done',
@@ -80,20 +93,18 @@ describe.each(['crun', 'runc'] as const)('a terminal of %s', (name) => {
     expect(await session.child.exited).toBe(0)
     expect(session.shown()).toContain('interrupted\r\n')
     expect(session.shown()).toContain('status 9\r\n')
-    session.terminal.close()
   })
 
   test('is set back when Cairn is killed, and the container is gone', async () => {
     using box = new ContainerBench()
     const marker = `311${process.pid}`
-    const session = onTerminal(box, name, ['sh', '-c', `echo ready; sleep ${marker}; true`])
+    using session = onTerminal(box, name, ['sh', '-c', `echo ready; sleep ${marker}; true`])
     expect(await session.sees('ready')).toBe(true)
     const cairn = processesWith(`${box.directory}/on-terminal.ts`).find((pid) => pid !== session.child.pid)
     if (cairn === undefined) throw new Error('no Cairn process')
     process.kill(cairn, 'SIGKILL')
     expect(await session.child.exited).toBe(0)
     expect(await eventually(() => processesWith(marker).length === 0)).toBe(true)
-    session.terminal.close()
   })
 
   test('can be the caller’s: bytes in, bytes out, its size', async () => {

@@ -231,12 +231,14 @@ describe('`cairn run` moves data', () => {
   }
 
   test('from a pipe through the container into a pipe, all of it and the end of input', async () => {
-    const child = Bun.spawn(cairn.command('run', '--rm', '-i', 'busybox', 'sh', '-c', 'cat; echo end >&2'), {
-      env: cairn.environment,
-      stdin: 'pipe',
-      stdout: 'pipe',
-      stderr: 'pipe',
-    })
+    const child = cairn.children.add(
+      Bun.spawn(cairn.command('run', '--rm', '-i', 'busybox', 'sh', '-c', 'cat; echo end >&2'), {
+        env: cairn.environment,
+        stdin: 'pipe',
+        stdout: 'pipe',
+        stderr: 'pipe',
+      }),
+    )
     const feed = async (): Promise<void> => {
       for (let count = 0; count < megabytes; count++) {
         await child.stdin.write(pattern)
@@ -263,12 +265,14 @@ describe('`cairn run` moves data', () => {
     try {
       const script =
         'readlink /proc/self/fd/0 >&2; readlink /proc/self/fd/1 >&2; true >/proc/self/fd/0; true >/proc/self/fd/1; cat'
-      const child = Bun.spawn(cairn.command('run', '--rm', '-i', 'busybox', 'sh', '-c', script), {
-        env: cairn.environment,
-        stdin: input,
-        stdout: output,
-        stderr: 'pipe',
-      })
+      const child = cairn.children.add(
+        Bun.spawn(cairn.command('run', '--rm', '-i', 'busybox', 'sh', '-c', script), {
+          env: cairn.environment,
+          stdin: input,
+          stdout: output,
+          stderr: 'pipe',
+        }),
+      )
       expect(await new Response(child.stderr).text()).toMatch(/^pipe:.*\npipe:.*\n/)
       expect(await child.exited).toBe(0)
     } finally {
@@ -292,10 +296,12 @@ describe('`cairn run` moves data', () => {
   })
 
   test('until the reader leaves, which ends the container by SIGPIPE', async () => {
-    const child = Bun.spawn(['sh', '-c', '"$@" | head -c 3', 'sh', ...cairn.command('run', '--rm', 'busybox', 'yes')], {
-      env: cairn.environment,
-      stdout: 'pipe',
-    })
+    const child = cairn.children.add(
+      Bun.spawn(['sh', '-c', '"$@" | head -c 3', 'sh', ...cairn.command('run', '--rm', 'busybox', 'yes')], {
+        env: cairn.environment,
+        stdout: 'pipe',
+      }),
+    )
     expect(await new Response(child.stdout).text()).toBe('y\ny')
     expect(await child.exited).toBe(0)
     expect(await cairn.ok(['ps', '-aq'])).toBe('')
@@ -562,24 +568,26 @@ test('`cairn run` warns of an image for another platform that nobody asked for',
 })
 
 test('`cairn run` works for ordinary users of the container whatever the umask', async () => {
-  const child = Bun.spawn(
-    [
-      'sh',
-      '-c',
-      'umask 077; "$@"',
-      'sh',
-      ...cairn.command(
-        'run',
-        '--rm',
-        '-u',
-        'app',
-        'busybox',
+  const child = cairn.children.add(
+    Bun.spawn(
+      [
         'sh',
         '-c',
-        'cat /etc/hostname; ls / >/dev/null && touch /tmp/x && echo fine',
-      ),
-    ],
-    { env: cairn.environment, stdout: 'pipe', stderr: 'pipe' },
+        'umask 077; "$@"',
+        'sh',
+        ...cairn.command(
+          'run',
+          '--rm',
+          '-u',
+          'app',
+          'busybox',
+          'sh',
+          '-c',
+          'cat /etc/hostname; ls / >/dev/null && touch /tmp/x && echo fine',
+        ),
+      ],
+      { env: cairn.environment, stdout: 'pipe', stderr: 'pipe' },
+    ),
   )
   expect(await new Response(child.stderr).text()).toBe('')
   expect(await new Response(child.stdout).text()).toEndWith('fine\n')

@@ -138,12 +138,14 @@ describe('cairn import', () => {
 
   test('leaves to the next command what a kill left, and that command works', async () => {
     cairn.file('rootfs.tar', rootfs)
-    const child = Bun.spawn([process.execPath, join(import.meta.dir, '../../main.ts'), 'import', '-', 'killed'], {
-      env: { PATH: process.env['PATH'] ?? '', HOME: cairn.home, CAIRN_ROOT: cairn.root },
-      stdin: 'pipe',
-      stdout: 'ignore',
-      stderr: 'ignore',
-    })
+    const child = cairn.children.add(
+      Bun.spawn([process.execPath, join(import.meta.dir, '../../main.ts'), 'import', '-', 'killed'], {
+        env: { PATH: process.env['PATH'] ?? '', HOME: cairn.home, CAIRN_ROOT: cairn.root },
+        stdin: 'pipe',
+        stdout: 'ignore',
+        stderr: 'ignore',
+      }),
+    )
     try {
       const large = layerOf(file('large', 'x'.repeat(4 * 1024 * 1024)))
       child.stdin.write(large.subarray(0, 3 * 1024 * 1024))
@@ -160,12 +162,14 @@ describe('cairn import', () => {
   })
 
   test('stops at Ctrl-C and leaves nothing', async () => {
-    const child = Bun.spawn([process.execPath, join(import.meta.dir, '../../main.ts'), 'import', '-', 'stopped'], {
-      env: { PATH: process.env['PATH'] ?? '', HOME: cairn.home, CAIRN_ROOT: cairn.root },
-      stdin: 'pipe',
-      stdout: 'ignore',
-      stderr: 'pipe',
-    })
+    const child = cairn.children.add(
+      Bun.spawn([process.execPath, join(import.meta.dir, '../../main.ts'), 'import', '-', 'stopped'], {
+        env: { PATH: process.env['PATH'] ?? '', HOME: cairn.home, CAIRN_ROOT: cairn.root },
+        stdin: 'pipe',
+        stdout: 'ignore',
+        stderr: 'pipe',
+      }),
+    )
     child.stdin.write(layerOf(file('large', 'x'.repeat(2 * 1024 * 1024))).subarray(0, 1024 * 1024))
     await child.stdin.flush()
     for (const until = Date.now() + 20_000; !isWriting(cairn) && Date.now() < until;) await Bun.sleep(10)

@@ -16,10 +16,12 @@ afterEach(() => {
 /** Runs a command on a terminal. */
 async function onTerminal(args: readonly string[]): Promise<{ readonly status: number; readonly text: string }> {
   const pieces: Uint8Array[] = []
-  const child = Bun.spawn([process.execPath, `${import.meta.dir}/../../main.ts`, ...args], {
-    env: { PATH: process.env['PATH'] ?? '', HOME: cairn.home, CAIRN_ROOT: cairn.root },
-    terminal: { cols: 100, rows: 30, data: (_terminal, bytes) => void pieces.push(bytes.slice()) },
-  })
+  const child = cairn.children.add(
+    Bun.spawn([process.execPath, `${import.meta.dir}/../../main.ts`, ...args], {
+      env: { PATH: process.env['PATH'] ?? '', HOME: cairn.home, CAIRN_ROOT: cairn.root },
+      terminal: { cols: 100, rows: 30, data: (_terminal, bytes) => void pieces.push(bytes.slice()) },
+    }),
+  )
   const status = await child.exited
   child.terminal?.close()
   return { status, text: Buffer.concat(pieces).toString() }

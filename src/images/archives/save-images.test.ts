@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { mkdirSync, readdirSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
+import { Children } from '../../../test/fixtures/children.ts'
 import { failsWith } from '../../content/blobs.contract.ts'
 import { collectGarbage } from '../../content/gc.ts'
 import { acquireLease } from '../../content/leases.ts'
@@ -174,7 +175,8 @@ describe('loadImages() of what saveImages() wrote', () => {
     const path = archiveFile(to.directory, await save(store, ['app']))
     const fifo = join(to.directory, 'fifo')
     Bun.spawnSync(['mkfifo', fifo])
-    const cat = Bun.spawn(['sh', '-c', 'cat "$0" > "$1"', path, fifo])
+    using children = new Children()
+    const cat = children.add(Bun.spawn(['sh', '-c', 'cat "$0" > "$1"', path, fifo]))
     const [loaded] = await loadImages(to.store, fifo)
     await cat.exited
     expect(loaded?.imageId).toBe(imageId)
