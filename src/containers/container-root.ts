@@ -14,12 +14,15 @@ import { Snapshots } from '../snapshots/snapshots.ts'
 import type { Container } from './container.ts'
 import { findInit } from './init-process.ts'
 import { snapshotOf } from './start-monitored.ts'
+import type { UserMapping } from './user-mapping.ts'
 import { openVolume } from './volumes.ts'
 
 /** The files of a container as it sees them itself, mounts included. */
 export interface ContainerRoot extends Disposable {
   /** File descriptor of the root directory. What is inside is the container's, so paths in it lead anywhere. */
   readonly fd: number
+  /** Owners of its files are seen as the machine has them, by this mapping. */
+  readonly mapping?: UserMapping
 }
 
 /**
@@ -30,7 +33,9 @@ export async function openContainerRoot(store: Store, container: Container): Pro
   const init = findInit(store, container.id)
   if (init !== undefined) {
     const fd = open(`/proc/${init.pid}/root`, openFlags.O_PATH | openFlags.O_DIRECTORY)
-    return { fd, [Symbol.dispose]: () => close(fd) }
+    const { userns } = container.settings
+    const mapping = userns === undefined || userns === 'host' ? {} : { mapping: userns }
+    return { fd, ...mapping, [Symbol.dispose]: () => close(fd) }
   }
   const lease = acquireLease(store)
   const { value: image } = await storedImage(store, container.settings.manifest).config()

@@ -4,6 +4,7 @@ import type { RuntimeLimit } from '../oci/runtime-spec.ts'
 import type { ProcessIdentity } from '../linux/processes.ts'
 import type { EndpointSetting, PortSetting } from '../networks/network.ts'
 import type { OciRuntime } from '../runtime/runtime.ts'
+import type { UserMapping } from './user-mapping.ts'
 import type { CgroupLimits, ContainerMount } from '../runtime/spec.ts'
 
 /**
@@ -98,6 +99,8 @@ export interface ContainerSettings {
   readonly ports?: readonly PortSetting[]
   /** Exposed ports are published too. */
   readonly publishAll?: boolean
+  /** Its users: those of the host although others are the rule (`host`), or others. */
+  readonly userns?: 'host' | UserMapping
 }
 
 /** A device of the host that a container may use. */

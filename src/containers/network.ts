@@ -14,6 +14,7 @@ import { hostsFile, resolverConfig } from '../runtime/network-files.ts'
 import type { ContainerOptions } from '../runtime/spec.ts'
 import type { Container, ContainerSettings } from './container.ts'
 import { getContainer } from './container-records.ts'
+import type { OpenUserNamespace } from './user-namespace.ts'
 import { hostHosts } from './host-files.ts'
 import { findRunningInit } from './init-process.ts'
 import { reviveForwarders, startForwarder } from './port-forwarder.ts'
@@ -37,8 +38,10 @@ export interface NetworkTexts {
  * {@link applyNetworks} then takes it from the kernel. The namespace is there as long as what this gives, or the container.
  *
  * Throws NETWORK_UNKNOWN, NETWORK_IN_USE, PORT_IN_USE, CONFIG_INVALID, TOOL_MISSING, TOOL_FAILED, NOT_ROOT.
+ *
+ * @param own - the container's user namespace, whose network namespace it gets
  */
-export async function openNetwork(store: Store, container: Container): Promise<OpenNetwork> {
+export async function openNetwork(store: Store, container: Container, own?: OpenUserNamespace): Promise<OpenNetwork> {
   const { settings } = container
   const nothing = (): void => {}
   if (settings.network.startsWith('container:')) {
@@ -55,7 +58,7 @@ export async function openNetwork(store: Store, container: Container): Promise<O
   applyNetworks(store)
   const endpoints = await attach(store, container)
   try {
-    const namespace = makeContainerNetwork()
+    const namespace = own === undefined ? makeContainerNetwork() : duplicate(own.network)
     try {
       connectInterfaces(store, namespace, endpoints)
     } catch (error) {
@@ -73,6 +76,11 @@ export async function openNetwork(store: Store, container: Container): Promise<O
     closeNetwork(store, container.id)
     throw error
   }
+}
+
+/** One more descriptor of the same. */
+function duplicate(descriptor: number): number {
+  return open(`/proc/self/fd/${descriptor}`, openFlags.O_RDONLY)
 }
 
 /** Gives back what a container that did not come to run has of networks. */
@@ -98,6 +106,8 @@ export function tidyNetworks(store: Store): void {
 
 /** How often another port is tried where any will do. */
 const attempts = 20
+/** How often another bridge is. */
+const attemptsAtBridge = 4
 
 /** Records what the container gets, brings the kernel to that, and takes the ports. */
 async function attach(store: Store, container: Container): Promise<readonly Endpoint[]> {
@@ -106,8 +116,6 @@ async function attach(store: Store, container: Container): Promise<readonly Endp
   const avoided = new Set<number>()
   for (let attempt = 1; ; attempt++) {
     try {
-/** How often another bridge is. */
-const attemptsAtBridge = 4
       const { endpoints, published } = record(store, scope, container, ports, avoided)
       applyNetworks(store)
       const taken = published.length === 0 ? undefined : await startForwarder(store, scope, container.id, published)

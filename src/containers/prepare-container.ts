@@ -29,6 +29,7 @@ import { cgroupPath, containerDirectory } from './places.ts'
 import { findRunningInit } from './init-process.ts'
 import type { OpenNetwork } from './network.ts'
 import { commandLine, processEnvironment } from './settings.ts'
+import { mapFiles, type OpenUserNamespace } from './user-namespace.ts'
 import { openVolume } from './volumes.ts'
 
 /** A container that could be started. */
@@ -46,6 +47,8 @@ export interface PrepareOptions {
   /** Path of a cgroup of its own; where absent it gets one only if its limits need that. */
   readonly cgroup?: string | undefined
   readonly signal?: AbortSignal | undefined
+  /** Where its users are others than the machine's. */
+  readonly userNamespace?: OpenUserNamespace | undefined
 }
 
 /**
@@ -58,7 +61,7 @@ export async function prepareContainer(
   container: Container,
   snapshot: WritableSnapshot,
   diffIds: readonly Digest[],
-  { network, cgroup, signal }: PrepareOptions,
+  { network, cgroup, signal, userNamespace }: PrepareOptions,
 ): Promise<PreparedContainer> {
   const { settings } = container
   const layers = diffIds.map((diffId) => ({ diffId, directory: undefined }))
@@ -80,16 +83,19 @@ export async function prepareContainer(
   const points = mountPoints(tree, targets, `${bundle}/points`, fileTargets)
   // What / of the container looks like is told by its writable directory.
   changeModeAt(AT_FDCWD, snapshot.upper, tree.lookup('/')?.mode ?? 0o755)
-  const mountRoot = (): void => {
+  const mapped = userNamespace === undefined ? undefined : mapFiles(store, container, userNamespace)
+  const pathOf = (path: string): string => mapped?.pathOf(path) ?? path
+  const mountOwn = (): void => {
     mountOverlay({
-      lowers: points === undefined ? lowers : [points, ...lowers],
-      upper: snapshot.upper,
-      work: snapshot.work,
-      target: snapshot.merged,
+      lowers: (points === undefined ? lowers : [points, ...lowers]).map(pathOf),
+      upper: pathOf(snapshot.upper),
+      work: pathOf(snapshot.work),
+      target: mapped?.root ?? snapshot.merged,
       nodev: !settings.privileged,
     })
   }
-  return { spec, bundle, mountRoot }
+  const mountRoot = mapped === undefined ? mountOwn : (): void => mapped.mount(mountOwn)
+  return { spec: mapped === undefined ? spec : mapped.spec(withoutDevices(spec)), bundle, mountRoot }
 }
 
 /** Throws EMULATOR_MISSING. */
@@ -97,12 +103,16 @@ function emulated(spec: RuntimeSpec, { emulated: architecture }: ContainerSettin
   if (architecture === undefined) return spec
   const emulator = findEmulator(architecture, hostPlatform().architecture, process.env)
   if (emulator === undefined) return spec
-  // In a user namespace the runtimes bind the host's standard devices themselves, and runc not over one that is there.
+  return withEmulator(withoutDevices(spec), emulator)
+}
+
+/** In a user namespace the runtimes bind the host's standard devices themselves, and runc not over one that is there. */
+function withoutDevices(spec: RuntimeSpec): RuntimeSpec {
   const mounts = spec.mounts.filter(
     ({ type, source, destination }) =>
       type !== 'bind' || source !== destination || !destination.startsWith('/dev/') || destination === '/dev/shm',
   )
-  return withEmulator({ ...spec, mounts }, emulator)
+  return { ...spec, mounts }
 }
 
 interface OpenMounts {

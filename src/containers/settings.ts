@@ -4,6 +4,7 @@ import { type ContainerConfig, defaultPath, type Healthcheck } from '../oci/conf
 import type { Digest } from '../oci/digest.ts'
 import { containerCapabilities } from '../runtime/capabilities.ts'
 import type { ContainerSettings, MountSetting } from './container.ts'
+import { checkMappable } from './user-mapping.ts'
 import { type MountRequest, planMounts } from './mounts.ts'
 
 /** What is asked for in words of `docker run`, beside the image. Everything left out is as the image has it. */
@@ -70,6 +71,7 @@ export function containerSettings(
       `the working directory '${workingDirectory}' is invalid, it needs to be an absolute path`,
     )
   checkCapabilities(request)
+  checkMappable(request, image.emulated)
   return {
     image: image.name,
     manifest: image.manifest,
@@ -126,6 +128,7 @@ const laterFields = [
   'networks',
   'ports',
   'publishAll',
+  'userns',
 ] as const satisfies readonly (keyof ContainerSettings)[]
 
 /** 64 hex digits that nothing else has: what containers and volumes without a name are called. */

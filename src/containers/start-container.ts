@@ -9,6 +9,7 @@ import type { NewContainer } from './create-container.ts'
 import { openNetwork } from './network.ts'
 import { runtimeStateDirectory } from './places.ts'
 import { prepareContainer } from './prepare-container.ts'
+import { openUserNamespace } from './user-namespace.ts'
 
 /** Where a container's input and output go; see runtime/run.ts. */
 export type StartOptions = Pick<
@@ -36,17 +37,22 @@ export async function startContainer(
 ): Promise<StartedContainer> {
   const { signal } = options
   using opened = new DisposableStack()
-  const network = opened.use(await openNetwork(store, container))
-  const prepared = await prepareContainer(store, snapshots, container, snapshot, diffIds, { network, signal })
+  const userNamespace = opened.use(openUserNamespace(container))
+  const network = opened.use(await openNetwork(store, container, userNamespace))
+  const surroundings = { network, signal, userNamespace }
+  const prepared = await prepareContainer(store, snapshots, container, snapshot, diffIds, surroundings)
   const { spec, bundle, mountRoot } = prepared
-  enterPrivateMounts()
-  mountRoot()
-  opened.defer(() => void unmount(snapshot.merged, { lazy: true }))
+  if (userNamespace === undefined) {
+    enterPrivateMounts()
+    mountRoot()
+    opened.defer(() => void unmount(snapshot.merged, { lazy: true }))
+  }
   const stateDirectory = runtimeStateDirectory(store)
   const needsTerminal = container.settings.tty && options.runtime === undefined
   const running = run({
     ...options,
     ...(needsTerminal && spec.linux.cgroupsPath === undefined ? terminalRuntime() : {}),
+    ...(userNamespace === undefined ? {} : { mountRoot }),
     id: container.id,
     spec,
     bundle,

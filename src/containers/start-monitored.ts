@@ -23,6 +23,7 @@ import { cgroupPath, containerLock, logPath, monitoredRoot, runtimeStateDirector
 import { prepareContainer } from './prepare-container.ts'
 import { runScope } from './run-scope.ts'
 import { settleContainer } from './settle-container.ts'
+import { openUserNamespace } from './user-namespace.ts'
 
 export interface MonitoredStart {
   /** Called when the container is there and before its command begins, with its bundle. */
@@ -80,8 +81,10 @@ async function launch(
   const snapshot = snapshotOf(store, container)
   const cgroup = wantsCgroup(settings) ? cgroupPath(container) : undefined
   const { diff_ids: diffIds } = image.rootfs
-  using network = await openNetwork(store, container)
-  const prepared = await prepareContainer(store, snapshots, container, snapshot, diffIds, { network, cgroup, signal })
+  using userNamespace = openUserNamespace(container)
+  using network = await openNetwork(store, container, userNamespace)
+  const surroundings = { network, cgroup, signal, userNamespace }
+  const prepared = await prepareContainer(store, snapshots, container, snapshot, diffIds, surroundings)
   const { bundle, mountRoot } = prepared
   const spec = withTerminalSize(prepared.spec, terminalSize)
   const runtime = settings.runtime === undefined ? undefined : detectRuntime(settings.runtime)

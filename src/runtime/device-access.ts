@@ -27,7 +27,9 @@ export function withoutForeignDevices(
 ): RuntimeSpec {
   const { root, linux, mounts } = spec
   // In a user namespace nobody makes or opens device files, but for those that the machine gives.
-  if (linux.cgroupsPath !== undefined || (runtime.name === 'runc' && !inInitialUserNamespace())) return spec
+  const isRemapped = linux.namespaces.some(({ type, path }) => type === 'user' && path !== undefined)
+  if (linux.cgroupsPath !== undefined || isRemapped || (runtime.name === 'runc' && !inInitialUserNamespace()))
+    return spec
   const isTrusted = spec.process.capabilities.bounding.includes('CAP_SYS_ADMIN')
   if (runtime.name === 'runc') {
     const resources = { devices: isTrusted ? [everyDevice] : deviceRules(linux.devices) }

@@ -1,6 +1,7 @@
 import type { FileSink } from 'bun'
 import { CairnError } from '../errors/error.ts'
 import { AT_FDCWD, close } from '../linux/files.ts'
+import { inMountNamespaceCopy } from '../linux/mount-namespace.ts'
 import { removeDirectoryAt, removeFile } from '../linux/names.ts'
 import { openPipe, type Pipe, readPipe } from '../linux/pipes.ts'
 import { signalProcess } from '../linux/processes.ts'
@@ -67,6 +68,8 @@ export interface RunOptions {
   readonly terminal?: 'inherit' | TerminalOptions
   /** Kills the container; `exited` then rejects with CANCELED. */
   readonly signal?: AbortSignal
+  /** Mounts the root file system where the runtime alone sees it; without it that is mounted already. */
+  readonly mountRoot?: () => void
   /** Signals that reach this process go to the container instead (`--sig-proxy`). */
   readonly forwardSignals?: boolean
 }
@@ -110,7 +113,7 @@ export function run(options: RunOptions): RunningContainer {
   const { id, signal } = options
   if (!/^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(id)) throw new TypeError(`not a container id: ${JSON.stringify(id)}`)
   if (signal?.aborted === true) throw canceled()
-  checkRootFileSystem(options.spec.root.path)
+  if (options.mountRoot === undefined) checkRootFileSystem(options.spec.root.path)
   const ownState = ownStateDirectory(options.stateDirectory)
   const spec = withSize(options.spec, options.terminal)
   const launch = writeBundle({ ...options, spec })
@@ -209,8 +212,17 @@ interface Started {
   readonly shown?: Promise<void>
 }
 
-function spawnRuntime(options: RunOptions, launch: RuntimeLaunch, runtimeRoot: string, log: string): Started {
-  const { runtime } = launch
+function spawnRuntime(options: RunOptions, planned: RuntimeLaunch, runtimeRoot: string, log: string): Started {
+  const { runtime } = planned
+  const { mountRoot } = options
+  const prepare = (): void => {
+    mountRoot?.()
+    checkRootFileSystem(options.spec.root.path)
+  }
+  const launch: RuntimeLaunch =
+    mountRoot === undefined
+      ? planned
+      : { ...planned, spawn: (start) => planned.spawn(() => inMountNamespaceCopy(prepare, start)) }
   const command = [runtime.path, ...launch.globalArguments, '--root', runtimeRoot, '--log', log]
   if (runtime.name === 'runc') command.push('--log-format', 'json')
   command.push('run', '--bundle', options.bundle, options.id)

@@ -6,7 +6,7 @@ import { creationLimitFlags } from './limit-flags.ts'
 /** Flags of docker for containers that Cairn does not have yet, by what they take. */
 const missing = {
   bool: ['use-api-socket'],
-  string: `blkio-weight cgroupns cpu-rt-period cpu-rt-runtime gpus isolation kernel-memory userns
+  string: `blkio-weight cgroupns cpu-rt-period cpu-rt-runtime gpus isolation kernel-memory
     volume-driver`.split(/\s+/),
   stringArray: `blkio-weight-device device-cgroup-rule device-read-bps device-read-iops device-write-bps
     device-write-iops link link-local-ip storage-opt`.split(/\s+/),
@@ -20,7 +20,7 @@ export const missingFlags: FlagDefinitions = Object.fromEntries(
 ) as FlagDefinitions
 
 /** What a missing flag may say because that is how it is anyhow. */
-const harmless: Readonly<Record<string, string>> = { cgroupns: 'private', userns: 'host', isolation: 'default' }
+const harmless: Readonly<Record<string, string>> = { cgroupns: 'private', isolation: 'default' }
 
 const hints: Readonly<Record<string, string>> = {
   link: 'Make a network with `cairn network create` and attach both containers: they find each other by name.',
@@ -140,6 +140,7 @@ export const containerFlags = {
   tty: { type: 'bool', short: 't', summary: 'Allocate a pseudo-TTY' },
   ulimit: { type: 'stringArray', value: 'ulimit', summary: 'Ulimit options' },
   user: { type: 'string', short: 'u', summary: 'Username or UID (format: <name|uid>[:<group|gid>])' },
+  userns: { type: 'string', summary: 'User namespace to use', complete: ['host', 'remap'] },
   uts: { type: 'string', summary: 'UTS namespace to use', complete: ['host'] },
   volume: { type: 'stringArray', short: 'v', value: 'list', summary: 'Bind mount a volume' },
   'volumes-from': { type: 'stringArray', value: 'list', summary: 'Mount volumes from the specified container(s)' },

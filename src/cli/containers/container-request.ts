@@ -27,6 +27,7 @@ import { parseNetworkFlags } from './network-flags.ts'
 import { parseMountFlags } from './mount-flags.ts'
 import { parseSecurityOptions } from './security-flags.ts'
 import { isAddress } from './host-addresses.ts'
+import { parseUserns } from './userns-flag.ts'
 import { parseUlimits } from './ulimit-flags.ts'
 
 /** What the flags of `run` read as. */
@@ -59,6 +60,7 @@ export function parseContainerRequest(
     ipc: parseIpc(flags.ipc),
     pid: parsePid(flags.pid),
     uts: parseUts(flags),
+    userns: parseUserns(flags.userns, ctx.env),
     domainname: flags.domainname === '' ? undefined : flags.domainname,
     sysctls: parseSysctls(flags.sysctl),
     devices: flags.device.length === 0 ? undefined : flags.device.map(parseDevice),

@@ -1,3 +1,4 @@
+import { insideId, outsideId, type UserMapping } from '../../containers/user-mapping.ts'
 import { containerAccounts } from '../../containers/container-accounts.ts'
 import type { Container } from '../../containers/container.ts'
 import { recordContainerEvent } from '../../containers/container-events.ts'
@@ -10,6 +11,7 @@ import { copyMember, type CopyOwners, MemberCopier, renamedTree } from '../../la
 import { directoryTree, openedTree, resolvePath } from '../../layers/trees/layer-tree.ts'
 import { packTree } from '../../layers/pack/pack-tree.ts'
 import type { Tree, TreeEntry } from '../../layers/tree.ts'
+import { owningFilesAs } from '../../linux/file-credentials.ts'
 import { resolveUser } from '../../runtime/user.ts'
 import type { ByteSource } from '../../streams/source.ts'
 
@@ -67,13 +69,9 @@ export async function copyToContainer(
   const { directory, name: base } = destination(from, to, () => notFound(parentOf(absolute(target)), name))
   checkWritable(container, to.path)
   recordContainerEvent(store, 'extract-to-dir', container, { path: directory })
-  return copyMember(
-    from.tree,
-    from.path,
-    `/proc/self/fd/${root.fd}`,
-    { directory, name: base },
-    ownersOf(container, options),
-  )
+  const place = `/proc/self/fd/${root.fd}`
+  const owners = ownersOf(container, options, root)
+  return asRootOf(root, () => copyMember(from.tree, from.path, place, { directory, name: base }, owners))
 }
 
 /** Writes what a container has at a path as a tar. Throws as {@link copyFromContainer}. */
@@ -89,7 +87,8 @@ export async function copyAsArchive(
   const from = sourceIn(root, source, container, name, options)
   recordContainerEvent(store, 'archive-path', container, { path: source })
   const base = baseOf(from.path)
-  const tree = base === '' ? from.tree : renamedTree(from.tree, from.path, base)
+  const seen = root.mapping === undefined ? from.tree : insideTree(from.tree, root.mapping)
+  const tree = base === '' ? seen : renamedTree(seen, from.path, base)
   packTree(tree, '/', sink, { keepNanoseconds: true })
 }
 
@@ -108,10 +107,10 @@ export async function copyArchiveToContainer(
     throw wrong(`destination ${JSON.stringify(`${name}:${target}`)} must be a directory`)
   checkWritable(container, to.path)
   recordContainerEvent(store, 'extract-to-dir', container, { path: to.path })
-  const copier = new MemberCopier(`/proc/self/fd/${root.fd}`, to.path, ownersOf(container, options))
+  const copier = new MemberCopier(`/proc/self/fd/${root.fd}`, to.path, ownersOf(container, options, root))
   try {
-    for await (const chunk of archive) copier.push(chunk)
-    copier.finish()
+    for await (const chunk of archive) asRootOf(root, () => copier.push(chunk))
+    asRootOf(root, () => copier.finish())
   } catch (error) {
     copier.abort()
     throw error
@@ -185,12 +184,42 @@ function checkWritable({ settings }: Container, path: string): void {
 }
 
 /** Owners as they are here, or with `--archive` the container's user. */
-function ownersOf({ settings, run }: Container, { archive }: CopyOptions): CopyOwners {
+function ownersOf(container: Container, options: CopyOptions, { mapping }: ContainerRoot): CopyOwners {
+  const user = archiveUser(container, options)
+  if (mapping === undefined) return user ?? 'archive'
+  return (owner) => {
+    const { uid, gid } = user ?? owner
+    return { uid: outsideId(mapping.uid, uid), gid: outsideId(mapping.gid, gid) }
+  }
+}
+
+function archiveUser(
+  { settings, run }: Container,
+  { archive }: CopyOptions,
+): { readonly uid: number; readonly gid: number } | undefined {
   const { User: user = '' } = settings.config
-  if (!archive || user === '') return 'archive'
+  if (!archive || user === '') return undefined
   const accounts = run === null || /^\d+(?::\d+)?$/.test(user) ? {} : containerAccounts(run.init.pid)
-  const { uid, gid } = resolveUser(user, accounts)
-  return { uid, gid }
+  return resolveUser(user, accounts)
+}
+
+/** Where users are remapped a file can be made by those of the container only. */
+function asRootOf<Result>({ mapping }: ContainerRoot, work: () => Result): Result {
+  return mapping === undefined ? work() : owningFilesAs(outsideId(mapping.uid, 0), outsideId(mapping.gid, 0), work)
+}
+
+/** The tree with owners as the container sees them. */
+function insideTree(tree: Tree, { uid, gid }: UserMapping): Tree {
+  return {
+    list: (path) => tree.list(path),
+    read: (path) => tree.read(path),
+    lookup: (path) => {
+      const entry = tree.lookup(path)
+      return entry === undefined
+        ? undefined
+        : { ...entry, uid: insideId(uid, entry.uid), gid: insideId(gid, entry.gid) }
+    },
+  }
 }
 
 function absolute(path: string): string {

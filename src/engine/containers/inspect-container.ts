@@ -145,7 +145,7 @@ const nanosecondsPerCpu = 1e9
 
 function hostConfigOf(container: Container): Readonly<Record<string, unknown>> {
   const { settings, autoRemove } = container
-  const { limits = {}, log, restart, dns, privileged } = settings
+  const { limits = {}, log, restart, dns, privileged, userns } = settings
   const security = [
     ...(settings.noNewPrivileges ? ['no-new-privileges'] : []),
     ...(settings.seccomp === 'unconfined' ? ['seccomp=unconfined'] : []),
@@ -184,7 +184,7 @@ function hostConfigOf(container: Container): Readonly<Record<string, unknown>> {
     SecurityOpt: nullIfEmpty(security),
     ...tmpfsOf(settings.mounts),
     UTSMode: settings.uts === 'host' ? 'host' : '',
-    UsernsMode: '',
+    UsernsMode: userns === 'host' ? userns : userns?.isOwn === true ? 'remap' : '',
     ShmSize: settings.shmSize ?? 64 << 20,
     ...(settings.sysctls === undefined ? {} : { Sysctls: settings.sysctls }),
     Runtime: settings.runtime ?? 'runc',

@@ -5,8 +5,14 @@ import { LayerUnpacker } from './layer-unpacker.ts'
 import { packTree } from '../pack/pack-tree.ts'
 import { impliedDirectory, type Tree } from '../tree.ts'
 
-/** Whose the files are that are made. */
-export type CopyOwners = 'archive' | 'caller' | { readonly uid: number; readonly gid: number }
+/** User and group of a file. */
+interface FileOwner {
+  readonly uid: number
+  readonly gid: number
+}
+
+/** Whose the files are that are made; a function gives it for what the archive says. */
+export type CopyOwners = 'archive' | 'caller' | FileOwner | ((owner: FileOwner) => FileOwner)
 
 /**
  * Shows what `tree` has at `path` as the only entry `/name` of a tree. Of a file with several names just this one.
@@ -88,14 +94,15 @@ export class MemberCopier {
 function placedIn(directory: string, owners: CopyOwners, handler: TarHandler): TarHandler {
   const prefix = directory.replace(/^\/+|\/+$/g, '')
   const place = (path: string): string => (prefix === '' ? path : `${prefix}/${path}`)
-  const owner = typeof owners === 'object' ? owners : undefined
+  const ownerOf = (owner: FileOwner): FileOwner | undefined =>
+    typeof owners === 'function' ? owners(owner) : typeof owners === 'object' ? owners : undefined
   const placed = ({ entry, ...member }: TarMember): TarMember => ({
     ...member,
     entry: {
       ...entry,
       path: place(entry.path),
       linkname: entry.type === 'hardlink' ? place(entry.linkname) : entry.linkname,
-      ...owner,
+      ...ownerOf(entry),
     } satisfies TarEntry,
   })
   return {
