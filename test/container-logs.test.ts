@@ -63,6 +63,26 @@ describe('`cairn logs`', () => {
     await cairn.ok(['rm', 'live'])
   })
 
+  test('that follows, stats and wait end without a word when they are interrupted', async () => {
+    await cairn.ok(['run', '-d', '--name', 'on', 'busybox', 'sh', '-c', 'while :; do echo on; sleep 0.1; done'])
+    const ended = [
+      ['logs', '-f', 'on'],
+      ['stats', 'on'],
+      ['wait', 'on'],
+    ].map(async (args) => {
+      const child = cairn.start(args)
+      await Bun.sleep(1500)
+      child.kill('SIGINT')
+      return [await new Response(child.stderr).text(), await child.exited] as const
+    })
+    expect(await Promise.all(ended)).toEqual([
+      ['', 130],
+      ['', 130],
+      ['', 130],
+    ])
+    await cairn.ok(['rm', '-f', 'on'])
+  })
+
   test('begins anew at the size that was asked for, and has none where none was wanted', async () => {
     await ran('rotated', 'seq 1 20000', '--log-opt', 'max-size=50k')
     const lines = (await cairn.ok(['logs', 'rotated'])).trimEnd().split('\n')

@@ -6,6 +6,7 @@ import { defineCommand } from '../command.ts'
 import { containerNames } from '../containers/container-names.ts'
 import { logDetails } from '../containers/log-details.ts'
 import { openStoreOf } from '../open-store.ts'
+import { untilInterrupted } from '../until-interrupted.ts'
 
 export default defineCommand({
   usage: '[OPTIONS] CONTAINER',
@@ -46,11 +47,13 @@ export default defineCommand({
       ...(flags.until === undefined ? {} : { until: momentOf('until', flags.until, now) }),
     })
     const details = flags.details ? `${logDetails(resolveContainer(store, name))} ` : ''
-    for await (const { time, stream, bytes } of lines) {
-      const prefix = `${flags.timestamps ? `${utcTime(time)} ` : ''}${details}`
-      if (prefix !== '') ctx[stream].write(prefix)
-      ctx[stream].write(bytes)
-    }
+    return await untilInterrupted(async () => {
+      for await (const { time, stream, bytes } of lines) {
+        const prefix = `${flags.timestamps ? `${utcTime(time)} ` : ''}${details}`
+        if (prefix !== '') ctx[stream].write(prefix)
+        ctx[stream].write(bytes)
+      }
+    })
   },
 })
 

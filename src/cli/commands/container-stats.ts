@@ -7,10 +7,11 @@ import { shownId } from '../images/image-names.ts'
 import { openStoreOf } from '../open-store.ts'
 import { type Listing, renderListing } from '../printer.ts'
 import { formatBinarySize, formatByteSize } from '../units.ts'
+import { untilInterrupted } from '../until-interrupted.ts'
 
 /** How long is looked at what the processor does, in milliseconds. */
 const interval = 1000
-const clearScreen = '\u001B[H\u001B[2J'
+const clearScreen = '\u001B[2J'
 
 export default defineCommand({
   usage: '[OPTIONS] [CONTAINER...]',
@@ -31,16 +32,36 @@ export default defineCommand({
     const before = reader.select(names, flags.all)
     const table = listing(!flags['no-trunc'], new Map(names.map((name, index) => [before[index]?.id ?? '', name])))
     for (const container of before) reader.read(container)
-    for (;;) {
-      await Bun.sleep(interval)
-      ctx.signal.throwIfAborted()
-      const stats = reader.select(names, flags.all).map((container) => reader.read(container))
-      const text = renderListing(table, stats, flags.format)
-      ctx.stdout.write(!flags['no-stream'] && ctx.stdout.isTTY ? `${clearScreen}${text}` : text)
-      if (flags['no-stream']) return
-    }
+    const isLive = !flags['no-stream'] && ctx.stdout.isTTY
+    return await untilInterrupted(async () => {
+      for (let frame = 0; ; frame++) {
+        await pause(interval, ctx.signal)
+        const stats = reader.select(names, flags.all).map((container) => reader.read(container))
+        const text = renderListing(table, stats, flags.format)
+        ctx.stdout.write(isLive ? `${frame === 0 ? clearScreen : ''}${overwriting(text)}` : text)
+        if (flags['no-stream']) return
+      }
+    })
   },
 })
+
+/** Throws CANCELED as soon as that comes. */
+async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  const { promise, reject } = Promise.withResolvers<never>()
+  const onAbort = (): void => reject(signal.reason)
+  signal.addEventListener('abort', onAbort)
+  try {
+    signal.throwIfAborted()
+    await Promise.race([Bun.sleep(milliseconds), promise])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
+}
+
+/** `text` over what is on the screen, each line of which is cleared only when it has its new text: so nothing flickers. */
+function overwriting(text: string): string {
+  return `\u001B[H${text.replaceAll('\n', '\u001B[K\n')}\u001B[J`
+}
 
 /** What docker shows of a container that does not run. */
 const nothing: NonNullable<ContainerStats['usage']> = {

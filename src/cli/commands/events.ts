@@ -7,6 +7,7 @@ import { objectFormatFlag } from '../format-flag.ts'
 import { compileTemplate } from '../go-template/go-template.ts'
 import { formatEventTime } from '../go-template/go-time.ts'
 import { openStoreOf } from '../open-store.ts'
+import { untilInterrupted } from '../until-interrupted.ts'
 
 export default defineCommand({
   usage: '[OPTIONS]',
@@ -32,14 +33,9 @@ export default defineCommand({
       ...(flags.until === '' ? {} : { until: flags.until }),
       signal: ctx.signal,
     })
-    try {
+    return await untilInterrupted(async () => {
       for await (const event of events) ctx.stdout.write(`${render(event)}\n`)
-    } catch (error) {
-      // To be interrupted is the usual end of it and no failure worth a message.
-      if (isCairnError(error, 'CANCELED')) return error.exitCode ?? 1
-      throw error
-    }
-    return 0
+    })
   },
 })
 
