@@ -120,6 +120,8 @@ describe('build --output', () => {
     ['oci', ',compression=zstd:chunked', 'application/vnd.oci.image.layer.v1.tar+zstd'],
     ['oci', ',compression=estargz,force-compression=true', 'application/vnd.oci.image.layer.v1.tar+gzip'],
     ['oci', ',compression=uncompressed', 'application/vnd.oci.image.layer.v1.tar'],
+    ['docker', ',compression-level=0', 'application/vnd.oci.image.layer.v1.tar+gzip'],
+    ['oci', ',compression=zstd,oci-mediatypes=false', 'application/vnd.docker.image.rootfs.diff.tar.zstd'],
     ['docker', ',oci-mediatypes=false', 'application/vnd.docker.image.rootfs.diff.tar.gzip'],
   ])('writes a layout directory: type=%s%s', async (type, options, mediaType) => {
     await ok('-t', 'app:1', '-o', `type=${type},tar=false,dest=layout${options},annotation.k=v`)
@@ -241,7 +243,10 @@ describe('build --output', () => {
     ['dest=x,mode=copy', 'type is required for output'],
     ['type=nothing', 'exporter "nothing" could not be found'],
     ['type=oci,dest=x,compression=lzma', 'unsupported compression type lzma'],
-    ['type=oci,dest=x,compression=zstd,oci-mediatypes=false', 'conflicts with "oci-mediatypes=false"'],
+    ['type=oci,dest=x,compression=estargz,oci-mediatypes=false', 'conflicts with "oci-mediatypes=false"'],
+    ['type=oci,dest=x,oci-artifact=true,oci-mediatypes=false', 'conflicts with "oci-mediatypes=false"'],
+    ['type=oci,dest=x,compression=gzip,compression-level=13', 'gzip has no level 13: 0 to 12'],
+    ['type=oci,dest=x,compression-level=x', 'non-integer value x specified for compression-level'],
     ['type=oci,dest=x,force-compression=perhaps', 'non-bool value specified for force-compression'],
     ['type=oci,dest=x,colour=red', 'unknown key "colour"'],
     ['type=registry', 'tag is needed when pushing to registry'],

@@ -6,7 +6,7 @@ export const compressionBlockSize = 1024 * 1024
 
 export interface CompressionSettings {
   readonly format: 'gzip' | 'zstd'
-  /** gzip 1 to 12 (default 2), zstd 1 to 22 (default 2). */
+  /** gzip 0 to 12 (default 2), where 0 only stores; zstd 0 to 22 (default 2), where 0 is its fastest. */
   readonly level?: number | undefined
 }
 
@@ -48,8 +48,8 @@ export async function* compress(source: ByteSource, options: CompressOptions): B
 }
 
 /** What the output of {@link compress} depends on besides its input: where two texts are equal, so are the bytes. */
-export function compressionKey({ format, level = defaultLevel[format] }: CompressionSettings): string {
-  return `${format}-${level}-${compressionBlockSize}-bun-${Bun.version}`
+export function compressionKey(settings: CompressionSettings): string {
+  return `${settings.format}-${levelOf(settings)}-${compressionBlockSize}-bun-${Bun.version}`
 }
 
 /**
@@ -57,7 +57,7 @@ export function compressionKey({ format, level = defaultLevel[format] }: Compres
  * is not tried hard: a compressor takes longest for what is compressed already.
  */
 export function compressBlock(block: Uint8Array<ArrayBuffer>, settings: CompressionSettings): Uint8Array<ArrayBuffer> {
-  const level = settings.level ?? defaultLevel[settings.format]
+  const level = levelOf(settings)
   if (settings.format === 'gzip')
     return Bun.gzipSync(block, { level: (isIncompressible(block) ? 0 : level) as 6, library: 'libdeflate' })
   return isIncompressible(block)
@@ -104,8 +104,13 @@ function isIncompressible(block: Uint8Array<ArrayBuffer>): boolean {
 
 /** Throws USAGE for a level that the format does not have. */
 export function checkLevel({ format, level }: CompressionSettings): void {
-  if (level === undefined || (Number.isInteger(level) && level >= 1 && level <= highestLevel[format])) return
-  throw new CairnError('USAGE', `${format} has no level ${level}: 1 to ${highestLevel[format]}`)
+  if (level === undefined || (Number.isInteger(level) && level >= 0 && level <= highestLevel[format])) return
+  throw new CairnError('USAGE', `${format} has no level ${level}: 0 to ${highestLevel[format]}`, { exitCode: 1 })
+}
+
+/** The compressor's own level. */
+function levelOf({ format, level = defaultLevel[format] }: CompressionSettings): number {
+  return format === 'zstd' ? Math.max(1, level) : level
 }
 
 /** The source cut anew into blocks of exactly 1 MiB, the last one shorter; one empty block for an empty source. */

@@ -1,6 +1,7 @@
 import { cleanPath, joinPath } from '../build/paths.ts'
 import { csvFields } from '../dockerfile/csv.ts'
 import { parseGoBool } from '../dockerfile/go-bool.ts'
+import { checkLevel } from '../compression/compress.ts'
 import { CairnError } from '../errors/error.ts'
 import { tryStat } from '../linux/file-status.ts'
 import { parsePlatform, type Platform } from '../oci/platform.ts'
@@ -111,21 +112,32 @@ function imageForm(
       `unsupported compression type ${compression}`,
       'There are uncompressed, gzip, estargz, zstd and zstd:chunked.',
     )
-  if (compression !== undefined && compression !== 'none' && compression !== 'gzip' && !ociTypes)
+  if (compression === 'estargz' && !ociTypes)
     throw wrong(`exporter option "compression=${compression}" conflicts with "oci-mediatypes=false"`)
-  const level = fields.take('compression-level')
-  if (level !== undefined && !/^\d{1,2}$/.test(level)) throw wrong(`non-integer value specified for compression-level`)
+  const level = levelOf(fields, compression)
+  const ociArtifact = fields.bool('oci-artifact', false)
+  if (ociArtifact && !ociTypes) throw wrong('exporter option "oci-artifact=true" conflicts with "oci-mediatypes=false"')
   for (const name of ['rewrite-timestamp', 'attestation-inline', 'registry.insecure'] as const) fields.bool(name, false)
   fields.take('prefer-nondist-layers')
   fields.take('source-date-epoch')
   return {
     compression,
-    level: level === undefined ? undefined : Number(level),
+    level,
     force: fields.bool('force-compression', false),
     ociTypes,
-    ociArtifact: fields.bool('oci-artifact', false),
+    ociArtifact,
     annotations: [...annotations, ...fields.annotations(isIndex)],
   }
+}
+
+function levelOf(fields: OutputFields, compression: ImageForm['compression']): number | undefined {
+  const text = fields.take('compression-level')
+  if (text === undefined) return undefined
+  if (!/^[+-]?\d{1,15}$/.test(text)) throw wrong(`non-integer value ${text} specified for compression-level`)
+  const level = Number(text)
+  if (compression !== undefined && compression !== 'none')
+    checkLevel({ format: compression.startsWith('zstd') ? 'zstd' : 'gzip', level })
+  return level
 }
 
 function isCompression(text: string): text is NonNullable<ImageForm['compression']> {

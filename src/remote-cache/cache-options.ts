@@ -1,5 +1,5 @@
 import { cleanPath, joinPath } from '../build/paths.ts'
-import type { CompressionSettings } from '../compression/compress.ts'
+import { checkLevel, type CompressionSettings } from '../compression/compress.ts'
 import { CairnError } from '../errors/error.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { parseReference, type Reference, withDefaultTag } from '../oci/reference.ts'
@@ -158,13 +158,16 @@ function registryPlace(fields: CacheFields, role: 'importer' | 'exporter'): Cach
 function compressionOf(fields: CacheFields): CacheExport['compression'] {
   const wanted = fields.take('compression') ?? 'gzip'
   const level = fields.take('compression-level')
-  if (level !== undefined && !/^\d{1,2}$/.test(level)) throw wrong('non-integer value specified for compression-level')
+  if (level !== undefined && !/^[+-]?\d{1,15}$/.test(level))
+    throw wrong(`non-integer value ${level} specified for compression-level`)
   if (wanted === 'uncompressed' || wanted === 'none') return 'none'
   if (wanted === 'estargz')
     throw new CairnError('NOT_SUPPORTED', `cache ${fields.text}: compression=estargz is not supported`)
   if (wanted !== 'gzip' && wanted !== 'zstd')
     throw wrong(`unsupported compression type ${wanted}`, 'There are uncompressed, gzip and zstd.')
-  return { format: wanted, level: level === undefined ? undefined : Number(level) }
+  const settings = { format: wanted, level: level === undefined ? undefined : Number(level) } as const
+  checkLevel(settings)
+  return settings
 }
 
 function unsupported(type: string, role: 'importer' | 'exporter'): CairnError {

@@ -39,7 +39,7 @@ export default defineCommand({
     },
     'compression-level': {
       type: 'int',
-      summary: 'Level of the compression: gzip 1 to 12 (default 2), zstd 1 to 22 (default 2)',
+      summary: 'Level of the compression: gzip 0 to 12 (default 2), zstd 0 to 22 (default 2)',
     },
     'disable-content-trust': {
       type: 'bool',

@@ -10,7 +10,7 @@ import { GearChunker } from './gear-chunks.ts'
 import { TarSplit } from './tar-split.ts'
 
 export interface ChunkedOptions extends PieceOptions {
-  /** zstd 1 to 22 (default 2). */
+  /** zstd 0 to 22 (default 2). */
   readonly level?: number | undefined
 }
 

@@ -11,7 +11,7 @@ import { describeMember, joined } from './chunked-member.ts'
 import { CompressedPieces, type PieceOptions } from './compressed-pieces.ts'
 
 export interface EstargzOptions extends PieceOptions {
-  /** gzip 1 to 12 (default 3). */
+  /** Of gzip. */
   readonly level?: number | undefined
 }
 
@@ -27,7 +27,6 @@ export interface EstargzLayer {
 
 /** To be changed with whatever changes the bytes that this file writes. */
 const version = 'estargz-1'
-const defaultLevel = 3
 /** Most bytes of a file in one member, as everybody has it. */
 const chunkSize = 4 * 1024 * 1024
 /** Most bytes of one member. */
@@ -37,7 +36,7 @@ const landmark = { name: '.no.prefetch.landmark', content: new Uint8Array([0xf])
 const blockSize = 512
 
 /** What the bytes of an eStargz layer depend on besides the layer: where two texts are equal, so are the bytes. */
-export function estargzKey(level: number = defaultLevel): string {
+export function estargzKey(level: number | undefined): string {
   return `${version}-${compressionKey({ format: 'gzip', level })}`
 }
 
@@ -86,7 +85,7 @@ interface Described {
 class EstargzWriter implements TarHandler {
   readonly pieces: CompressedPieces
   hasTable = true
-  readonly #level: number
+  readonly #level: number | undefined
   readonly #decoder: TarDecoder
   readonly #described: Described[] = []
   readonly #whole = new Digester()
@@ -102,7 +101,7 @@ class EstargzWriter implements TarHandler {
   #header: Uint8Array[] = []
   #file: Described | undefined
 
-  constructor({ level = defaultLevel, ...options }: EstargzOptions) {
+  constructor({ level, ...options }: EstargzOptions) {
     this.#level = level
     this.pieces = new CompressedPieces({ format: 'gzip', level }, options)
     this.#decoder = new TarDecoder(this)
