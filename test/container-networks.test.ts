@@ -215,6 +215,28 @@ describe('a network of the user', () => {
     }
   })
 
+  test('gets another subnet and bridge than those that other stores start with at the same moment', async () => {
+    await cairn.ok(['save', '-o', `${cairn.directory}/busybox.tar`, 'busybox'])
+    const stores = [1, 2, 3, 4].map((number) => ({ env: { CAIRN_ROOT: `${cairn.root}-${number}` } }))
+    try {
+      for (const store of stores) await cairn.ok(['load', '-q', '-i', `${cairn.directory}/busybox.tar`], store)
+      for (let round = 0; round < 2; round++) {
+        const run = ['run', '-d', '--name', 'one', 'busybox', 'sleep', '1000']
+        await Promise.all(stores.map((store) => cairn.ok(run, store)))
+        const subnets = await Promise.all(
+          stores.map((store) =>
+            cairn.ok(['network', 'inspect', '-f', '{{(index .IPAM.Config 0).Subnet}}', 'bridge'], store),
+          ),
+        )
+        expect(new Set(subnets).size).toBe(stores.length)
+        await Promise.all(stores.map((store) => cairn.ok(['rm', '-f', 'one'], store)))
+      }
+    } finally {
+      for (const store of stores) await cairn.run(['rm', '-f', 'one'], store)
+    }
+    expect(cairn.sh('ip -o link show type bridge')).toBe('')
+  })
+
   test('asks the servers of --dns for names of the world', async () => {
     cairn.sh('ip link add uplink type bridge; ip address add 10.50.0.1/24 dev uplink; ip link set uplink up')
     // Whatever is asked for is at 10.9.8.7.

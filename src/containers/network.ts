@@ -3,6 +3,7 @@ import { CairnError, isCairnError } from '../errors/error.ts'
 import { close, open, openFlags } from '../linux/files.ts'
 import { applyNetworks } from '../networks/apply.ts'
 import { endpointsOf, networkOf, recordEndpoint, releaseNetworks, releasePorts } from '../networks/endpoint-records.ts'
+import { lockNetworkHome } from '../networks/home-lock.ts'
 import { connectInterfaces } from '../networks/interfaces.ts'
 import { type Endpoint, hasNames, type PortSetting, type PublishedPort } from '../networks/network.ts'
 import { makeContainerNetwork } from '../networks/place.ts'
@@ -116,8 +117,7 @@ async function attach(store: Store, container: Container): Promise<readonly Endp
   const avoided = new Set<number>()
   for (let attempt = 1; ; attempt++) {
     try {
-      const { endpoints, published } = record(store, scope, container, ports, avoided)
-      applyNetworks(store)
+      const { endpoints, published } = await make(store, scope, container, ports, avoided)
       const taken = published.length === 0 ? undefined : await startForwarder(store, scope, container.id, published)
       if (taken === undefined) return endpoints
       if (attempt >= attempts || !isReplaceable(ports, taken)) throw portTaken(taken)
@@ -160,13 +160,26 @@ function setupFailure(error: unknown): unknown {
   return new CairnError(code, `failed to set up container networking: ${message}`, details)
 }
 
+interface Attached {
+  readonly endpoints: readonly Endpoint[]
+  readonly published: readonly PublishedPort[]
+}
+
+/** Records what the container gets and brings the kernel to that, before another store of this machine looks what is free. */
+async function make(...args: Parameters<typeof record>): Promise<Attached> {
+  using _lock = await lockNetworkHome()
+  const attached = record(...args)
+  applyNetworks(args[0])
+  return attached
+}
+
 function record(
   store: Store,
   scope: string,
   container: Container,
   ports: readonly PortSetting[],
   avoided: ReadonlySet<number>,
-): { readonly endpoints: readonly Endpoint[]; readonly published: readonly PublishedPort[] } {
+): Attached {
   return store.database.transaction(() => {
     const { networks = [] } = container.settings
     // Of a start that was killed.

@@ -164,8 +164,8 @@ class ContainerFaults {
       this.#problem(`cairn ${argv.join(' ')}: ${err.trim()}, and there was no such container`)
     if (status === 0 || (err !== '' && excuses.test(err))) return
     // A command that is run ends as it likes, and so does one whose container ends first.
-    if ((argv[0] === 'run' && argv.join(' ').includes(owner.marker) && status === 1 && err === '') || status === 137)
-      return
+    const isOwnStatus = argv[0] === 'run' && argv.join(' ').includes(owner.marker) && status === 1
+    if ((isOwnStatus && !err.includes('cairn: ')) || status === 137) return
     this.#problem(`cairn ${argv.join(' ')} ended with ${status}: ${err.trim()}`)
   }
 
