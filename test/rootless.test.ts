@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { statSync } from 'node:fs'
+import { chmodSync, statSync } from 'node:fs'
+import { arm64Program } from './fixtures/arm64-program.ts'
 import { ContainerCairn } from './fixtures/cli/container-cairn.ts'
 import { RootlessCairn } from './fixtures/cli/rootless-cairn.ts'
 import { eventually } from './fixtures/container-bench.ts'
@@ -57,6 +58,24 @@ describe.skipIf(!hasIds)('an ordinary user', () => {
     const { out } = await cairn.run(['run', '--rm', '--network', 'none', 'mine', 'ls', '-ln', '/copied', '/d/new'])
     expect(out).toMatch(/^-rw-r--r-- +1 12 +13 .* \/copied\n-rwsr-xr-x +1 1000 +0 .* \/d\/new\n$/)
     expect(await cairn.isQuiet()).toBe(true)
+  })
+
+  test.skipIf(Bun.which('qemu-aarch64-static') === null)('builds and runs programs for another processor', async () => {
+    chmodSync(cairn.file('program', arm64Program()), 0o755)
+    cairn.file('Dockerfile', 'FROM scratch\nCOPY program /program\nRUN ["/program"]\nCMD ["/program"]\n')
+    const { status, err } = await cairn.run([
+      'build',
+      '--platform',
+      'linux/arm64',
+      '--progress',
+      'plain',
+      '-t',
+      'arm',
+      '.',
+    ])
+    expect(err).toMatch(/ arm64\n/)
+    expect(status).toBe(0)
+    expect(await cairn.ok(['run', '--rm', '--network', 'none', '--platform', 'linux/arm64', 'arm'])).toBe('arm64\n')
   })
 
   test('is root in a container, where its files are its own and other users have ids of its range', async () => {

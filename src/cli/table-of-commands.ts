@@ -291,16 +291,19 @@ export const table: CommandTable = {
     {
       paths: ['image files'],
       summary: 'List the files of an image',
+      needsNoNamespace: true,
       load: () => import('./commands/image-files.ts'),
     },
     {
       paths: ['image cat'],
       summary: 'Print a file of an image',
+      needsNoNamespace: true,
       load: () => import('./commands/image-cat.ts'),
     },
     {
       paths: ['image extract'],
       summary: 'Take files out of an image',
+      needsNoNamespace: true,
       load: () => import('./commands/image-extract.ts'),
     },
     {

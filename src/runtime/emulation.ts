@@ -1,7 +1,8 @@
 import { CairnError } from '../errors/error.ts'
 import { tryListDirectory } from '../linux/directories.ts'
 import { readTextFile } from '../linux/text-file.ts'
-import type { RuntimeSpec } from '../oci/runtime-spec.ts'
+import { readIdMap } from '../linux/user-namespace.ts'
+import type { RuntimeIdMapping, RuntimeSpec } from '../oci/runtime-spec.ts'
 
 /** How programs of an architecture begin (elf.h), and what qemu's emulator of it is called. */
 interface Architecture {
@@ -75,7 +76,6 @@ export function findEmulator(
  * belongs to user namespaces since Linux 6.7.)
  */
 export function withEmulator(spec: RuntimeSpec, { rule }: Emulator): RuntimeSpec {
-  const whole = [{ containerID: 0, hostID: 0, size: 4_294_967_295 }]
   const script = 'mount -t binfmt_misc binfmt_misc "$1" && printf %s "$2" > "$1/register"'
   const register = {
     path: '/bin/sh',
@@ -94,11 +94,16 @@ export function withEmulator(spec: RuntimeSpec, { rule }: Emulator): RuntimeSpec
     linux: {
       ...spec.linux,
       namespaces: [...spec.linux.namespaces, { type: 'user' }],
-      uidMappings: whole,
-      gidMappings: whole,
+      uidMappings: sameIds('uid'),
+      gidMappings: sameIds('gid'),
     },
     hooks: { ...spec.hooks, createContainer: [...(spec.hooks?.createContainer ?? []), register] },
   }
+}
+
+/** All ids that there are here, each as itself. */
+function sameIds(kind: 'uid' | 'gid'): readonly RuntimeIdMapping[] {
+  return readIdMap(kind).map(({ inside, length }) => ({ containerID: inside, hostID: inside, size: length }))
 }
 
 /** The first 20 bytes of a program, and which bits of them count (any ABI, executable or shared object). */

@@ -3,6 +3,7 @@ import { ownCommand } from '../../containers/own-command.ts'
 import { containerDirectory } from '../../containers/places.ts'
 import type { Store } from '../../content/store.ts'
 import { CairnError } from '../../errors/error.ts'
+import { isRootless } from '../../rootless/namespace.ts'
 
 const defaultStopTimeout = 10
 /** Seconds that a stop may take besides the container's own. */
@@ -10,7 +11,7 @@ const margin = 20
 
 /**
  * A unit of systemd that starts a container with the machine and stops it with it. One with a restart policy is started
- * again by Cairn, any other by systemd. Throws CONTAINER_UNKNOWN, NOT_SUPPORTED for one that is removed when it ends.
+ * again by Cairn, any other by systemd. Without root it is one of `systemctl --user`. Throws CONTAINER_UNKNOWN, NOT_SUPPORTED for one that is removed when it ends.
  */
 export function containerUnit(store: Store, name: string): string {
   const container = resolveContainer(store, name)
@@ -46,16 +47,16 @@ export function restoreUnit(store: Store): string {
 }
 
 function unit(description: string, service: readonly string[]): string {
+  // A user's systemd knows nothing of what the machine's has started.
+  const after = isRootless() ? '' : 'Wants=network-online.target\nAfter=network-online.target local-fs.target\n'
   return `[Unit]
 Description=${description}
-Wants=network-online.target
-After=network-online.target local-fs.target
-
+${after}
 [Service]
 ${service.join('\n')}
 
 [Install]
-WantedBy=multi-user.target
+WantedBy=${isRootless() ? 'default.target' : 'multi-user.target'}
 `
 }
 

@@ -12,6 +12,7 @@ import { makeDirectories } from '../../linux/names.ts'
 import { overlaySupported } from '../../linux/overlay.ts'
 import { removeTree } from '../../linux/remove-tree.ts'
 import { readTextFile } from '../../linux/text-file.ts'
+import { isRootless } from '../../rootless/namespace.ts'
 import { defaultPath, type ImageConfig } from '../../oci/config.ts'
 import type { Descriptor } from '../../oci/descriptor.ts'
 import { mediaTypes } from '../../oci/media-types.ts'
@@ -68,7 +69,7 @@ export interface BootstrappedImage extends PutImage {
 export async function bootstrapImage(store: Store, options: BootstrapOptions): Promise<BootstrappedImage> {
   const architecture = options.architecture ?? debianArchitecture(hostPlatform())
   const platform = platformOf(architecture)
-  if (process.getuid?.() !== 0)
+  if (process.getuid?.() !== 0 || isRootless())
     throw new CairnError('NOT_ROOT', 'bootstrap installs packages as their own users, which only root may', {
       hint: 'Run it with sudo.',
     })
