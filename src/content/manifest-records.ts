@@ -121,6 +121,23 @@ function* layerLists(store: Store): Generator<{ readonly imageId: Digest; readon
   for (const { imageId, diffIds } of rows) yield { imageId, diffIds: JSON.parse(diffIds) as Digest[] }
 }
 
+/** Whether the lowest layers of a manifest that is recorded are just these; `layers` are the blobs, base first, at least one. */
+export function isRecordedStack(
+  store: Store,
+  layers: readonly { readonly digest: Digest; readonly diffId: Digest }[],
+): boolean {
+  const top = layers.at(-1)?.digest ?? ''
+  // The text of a list without its end: that of each longer list begins so, too.
+  const beginning = JSON.stringify(layers.map(({ diffId }) => diffId)).slice(0, -1)
+  const row = store.database.one(
+    `SELECT 1 FROM links CROSS JOIN manifests ON manifests.digest = links.parent
+     WHERE links.child = ?1 AND substr(diff_ids, 1, length(?2)) = ?2 LIMIT 1`,
+    top,
+    beginning,
+  )
+  return row !== undefined
+}
+
 /** Diff IDs of a manifest's layers, base first; empty where it is not recorded. */
 export function getDiffIds(store: Store, manifest: Digest): readonly Digest[] {
   const row = store.database.one<{ diffIds: string }>(

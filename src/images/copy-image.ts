@@ -10,6 +10,7 @@ import { isImageConfigType, type ImageLayer } from './image.ts'
 import { imageOf, type ImageSource, openBlob, readDocument } from './image-source.ts'
 import type { CopiedBlob, CopiedImage, CopiedManifest, ImageTarget } from './image-target.ts'
 import { LayerStack } from './layer-stack.ts'
+import { storedStacks } from './layer-verification.ts'
 import { preferredEntry } from './records/put-image.ts'
 
 export interface CopyOptions {
@@ -157,7 +158,7 @@ class ImageReader {
   }
 
   async #addLayers(layers: readonly ImageLayer[]): Promise<void> {
-    const stack = new LayerStack(this.#store.limits)
+    const stack = new LayerStack(this.#store.limits, storedStacks(this.#store))
     for (const layer of layers) {
       const { descriptor, diffId } = layer
       // A layer that is to be fetched from elsewhere need not be here.

@@ -19,7 +19,12 @@ interface StackedLayer {
   readonly open: OpenLayer
   scan: LayerScan | undefined
   readonly demands?: readonly LayerDemand[]
+  /** It was examined before, in whatever stack. */
+  readonly isKnown?: boolean
 }
+
+/** Whether just these layers were found good one upon the other before. */
+export type KnowsStack = (layers: readonly ImageLayer[]) => boolean
 
 /**
  * The layers of one image on their way in, base first: each is read through once, and nothing of an image may be used
@@ -27,11 +32,14 @@ interface StackedLayer {
  */
 export class LayerStack {
   readonly #limits: ContentLimits
+  readonly #knowsStack: KnowsStack
   readonly #layers: StackedLayer[] = []
   #unpacked = 0
 
-  constructor(limits: ContentLimits) {
+  /** `knowsStack` spares reading layers again that are known in this very order. */
+  constructor(limits: ContentLimits, knowsStack: KnowsStack) {
     this.#limits = limits
+    this.#knowsStack = knowsStack
   }
 
   /**
@@ -46,10 +54,13 @@ export class LayerStack {
     return record
   }
 
-  /** The next layer is one that was examined before: it is read again only where a layer above demands something of it. */
+  /**
+   * The next layer is one that was examined before: it is read again where it stands on other layers than then, or a
+   * layer above demands something of it.
+   */
   addKnown(layer: ImageLayer, record: LayerRecord, open: OpenLayer): void {
     this.#count(record.unpackedSize)
-    this.#layers.push({ layer, open, scan: undefined })
+    this.#layers.push({ layer, open, scan: undefined, isKnown: true })
   }
 
   /** The next layer was read as {@link scanLayer} does, elsewhere; `demands` are what it demands of the layers below. */
@@ -58,18 +69,33 @@ export class LayerStack {
     this.#layers.push({ layer, open, scan: undefined, demands })
   }
 
-  /** Checks what the examined layers demand of those below them. Throws LAYER_UNSAFE or TAR_INVALID. */
+  /** Checks what the layers demand of those below them. Throws LAYER_UNSAFE or TAR_INVALID. */
   async finish(): Promise<void> {
-    for (const [index, { layer, scan, demands = scan?.demands ?? [] }] of this.#layers.entries()) {
-      if (demands.length > 0) await this.#check(nameOf(layer), demands, index)
+    const height = this.#knownHeight()
+    for (const [index, stacked] of this.#layers.entries()) {
+      if (index < height) continue
+      const demands = stacked.demands ?? (await this.#scanOf(stacked)).demands
+      if (demands.length > 0) await this.#check(nameOf(stacked.layer), demands, index)
     }
+  }
+
+  /** How many of the lowest layers were found good together before. */
+  #knownHeight(): number {
+    const fresh = this.#layers.findIndex(({ isKnown = false }) => !isKnown)
+    const known = this.#layers.slice(0, fresh < 0 ? undefined : fresh).map(({ layer }) => layer)
+    while (known.length > 0 && !this.#knowsStack(known)) known.pop()
+    return known.length
+  }
+
+  async #scanOf(stacked: StackedLayer): Promise<LayerScan> {
+    stacked.scan ??= (await scanLayer(stacked.layer, stacked.open, this.#limits)).scan
+    return stacked.scan
   }
 
   async #check(name: string, demands: readonly LayerDemand[], index: number): Promise<void> {
     const below: LayerTree[] = []
     for (const stacked of this.#layers.slice(0, index)) {
-      stacked.scan ??= (await scanLayer(stacked.layer, stacked.open, this.#limits)).scan
-      below.push(stacked.scan.tree)
+      below.push((await this.#scanOf(stacked)).tree)
     }
     checkDemands(name, demands, stackTree(below))
   }

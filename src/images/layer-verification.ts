@@ -3,15 +3,31 @@ import type { Lease } from '../content/leases.ts'
 import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
 import type { ImageLayer } from './image.ts'
-import { LayerStack } from './layer-stack.ts'
+import { isRecordedStack } from '../content/manifest-records.ts'
+import { type KnowsStack, LayerStack } from './layer-stack.ts'
+
+/** Knows the stacks of the store's images, which were checked when they came in. */
+export function storedStacks(store: Store): KnowsStack {
+  return (layers) =>
+    isRecordedStack(
+      store,
+      layers.map(({ descriptor, diffId }) => ({ digest: descriptor.digest, diffId })),
+    )
+}
 
 /**
  * Makes sure that layer blobs of the store, base first, unpack to their diff IDs and may be stacked as one image, and
  * records them. A blob is read only if it is not yet known. Throws BLOB_UNKNOWN where one is missing, BLOB_CORRUPT where
- * its size or diff ID is another, and as {@link LayerStack}; none of them is recorded then.
+ * its size or diff ID is another, and as {@link LayerStack}; none of them is recorded then. `knowsStack` is told of
+ * layers that are known one by one.
  */
-export async function verifyLayers(store: Store, lease: Lease, layers: readonly ImageLayer[]): Promise<void> {
-  const stack = new LayerStack(store.limits)
+export async function verifyLayers(
+  store: Store,
+  lease: Lease,
+  layers: readonly ImageLayer[],
+  knowsStack: KnowsStack = storedStacks(store),
+): Promise<void> {
+  const stack = new LayerStack(store.limits, knowsStack)
   const records: LayerRecord[] = []
   for (const layer of layers) {
     const { descriptor, diffId } = layer

@@ -8,6 +8,7 @@ import { hasFullHistory, splitHistory, withLayers } from '../../images/edit-laye
 import type { ImageLayer } from '../../images/image.ts'
 import { imageOf, type ImageSource, storeSource } from '../../images/image-source.ts'
 import { LayerStack } from '../../images/layer-stack.ts'
+import { storedStacks } from '../../images/layer-verification.ts'
 import { bringImage, rewriteImage, type Rewritten, type RewrittenImage } from '../../images/rewrite-image.ts'
 import type { ImageConfig } from '../../oci/config.ts'
 import type { Digest } from '../../oci/digest.ts'
@@ -86,7 +87,7 @@ function refuseUnrelated(image: RewrittenImage, base: BaseImage, name: string, f
 
 /** Checks what the image's own layers demand of those below them anew: of the old base it was known. */
 async function checkFit(store: Store, { layers }: BaseImage, own: readonly ImageLayer[]): Promise<void> {
-  const stack = new LayerStack({ ...store.limits, absolutePaths: 'allow' })
+  const stack = new LayerStack({ ...store.limits, absolutePaths: 'allow' }, storedStacks(store))
   const open = ({ descriptor }: ImageLayer) => store.blobs.open(descriptor.digest)
   for (const layer of layers) {
     const record = getLayerRecord(store, layer.descriptor.digest)

@@ -6,6 +6,7 @@ import { putBlobSources } from '../../content/remote-blobs.ts'
 import { CairnError } from '../../errors/error.ts'
 import { type ImageLayer, isImageConfigType, pairLayers } from '../../images/image.ts'
 import { LayerStack } from '../../images/layer-stack.ts'
+import { storedStacks } from '../../images/layer-verification.ts'
 import { linkManifest, preferredEntry, recordIndex, recordManifest } from '../../images/records/put-image.ts'
 import { takeRootFrom } from '../../layers/unpack/take-root.ts'
 import { parseImageConfig } from '../../oci/config.ts'
@@ -273,7 +274,7 @@ class ImagePull {
     const started = order.map(([index, layer]) => this.#layer(layer, index === 0, isUnpacked))
     await settled(started)
     const pulled = await Promise.all(layers.map((layer) => this.#layer(layer, false, isUnpacked)))
-    const stack = new LayerStack(store.limits)
+    const stack = new LayerStack(store.limits, storedStacks(store))
     for (const [index, layer] of layers.entries()) {
       const { record, demands } = pulled[index] as PulledLayer
       const open = (): ReturnType<typeof store.blobs.open> => store.blobs.open(layer.descriptor.digest)
