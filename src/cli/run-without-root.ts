@@ -28,8 +28,14 @@ export async function runWithoutRoot({ argv, env, settings }: Invocation, run: (
       const { openStore } = await import('../content/store.ts')
       stay.leave(() => {
         if (tryStat(`${root}/cairn.db`) === undefined) return false
-        using store = openStore(root)
-        return hasActiveContainers(store)
+        try {
+          using store = openStore(root)
+          return hasActiveContainers(store)
+        } catch (error) {
+          if (!(error instanceof CairnError)) throw error
+          // What cannot be told is left to the next command.
+          return true
+        }
       })
     }
   }

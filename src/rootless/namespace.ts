@@ -55,16 +55,34 @@ export function enterNamespace(
       return new CairnError('NOT_ROOT', `the store ${root} belongs to another user`)
     makeDirectories(directory, 0o700)
     const nsenter = requireProgram('nsenter', 'util-linux')
-    const starting = lockFile(`${directory}/start.lock`, 'exclusive')
-    const lock = lockFile(`${directory}/lock`, 'shared')
-    const record = currentNamespace(root)
-    close(starting)
-    keepAcrossExec(lock, true)
-    const words = ['--user', '--preserve-credentials', '--target', String(record.keeper.pid), '--', ...command]
-    return replaceProgram(nsenter, [nsenter, ...words], { ...env, CAIRN_ROOT: root, [marker]: String(lock) })
+    const { record, lock } = lockNamespace(root)
+    try {
+      keepAcrossExec(lock, true)
+      const words = ['--user', '--preserve-credentials', '--target', String(record.keeper.pid), '--', ...command]
+      return replaceProgram(nsenter, [nsenter, ...words], { ...env, CAIRN_ROOT: root, [marker]: String(lock) })
+    } finally {
+      close(lock)
+    }
   } catch (error) {
     if (error instanceof CairnError) return error
     throw error
+  }
+}
+
+/** The namespace, and the lock that keeps others from ending it. */
+function lockNamespace(root: string): { readonly record: NamespaceRecord; readonly lock: number } {
+  const directory = namespaceDirectory(root)
+  const starting = lockFile(`${directory}/start.lock`, 'exclusive')
+  try {
+    const lock = lockFile(`${directory}/lock`, 'shared')
+    try {
+      return { record: currentNamespace(root), lock }
+    } catch (error) {
+      close(lock)
+      throw error
+    }
+  } finally {
+    close(starting)
   }
 }
 
