@@ -39,6 +39,13 @@ export function layerForms(store: Store, diffId: Digest): StoreNode[] {
   return [layerNode(diffId), ...rows.map(({ digest }) => blobNode(digest))]
 }
 
+/** Notes nodes that may turn out to be needed by nothing, for whoever ends the last lease on them. */
+export function noteGarbage(store: Store, nodes: readonly StoreNode[]): void {
+  store.database.transaction(() => {
+    for (const node of nodes) store.database.run('INSERT OR IGNORE INTO garbage VALUES (?)', node)
+  })
+}
+
 /** What no record leads to any more and is still there: what removals left for later, or processes still work with. */
 export interface PendingGarbage {
   /** By diff ID. */

@@ -1,9 +1,10 @@
+import { noteGarbage } from '../../content/garbage.ts'
 import { blobNode, link } from '../../content/graph.ts'
 import { getTag, putTag } from '../../content/image-records.ts'
 import { getLayerRecord, type LayerRecord } from '../../content/layer-records.ts'
 import { finishSnapshot } from '../../content/snapshot-records.ts'
 import { putBlobSources } from '../../content/remote-blobs.ts'
-import { CairnError } from '../../errors/error.ts'
+import { CairnError, isCairnError } from '../../errors/error.ts'
 import { type ImageLayer, isImageConfigType, pairLayers } from '../../images/image.ts'
 import { LayerStack } from '../../images/layer-stack.ts'
 import { storedStacks } from '../../images/layer-verification.ts'
@@ -105,6 +106,9 @@ class ImagePull {
       return await this.#run()
     } catch (error) {
       await this.#discardUnfinished()
+      // Of an image that is wrong nothing is worth another attempt.
+      const { store, lease } = this.#options
+      if (isCairnError(error) && error.kind === 'invalid') noteGarbage(store, lease.nodes)
       throw error
     }
   }
