@@ -53,6 +53,32 @@ describe('image sign', () => {
     expect((await cairn('image', 'verify', '--key', at('own.pub'), 'app')).err).toContain('has no signature')
   })
 
+  test('goes along with image copy --referrers from place to place, and nowhere without', async () => {
+    await using registry = startTestRegistry({ missingContent: 'refuse' })
+    const remote = (name: string): string => `docker://${registry.server.url.host}/${name}`
+    const { out: digest } = await ok('image', 'sign', '--key', at('own.key'), 'busybox')
+    const places = [
+      'busybox',
+      `oci:${at('layout')}:1`,
+      remote('one:1'),
+      remote('two:1'),
+      `oci-archive:${at('a.tar')}:1`,
+      'copied',
+    ]
+    for (const [index, place] of places.slice(1).entries()) {
+      const { err } = await ok('image', 'copy', '--referrers', places[index] as string, place)
+      expect(err).toContain(': 1 referrers, ')
+      expect((await ok('image', 'verify', '--key', at('own.pub'), place)).out).toBe(digest)
+    }
+    for (const place of [`oci:${at('bare')}:1`, remote('bare:1')]) {
+      await ok('image', 'copy', 'busybox', place)
+      expect((await cairn('image', 'verify', '--key', at('own.pub'), place)).err).toContain('has no signature')
+    }
+    const nowhere = await cairn('image', 'copy', '--referrers', 'busybox', `docker-archive:${at('d.tar')}`)
+    expect(nowhere.err).toContain('there is no place for what refers to an image')
+    await ok('system', 'check')
+  })
+
   test('keeps the signature as long as the image, also when it is pruned around', async () => {
     await ok('image', 'sign', '--key', at('own.key'), 'busybox')
     await ok('system', 'prune', '-f')

@@ -8,7 +8,7 @@ import { formatPlatform, type Platform } from '../oci/platform.ts'
 import type { ByteSource } from '../streams/source.ts'
 import { isImageConfigType, type ImageLayer } from './image.ts'
 import { imageOf, type ImageSource, openBlob, readDocument } from './image-source.ts'
-import type { CopiedBlob, CopiedImage, CopiedManifest, ImageTarget } from './image-target.ts'
+import type { CopiedBlob, CopiedImage, CopiedManifest, CopiedReferrer, ImageTarget } from './image-target.ts'
 import { LayerStack } from './layer-stack.ts'
 import { storedStacks } from './layer-verification.ts'
 import { preferredEntry } from './records/put-image.ts'
@@ -16,6 +16,8 @@ import { preferredEntry } from './records/put-image.ts'
 export interface CopyOptions {
   /** Of an image for several platforms, copy only this one. */
   readonly platform?: Platform | undefined
+  /** Also copies what refers to the image: signatures, attestations. */
+  readonly withReferrers?: boolean | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -23,18 +25,23 @@ export interface CopyOptions {
 export interface ImageCopy {
   /** The manifest or index that was copied. */
   readonly target: Descriptor
+  /** How many manifests that refer to it went along. */
+  readonly referrers: number
   /** Blobs written, and their bytes. */
   readonly written: { readonly blobs: number; readonly bytes: number }
 }
 
 /** Indexes within indexes are followed this deep. */
 const deepestIndex = 4
+/** Most manifests that refer to an image and go along. */
+const mostReferrers = 10_000
 
 /**
  * Copies an image with all its platforms and attestations. Documents and layers go over byte for byte, so digests stay,
  * unless the target has another form for them. All is read and verified before anything is written: digests, sizes,
  * media types, diff IDs, and that no layer leads out of the image. Throws what reading and checking throw, BLOB_UNKNOWN
- * where a part is missing, and what the target throws; the target is then as it was.
+ * where a part is missing, NOT_SUPPORTED where the target has no place for referrers that are asked for, and what the
+ * target throws; the target is then as it was.
  */
 export async function copyImage(
   store: Store,
@@ -42,6 +49,10 @@ export async function copyImage(
   target: ImageTarget,
   options: CopyOptions = {},
 ): Promise<ImageCopy> {
+  if (options.withReferrers === true && !target.holdsReferrers)
+    throw new CairnError('NOT_SUPPORTED', 'there is no place for what refers to an image in such a file or directory', {
+      hint: 'The store, registries, oci: and oci-archive: have one.',
+    })
   const image = await readImage(store, source, { ...options, single: !target.holdsIndexes })
   const written = { blobs: 0, bytes: 0 }
   for (const blob of image.blobs) {
@@ -51,7 +62,7 @@ export async function copyImage(
     written.bytes += blob.descriptor.size
   }
   await target.commit(image)
-  return { target: image.root, written }
+  return { target: image.root, referrers: image.referrers?.length ?? 0, written }
 }
 
 /** Reads and verifies an image: what {@link copyImage} does before it writes. */
@@ -63,7 +74,14 @@ async function readImage(
   const reader = new ImageReader(store, source, options.signal)
   const root = await chooseRoot(source, options.platform, options.single)
   await reader.add(root, 0)
-  return { root, manifests: reader.manifests, blobs: [...reader.blobs.values()], references: source.references }
+  const referrers = options.withReferrers === true ? await reader.addReferrers() : []
+  return {
+    root,
+    manifests: reader.manifests,
+    blobs: [...reader.blobs.values()],
+    references: source.references,
+    referrers,
+  }
 }
 
 /** The manifest of one platform, or all there is. */
@@ -141,6 +159,28 @@ class ImageReader {
     if (depth > deepestIndex) throw tooDeep(this.#source)
     for (const entry of document.value.manifests) await this.add(entry, depth + 1)
     this.#addBlob('index', descriptor)
+  }
+
+  /** Adds what refers to the documents so far, and what refers to that. */
+  async addReferrers(): Promise<readonly CopiedReferrer[]> {
+    const subjects = [...this.blobs.values()].filter(({ role }) => role === 'manifest' || role === 'index')
+    const found: CopiedReferrer[] = []
+    for (const { descriptor } of subjects)
+      for (const referrer of (await this.#source.referrers?.(descriptor.digest)) ?? []) {
+        if (this.blobs.has(referrer.digest)) continue
+        this.#require(referrer)
+        const document = await readDocument(this.#source, referrer)
+        // Whoever lists it may be wrong.
+        if (document.type !== 'manifest' || document.value.subject?.digest !== descriptor.digest) continue
+        const { value: manifest } = document
+        for (const blob of [manifest.config, ...manifest.layers]) this.#addBlob('other', blob)
+        this.#addBlob('manifest', referrer)
+        subjects.push({ descriptor: referrer, role: 'manifest' })
+        found.push({ descriptor: referrer, manifest, subject: descriptor.digest })
+        if (found.length > mostReferrers)
+          throw new CairnError('LIMIT_EXCEEDED', `more than ${mostReferrers} manifests refer to ${this.#source.name}`)
+      }
+    return found
   }
 
   async #addManifest(descriptor: Descriptor): Promise<Omit<CopiedManifest, 'descriptor'>> {

@@ -4,6 +4,7 @@ import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
 import type { ImageConfig } from '../oci/config.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
+import type { Digest } from '../oci/digest.ts'
 import type { Manifest } from '../oci/manifest.ts'
 import type { Reference } from '../oci/reference.ts'
 import type { ByteSource } from '../streams/source.ts'
@@ -25,6 +26,14 @@ export interface CopiedBlob {
   readonly layer?: LayerRecord
 }
 
+/** A manifest that refers to an image, or to what refers to it. */
+export interface CopiedReferrer {
+  /** As lists of referrers have it. */
+  readonly descriptor: Descriptor
+  readonly manifest: Manifest
+  readonly subject: Digest
+}
+
 /** An image on its way to another place, all of it verified. */
 export interface CopiedImage {
   /** The manifest or index it is known by. */
@@ -34,12 +43,16 @@ export interface CopiedImage {
   readonly blobs: readonly CopiedBlob[]
   /** Names the source gives it. */
   readonly references: readonly Reference[]
+  /** What refers to it and goes along, each after its subject. */
+  readonly referrers?: readonly CopiedReferrer[]
 }
 
 /** A place that takes one image. Nothing of it is to be seen before commit, and nothing stays without it. */
 export interface ImageTarget extends Disposable {
   /** False where there is room for the image of one platform only. */
   readonly holdsIndexes: boolean
+  /** Whether there is a place for what refers to the image. */
+  readonly holdsReferrers: boolean
   /** True where the blob is there already, whole. */
   has(blob: CopiedBlob): boolean | Promise<boolean>
   /** Takes the bytes of a blob; `bytes` fails at its end where they are not the blob's. */

@@ -5,6 +5,7 @@ import { CairnError } from '../errors/error.ts'
 import { isIndexType } from '../oci/media-types.ts'
 import { parseReference, type Reference } from '../oci/reference.ts'
 import type { CopiedImage, ImageTarget } from './image-target.ts'
+import { recordReferrer } from './referrers.ts'
 import { linkManifest, recordIndex, recordManifest } from './records/put-image.ts'
 
 /** The store as a place for an image under `name`, which it gets when all of it is there. */
@@ -19,6 +20,7 @@ export function openStoreTarget(store: Store, lease: Lease, name: string): Image
 export function storeTarget(store: Store, lease: Lease, names: readonly Reference[]): ImageTarget {
   return {
     holdsIndexes: true,
+    holdsReferrers: true,
     has: ({ descriptor }) => store.blobs.size(descriptor.digest) === descriptor.size && lease.claim(descriptor.digest),
     put: async ({ descriptor: { digest, size } }, bytes) => {
       const ingest = lease.ingest({ digest, size })
@@ -34,9 +36,14 @@ export function storeTarget(store: Store, lease: Lease, names: readonly Referenc
   }
 }
 
-function record(store: Store, { root, manifests, blobs }: CopiedImage, names: readonly Reference[]): void {
+function record(
+  store: Store,
+  { root, manifests, blobs, referrers = [] }: CopiedImage,
+  names: readonly Reference[],
+): void {
   for (const { layer } of blobs) if (layer !== undefined) putLayerRecord(store, layer)
   for (const { descriptor, manifest } of manifests) linkManifest(store, descriptor.digest, manifest)
+  for (const { descriptor, manifest, subject } of referrers) recordReferrer(store, descriptor.digest, manifest, subject)
   if (names.length === 0) return
   const [first] = manifests
   const descriptors = manifests.map(({ descriptor }) => descriptor)

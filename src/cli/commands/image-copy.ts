@@ -16,6 +16,10 @@ export default defineCommand({
       text: 'One platform as an archive for docker',
       command: 'cairn image copy --platform linux/arm64 oci:layout:1 docker-archive:app.tar:app:1',
     },
+    {
+      text: 'With its signatures',
+      command: 'cairn image copy --referrers docker://registry.example.com/app:1 oci:layout:1',
+    },
     { text: 'Into the store', command: 'cairn image copy oci-archive:app.tar app:1' },
   ],
   args: { min: 2, max: 2 },
@@ -24,6 +28,10 @@ export default defineCommand({
       type: 'string',
       summary: 'Copy only the given platform. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")',
     },
+    referrers: {
+      type: 'bool',
+      summary: 'Also copy what refers to the image (signatures, SBOMs)',
+    },
     quiet: { type: 'bool', short: 'q', summary: 'Only print the digest' },
   },
   output: 'collected',
@@ -31,14 +39,15 @@ export default defineCommand({
   async run(ctx, flags, [source = '', destination = '']) {
     const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform)
     const store = await ctx.use(openStoreOf)
-    const { target, written } = await copyImage(store, source, destination, {
+    const { target, referrers, written } = await copyImage(store, source, destination, {
       platform,
+      withReferrers: flags.referrers,
       signal: ctx.signal,
       access: registryAccessOf(ctx),
     })
     if (!flags.quiet)
       ctx.stderr.write(
-        `Copied ${source} to ${destination}: ${written.blobs} blobs, ${formatByteSize(written.bytes)} written\n`,
+        `Copied ${source} to ${destination}: ${referrers === 0 ? '' : `${referrers} referrers, `}${written.blobs} blobs, ${formatByteSize(written.bytes)} written\n`,
       )
     ctx.stdout.write(`${target.digest}\n`)
   },

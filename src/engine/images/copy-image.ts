@@ -22,16 +22,10 @@ export async function copyImage(
   const [source, target] = [parseImageLocation(from), parseImageLocation(to)]
   recover(store)
   if (source.transport === 'docker' && target.transport === 'docker') {
-    const { copyRemote } = await import('../../registry/client/copy.ts')
-    const { access, platform } = options
+    const { copyRemote } = await import('../registry/copy-remote.ts')
+    const { access, platform, withReferrers = false } = options
     if (access === undefined) throw unreachable(from)
-    return await copyRemote({
-      store,
-      client: registryClient(access),
-      from: source.reference,
-      to: target.reference,
-      platform,
-    })
+    return await copyRemote(store, source.reference, target.reference, { access, platform, withReferrers })
   }
   return await withLease(store, async (lease) => {
     using reader = await openSource(store, source, options.access, true)

@@ -13,7 +13,7 @@ import { archiveMember } from './archive-member.ts'
 import { dockerManifestPath, serializeDockerManifest } from './docker-archive.ts'
 import type { FileLocation } from '../image-location.ts'
 import type { CopiedBlob, CopiedImage, ImageTarget } from '../image-target.ts'
-import { withEntry } from '../layouts/layout-target.ts'
+import { withEntry, withReferrers } from '../layouts/layout-target.ts'
 
 /** An archive with an OCI layout; the file is there whole or as it was. */
 export function openLayoutArchiveTarget({ path, name }: FileLocation): ImageTarget {
@@ -25,6 +25,7 @@ export function openLayoutArchiveTarget({ path, name }: FileLocation): ImageTarg
   }
   return {
     holdsIndexes: true,
+    holdsReferrers: true,
     has: () => false,
     put: async ({ descriptor }, bytes) => {
       const member = layoutBlobPath(descriptor.digest)
@@ -33,7 +34,10 @@ export function openLayoutArchiveTarget({ path, name }: FileLocation): ImageTarg
       await archive.addFile(member, descriptor.size, bytes)
     },
     commit: async (image) => {
-      await archive.addFile(layoutPaths.index, ...wholly(serializeIndex(archiveIndex(image, name))))
+      await archive.addFile(
+        layoutPaths.index,
+        ...wholly(serializeIndex(withReferrers(archiveIndex(image, name), image))),
+      )
       await archive.addFile(layoutPaths.marker, ...wholly(new TextEncoder().encode(layoutMarker)))
       archive.commit()
     },
@@ -58,6 +62,7 @@ export function openDockerArchiveTarget({ path, name }: FileLocation): ImageTarg
   const layerPaths = new Set<string>()
   return {
     holdsIndexes: false,
+    holdsReferrers: false,
     has: ({ role }) => role === 'manifest',
     put: async ({ descriptor, role, layer }, bytes) => {
       if (role === 'config') return await archive.addFile(configPath(descriptor), descriptor.size, bytes)

@@ -29,6 +29,7 @@ export function openDirectoryTarget({ path: given }: FileLocation): ImageTarget 
   }
   return {
     holdsIndexes: true,
+    holdsReferrers: false,
     has: () => false,
     put: async (blob, bytes) => await writeFileFrom(pathOf(blob, false), bytes),
     commit: async ({ root, blobs }) => {

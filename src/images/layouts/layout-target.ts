@@ -38,6 +38,7 @@ const emptyIndex: ImageIndex = { schemaVersion: 2, mediaType: mediaTypes.ociInde
 
 class LayoutTarget implements ImageTarget {
   readonly holdsIndexes = true
+  readonly holdsReferrers = true
   readonly #path: string
   readonly #name: string | undefined
   readonly #scratch: string
@@ -84,7 +85,8 @@ class LayoutTarget implements ImageTarget {
     makeDirectories(this.#scratch)
     makeDirectories(`${this.#path}/${layoutPaths.blobs}`)
     if (this.#index === undefined) await this.#replace(layoutPaths.marker, new TextEncoder().encode(layoutMarker))
-    await this.#replace(layoutPaths.index, serializeIndex(withEntry(this.#index ?? emptyIndex, image.root, this.#name)))
+    const index = withReferrers(withEntry(this.#index ?? emptyIndex, image.root, this.#name), image)
+    await this.#replace(layoutPaths.index, serializeIndex(index))
     fsync(this.#lock, this.#path)
     this.#isDone = true
   }
@@ -129,6 +131,11 @@ export function withEntry(index: ImageIndex, root: Descriptor, name: string | un
   if (isListed) return index
   const entry = name === undefined ? plain : { ...plain, annotations: { [layoutAnnotations.refName]: name } }
   return { ...index, manifests: [...index.manifests.filter(isKept), entry] }
+}
+
+/** The index with what refers to an image: such entries have no names. */
+export function withReferrers(index: ImageIndex, { referrers = [] }: CopiedImage): ImageIndex {
+  return referrers.reduce((all, { descriptor }) => withEntry(all, descriptor, undefined), index)
 }
 
 function lockDirectory(path: string): number {

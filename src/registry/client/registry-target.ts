@@ -9,6 +9,7 @@ import { openFileSink } from '../../linux/file-sink.ts'
 import { collect } from '../../streams/source.ts'
 import { fileContent } from './blob-content.ts'
 import type { RegistryClient } from './connection.ts'
+import { announceReferrer } from './referrers.ts'
 import { Repository } from './repository.ts'
 import { uploadBlob } from './upload.ts'
 
@@ -29,6 +30,7 @@ export function openRegistryTarget(store: Store, client: RegistryClient, referen
   const isDocument = ({ role }: CopiedBlob): boolean => role === 'manifest' || role === 'index'
   return {
     holdsIndexes: true,
+    holdsReferrers: true,
     has: async (blob) => !isDocument(blob) && (await repository.hasBlob(blob.descriptor.digest)),
     put: async (blob, bytes) => {
       const { descriptor } = blob
@@ -52,10 +54,11 @@ export function openRegistryTarget(store: Store, client: RegistryClient, referen
         removeFile(path)
       }
     },
-    commit: async ({ root }) => {
+    commit: async ({ root, referrers = [] }) => {
       const raw = documents.get(root.digest)
       if (raw === undefined) throw new Error('an image was copied without its manifest')
       await repository.putDocument(tag, raw, root.mediaType)
+      for (const { subject, descriptor } of referrers) await announceReferrer(repository, subject, descriptor)
     },
     [Symbol.dispose]: () => {},
   }
