@@ -6,7 +6,6 @@ import { type ImageLocation, parseImageLocation } from '../../images/image-locat
 import type { ImageSource } from '../../images/image-source.ts'
 import { openLayoutTarget } from '../../images/layouts/layout-target.ts'
 import { putReferrer, referrerDescriptor } from '../../images/referrers.ts'
-import type { Descriptor } from '../../oci/descriptor.ts'
 import { type Digest, digestOf } from '../../oci/digest.ts'
 import { serializeManifest } from '../../oci/manifest.ts'
 import { type ImageSignature, signImageDigest } from '../../signing/image-signature.ts'
@@ -41,7 +40,7 @@ export async function signImage(
     for (const blob of signature.blobs) await lease.put(blob)
     if (place.transport === 'store') await keepSignature(store, lease, source, signature)
     else if (place.transport === 'docker' && access !== undefined)
-      await sendSignature(store, lease, { place, signature, subject: source.target, access })
+      await sendSignature(store, lease, { place, signature, access })
     return source.target.digest
   })
 }
@@ -74,12 +73,10 @@ async function sendSignature(
   {
     place,
     signature: { manifest },
-    subject,
     access,
   }: {
     readonly place: Extract<ImageLocation, { transport: 'docker' }>
     readonly signature: ImageSignature
-    readonly subject: Descriptor
     readonly access: RegistryAccess
   },
 ): Promise<void> {
@@ -88,8 +85,5 @@ async function sendSignature(
   await lease.put(bytes)
   const image = referrerDescriptor(manifest, { digest: digestOf(bytes), size: bytes.length })
   const { reference } = place
-  await pushReferrer(
-    { store, lease, client: registryClient(access), image, reference, signal: access.signal },
-    subject.digest,
-  )
+  await pushReferrer({ store, lease, client: registryClient(access), image, reference, signal: access.signal })
 }

@@ -6,7 +6,6 @@ import { Digester, digestOf } from '../../oci/digest.ts'
 import { serializeManifest } from '../../oci/manifest.ts'
 import { mediaTypes } from '../../oci/media-types.ts'
 import { fileContent } from '../../registry/client/blob-content.ts'
-import { announceReferrer } from '../../registry/client/referrers.ts'
 import { uploadBlob } from '../../registry/client/upload.ts'
 import { type RegistryAccess, registryClient } from './registry-access.ts'
 import { describeRemote, remoteReference, remoteRepository } from '../build/remote-documents.ts'
@@ -74,7 +73,6 @@ export async function attachFiles(
     ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
   }
   await repository.putDocument(artifact.digest, raw, mediaTypes.ociManifest)
-  await announceReferrer(repository, subject.digest, artifact)
   return { subject, artifact }
 }
 

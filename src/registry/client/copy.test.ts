@@ -7,7 +7,8 @@ import { putFixtureImage, tarOf, type TemporaryStore, temporaryStore } from '../
 import { openImageSource } from '../../images/image-source.ts'
 import { storeTarget } from '../../images/store-target.ts'
 import { validateImage } from '../../images/validate-image.ts'
-import { serializeIndex } from '../../oci/image-index.ts'
+import { parseIndex, serializeIndex } from '../../oci/image-index.ts'
+import { serializeManifest } from '../../oci/manifest.ts'
 import { mediaTypes } from '../../oci/media-types.ts'
 import { parsePlatform } from '../../oci/platform.ts'
 import { parseReference, type Reference } from '../../oci/reference.ts'
@@ -91,6 +92,45 @@ describe('copyRemote()', () => {
     expect(target.mediaType).toBe(mediaTypes.ociManifest)
     const wrong = copyRemote({ ...options, platform: parsePlatform('linux/s390x') })
     expect(await wrong.catch((error: unknown) => isCairnError(error, 'IMAGE_PLATFORM'))).toBe(true)
+  })
+
+  test('keeps the tag of referrers where the registry neither lists them nor says that it knows the subject', async () => {
+    const image = registry.putImage('app', '1')
+    const raw = serializeManifest({
+      schemaVersion: 2,
+      mediaType: mediaTypes.ociManifest,
+      artifactType: 'application/vnd.test',
+      config: {
+        mediaType: mediaTypes.ociEmpty,
+        digest: registry.putBlob('app', new TextEncoder().encode('{}')),
+        size: 2,
+      },
+      layers: [],
+      subject: image.target,
+      annotations: { by: 'me' },
+    })
+    const digest = registry.putDocument('app', 'sig', raw, mediaTypes.ociManifest)
+    const copy = () =>
+      copyRemote({ store: place.store, client, from: at(registry, 'app:sig'), to: at(other, 'copy:sig') })
+    await copy()
+    const tag = `copy sha256-${image.target.digest.slice('sha256:'.length)}`
+    const { value } = parseIndex(other.documents.get(tag)?.raw ?? '')
+    expect(value.manifests).toEqual([
+      {
+        mediaType: mediaTypes.ociManifest,
+        digest,
+        size: raw.length,
+        artifactType: 'application/vnd.test',
+        annotations: { by: 'me' },
+      },
+    ])
+    other.documents.clear()
+    other.intercept = (request, url) =>
+      request.method === 'PUT' && url.pathname.endsWith('/manifests/sig')
+        ? new Response(null, { status: 201, headers: { 'OCI-Subject': image.target.digest } })
+        : undefined
+    await copy()
+    expect(other.documents.size).toBe(0)
   })
 
   test('refuses a corrupt blob, and leaves no tag', async () => {

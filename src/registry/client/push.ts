@@ -26,7 +26,6 @@ import type { TransferListener } from '../../progress/transfer-events.ts'
 import { CompressedContent, fileContent, type LayerCompression } from './blob-content.ts'
 import { layerCompressionKey, writeChunkedLayer } from './chunked-content.ts'
 import type { RegistryClient } from './connection.ts'
-import { announceReferrer } from './referrers.ts'
 import { Repository, type UploadSession } from './repository.ts'
 import { TaskSlots } from './task-slots.ts'
 import { uploadBlob } from './upload.ts'
@@ -71,8 +70,8 @@ export async function pushImage(options: PushOptions): Promise<PushedImage> {
  * Pushes a manifest of the store that refers to another, so that registries list it there; `reference` names the
  * repository. Throws as {@link pushImage}.
  */
-export async function pushReferrer(options: PushOptions, subject: Digest): Promise<void> {
-  await new ImagePush({ ...options, compression: undefined }).runReferrer(subject)
+export async function pushReferrer(options: PushOptions): Promise<void> {
+  await new ImagePush({ ...options, compression: undefined }).runReferrer()
 }
 
 /** What is signed or attested is an image by its digest: its layers are then sent as they are. */
@@ -140,24 +139,22 @@ class ImagePush {
     return { target }
   }
 
-  async runReferrer(subject: Digest): Promise<void> {
-    await this.#pushReferrer(subject, this.#options.image)
+  async runReferrer(): Promise<void> {
+    await this.#pushReferrer(this.#options.image)
   }
 
   /** Sends what refers to the image, or to one of its platforms: it is not part of it, and may be newer. */
   async #pushReferrers(image: Descriptor): Promise<void> {
     const document = this.#read(image)
     if (document?.type === 'index') for (const entry of document.value.manifests) await this.#pushReferrers(entry)
-    for (const referrer of listReferrers(this.#options.store, image.digest))
-      await this.#pushReferrer(image.digest, referrer)
+    for (const referrer of listReferrers(this.#options.store, image.digest)) await this.#pushReferrer(referrer)
   }
 
-  async #pushReferrer(subject: Digest, referrer: Descriptor): Promise<void> {
+  async #pushReferrer(referrer: Descriptor): Promise<void> {
     const document = this.#read(referrer)
     if (document?.type !== 'manifest') return
     await this.#pushParts(referrer, document.value)
     await this.#repository.putDocument(referrer.digest, document.raw, referrer.mediaType)
-    await announceReferrer(this.#repository, subject, referrer)
   }
 
   /** The image is known by what it is called there, too. */

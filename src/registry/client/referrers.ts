@@ -1,7 +1,8 @@
 import { CairnError, isCairnError } from '../../errors/error.ts'
+import { referrerDescriptor } from '../../images/referrers.ts'
 import type { Descriptor } from '../../oci/descriptor.ts'
-import { type Digest, digestAlgorithm, digestHex } from '../../oci/digest.ts'
-import { type ImageIndex, serializeIndex } from '../../oci/image-index.ts'
+import { type Digest, digestAlgorithm, digestHex, digestOf } from '../../oci/digest.ts'
+import { type ImageIndex, parseImageDocument, serializeIndex } from '../../oci/image-index.ts'
 import { mediaTypes } from '../../oci/media-types.ts'
 import type { Repository } from './repository.ts'
 
@@ -43,6 +44,20 @@ export async function announceReferrer(repository: Repository, subject: Digest, 
     await repository.putDocument(referrersTag(subject), raw, mediaTypes.ociIndex)
   }
   throw new CairnError('REGISTRY_FAILED', `${repository.name}: others keep changing the referrers of ${subject}`)
+}
+
+/** What a manifest refers to and how lists tell of it (distribution-spec §listing-referrers); undefined without a subject. */
+export function findReferrer(
+  raw: Uint8Array,
+  mediaType: string,
+): { readonly subject: Digest; readonly descriptor: Descriptor } | undefined {
+  const { type, value } = parseImageDocument(raw, mediaType)
+  const { subject, artifactType, annotations } = value
+  if (subject === undefined) return undefined
+  const identity = { digest: digestOf(raw), size: raw.length }
+  if (type === 'manifest') return { subject: subject.digest, descriptor: referrerDescriptor(value, identity) }
+  const more = { ...(artifactType && { artifactType }), ...(annotations && { annotations }) }
+  return { subject: subject.digest, descriptor: { mediaType, ...identity, ...more } }
 }
 
 /** `sha256-<hex>`: the tag for the referrers of a manifest where the registry has no list of them. */

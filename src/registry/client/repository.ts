@@ -9,6 +9,7 @@ import { registryHeaders, registryPaths } from '../protocol.ts'
 import type { RegistryClient, RegistryConnection, RegistryRequest } from './connection.ts'
 import type { Endpoint } from './hosts.ts'
 import type { HttpAnswer } from './http-exchange.ts'
+import { announceReferrer, findReferrer } from './referrers.ts'
 import { answerError } from './registry-answer.ts'
 
 /** A manifest or index as a registry gave it, everything about it checked. */
@@ -108,7 +109,11 @@ export class Repository {
     return { mediaType: mediaTypeOf(answer), digest, size }
   }
 
-  /** Puts a manifest under a tag or its digest. Throws as {@link document}. */
+  /**
+   * Puts a manifest under a tag or its digest. Where it has a subject that the registry does not say to know, what lists
+   * referrers in place of the registry is kept (distribution-spec §pushing-manifests-with-subject). Throws as
+   * {@link document}.
+   */
   async putDocument(reference: string, raw: Uint8Array, mediaType: string): Promise<void> {
     const answer = await this.#send('PUT', registryPaths.manifest(this.endpoint.path, reference), {
       headers: { 'Content-Type': mediaType },
@@ -120,6 +125,8 @@ export class Repository {
     const said = answer.headers.get(registryHeaders.contentDigest)
     if (said !== null && isDigest(said))
       checkDigest(said, digestOf(raw, digestAlgorithm(said)), this.#manifestName(reference))
+    const referrer = answer.headers.has(registryHeaders.subject) ? undefined : findReferrer(raw, mediaType)
+    if (referrer !== undefined) await announceReferrer(this, referrer.subject, referrer.descriptor)
   }
 
   /**
