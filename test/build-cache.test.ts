@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
-import { chmodSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { chmodSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { deleteCacheRecords, listCacheRecords } from '../src/content/cache-records.ts'
 import { collectGarbage } from '../src/content/gc.ts'
+import type { Digest } from '../src/oci/digest.ts'
 import type { SecretSource } from '../src/build/build-secrets.ts'
 import { BuildBench, busyboxArchive, type BenchOptions, type Built } from './fixtures/build-bench.ts'
 
@@ -395,6 +396,33 @@ describe('early cut-off', () => {
     ).toBe(2)
     const { files } = await bench.build(source)
     expect(files['/y']).toBe(files['/x'] as string)
+  })
+
+  test('packs a context of many files again as if it never had been', async () => {
+    const source = 'FROM busybox\nCOPY --chmod=u+w . /app/\n'
+    for (let index = 0; index < 1100; index++) bench.file(`d${index % 10}/f${index}`, `content ${index}\n`)
+    await bench.build(source)
+    bench.file('d3/f3', 'changed')
+    bench.file('d3/new', 'new')
+    rmSync(`${bench.context}/d4/f4`)
+    chmodSync(`${bench.context}/d5/f5`, 0o600)
+    const again = await bench.build(source)
+    const anew = await bench.build(source, { noCache: true })
+    expect(again.config.rootfs).toEqual(anew.config.rootfs)
+    expect([again.files['/app/d3/f3'], again.files['/app/d3/new'], again.files['/app/d4/f4']]).toEqual([
+      'file 644 0:0 "changed"',
+      'file 644 0:0 "new"',
+      undefined,
+    ] as never)
+    // A layer that was damaged on the disk is not built on.
+    const layer = again.config.rootfs.diff_ids.at(-1) as Digest
+    const path = bench.store.blobs.path(layer)
+    const bytes = readFileSync(path)
+    bytes[700] = (bytes[700] ?? 0) ^ 1
+    writeFileSync(path, bytes)
+    bench.file('d3/f3', 'changed again')
+    const whole = await bench.build(source)
+    expect(whole.config.rootfs).toEqual((await bench.build(source, { noCache: true })).config.rootfs)
   })
 
   test('never gives one build the files of another, however the two differ', async () => {

@@ -2,9 +2,11 @@ import { listLayerForms } from '../content/layer-records.ts'
 import type { Lease } from '../content/leases.ts'
 import { fixedTime } from '../images/fixed-time.ts'
 import type { Store } from '../content/store.ts'
+import type { LayerParts } from '../layers/pack/layer-parts.ts'
 import type { LayerWriter, WrittenLayer } from '../layers/pack/layer-writer.ts'
 import type { Tree } from '../layers/tree.ts'
-import { type Digest, Digester } from '../oci/digest.ts'
+import { close, open, openFlags } from '../linux/files.ts'
+import { type Digest, digestHex, Digester, digestOf } from '../oci/digest.ts'
 import type { Snapshots } from '../snapshots/snapshots.ts'
 import { type FileInput } from './cache-key.ts'
 import type { BuildContexts } from './context/context.ts'
@@ -132,7 +134,8 @@ export class BuildExecutor implements StepExecutor {
       }),
     )
     const { writeCopyLayer } = await import('./ops/copy.ts')
-    return await this.#store((writer) =>
+    const place = this.#partsPlace(op)
+    return await this.#store(place, (writer) =>
       writeCopyLayer(op, writer, {
         lower,
         remote: (source) => brought.get(source) as RemoteSelection,
@@ -146,23 +149,60 @@ export class BuildExecutor implements StepExecutor {
   async #workdir(op: WorkdirOp, parent: Filesystem): Promise<Layer> {
     const lower = await this.#options.snapshots.tree(parent)
     const { writeWorkdirLayer } = await import('./ops/copy.ts')
-    return await this.#store((writer) => writeWorkdirLayer(op, writer, { lower, createdTime: this.#createdTime }))
+    return await this.#store(undefined, (writer) =>
+      writeWorkdirLayer(op, writer, { lower, createdTime: this.#createdTime }),
+    )
   }
 
   get #createdTime(): number {
     return this.#options.epoch ?? fixedTime
   }
 
-  async #store(write: (writer: LayerWriter) => Promise<WrittenLayer> | WrittenLayer): Promise<Layer> {
+  /** Where is kept what the layer of a COPY from a context was made of; undefined where there is nothing to be gained. */
+  #partsPlace(op: CopyOp): { readonly path: string; readonly isRead: boolean } | undefined {
+    const { store, contexts, run } = this.#options
+    const source = op.sources.find((item) => item.kind === 'files' && item.source.from === 'context')
+    if (run.trial !== undefined || source?.kind !== 'files' || source.source.from !== 'context') return undefined
+    const { identity } = contexts.get(source.source.name)
+    const name = digestHex(digestOf(JSON.stringify([identity, op.stage, op.text]))).slice(0, 32)
+    return { path: store.path('builds', 'contexts', `${name}.parts`), isRead: op.ignoreCache === undefined }
+  }
+
+  async #store(
+    place: { readonly path: string; readonly isRead: boolean } | undefined,
+    write: (writer: LayerWriter) => Promise<WrittenLayer> | WrittenLayer,
+  ): Promise<Layer> {
     const { store, lease, epoch } = this.#options
     const path = store.session.temporaryPath('layer')
     const { LayerWriter } = await import('../layers/pack/layer-writer.ts')
-    const writer = new LayerWriter(path, { epoch })
+    using reuse = place === undefined ? undefined : await this.#openParts(place)
+    const writer = new LayerWriter(path, { epoch, ...(reuse === undefined ? {} : { reuse }) })
     try {
-      return storedLayer(await adoptLayer(store, lease, path, await write(writer)))
+      const layer = await adoptLayer(store, lease, path, await write(writer))
+      if (place !== undefined) reuse?.parts.save(place.path, store.session.temporaryPath('parts'), layer.diffId)
+      return storedLayer(layer)
     } finally {
       writer.abort()
     }
+  }
+
+  /** What the step's layer was made of before, with that layer, which is whole and stays while this build runs. */
+  async #openParts({
+    path,
+    isRead,
+  }: {
+    readonly path: string
+    readonly isRead: boolean
+  }): Promise<Disposable & { readonly parts: LayerParts; readonly fd: number; readonly name: string }> {
+    const { store, lease } = this.#options
+    const { LayerParts: Parts } = await import('../layers/pack/layer-parts.ts')
+    const known = isRead ? Parts.read(path) : Parts.none()
+    const { layer } = known
+    const isThere = layer !== undefined && (await lease.claimWhole(layer))
+    if (!isThere) return { parts: Parts.none(), fd: -1, name: '', [Symbol.dispose]: () => undefined }
+    const name = store.blobs.path(layer)
+    const fd = open(name, openFlags.O_RDONLY | openFlags.O_NOFOLLOW)
+    return { parts: known, fd, name, [Symbol.dispose]: () => close(fd) }
   }
 }
 

@@ -19,10 +19,12 @@ export class ContentDigester {
 
   /** Takes one entry; `content` is the digest of a file's bytes, undefined for all else. */
   add(record: ContentRecord, content: Digest | undefined): void {
-    const { path, type, mode, uid, gid, size, linkname, devMajor, devMinor } = record
-    this.#lines.push(
-      JSON.stringify([path, type, mode, uid, gid, size, linkname, devMajor, devMinor, xattrsOf(record), content ?? '']),
-    )
+    this.addLine(contentLine(record, content))
+  }
+
+  /** Takes an entry as {@link contentLine} puts it. */
+  addLine(line: string): void {
+    this.#lines.push(line)
   }
 
   /** The digest of all entries so far. */
@@ -31,6 +33,24 @@ export class ContentDigester {
     for (const line of this.#lines.sort()) digester.update(`${line}\n`)
     return digester.digest()
   }
+}
+
+/** All of an entry that counts for the content digest, in a line. */
+export function contentLine(record: ContentRecord, content: Digest | undefined): string {
+  const { path, type, mode, uid, gid, size, linkname, devMajor, devMinor } = record
+  return JSON.stringify([
+    path,
+    type,
+    mode,
+    uid,
+    gid,
+    size,
+    linkname,
+    devMajor,
+    devMinor,
+    xattrsOf(record),
+    content ?? '',
+  ])
 }
 
 function xattrsOf(record: ContentRecord): readonly (readonly [string, string])[] {

@@ -1,5 +1,5 @@
 import { CairnError } from '../errors/error.ts'
-import { read } from '../linux/files.ts'
+import { pread, read } from '../linux/files.ts'
 import { stableBytes } from '../linux/libc.ts'
 import type { TarEntry } from './entry.ts'
 import { BLOCK_SIZE } from './header-block.ts'
@@ -30,6 +30,28 @@ export class TarWriter {
   /** Bytes written so far. */
   get position(): number {
     return this.#flushed + this.#used
+  }
+
+  /** Where the next member begins. */
+  get nextMember(): number {
+    return Math.ceil(this.position / BLOCK_SIZE) * BLOCK_SIZE
+  }
+
+  /**
+   * Members of another archive as they are: `length` bytes of the open file from `offset` on, both multiples of 512. Throws
+   * TAR_INVALID where that ends before, SystemCallError.
+   */
+  copyMembers(fd: number, offset: number, length: number, name: string): void {
+    this.#endMember()
+    this.#entry = undefined
+    for (let done = 0; done < length;) {
+      if (this.#used === bufferSize) this.#flush()
+      const target = this.#buffer.subarray(this.#used, Math.min(bufferSize, this.#used + length - done))
+      const count = pread(fd, target, offset + done, name)
+      if (count === 0) throw new CairnError('TAR_INVALID', `${name} ends in the middle of a member`)
+      this.#used += count
+      done += count
+    }
   }
 
   /** Begins a member. Throws TAR_INVALID for an entry no header can describe. */

@@ -1,13 +1,16 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import {
+  closeSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readFileSync,
   readdirSync,
   rmSync,
   statSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs'
 import { createServer } from 'node:net'
@@ -22,7 +25,9 @@ import { blankEntry, type TarEntry } from '../../tar/entry.ts'
 import { readTarFile } from '../../tar/reader.ts'
 import { applyLayerFile } from '../unpack/apply.ts'
 import { ContentDigester } from '../content-digest.ts'
-import { LayerWriter } from './layer-writer.ts'
+import { LayerParts } from './layer-parts.ts'
+import { type LayerContent, LayerWriter, type WrittenLayer } from './layer-writer.ts'
+import type { Tree } from '../tree.ts'
 import { directoryTree, tarTree } from '../trees/layer-tree.ts'
 import { packDirectory } from './pack.ts'
 
@@ -220,5 +225,94 @@ describe('ContentDigester', () => {
     expect(
       digest(entry, { ...entry, path: 'caf\udce9', xattrs: new Map([['user.b', new Uint8Array([0, 255])]]) }),
     ).toBe('sha256:d437e4ca15af8959ed3d4cf84d00b180d3f3c9baeb0690298d425c9ac4471c2b')
+  })
+})
+
+describe('LayerWriter with parts of an earlier layer', () => {
+  const text = (name: string): string => `${name}: ${'x'.repeat(700)}`
+
+  /** What only those files may be asked for that no earlier layer has. */
+  function treeOf(contents: ReadonlyMap<string, string>, { layer }: LayerParts): Tree {
+    const bytesOf = (path: string): Uint8Array => new TextEncoder().encode(contents.get(path) ?? '')
+    return {
+      lookup: () => undefined,
+      list: () => [],
+      read: (path) => {
+        if (layer !== undefined && contents.get(path)?.endsWith('before') === true) throw new Error(`${path} was read`)
+        return [bytesOf(path)]
+      },
+      knownDigest: (path) => digestOf(bytesOf(path)),
+    }
+  }
+
+  function pack(
+    name: string,
+    contents: ReadonlyMap<string, string>,
+    reuse?: { parts: LayerParts; of?: string },
+  ): WrittenLayer {
+    const fd = reuse?.of === undefined ? -1 : openSync(`${root}/${reuse.of}`, 'r')
+    const parts = reuse?.parts
+    const writer = new LayerWriter(`${root}/${name}`, parts === undefined ? {} : { reuse: { parts, fd, name } })
+    try {
+      for (const [path, content] of contents) {
+        const from: LayerContent =
+          parts === undefined
+            ? { from: 'bytes', bytes: Buffer.from(content) }
+            : { from: 'tree', tree: treeOf(contents, parts), path }
+        writer.add({ ...entry, path, size: Buffer.byteLength(content), mode: path === 'mode' ? 0o600 : 0o644 }, from)
+      }
+      return writer.finish()
+    } finally {
+      writer.abort()
+      if (fd >= 0) closeSync(fd)
+    }
+  }
+
+  test('copies what is the same without opening it, and gives the layer that packing all gives', () => {
+    const names = Array.from({ length: 1200 }, (_, index) => `f${String(index).padStart(4, '0')}`)
+    const before = new Map<string, string>(names.map((name) => [name, `${text(name)} before`]))
+    const first = LayerParts.none()
+    const packed = pack('first.tar', before, { parts: first })
+    first.save(`${root}/parts`, `${root}/parts.tmp`, packed.diffId)
+    const known = LayerParts.read(`${root}/parts`)
+    expect(known.layer).toBe(packed.diffId)
+
+    const after = new Map<string, string>(before)
+    after.delete('f0003')
+    after.set('f0500', 'shorter')
+    after.set('f0501', text('f0501').repeat(2))
+    after.set('mode', 'new')
+    const plain = pack('plain.tar', after)
+    expect(pack('again.tar', after, { parts: known, of: 'first.tar' })).toEqual(plain)
+    expect(readFileSync(`${root}/again.tar`).equals(readFileSync(`${root}/plain.tar`))).toBe(true)
+
+    // And from that one, whose own parts were noted.
+    known.save(`${root}/parts`, `${root}/parts.tmp`, plain.diffId)
+    const third = LayerParts.read(`${root}/parts`)
+    expect(pack('third.tar', after, { parts: third, of: 'again.tar' })).toEqual(plain)
+  })
+
+  test('fails where the earlier layer is shorter than it was', () => {
+    const names = Array.from({ length: 1200 }, (_, index) => `f${index}`)
+    const contents = new Map(names.map((name) => [name, `${text(name)} before`] as const))
+    const parts = LayerParts.none()
+    const { diffId } = pack('first.tar', contents, { parts })
+    parts.save(`${root}/parts`, `${root}/parts.tmp`, diffId)
+    truncateSync(`${root}/first.tar`, 10_000)
+    const known = LayerParts.read(`${root}/parts`)
+    expect(() => pack('again.tar', contents, { parts: known, of: 'first.tar' })).toThrow(
+      /ends in the middle of a member/,
+    )
+    expect(existsSync(`${root}/again.tar`)).toBe(false)
+  })
+
+  test('is nothing for few files, and for a file that is none of parts', () => {
+    const parts = LayerParts.none()
+    const { diffId } = pack('first.tar', new Map([['f', 'x']]), { parts })
+    parts.save(`${root}/parts`, `${root}/parts.tmp`, diffId)
+    expect(existsSync(`${root}/parts`)).toBe(false)
+    writeFileSync(`${root}/parts`, 'cairn layer parts 0\nsha256:ab\n0 512 f\n')
+    expect(LayerParts.read(`${root}/parts`).layer).toBeUndefined()
+    expect(LayerParts.read(`${root}/none`).find('f')).toBeUndefined()
   })
 })

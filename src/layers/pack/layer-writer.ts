@@ -4,8 +4,9 @@ import { removeFile } from '../../linux/names.ts'
 import { type Digest, Digester } from '../../oci/digest.ts'
 import { blankEntry, type TarEntry } from '../../tar/entry.ts'
 import { type TarSink, TarWriter } from '../../tar/writer.ts'
-import { ContentDigester } from '../content-digest.ts'
+import { ContentDigester, contentLine } from '../content-digest.ts'
 import { fileChanged } from './file-changed.ts'
+import type { LayerParts, PartPlace } from './layer-parts.ts'
 import { baseName } from '../member-path.ts'
 import type { Tree } from '../tree.ts'
 import { opaqueMarker, parseWhiteout, whiteoutName } from '../whiteouts.ts'
@@ -22,6 +23,8 @@ export interface LayerWriterOptions {
   readonly epoch?: number | undefined
   /** Keep fractions of seconds. Off as in docker and containerd: they cost 1 KiB a file in the layer. */
   readonly keepNanoseconds?: boolean
+  /** What an earlier layer was made of, and that one, open: what is the same is copied from there. Notes what this one has. */
+  readonly reuse?: { readonly parts: LayerParts; readonly fd: number; readonly name: string }
 }
 
 export interface WrittenLayer {
@@ -53,6 +56,8 @@ export class LayerWriter {
   #isOpen = true
   #written = 0
   #handedOver = 0
+  /** What of the earlier layer comes next: neighbours are copied at once. */
+  #run: PartPlace | undefined
 
   /** Creates or truncates the file `target`. Throws SystemCallError. */
   constructor(target: string | TarSink, options: LayerWriterOptions = {}) {
@@ -93,6 +98,7 @@ export class LayerWriter {
 
   /** Ends and closes the layer. When it throws, {@link abort} is still to be called. */
   finish(): WrittenLayer {
+    this.#copyRun()
     this.#tar.finish()
     this.#close()
     return {
@@ -130,24 +136,55 @@ export class LayerWriter {
 
   #add(given: TarEntry, content?: LayerContent): void {
     const entry = this.#withTime(given)
-    this.#tar.add(entry)
     this.#entries++
-    if (entry.type !== 'file') {
-      this.#content.add(entry, undefined)
-      return
-    }
-    const known = content?.from === 'tree' ? content.tree.knownDigest?.(content.path) : undefined
+    const known =
+      entry.type === 'file' && content?.from === 'tree' ? content.tree.knownDigest?.(content.path) : undefined
+    if (known !== undefined && this.#takeOver(entry, known)) return
+    this.#copyRun()
+    const start = this.#tar.nextMember
+    this.#tar.add(entry)
+    const digest = entry.type === 'file' ? this.#copyContent(content, known) : undefined
+    const line = contentLine(entry, digest)
+    this.#content.addLine(line)
+    if (known !== undefined) this.#options.reuse?.parts.note(partKey(entry, line), { start, end: this.#tar.nextMember })
+  }
+
+  /** Takes the entry from the earlier layer, where that has it; what it is by then is checked when it is copied. */
+  #takeOver(entry: TarEntry, digest: Digest): boolean {
+    const { reuse } = this.#options
+    if (reuse === undefined) return false
+    const line = contentLine(entry, digest)
+    const key = partKey(entry, line)
+    const place = reuse.parts.find(key)
+    if (place === undefined) return false
+    if (this.#run?.end !== place.start) this.#copyRun()
+    this.#run = { start: this.#run?.start ?? place.start, end: place.end }
+    const end = this.#tar.nextMember + this.#run.end - this.#run.start
+    reuse.parts.note(key, { start: end - (place.end - place.start), end })
+    this.#content.addLine(line)
+    return true
+  }
+
+  #copyRun(): void {
+    const { reuse } = this.#options
+    if (this.#run === undefined || reuse === undefined) return
+    const { start, end } = this.#run
+    this.#run = undefined
+    this.#tar.copyMembers(reuse.fd, start, end - start, reuse.name)
+  }
+
+  /** Copies the bytes of a file and gives their digest. */
+  #copyContent(content: LayerContent | undefined, known: Digest | undefined): Digest {
     if (content?.from === 'tree' && content.tree.isImmutable === true && known !== undefined) {
       this.#copy(content, undefined)
-      this.#content.add(entry, known)
-      return
+      return known
     }
     const digester = new Digester()
     if (content !== undefined) this.#copy(content, digester)
     const digest = digester.digest()
     if (content?.from === 'tree' && digest !== (known ?? digest))
       throw fileChanged(content.tree.hostPath?.(content.path) ?? content.path)
-    this.#content.add(entry, digest)
+    return digest
   }
 
   #withTime(entry: TarEntry): TarEntry {
@@ -190,6 +227,11 @@ export class LayerWriter {
       close(fd)
     }
   }
+}
+
+/** All that decides which bytes an entry has in a layer. */
+function partKey({ mtimeSeconds, mtimeNanoseconds }: TarEntry, line: string): string {
+  return `${mtimeSeconds} ${mtimeNanoseconds} ${line}`
 }
 
 function openFile(path: string): number {
