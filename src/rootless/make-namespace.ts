@@ -35,6 +35,7 @@ export function makeNamespace(): NamespaceRecord {
   try {
     awaitNamespace(keeper, (user) => user !== own)
     const single = mapIds(keeper.pid)
+    checkUsable(keeper.pid)
     return recordOf(keeper, single)
   } catch (error) {
     keeper.kill('SIGKILL')
@@ -106,12 +107,27 @@ function awaitNamespace(keeper: Keeper, isWanted: (user: string) => boolean): vo
   }
 }
 
-function refused(): CairnError {
-  return new CairnError('NOT_SUPPORTED', 'this machine lets users without root make no user namespaces', {
-    hint:
-      'Its administrator can allow it: sysctl user.max_user_namespaces must not be 0, nor may kernel.unprivileged_userns_clone ' +
-      'or kernel.apparmor_restrict_unprivileged_userns be in the way. Or run cairn as root.',
+/** A machine may allow the namespace and yet nothing in it, by AppArmor for one. Throws NOT_SUPPORTED. */
+function checkUsable(pid: number): void {
+  const enter = [requireProgram('nsenter', 'util-linux'), '--user', '--preserve-credentials', '--target', String(pid)]
+  const { exitCode } = Bun.spawnSync([...enter, requireProgram('unshare', 'util-linux'), '--mount', 'true'], {
+    stdio: ['ignore', 'ignore', 'ignore'],
+    cwd: '/',
+    env: { PATH: places },
   })
+  if (exitCode !== 0) throw refused()
+}
+
+function refused(): CairnError {
+  return new CairnError(
+    'NOT_SUPPORTED',
+    'this machine lets users without root make no user namespaces, or do nothing in them',
+    {
+      hint:
+        'Its administrator can allow it: sysctl user.max_user_namespaces must not be 0, nor may kernel.unprivileged_userns_clone ' +
+        'or kernel.apparmor_restrict_unprivileged_userns be in the way. Or run cairn as root.',
+    },
+  )
 }
 
 /** Gives ids to the namespace of `pid`; why it is only one where it is. */
