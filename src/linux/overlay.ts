@@ -263,7 +263,10 @@ function overlayError(call: string, failure: number, overlay: OverlayMount, said
   const subject = `overlay on ${overlay.target}`
   switch (failure) {
     case errno.EPERM:
-      return notRoot(`${call} ${subject}`)
+      if (inInitialUserNamespace()) return notRoot(`${call} ${subject}`)
+      return new CairnError('OVERLAY_UNSUPPORTED', `this machine mounts no overlays without root: ${call} ${subject}`, {
+        hint: 'Linux 5.11 and newer do, unless AppArmor or SELinux is in the way. Or run cairn as root.',
+      })
     case errno.ENODEV:
       return new CairnError('OVERLAY_UNSUPPORTED', 'this kernel has no overlay file system', {
         hint: 'Load it with `modprobe overlay`.',
