@@ -2,34 +2,17 @@ import { CairnError } from '../errors/error.ts'
 import type { Dockerfile } from '../dockerfile/instruction.ts'
 import type { ProgressListener } from '../progress/events.ts'
 import { type BuildCache, type CachedResult, type CachedStep, contentIdOf, emptyContentId } from './cache.ts'
-import {
-  cacheKey,
-  type CacheKey,
-  dependsOnParent,
-  type FileInput,
-  fileSources,
-  remoteSources,
-  sourceByKey,
-  type SourceInput,
-  stepInputs,
-  type StepInputs,
-} from './cache-key.ts'
+import { cacheKey, type CacheKey, fileSources, remoteSources, type StepInputs } from './cache-key.ts'
 import type { BuildHistory } from './explain/build-history.ts'
 import type { Op } from './graph.ts'
 import { isFirst, type Miss, missText } from './explain/miss.ts'
-import type { RemoteSource } from './ops/remote-source.ts'
 import { type FailedCommand, RunningStep, type StepLog } from './running-step.ts'
 import { baseLayer, type Filesystem, type Layer, type PackedLayer, storedLayer } from './layer.ts'
-import { type SelectionDigest } from './context/selection-digest.ts'
-import { atRange } from './step-error.ts'
+import { onItsOwn, type SourceReader, type StepKey, StepKeys } from './step-keys.ts'
 import { neededOps, stepId, type StepReport, StepReports } from './step-reports.ts'
 
 /** What the solver needs done; the ops' own modules do it. */
-export interface StepExecutor {
-  /** Digest of what `input` selects in the build context or in a filesystem that is ready. */
-  digestSource(input: FileInput, filesystem: Filesystem | undefined): Promise<SelectionDigest>
-  /** What a remote source is at the moment; asked for once, shown under `title`. */
-  resolveRemote(source: RemoteSource, title: string): Promise<SelectionDigest>
+export interface StepExecutor extends SourceReader {
   /** Runs the step on `parent` and gives the layer it made. `sources` are the filesystems of the op's file sources. */
   execute(op: Op, parent: Filesystem, sources: ReadonlyMap<Op, Filesystem>, log: StepLog): Promise<Layer>
   /** Bytes of a base image's layer. */
@@ -74,20 +57,13 @@ interface StepResult {
   readonly miss: Miss | undefined
 }
 
-interface StepKey {
-  readonly key: CacheKey
-  readonly inputs: StepInputs
-  /** Files of each source, in the order of the inputs' sources; undefined where a source is known by its key only. */
-  readonly files: readonly (SelectionDigest | undefined)[]
-}
-
 /**
  * Brings the target's filesystem about: each step is looked up by key and only what is missing is run, everything that
  * can at once. Stages that only a hit would read are not even looked at. The first failure stops all that runs.
  */
 export class Solver {
   readonly #options: SolveOptions
-  readonly #keys = new Map<Op, Promise<StepKey>>()
+  readonly #keys: StepKeys
   readonly #results = new Map<Op, Promise<StepResult>>()
   readonly #reports = new StepReports()
   /** Ops that are to be run without the cache, and those that need their results. */
@@ -105,6 +81,7 @@ export class Solver {
     this.#options = options
     options.signal.addEventListener('abort', () => this.#stop.abort(options.signal.reason), { once: true })
     if (options.signal.aborted) this.#stop.abort(options.signal.reason)
+    this.#keys = new StepKeys({ ...options, stop: this.#stop })
   }
 
   /** Aborted when the build is, or when a step failed. */
@@ -132,7 +109,7 @@ export class Solver {
       for (const op of ops)
         for (const source of remoteSources(op)) this.#asked.push(this.#options.executor.resolveRemote(source, op.title))
       // In this order each finds the keys of the steps before it. Whatever COPY names is missed before anything runs.
-      const keys = await Promise.all(ops.map((op) => this.#key(op)))
+      const keys = await Promise.all(ops.map((op) => this.#keys.of(op)))
       this.#options.cache.prepare(keys.map(({ key }) => key))
       this.#chooseHistories(ops, keys)
       this.#options.onKeys?.(ops.flatMap((op, index) => (keys[index] === undefined ? [] : [{ op, ...keys[index] }])))
@@ -155,7 +132,7 @@ export class Solver {
     } catch (error) {
       this.#stop.abort(error)
       // Whatever was started comes to an end before the caller cleans up.
-      await Promise.allSettled([...this.#asked, ...this.#keys.values(), ...this.#results.values(), ...this.#packing])
+      await Promise.allSettled([...this.#asked, ...this.#keys.asked(), ...this.#results.values(), ...this.#packing])
       throw error
     }
   }
@@ -170,14 +147,14 @@ export class Solver {
     const [first] = ops
     if (first === undefined) return
     const history = this.#options.history(first)
-    history.save(await Promise.all(ops.map(async (op) => ({ op, ...(await this.#key(op)) }))))
+    history.save(await Promise.all(ops.map(async (op) => ({ op, ...(await this.#keys.of(op)) }))))
   }
 
   /** The results of `ops`, as far as there are any, with all that they are found by. */
   async cachedSteps(ops: readonly Op[]): Promise<readonly CachedStep[]> {
     const steps: CachedStep[] = []
     for (const op of ops) {
-      const step = this.#options.cache.step((await this.#key(op)).key)
+      const step = this.#options.cache.step((await this.#keys.of(op)).key)
       if (step !== undefined) steps.push(step)
     }
     return steps
@@ -187,38 +164,6 @@ export class Solver {
   #chooseHistories(ops: readonly Op[], keys: readonly StepKey[]): void {
     const byHistory = Map.groupBy(ops.entries(), ([, op]) => this.#options.history(op))
     for (const [history, own] of byHistory) history.choose(new Set(own.map(([index]) => keys[index]?.key ?? '')))
-  }
-
-  #key(op: Op): Promise<StepKey> {
-    let key = this.#keys.get(op)
-    if (key === undefined) this.#keys.set(op, (key = this.#computeKey(op)))
-    return key
-  }
-
-  async #computeKey(op: Op): Promise<StepKey> {
-    const { executor, epoch, fixedTime } = this.#options
-    const parent = op.parent === undefined ? undefined : (await this.#key(op.parent)).key
-    const sources: SourceInput[] = []
-    const files: (SelectionDigest | undefined)[] = []
-    for (const input of fileSources(op)) {
-      const label = sourceLabel(input)
-      if (input.source.from === 'context') {
-        const selected = await this.#failingAt(op, () => executor.digestSource(input, undefined))
-        sources.push({ label, digest: selected.digest })
-        files.push(selected)
-      } else {
-        const source = input.source.op === undefined ? undefined : (await this.#key(input.source.op)).key
-        sources.push({ label, digest: sourceByKey(source, input.pattern) })
-        files.push(undefined)
-      }
-    }
-    for (const source of remoteSources(op)) {
-      const found = await this.#locating(op, () => executor.resolveRemote(source, op.title))
-      sources.push({ label: source.shown, digest: found.digest })
-      files.push(found)
-    }
-    const inputs = stepInputs(op, { parent, sources, epoch, hasFixedTimes: fixedTime !== undefined })
-    return { key: cacheKey(inputs), inputs, files }
   }
 
   #result(op: Op): Promise<StepResult> {
@@ -231,7 +176,7 @@ export class Solver {
     this.counts.steps += 1
     this.#stop.signal.throwIfAborted()
     if (op.kind === 'base') return this.#base(op)
-    const { key, inputs } = await this.#key(op)
+    const { key, inputs } = await this.#keys.of(op)
     if (!onItsOwn(op)) {
       const name = `${key} ${op.ignoreCache}`
       const twin = this.#twins.get(name)
@@ -244,7 +189,7 @@ export class Solver {
       if (result !== undefined) return result
     }
     const [parent, sources] = await this.#dependencies(op)
-    const byContent = await this.#contentKey(op, inputs, parent, sources)
+    const byContent = await this.#keys.byContent(op, parent, sources)
     if (op.ignoreCache === undefined && byContent !== undefined) {
       const found = this.#options.cache.get(byContent.key)
       const result = found === undefined ? undefined : await this.#hit(op, found)
@@ -289,7 +234,7 @@ export class Solver {
     const now = Date.now()
     progress({ type: 'vertex', id: stepId(op), name: op.title, started: now, completed: now, cached: false })
     const filesystem = op.image.config.rootfs.diff_ids.map((diffId) => baseLayer(diffId, executor.layerSize(diffId)))
-    const { key, inputs } = await this.#key(op)
+    const { key, inputs } = await this.#keys.of(op)
     const miss = this.#options.history(op).explainBase(op, key, inputs)
     this.#reports.note(op, { outcome: 'base', ...(miss === undefined ? {} : { miss }) })
     return { filesystem, contentId: () => Promise.resolve(key), miss }
@@ -331,54 +276,6 @@ export class Solver {
     return [parent, new Map(sources)]
   }
 
-  /**
-   * The step's key by the content of what it starts from and reads, where that can still find a result: the same
-   * instruction must have run before. Files of other stages are read for it, a layer being packed is waited for.
-   */
-  async #contentKey(
-    op: Op,
-    inputs: StepInputs,
-    parent: StepResult | undefined,
-    sources: ReadonlyMap<Op, StepResult>,
-  ): Promise<StepKey | undefined> {
-    const inputFiles = fileSources(op)
-    const readsOps = inputFiles.some(({ source }) => source.from === 'op')
-    if (!readsOps && !this.#options.cache.hasDefinition(inputs)) return undefined
-    const files: (SelectionDigest | undefined)[] = []
-    const digests: SourceInput[] = []
-    for (const [index, input] of inputFiles.entries()) {
-      const known = inputs.sources?.[index]
-      if (input.source.from === 'context' && known !== undefined) {
-        digests.push(known)
-        files.push(undefined)
-        continue
-      }
-      const filesystem =
-        input.source.from === 'op' && input.source.op !== undefined ? sources.get(input.source.op)?.filesystem : []
-      const selected = await this.#failingAt(op, () => this.#options.executor.digestSource(input, filesystem))
-      files.push(selected)
-      digests.push({ label: sourceLabel(input), digest: selected.digest })
-    }
-    digests.push(...(inputs.sources ?? []).slice(inputFiles.length))
-    const contentInputs: StepInputs = {
-      ...inputs,
-      ...(onItsOwn(op)
-        ? {}
-        : {
-            parent: `content ${parent === undefined ? emptyContentId : await this.#contentIdIfUseful(op, inputs, parent)}`,
-          }),
-      sources: digests,
-    }
-    return { key: cacheKey(contentInputs), inputs: contentInputs, files }
-  }
-
-  /** Content identity of the step below; a layer still being packed is only waited for when that may spare the step. */
-  async #contentIdIfUseful(op: Op, inputs: StepInputs, parent: StepResult): Promise<string> {
-    return op.ignoreCache !== undefined || !this.#options.cache.hasDefinition(inputs)
-      ? 'not needed'
-      : await parent.contentId()
-  }
-
   async #run(
     op: Op,
     parent: StepResult | undefined,
@@ -386,7 +283,7 @@ export class Solver {
     byContent: StepKey | undefined,
   ): Promise<StepResult> {
     const { cache, executor, claim } = this.#options
-    const { key } = await this.#key(op)
+    const { key } = await this.#keys.of(op)
     const miss = await this.#explain(op, parent, sources, byContent)
     const step = new RunningStep(op, {
       ...this.#options,
@@ -435,7 +332,7 @@ export class Solver {
   ): Promise<Miss> {
     const { cache } = this.#options
     const history = this.#options.history(op)
-    const { key, inputs, files } = await this.#key(op)
+    const { key, inputs, files } = await this.#keys.of(op)
     const miss = history.explain(op, {
       key,
       inputs: byContent === undefined ? inputs : { ...inputs, sources: byContent.inputs.sources ?? [] },
@@ -458,7 +355,7 @@ export class Solver {
       const [packed, below, { key, inputs }] = await Promise.all([
         layer.packed(),
         parent === undefined ? emptyContentId : parent.contentId(),
-        this.#key(op),
+        this.#keys.of(op),
       ])
       const id = contentIdOf(below, packed.contentDigest)
       const keys = [key]
@@ -485,45 +382,4 @@ export class Solver {
     this.counts.steps += 1
     this.#showCached(op)
   }
-
-  /** Runs `action`, which shows its failure itself. */
-  async #locating<Result>(op: Op, action: () => Promise<Result>): Promise<Result> {
-    try {
-      return await action()
-    } catch (error) {
-      const located = atRange(error, this.#options.dockerfile, op.range, { title: op.title, logTail: [] })
-      this.#stop.abort(located)
-      throw located
-    }
-  }
-
-  async #failingAt<Result>(op: Op, action: () => Promise<Result>): Promise<Result> {
-    try {
-      return await action()
-    } catch (error) {
-      const located = atRange(error, this.#options.dockerfile, op.range, { title: op.title, logTail: [] })
-      const now = Date.now()
-      if (!this.#stop.signal.aborted)
-        this.#options.progress({
-          type: 'vertex',
-          id: stepId(op),
-          name: op.title,
-          started: now,
-          completed: now,
-          error: located.message,
-        })
-      this.#stop.abort(located)
-      throw located
-    }
-  }
-}
-
-/** True for a step whose layer is the same whatever is below it, so that its key says nothing of that. */
-function onItsOwn(op: Op): boolean {
-  return op.kind === 'copy' && !dependsOnParent(op)
-}
-
-function sourceLabel({ source, pattern }: FileInput): string {
-  const from = source.from === 'context' ? source.name : source.label
-  return from === undefined ? pattern : `${pattern} from ${from}`
 }
