@@ -24,7 +24,7 @@ import type { ExplainedStep } from '../../records/record.ts'
 import { DeviceRegistry } from '../../runtime/cdi.ts'
 import type { SourceLock } from '../../remote/source-lock.ts'
 import { reapAbandoned } from '../../runtime/state.ts'
-import type { BuildAttestations } from './attest-build.ts'
+import type { AttestedBuild, BuildAttestations } from './attest-build.ts'
 import { findDevices } from './build-devices.ts'
 import { exportBuild, type ExportOptions } from './export-build.ts'
 import type { BuildCaches, CacheRequest } from './build-caches.ts'
@@ -165,33 +165,11 @@ async function buildUnder(store: Store, lease: Lease, options: BuildOptions): Pr
       lease,
     )
     await contexts.save()
-    const images: UnformedImage[] = []
-    for (const [index, plan] of plans.entries()) {
-      const layers = solved.filesystems[index] ?? []
-      const made: BuiltImage = { config: resultConfig(plan, layers, new Date()), layers }
-      const environment = { store, lease, snapshots: solved.snapshots }
-      const built = options.squash === true ? await squashed(made, plan, environment, progress) : made
-      const diffIds = built.layers.map(({ diffId }) => diffId)
-      const stepsOf = (): Promise<readonly CachedStep[]> => solved.steps(stackOf(plan.target))
-      const config = await caches?.configWith(built.config, stepsOf, () => solved.histories(index))
-      images.push({ config: config ?? built.config, diffIds, baseLayers: baseLayersOf(plan) })
-    }
+    const images = await resultImages(plans, solved, { store, lease, options, caches })
     const isIndexForced = isIndexWanted(plans.length, options.buildArgs)
     const exporting = { ...options, store, lease, snapshots: solved.snapshots, epoch: plans[0]?.epoch, isIndexForced }
-    const { attestations } = options
-    const layerOf = async (op: Op): Promise<Digest | undefined> => (await solved.steps([op]))[0]?.result.layer.diffId
-    const attested = attestations && {
-      store: attestations.settings.store,
-      predicates: (await import('./attest-build.ts')).predicateMaker({
-        attestations,
-        options,
-        plans,
-        images,
-        snapshots: solved.snapshots,
-        layerOf,
-        startedAt,
-      }),
-    }
+    const attested =
+      options.attestations && (await attestedBy(options.attestations, { options, plans, images, startedAt }, solved))
     const exported = await exportBuild(images, { ...exporting, attestations: attested })
     const ops = plans.flatMap((plan) => plan.ops)
     const histories = plans.flatMap((_, index) => solved.histories(index))
@@ -203,6 +181,45 @@ async function buildUnder(store: Store, lease: Lease, options: BuildOptions): Pr
   } finally {
     await caches?.settle()
   }
+}
+
+interface ResultOptions {
+  readonly store: Store
+  readonly lease: Lease
+  readonly options: BuildOptions
+  readonly caches: BuildCaches | undefined
+}
+
+/** The images of all platforms, with what caches elsewhere want in their configurations. */
+async function resultImages(
+  plans: readonly PlannedBuild[],
+  solved: SolvedPlans,
+  { store, lease, options, caches }: ResultOptions,
+): Promise<UnformedImage[]> {
+  const images: UnformedImage[] = []
+  for (const [index, plan] of plans.entries()) {
+    const layers = solved.filesystems[index] ?? []
+    const made: BuiltImage = { config: resultConfig(plan, layers, new Date()), layers }
+    const environment = { store, lease, snapshots: solved.snapshots }
+    const built = options.squash === true ? await squashed(made, plan, environment, options.progress) : made
+    const diffIds = built.layers.map(({ diffId }) => diffId)
+    const stepsOf = (): Promise<readonly CachedStep[]> => solved.steps(stackOf(plan.target))
+    const config = await caches?.configWith(built.config, stepsOf, () => solved.histories(index))
+    images.push({ config: config ?? built.config, diffIds, baseLayers: baseLayersOf(plan) })
+  }
+  return images
+}
+
+/** What the export attests of the images. */
+async function attestedBy(
+  attestations: BuildAttestations,
+  build: Pick<AttestedBuild, 'options' | 'plans' | 'images' | 'startedAt'>,
+  { snapshots, steps }: SolvedPlans,
+): Promise<ExportOptions['attestations']> {
+  const { predicateMaker } = await import('./attest-build.ts')
+  const layerOf = async (op: Op): Promise<Digest | undefined> => (await steps([op]))[0]?.result.layer.diffId
+  const predicates = predicateMaker({ ...build, attestations, snapshots, layerOf })
+  return { store: attestations.settings.store, predicates }
 }
 
 /** The plans for all platforms, in one graph where there are several; the Dockerfile is judged once. */
