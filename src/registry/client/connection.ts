@@ -46,6 +46,8 @@ export interface RegistryRequest {
 const defaultStall = 60_000
 const defaultPause = 300
 const longestChain = 10
+/** Without credentials, with a token, and with another one where that has just run out. */
+const mostChallenges = 3
 const redirections: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
 /** What may follow a request that has done nothing, one that may be done twice, and one that cannot be sent again. */
 const afterRefusals: Repetition = { statuses: new Set([429]), afterBreaks: false }
@@ -191,15 +193,18 @@ export class RegistryConnection {
 
   async #authorized(request: RegistryRequest): Promise<HttpAnswer> {
     const base = await this.base()
-    const first = await this.#follow(request, base, await this.#authorization(request))
-    if (first.status !== 401 || first.url.origin !== base.origin || !this.#learn(first, base)) return first
-    // A token may run out while an upload lasts: the next request asks for another one.
-    this.#forgetToken(request.scopes)
-    if (!isRereadable(request)) return first
-    const authorization = await this.#authorization(request)
-    if (authorization === undefined) return first
-    await first.discard()
-    return await this.#follow(request, base, authorization)
+    let authorization = await this.#authorization(request)
+    for (let attempt = 1; ; attempt++) {
+      const answer = await this.#follow(request, base, authorization)
+      if (answer.status !== 401 || answer.url.origin !== base.origin || !this.#learn(answer, base)) return answer
+      // A token may run out while an upload lasts: the next request asks for another one.
+      this.#forgetToken(request.scopes)
+      if (!isRereadable(request) || attempt === mostChallenges) return answer
+      const refused = authorization
+      authorization = await this.#authorization(request)
+      if (authorization === undefined || authorization === refused) return answer
+      await answer.discard()
+    }
   }
 
   /** Takes note of how the registry wants to be asked; false where no way is known. */
