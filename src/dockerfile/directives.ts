@@ -4,8 +4,6 @@ import { parseGoBool } from './go-bool.ts'
 import { quoteGo, trimSpace, trimSpaceLeft } from './characters.ts'
 import type { CheckOptions } from './instruction.ts'
 
-export { parseGoBool }
-
 /** Space around the name and the value of a directive: what Go's `\s` is, which has no vertical tab. */
 const blank = '[\\t\\n\\f\\r ]'
 const directiveStart = new RegExp(`^([a-zA-Z][a-zA-Z0-9]*)${blank}*=${blank}*`)

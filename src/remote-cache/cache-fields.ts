@@ -1,5 +1,5 @@
 import { csvFields } from '../dockerfile/csv.ts'
-import { parseGoBool } from '../dockerfile/directives.ts'
+import { parseGoBool } from '../dockerfile/go-bool.ts'
 import { CairnError } from '../errors/error.ts'
 
 /** The entries of all values, the same one only once. */

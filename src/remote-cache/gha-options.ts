@@ -1,5 +1,5 @@
 import { parseDuration } from '../dockerfile/duration.ts'
-import { parseGoBool } from '../dockerfile/directives.ts'
+import { parseGoBool } from '../dockerfile/go-bool.ts'
 import { isCairnError } from '../errors/error.ts'
 import { type CacheFields, wrong } from './cache-fields.ts'
 import type { CacheEnvironment } from './cache-options.ts'
