@@ -44,9 +44,17 @@ export interface FoundObject extends ObjectInfo {
   readonly age: number
 }
 
+/** Bytes that need not be in memory, and the hex of their sha256. */
+export interface HashedData {
+  readonly data: Blob
+  readonly sha256: string
+}
+
+type Body = string | Uint8Array<ArrayBuffer> | HashedData
+
 export interface PutRequest {
   readonly key: string
-  readonly body: string | Uint8Array<ArrayBuffer>
+  readonly body: Body
   readonly headers?: Readonly<Record<string, string>>
   /** Only where there is no such object, or where it is that with this entity tag. */
   readonly condition?: 'absent' | { readonly etag: string }
@@ -71,7 +79,7 @@ interface Sent {
   readonly key: string
   readonly query?: Readonly<Record<string, string>>
   readonly headers?: Readonly<Record<string, string>>
-  readonly body?: string | Uint8Array<ArrayBuffer>
+  readonly body?: Body
   /** Statuses that are answers, not failures. */
   readonly accepts: readonly number[]
   readonly onRepeat?: () => void
@@ -173,7 +181,7 @@ export class Bucket {
     if (!isRepeated) return undefined
     // What was sent again may fail because it succeeded before.
     const there = await this.get(key)
-    if (there === undefined || Buffer.compare(there.bytes, Buffer.from(body)) !== 0) return undefined
+    if (there === undefined || sha256Hex(there.bytes) !== hashOf(body)) return undefined
     return { etag: there.object.etag, time: new Date(there.object.modifiedAt) }
   }
 
@@ -237,11 +245,11 @@ export class Bucket {
     return id
   }
 
-  async putPart(key: string, upload: string, number: number, body: Uint8Array<ArrayBuffer>): Promise<UploadedPart> {
+  async putPart(key: string, upload: string, number: number, body: Exclude<Body, string>): Promise<UploadedPart> {
     const query = { partNumber: String(number), uploadId: upload }
     const response = await this.#send({ method: 'PUT', key, query, body, accepts: [200] })
     await response.arrayBuffer()
-    return { number, etag: etagOf(response), size: body.length }
+    return { number, etag: etagOf(response), size: body instanceof Uint8Array ? body.length : body.data.size }
   }
 
   /** Makes the parts one object. False where the server does not know the upload: it may be complete already. */
@@ -340,9 +348,10 @@ export class Bucket {
   async #sendOnce({ method, key, query = {}, headers = {}, body }: Sent): Promise<Response> {
     const url = this.#url(key)
     for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value)
-    const payloadHash = sha256Hex(body ?? '')
+    const payloadHash = hashOf(body ?? '')
     const signed = signedHeaders(await this.#signer(), { method, url, headers, payloadHash }, new Date())
-    return await this.#fetch(url, { method, headers: signed, ...(body === undefined ? {} : { body }) })
+    const sent = body === undefined ? {} : { body: typeof body === 'object' && 'data' in body ? body.data : body }
+    return await this.#fetch(url, { method, headers: signed, ...sent })
   }
 
   async #fetch(url: URL, init: RequestInit): Promise<Response> {
@@ -372,6 +381,10 @@ export class Bucket {
   async #signer(): Promise<S3Signer> {
     return { region: this.#options.region, credentials: await this.#options.credentials() }
   }
+}
+
+function hashOf(body: Body): string {
+  return typeof body === 'object' && 'data' in body ? body.sha256 : sha256Hex(body)
 }
 
 function baseOf({ bucket, isPathStyle }: BucketOptions, endpoint: URL): URL {

@@ -1,4 +1,4 @@
-import { Bucket } from '../object-storage/bucket.ts'
+import { Bucket, type HashedData } from '../object-storage/bucket.ts'
 import { s3Credentials } from '../object-storage/credentials.ts'
 import type { S3Credentials } from '../object-storage/signature.ts'
 import { tryStat } from '../linux/file-status.ts'
@@ -9,7 +9,7 @@ import type { CacheObjects } from './object-place.ts'
 import type { S3Keys, S3Place } from './s3-options.ts'
 
 /** Bytes up to which a blob is sent with one request, and of the parts of a longer one. */
-const partSize = 8 * 1024 * 1024
+const partSize = 16 * 1024 * 1024
 /** A server takes 10,000. */
 const mostParts = 9000
 /** Parts that are sent at once, of all blobs together. */
@@ -67,7 +67,7 @@ class S3Objects implements CacheObjects {
   async put({ digest, size }: BlobIdentity, data: Blob): Promise<void> {
     const key = this.#keyOf(digest)
     if (size <= partSize) {
-      await this.#slots.run(async () => await this.#bucket.put({ key, body: await bytesOf(data) }))
+      await this.#slots.run(async () => await this.#bucket.put({ key, body: await hashed(data) }))
       return
     }
     const length = Math.max(partSize, Math.ceil(size / mostParts))
@@ -76,8 +76,8 @@ class S3Objects implements CacheObjects {
       const parts = await Promise.all(
         Array.from({ length: Math.ceil(size / length) }, (_, index) =>
           this.#slots.run(async () => {
-            const body = await bytesOf(data.slice(index * length, (index + 1) * length))
-            return await this.#bucket.putPart(key, upload, index + 1, body)
+            const part = data.slice(index * length, Math.min(size, (index + 1) * length))
+            return await this.#bucket.putPart(key, upload, index + 1, await hashed(part))
           }),
         ),
       )
@@ -93,8 +93,11 @@ class S3Objects implements CacheObjects {
   }
 }
 
-async function bytesOf(data: Blob): Promise<Uint8Array<ArrayBuffer>> {
-  return new Uint8Array(await data.arrayBuffer())
+/** What a request is signed with: the bytes stay where they are, mostly in a file. */
+async function hashed(data: Blob): Promise<HashedData> {
+  const hasher = new Bun.CryptoHasher('sha256')
+  for await (const bytes of data.stream()) hasher.update(bytes)
+  return { data, sha256: hasher.digest('hex') }
 }
 
 function credentialsOf(keys: S3Keys): () => S3Credentials {
