@@ -291,6 +291,20 @@ describe('what is left', () => {
     expect(await eventually(() => cairn.traces().length === 0)).toBe(true)
   })
 
+  test('of ports that many commands see to at once is nothing', async () => {
+    await serve('api', 'api', '-p', '8080:80')
+    const forwarders = (): number[] =>
+      processesWith('container\0forward').filter((pid) => cairn.attendants().includes(pid))
+    for (let round = 0; round < 3; round++) {
+      for (const pid of forwarders()) process.kill(pid, 'SIGKILL')
+      await Promise.all(Array.from({ length: 6 }, () => cairn.ok(['ps'])))
+      expect(await eventually(() => page('127.0.0.1:8080') === 'api')).toBe(true)
+      expect(await eventually(() => forwarders().length === 1)).toBe(true)
+    }
+    await cairn.ok(['rm', '-f', 'api'])
+    expect(await eventually(() => cairn.traces().length === 0)).toBe(true)
+  })
+
   test('of starts that are killed at any moment is nothing', async () => {
     await cairn.ok(['network', 'create', 'shop'])
     for (const delay of [60, 90, 120, 150, 180, 210, 240]) {

@@ -1,5 +1,7 @@
+import { acquireLock, tryAcquireLock } from '../content/lock.ts'
 import type { Store } from '../content/store.ts'
-import { isRunning, processStatus } from '../linux/processes.ts'
+import { isRunning, processStatus, signalProcess } from '../linux/processes.ts'
+import { signalNumbers } from '../linux/signals.ts'
 import { listForwarders, publishedPortsOf, recordForwarder } from '../networks/endpoint-records.ts'
 import type { PublishedPort } from '../networks/network.ts'
 import { networkScope } from '../networks/scope.ts'
@@ -16,6 +18,8 @@ export async function startForwarder(
   container: string,
   ports: readonly PublishedPort[],
 ): Promise<PublishedPort | undefined> {
+  using _lock = await acquireLock(store, lockName(container))
+  await endForwarder(store, scope, container)
   const answer = await firstLine(launch(store, scope, container, ports, 'pipe').stdout)
   if (answer === 'ready') return undefined
   recordForwarder(store, scope, container)
@@ -23,16 +27,34 @@ export async function startForwarder(
   return ports[Number.isInteger(index) ? index : 0] ?? ports[0]
 }
 
+/** Whoever holds it starts the container's forwarder: two would be at the same ports, and one of them be forgotten. */
+function lockName(container: string): string {
+  return `forwarder ${container}`
+}
+
+const patience = 2_000
+const pause = 2
+
+/** Ends what a start that was killed has left, which holds the same ports. */
+async function endForwarder(store: Store, scope: string, container: string): Promise<void> {
+  const left = listForwarders(store, scope).find((forwarder) => forwarder.container === container)
+  if (left === undefined || !isRunning(left)) return
+  signalProcess(left, signalNumbers.SIGKILL)
+  const deadline = performance.now() + patience
+  while (isRunning(left) && performance.now() < deadline) await Bun.sleep(pause)
+}
+
+/** It takes no port before it is told which, and that comes after it was recorded: so none is left that nobody knows. */
 function launch<Answer extends 'pipe' | 'ignore'>(
   store: Store,
   scope: string,
   container: string,
   ports: readonly PublishedPort[],
   answer: Answer,
-): Bun.Subprocess<Uint8Array, Answer, 'ignore'> {
+): Bun.Subprocess<'pipe', Answer, 'ignore'> {
   const namespace = isRootless() ? [`/proc/${ownNamespace().keeper.pid}/ns/net`] : []
   const child = Bun.spawn([...ownCommand(store, 'container', 'forward', container, ...namespace)], {
-    stdin: new TextEncoder().encode(JSON.stringify(ports)),
+    stdin: 'pipe',
     stdout: answer,
     stderr: 'ignore',
     cwd: '/',
@@ -41,6 +63,8 @@ function launch<Answer extends 'pipe' | 'ignore'>(
   child.unref()
   const startTime = processStatus(child.pid)?.startTime
   if (startTime !== undefined) recordForwarder(store, scope, container, { pid: child.pid, startTime })
+  void child.stdin.write(JSON.stringify(ports))
+  void child.stdin.end()
   return child
 }
 
@@ -57,9 +81,16 @@ async function firstLine(stream: ReadableStream<Uint8Array>): Promise<string> {
 /** Starts again the processes of containers that run which were killed. What they cannot have any more is left. */
 export function reviveForwarders(store: Store): void {
   const scope = networkScope()
-  for (const forwarder of listForwarders(store, scope))
-    if (!isRunning(forwarder)) {
-      const ports = publishedPortsOf(store, forwarder.container)
-      if (ports.length > 0) launch(store, scope, forwarder.container, ports, 'ignore')
+  for (const { container } of listForwarders(store, scope).filter((forwarder) => !isRunning(forwarder))) {
+    const lock = tryAcquireLock(store, lockName(container))
+    // Somebody is at it.
+    if (lock === undefined) continue
+    try {
+      const current = listForwarders(store, scope).find((forwarder) => forwarder.container === container)
+      const ports = current === undefined || isRunning(current) ? [] : publishedPortsOf(store, container)
+      if (ports.length > 0) launch(store, scope, container, ports, 'ignore')
+    } finally {
+      lock.release()
     }
+  }
 }

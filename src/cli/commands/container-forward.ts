@@ -7,7 +7,10 @@ export default defineCommand({
   args: { min: 1, max: 2 },
   flags: {},
   async run(ctx, _, [, namespace]) {
-    const ports = JSON.parse(await Bun.stdin.text()) as readonly PublishedPort[]
+    const told = await Bun.stdin.text()
+    // Whoever started it was killed before it was recorded.
+    if (told === '') return 1
+    const ports = JSON.parse(told) as readonly PublishedPort[]
     const failed = await forwardPorts(ports, namespace)
     ctx.stdout.write(failed === undefined ? 'ready\n' : `${ports.indexOf(failed.taken)}\n`)
     if (failed !== undefined) return 1
