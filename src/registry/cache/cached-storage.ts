@@ -99,9 +99,9 @@ class CachedStorage implements RegistryStorage {
     }
   }
 
-  mountBlob(repository: string, digest: Digest, from: string): Promise<boolean> {
+  mountBlob(repository: string, digest: Digest, from: string, quota?: number): Promise<boolean> {
     this.#refuseWriting(repository)
-    return this.#storage.mountBlob(repository, digest, from)
+    return this.#storage.mountBlob(repository, digest, from, quota)
   }
 
   repositoriesWith(digest: Digest, page: Page): Promise<readonly string[]> {

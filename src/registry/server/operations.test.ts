@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'bun:test'
-import { mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openAccess } from '../access/access-control.ts'
@@ -79,6 +79,40 @@ describe('limits', () => {
     const body = new Blob(['z'.repeat(11)]).stream()
     expect((await registry.fetch(location, { method: 'PATCH', body })).status).toBe(403)
     await pushBlob(registry, 'full', 'x'.repeat(10))
+  })
+})
+
+describe('a quota', () => {
+  const sized = (size: number, index: number) => `${index}`.padEnd(size, 'x')
+
+  test('is not got around by uploads that end, nor mounts that come, at the same moment', async () => {
+    await using registry = startTestRegistry({ quota: 100 })
+    const contents = Array.from({ length: 8 }, (_, index) => sized(60, index))
+    const digests = contents.map((content) => `sha256:${new Bun.CryptoHasher('sha256').update(content).digest('hex')}`)
+    const locations = await Promise.all(contents.map(() => beginUpload(registry, 'full')))
+    for (const [index, location] of locations.entries())
+      expect((await registry.fetch(location, { method: 'PATCH', body: contents[index] ?? '' })).status).toBe(202)
+    const ends = await Promise.all(
+      locations.map((location, index) =>
+        registry.fetch(`${location}?digest=${digests[index] ?? ''}`, { method: 'PUT' }).then(({ status }) => status),
+      ),
+    )
+    expect(ends.toSorted()).toEqual([201, ...Array.from({ length: 7 }, () => 403)])
+    for (const [index, content] of contents.entries()) await pushBlob(registry, `other${index}`, content)
+    const mounts = await Promise.all(
+      digests.map((digest, index) =>
+        registry
+          .fetch(`/v2/empty/blobs/uploads/?mount=${digest}&from=other${index}`, { method: 'POST' })
+          .then(({ status }) => status),
+      ),
+    )
+    expect(mounts.toSorted()).toEqual([201, ...Array.from({ length: 7 }, () => 403)])
+    // What is there already takes no more room.
+    const there = digests[mounts.indexOf(201)] ?? ''
+    const again = await registry.fetch(`/v2/empty/blobs/uploads/?mount=${there}`, { method: 'POST' })
+    expect(again.status).toBe(201)
+    const left = readdirSync(registry.store.path('registry', 'uploads'))
+    expect(left).toEqual([])
   })
 })
 

@@ -87,13 +87,13 @@ async function mountBlob(exchange: Exchange, name: string, digest: Digest): Prom
 }
 
 async function mountFrom(exchange: Exchange, name: string, digest: Digest, from: string): Promise<boolean> {
-  const { storage, facts, settings } = exchange
-  if (settings.quota !== Number.MAX_SAFE_INTEGER && (await storage.findBlob(name, digest)) === undefined) {
+  const { storage, facts } = exchange
+  if (quotaOf(exchange) !== undefined && (await storage.findBlob(name, digest)) === undefined) {
     const blob = await storage.findBlob(from, digest)
     const { largest, failure } = await allowance(exchange, name)
     if (blob !== undefined && blob.size > largest) throw failure
   }
-  if (!(await storage.mountBlob(name, digest, from))) return false
+  if (!(await storage.mountBlob(name, digest, from, quotaOf(exchange)))) return false
   facts.mountedFrom = from
   return true
 }
@@ -178,6 +178,8 @@ async function receive(exchange: Exchange, name: string, writer: UploadWriter, w
   const { request } = exchange
   const start = writer.size
   const { largest, failure } = await allowance(exchange, name)
+  // What is too much already will never be a blob.
+  if (start > largest) await writer.cancel()
   if (start + declaredLength(request) > largest) throw failure
   if (request.body === null) return
   try {
@@ -192,13 +194,18 @@ async function receive(exchange: Exchange, name: string, writer: UploadWriter, w
   }
 }
 
+/** Bytes that the blobs of a repository may have; undefined where nobody counts. */
+function quotaOf({ settings: { quota } }: Pick<Exchange, 'settings'>): number | undefined {
+  return quota === Number.MAX_SAFE_INTEGER ? undefined : quota
+}
+
 /** How large a blob of the repository may be, and how a larger one is refused. */
 async function allowance(
   { settings, storage }: Exchange,
   name: string,
 ): Promise<{ readonly largest: number; readonly failure: RequestFailure }> {
   const { quota, largestBlob } = settings
-  const left = quota === Number.MAX_SAFE_INTEGER ? quota : Math.max(0, quota - (await storage.blobBytes(name)))
+  const left = quotaOf({ settings }) === undefined ? quota : Math.max(0, quota - (await storage.blobBytes(name)))
   if (left < largestBlob) {
     const message = `the quota of ${quota} bytes for the repository leaves ${left}`
     return { largest: left, failure: new RequestFailure('DENIED', { message }) }
@@ -209,7 +216,7 @@ async function allowance(
 
 async function finish(exchange: Exchange, writer: UploadWriter, name: string, digest: Digest): Promise<Response> {
   exchange.facts.size = writer.size
-  if (await writer.commit(digest)) return created(exchange, name, digest)
+  if (await writer.commit(digest, quotaOf(exchange))) return created(exchange, name, digest)
   throw new RequestFailure('DIGEST_INVALID', { message: `the bytes that came do not hash to ${digest}` })
 }
 

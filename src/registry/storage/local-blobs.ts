@@ -1,6 +1,7 @@
 import { collectFrom } from '../../content/gc.ts'
 import { blobNode } from '../../content/graph.ts'
 import type { Store } from '../../content/store.ts'
+import { CairnError } from '../../errors/error.ts'
 import type { Digest } from '../../oci/digest.ts'
 
 /** What is recorded of a blob of a repository. */
@@ -36,6 +37,25 @@ export function addBlob({ database }: Store, repository: string, digest: Digest,
     size,
     now,
   )
+}
+
+/** Bytes of all blobs of a repository. */
+export function blobBytes({ database }: Store, repository: string): number {
+  const sql = 'SELECT coalesce(sum(size), 0) AS bytes FROM registry_blobs WHERE repository = ?'
+  return database.one<{ bytes: number }>(sql, repository)?.bytes ?? 0
+}
+
+/**
+ * Throws DENIED where a blob that is new to a repository would take its blobs beyond `quota` bytes. In the transaction
+ * that adds the blob it cannot be got around.
+ */
+export function checkQuota(store: Store, repository: string, digest: Digest, size: number, quota?: number): void {
+  if (quota === undefined || findBlobRow(store, repository, digest) !== undefined) return
+  const left = Math.max(0, quota - blobBytes(store, repository))
+  if (size > left)
+    throw new CairnError('DENIED', `the quota of ${quota} bytes for the repository leaves ${left}`, {
+      hint: 'Delete what is not needed any more.',
+    })
 }
 
 /** Records that a repository exists. */

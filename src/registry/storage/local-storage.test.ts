@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { collectGarbage } from '../../content/gc.ts'
 import { openStore, type Store } from '../../content/store.ts'
+import { isCairnError } from '../../errors/error.ts'
 import { digestOf } from '../../oci/digest.ts'
 import { localStorage } from './local-storage.ts'
 import { registryStorageContract } from './registry-storage.contract.ts'
@@ -32,6 +33,26 @@ registryStorageContract('localStorage()', async () => {
     isKept: async (digest) => store.blobs.has(digest),
     close: async () => second.close(),
   }
+})
+
+test('of uploads that end at the same moment at several servers only those fit that the quota has room for', async () => {
+  const store = temporaryStore()
+  const second = openStore(store.root)
+  cleanups.push(() => second.close())
+  const contents = Array.from({ length: 6 }, (_, index) => `${index}`.padEnd(60, 'x'))
+  const outcomes = await Promise.all(
+    contents.map(async (content, index) => {
+      const storage = localStorage(index % 2 === 0 ? store : second)
+      const { id } = await storage.beginUpload('r', { algorithm: 'sha256', owner: undefined })
+      const writer = await storage.openUpload('r', id)
+      await writer?.write(new TextEncoder().encode(content))
+      return await writer?.commit(digestOf(content), 100).catch((error: unknown) => isCairnError(error, 'DENIED'))
+    }),
+  )
+  expect(outcomes).toEqual([true, true, true, true, true, true])
+  expect(await localStorage(store).blobBytes('r')).toBe(60)
+  expect(contents.filter((content) => store.blobs.has(digestOf(content)))).toHaveLength(1)
+  expect(readdirSync(store.path('registry', 'uploads'))).toEqual([])
 })
 
 test('collectGarbage() of the store keeps what repositories hold', async () => {

@@ -2,7 +2,7 @@ import type { Store } from '../../content/store.ts'
 import type { Digest, DigestAlgorithm } from '../../oci/digest.ts'
 import { collectRegistryGarbage } from './local-garbage.ts'
 import { GroupSync } from './group-sync.ts'
-import { addBlob, findBlobRow, freeBlobs } from './local-blobs.ts'
+import { addBlob, blobBytes, checkQuota, findBlobRow, freeBlobs } from './local-blobs.ts'
 import { LocalManifests } from './local-manifests.ts'
 import { LocalUploads } from './local-uploads.ts'
 import type {
@@ -63,11 +63,12 @@ class LocalStorage implements RegistryStorage {
     return { size: row.size, read: (range) => this.#content(digest, range) }
   }
 
-  async mountBlob(repository: string, digest: Digest, from: string): Promise<boolean> {
+  async mountBlob(repository: string, digest: Digest, from: string, quota?: number): Promise<boolean> {
     const { database } = this.#store
     const isMounted = database.transaction(() => {
       const row = findBlobRow(this.#store, from, digest)
       if (row === undefined) return false
+      checkQuota(this.#store, repository, digest, row.size, quota)
       addBlob(this.#store, repository, digest, row.size)
       return true
     })
@@ -84,8 +85,7 @@ class LocalStorage implements RegistryStorage {
   }
 
   async blobBytes(repository: string): Promise<number> {
-    const sql = 'SELECT coalesce(sum(size), 0) AS bytes FROM registry_blobs WHERE repository = ?'
-    return this.#store.database.one<{ bytes: number }>(sql, repository)?.bytes ?? 0
+    return blobBytes(this.#store, repository)
   }
 
   async deleteBlob(repository: string, digest: Digest): Promise<boolean> {

@@ -1,13 +1,13 @@
 import { acquireLease } from '../../content/leases.ts'
 import type { Store } from '../../content/store.ts'
-import { CairnError } from '../../errors/error.ts'
+import { CairnError, isCairnError } from '../../errors/error.ts'
 import { SystemCallError, errno } from '../../linux/errno.ts'
 import { fstat, tryLstat } from '../../linux/file-status.ts'
 import { close, ftruncate, open, openFlags, pread, pwrite, startWriteback, tryLock } from '../../linux/files.ts'
 import { makeDirectories, removeFile } from '../../linux/names.ts'
 import { type Digest, type DigestAlgorithm, Digester, digestAlgorithm } from '../../oci/digest.ts'
 import type { GroupSync } from './group-sync.ts'
-import { addBlob } from './local-blobs.ts'
+import { addBlob, checkQuota, freeBlobs } from './local-blobs.ts'
 import type { UploadOptions, UploadState, UploadWriter } from './registry-storage.ts'
 
 /** How long a writer waits for another one to let go of the upload, in milliseconds: a connection that broke is noticed within that. */
@@ -191,22 +191,35 @@ class LocalUpload implements UploadWriter {
     return Promise.resolve()
   }
 
-  async commit(digest: Digest): Promise<boolean> {
-    const { database } = this.#store
+  async commit(digest: Digest, quota?: number): Promise<boolean> {
     if ((await this.#digest(digestAlgorithm(digest))) !== digest) {
       await this.cancel()
       return false
     }
+    try {
+      checkQuota(this.#store, this.#repository, digest, this.#size, quota)
+      await this.#keep(digest, quota)
+    } catch (error) {
+      if (!isCairnError(error, 'DENIED')) throw error
+      await this.cancel()
+      await freeBlobs(this.#store, [digest])
+      throw error
+    }
+    this.#close()
+    await this.#uploads.disk.sync()
+    return true
+  }
+
+  async #keep(digest: Digest, quota: number | undefined): Promise<void> {
+    const { database } = this.#store
     using lease = acquireLease(this.#store)
     await lease.adopt(this.#path, { digest, size: this.#size })
     await this.#uploads.disk.settle()
     database.transaction(() => {
+      checkQuota(this.#store, this.#repository, digest, this.#size, quota)
       addBlob(this.#store, this.#repository, digest, this.#size)
       database.run('DELETE FROM registry_uploads WHERE id = ?', this.#id)
     })
-    this.#close()
-    await this.#uploads.disk.sync()
-    return true
   }
 
   cancel(): Promise<void> {

@@ -26,8 +26,12 @@ export interface RegistryStorage {
    * collection.
    */
   findBlob(repository: string, digest: Digest): Promise<StoredBlob | undefined>
-  /** Makes a blob of the repository `from` one of `repository` too. False where `from` has none such. */
-  mountBlob(repository: string, digest: Digest, from: string): Promise<boolean>
+  /**
+   * Makes a blob of the repository `from` one of `repository` too. False where `from` has none such. Throws DENIED where
+   * the repository's blobs would have more bytes than `quota`; a bucket has no transaction to hold to that in, so there
+   * what several do at one moment may go beyond.
+   */
+  mountBlob(repository: string, digest: Digest, from: string, quota?: number): Promise<boolean>
   /** Repositories that have the blob. */
   repositoriesWith(digest: Digest, page: Page): Promise<readonly string[]>
   /** Bytes of all blobs that a repository has. */
@@ -112,9 +116,9 @@ export interface UploadWriter extends AsyncDisposable {
   rollback(): Promise<void>
   /**
    * Makes the bytes a blob of the repository and ends the upload. `false` means that they hash to something else: then
-   * the upload has ended too.
+   * the upload has ended too. It has where this throws DENIED for more bytes than `quota`, as mountBlob() does.
    */
-  commit(digest: Digest): Promise<boolean>
+  commit(digest: Digest, quota?: number): Promise<boolean>
   /** Ends the upload and drops its bytes. */
   cancel(): Promise<void>
 }
