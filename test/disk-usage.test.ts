@@ -137,7 +137,7 @@ RUN for i in $(seq 300); do echo $i > /file$i; done
     await cairn.ok(['system', 'check'])
     expectSame(await prune('image', 'prune'), left.reclaimable, left.size)
     expect((await usage()).size).toBe(0)
-  })
+  }, 60_000)
 
   test('image prune --unpacked keeps images, and what containers have mounted', async () => {
     await cairn.image('base')
@@ -151,7 +151,7 @@ RUN for i in $(seq 300); do echo $i > /file$i; done
     expect(await prune('image', 'prune', '--unpacked')).toBe(0)
     expect(await cairn.ok(['run', '--rm', 'other', 'wc', '-c', '/text'])).toBe('3000000 /text\n')
     expect(await cairn.ok(['system', 'check'])).not.toContain('damaged')
-  })
+  }, 60_000)
 
   test('agree where the store is served as a registry, with what it shares with images and what it alone has', async () => {
     const random = (size: number): string => Buffer.from(crypto.getRandomValues(new Uint8Array(size))).toString('hex')
