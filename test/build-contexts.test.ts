@@ -245,6 +245,8 @@ describe('a directory as build context', () => {
     bench.file('Dockerfile', 'FROM scratch\nCOPY closed /\n')
     bench.file('closed', 'x', 0o000)
     Bun.spawnSync(['chown', '-R', '65534', bench.directory])
+    // Without root a user is root of what is their own, and of nothing else.
+    Bun.spawnSync(['chown', '0:0', `${bench.context}/closed`])
     const env = { CAIRN_ROOT: `${bench.directory}/own` }
     const ended = await bench.cairn(['build', '.'], { cwd: bench.context, env, prefix: ['setpriv', '--reuid=65534'] })
     expect(ended.status).not.toBe(0)
