@@ -6,7 +6,6 @@ import { withLock } from '../content/lock.ts'
 import { beginSnapshot, deleteSnapshot, findSnapshot, finishSnapshot } from '../content/snapshot-records.ts'
 import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
-import { applyLayer } from '../layers/unpack/apply.ts'
 import { overlayTree, stackTree, tarTree } from '../layers/trees/layer-tree.ts'
 import type { LayerTree, Tree } from '../layers/tree.ts'
 import { AT_FDCWD, close, open, openFlags, write } from '../linux/files.ts'
@@ -166,6 +165,7 @@ export class Snapshots {
     try {
       const blob = this.#store.blobs.open(form.digest)
       const lower = await this.tree(below)
+      const { applyLayer } = await import('../layers/unpack/apply.ts')
       await applyLayer(form.compression === 'none' ? blob : decompress(blob), directory, {
         mode: 'overlay',
         diffId,

@@ -1,5 +1,5 @@
 import type { WrittenLayer } from '../../layers/pack/layer-writer.ts'
-import { type PackLayer, packUpper, type PackUpperJob } from '../../layers/pack/pack-upper.ts'
+import type { PackLayer, PackUpperJob } from '../../layers/pack/pack-upper.ts'
 import { type JobReply, replyTo, ThreadPool } from './thread-pool.ts'
 
 /** What the main thread asks of the layer thread. */
@@ -11,7 +11,10 @@ export interface LayerRequest {
 
 /** Does one request: what the layer thread's entry file calls. Never throws. */
 export function answerLayerRequest({ id, job }: LayerRequest): Promise<JobReply<WrittenLayer>> {
-  return replyTo(id, () => packUpper(job))
+  return replyTo(id, async () => {
+    const { packUpper } = await import('../../layers/pack/pack-upper.ts')
+    return packUpper(job)
+  })
 }
 
 /** A thread that writes layers, one after the other, while the main thread goes on. To be disposed of. */
