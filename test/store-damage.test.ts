@@ -13,6 +13,7 @@ import {
   writeSync,
 } from 'node:fs'
 import { BuildBench } from './fixtures/build-bench.ts'
+import { eventually, processesWith } from './fixtures/container-bench.ts'
 import { GitServer, hasGit } from './fixtures/git-server.ts'
 
 setDefaultTimeout(60_000)
@@ -36,6 +37,8 @@ beforeAll(async () => {
   const { manifest, config, layers } = await imageParts()
   blobs = { manifest, config, layer: layers[1] ?? '' }
   bench.closeStore()
+  // What a container's monitor calls at its end works in the store for a while yet.
+  expect(await eventually(() => processesWith(bench.root).length === 0, 30_000)).toBe(true)
   whole = `${bench.directory}/whole`
   copy(bench.root, whole)
 }, 60_000)
