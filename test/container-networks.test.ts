@@ -305,6 +305,26 @@ describe('what is left', () => {
     expect(await eventually(() => cairn.traces().length === 0)).toBe(true)
   })
 
+  test('of a published port when its container is taken from a network, and that is killed, is the port', async () => {
+    for (const name of ['shop', 'yard']) await cairn.ok(['network', 'create', name])
+    await serve('api', 'api', '--network', 'shop', '--network', 'yard', '-p', '8080:80')
+    const first = () => inspected('api', '{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}')
+    for (const delay of [80, 110, 140, 170, 200, 230, 260, 300]) {
+      const names = (await first()).split(' ').filter(Boolean)
+      const missing = ['shop', 'yard'].filter((name) => !names.includes(name))
+      for (const name of missing) await cairn.ok(['network', 'connect', name, 'api'])
+      const child = cairn.start(['network', 'disconnect', missing[0] === 'shop' ? 'yard' : 'shop', 'api'])
+      await Bun.sleep(delay)
+      child.kill('SIGKILL')
+      await child.exited
+      await cairn.ok(['ps'])
+      expect(await eventually(() => page('127.0.0.1:8080') === 'api')).toBe(true)
+      const addresses = await inspected('api', '{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}')
+      const [, target = 'none'] = /dnat ip to ([0-9.]+):80/.exec(cairn.sh('nft list ruleset')) ?? []
+      expect(addresses.split(' ')).toContain(target)
+    }
+  })
+
   test('of starts that are killed at any moment is nothing', async () => {
     await cairn.ok(['network', 'create', 'shop'])
     for (const delay of [60, 90, 120, 150, 180, 210, 240]) {

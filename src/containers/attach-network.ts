@@ -11,7 +11,7 @@ import { findNetwork } from '../networks/network-records.ts'
 import { networkScope } from '../networks/scope.ts'
 import type { Container } from './container.ts'
 import { getContainer, recordSettings } from './container-records.ts'
-import { openNamespaceOf, republish, textsOf } from './network.ts'
+import { movePorts, openNamespaceOf, textsOf } from './network.ts'
 import { containerDirectory, containerLock } from './places.ts'
 import { settleContainer } from './settle-container.ts'
 
@@ -82,12 +82,13 @@ export async function disconnectContainer(store: Store, id: string, network: Net
   const hadPorts = publishedPortsOf(store, id).some(({ address }) =>
     gone.some((endpoint) => endpoint.address === address),
   )
-  store.database.transaction(() => {
+  const change = (): void => {
     deleteEndpoint(store, id, network)
     recordSettings(store, id, settings)
-  })
+  }
+  if (hadPorts) await movePorts(store, { ...container, settings }, change)
+  else store.database.transaction(change)
   disconnectInterfaces(gone)
-  if (hadPorts) await republish(store, { ...container, settings })
   applyNetworks(store)
   const namespace = openNamespaceOf(store, id)
   if (namespace === undefined) return

@@ -11,7 +11,8 @@ import { containerDirectory, logPath } from './places.ts'
  * which costs nothing while nothing is written; then it renames the files and has conmon, which goes on writing to the
  * renamed one until then, open a new one. So no line is lost, also when this is killed at any moment: a log without its
  * newest file is what the next one finds first, and that waits for the lock which all processes of this one hold. What is left
- * of a killed one changes files once more and ends, at the latest with the monitor. tail(1) ends when it goes on with the new file, since nobody reads from it.
+ * of a killed one changes files once more and ends, at the latest with the monitor. tail(1) ends when it goes on with the new
+ * file, since nobody reads from it.
  */
 const script = `
 log=$1 size=$2 files=$3 control=$4 monitor=$5 start_time=$6

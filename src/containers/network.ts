@@ -18,7 +18,7 @@ import { getContainer } from './container-records.ts'
 import type { OpenUserNamespace } from './user-namespace.ts'
 import { hostHosts } from './host-files.ts'
 import { findRunningInit } from './init-process.ts'
-import { reviveForwarders, startForwarder } from './port-forwarder.ts'
+import { reviveForwarders, startForwarder, withoutForwarder } from './port-forwarder.ts'
 
 /** The network a container is started in, until it is there. */
 export interface OpenNetwork extends Disposable {
@@ -132,22 +132,27 @@ async function attach(store: Store, container: Container): Promise<readonly Endp
 }
 
 /**
- * Publishes the ports of a container that runs at the first of its networks by now. Throws PORT_IN_USE where another has got
- * hold of one meanwhile.
+ * Calls `change`, which takes a container that runs from a network, and publishes its ports at the first of its networks then,
+ * all in one transaction: whoever comes after this was killed finds ports as they were or as they are to be. Throws
+ * PORT_IN_USE where another has got hold of one meanwhile.
  */
-export async function republish(store: Store, container: Container): Promise<void> {
+export async function movePorts(store: Store, container: Container, change: () => void): Promise<void> {
   const scope = networkScope()
-  releasePorts(store, container.id)
-  applyNetworks(store)
-  const [first] = endpointsOf(store, container.id)
-  if (first === undefined) return
-  const published = store.database.transaction(() =>
-    recordPorts(store, scope, container.id, first.address, portsOf(container.settings)),
+  const { id, settings } = container
+  // Nobody forwards to where the container was before.
+  const published = await withoutForwarder(store, scope, id, () =>
+    store.database.transaction(() => {
+      change()
+      releasePorts(store, id)
+      const [first] = endpointsOf(store, id)
+      return first === undefined ? [] : recordPorts(store, scope, id, first.address, portsOf(settings))
+    }),
   )
   applyNetworks(store)
-  const taken = await startForwarder(store, scope, container.id, published)
+  if (published.length === 0) return
+  const taken = await startForwarder(store, scope, id, published)
   if (taken === undefined) return
-  releasePorts(store, container.id)
+  releasePorts(store, id)
   applyNetworks(store)
   throw portTaken(taken)
 }

@@ -27,6 +27,18 @@ export async function startForwarder(
   return ports[Number.isInteger(index) ? index : 0] ?? ports[0]
 }
 
+/** Ends the process that holds a container's published ports and calls `work`, before anybody starts it again. */
+export async function withoutForwarder<Result>(
+  store: Store,
+  scope: string,
+  container: string,
+  work: () => Result,
+): Promise<Result> {
+  using _lock = await acquireLock(store, lockName(container))
+  await endForwarder(store, scope, container)
+  return work()
+}
+
 /** Whoever holds it starts the container's forwarder: two would be at the same ports, and one of them be forgotten. */
 function lockName(container: string): string {
   return `forwarder ${container}`

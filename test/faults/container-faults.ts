@@ -277,16 +277,20 @@ class ContainerFaults {
   }
 
   #needs(containers: readonly Inspected[]): NeedyContainer[] {
-    return containers.map(({ Id: id, State, Config, HostConfig, NetworkSettings }) => ({
-      id,
-      state: State.Status,
-      hasHealthcheck: Config.Healthcheck !== undefined,
-      hasLogFiles: 'max-file' in HostConfig.LogConfig.Config,
-      networks: Object.keys(NetworkSettings.Networks).filter((name) => name !== 'none' && name !== 'host'),
-      ports: Object.values(HostConfig.PortBindings).flatMap((bindings) =>
-        bindings.map(({ HostPort }) => Number(HostPort)),
-      ),
-    }))
+    return containers.map(({ Id: id, State, Config, HostConfig, NetworkSettings }) => {
+      const networks = Object.keys(NetworkSettings.Networks).filter((name) => name !== 'none' && name !== 'host')
+      return {
+        id,
+        state: State.Status,
+        hasHealthcheck: Config.Healthcheck !== undefined,
+        hasLogFiles: 'max-file' in HostConfig.LogConfig.Config,
+        networks,
+        // Without a network there is no way to them.
+        ports: Object.values(networks.length === 0 ? {} : HostConfig.PortBindings).flatMap((bindings) =>
+          bindings.map(({ HostPort }) => Number(HostPort)),
+        ),
+      }
+    })
   }
 
   async #check(when: string): Promise<void> {
