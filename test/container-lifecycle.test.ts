@@ -4,6 +4,7 @@ import { resolveContainer } from '../src/containers/container-records.ts'
 import { watchHealth } from '../src/containers/health.ts'
 import { openStore } from '../src/content/store.ts'
 import { tryListDirectory } from '../src/linux/directories.ts'
+import { stat, tryStat } from '../src/linux/file-status.ts'
 import { detectRuntime } from '../src/runtime/runtime.ts'
 import { ContainerCairn } from './fixtures/cli/container-cairn.ts'
 import { eventually } from './fixtures/container-bench.ts'
@@ -40,6 +41,11 @@ async function becomes(name: string, format: string, wanted: string, limit = 15_
     found = await inspected(name, format)
   }
   expect(found).toBe(wanted)
+}
+
+/** Of a file; nothing where it is not there. */
+function textOf(path: string): string {
+  return tryStat(path) === undefined ? '' : readFileSync(path, 'utf8')
 }
 
 /** What a container leaves on the machine besides its record. */
@@ -284,6 +290,37 @@ describe('`cairn run` joins and hands in', () => {
     )
     await cairn.ok(['rm', '-f', 'owner'])
     expect((await cairn.run(['run', '--rm', '--pid', 'container:owner', 'busybox', 'true'])).status).toBe(125)
+  })
+
+  test('limits of how fast devices are read and written, and rules for devices it makes', async () => {
+    const disk = tryListDirectory('/dev').find(({ type }) => type === 'block-device')
+    if (disk === undefined) throw new Error('this machine has no disk')
+    const path = `/dev/${disk.name}`
+    const throttles = ['--device-read-bps', `${path}:1mb`, '--device-write-iops', `${path}:100`]
+    const id = await detached('slow', loop, ...throttles)
+    const shown = await inspected(
+      'slow',
+      '{{json .HostConfig.BlkioDeviceReadBps}} {{json .HostConfig.BlkioDeviceWriteIOps}}',
+    )
+    expect(shown).toBe(`[{"Path":"${path}","Rate":1048576}] [{"Path":"${path}","Rate":100}]`)
+    const { rdevMajor, rdevMinor } = stat(path)
+    const numbers = `${rdevMajor}:${rdevMinor}`
+    const limits = [
+      `cairn-${id}/io.max`,
+      ...['read_bps', 'write_iops'].map((name) => `blkio/cairn-${id}/blkio.throttle.${name}_device`),
+    ]
+    expect([
+      `${numbers} rbps=1048576 wbps=max riops=max wiops=100\n`,
+      `${numbers} 1048576\n${numbers} 100\n`,
+    ]).toContain(limits.map((name) => textOf(`/sys/fs/cgroup/${name}`)).join(''))
+    await cairn.ok(['rm', '-f', 'slow'])
+
+    const device = ['/dev/net/tun', '/dev/fuse', '/dev/loop-control'].find((one) => tryStat(one) !== undefined)
+    if (device === undefined) throw new Error('this machine has none of the devices that anybody may open')
+    const { rdevMajor: major, rdevMinor: minor } = stat(device)
+    const open = `mknod /dev/own c ${major} ${minor}; : < /dev/own && echo opened`
+    expect((await cairn.run(['run', '--rm', 'busybox', 'sh', '-c', open])).out).toBe('')
+    expect(await inside(open, '--device-cgroup-rule', `c ${major}:* rwm`)).toBe('opened\n')
   })
 
   test('devices with the rights that were given, system controls, and a score', async () => {

@@ -310,8 +310,8 @@ describe('what is left', () => {
     await serve('api', 'api', '--network', 'shop', '--network', 'yard', '-p', '8080:80')
     const first = () => inspected('api', '{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}')
     for (const delay of [80, 110, 140, 170, 200, 230, 260, 300]) {
-      const names = (await first()).split(' ').filter(Boolean)
-      const missing = ['shop', 'yard'].filter((name) => !names.includes(name))
+      const names = new Set((await first()).split(' '))
+      const missing = ['shop', 'yard'].filter((name) => !names.has(name))
       for (const name of missing) await cairn.ok(['network', 'connect', name, 'api'])
       const child = cairn.start(['network', 'disconnect', missing[0] === 'shop' ? 'yard' : 'shop', 'api'])
       await Bun.sleep(delay)

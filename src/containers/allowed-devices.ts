@@ -1,9 +1,9 @@
 import { CairnError } from '../errors/error.ts'
 import { listDirectory } from '../linux/directories.ts'
 import { tryStat } from '../linux/file-status.ts'
-import type { RuntimeDevice } from '../oci/runtime-spec.ts'
-import type { AllowedDevice } from '../runtime/spec.ts'
-import type { DeviceSetting } from './container.ts'
+import type { RuntimeDevice, RuntimeDeviceRule } from '../oci/runtime-spec.ts'
+import type { AllowedDevice, CgroupOptions } from '../runtime/spec.ts'
+import type { DeviceSetting, ThrottleSetting } from './container.ts'
 
 /**
  * The device files that `--device` asks for, a directory meaning all in it. Throws CONFIG_INVALID, in docker's words,
@@ -34,4 +34,30 @@ function devicesAt(source: string, target: string): RuntimeDevice[] {
   const { mode, uid, gid, rdevMajor, rdevMinor } = status
   const type = status.type === 'block-device' ? 'b' : 'c'
   return [{ type, path: target, major: rdevMajor, minor: rdevMinor, fileMode: mode, uid, gid }]
+}
+
+/** The throttles with the numbers of their devices. Throws CONFIG_INVALID for what is not there or no disk. */
+export function deviceThrottles(settings: readonly ThrottleSetting[]): NonNullable<CgroupOptions['throttles']> {
+  return settings.flatMap(({ kind, path, rate }) => {
+    const status = tryStat(path)
+    if (status?.type !== 'block-device')
+      throw new CairnError(
+        'CONFIG_INVALID',
+        `cannot limit the device ${path}: it is ${status === undefined ? 'not there' : 'no block device'}`,
+      )
+    return rate === 0 ? [] : [{ kind, rate, major: status.rdevMajor, minor: status.rdevMinor }]
+  })
+}
+
+/** A rule of `--device-cgroup-rule`: `a|b|c MAJOR:MINOR ACCESS`, with `*` for any number. Undefined for what is none. */
+export function parseDeviceRule(text: string): RuntimeDeviceRule | undefined {
+  const [, type, major, minor, access] = /^([acb]) (\d+|\*):(\d+|\*) ([rwm]{1,3})$/.exec(text) ?? []
+  if (access === undefined) return undefined
+  return {
+    allow: true,
+    type: type as 'a' | 'b' | 'c',
+    ...(major === '*' ? {} : { major: Number(major) }),
+    ...(minor === '*' ? {} : { minor: Number(minor) }),
+    access,
+  }
 }

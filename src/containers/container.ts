@@ -5,7 +5,7 @@ import type { ProcessIdentity } from '../linux/processes.ts'
 import type { EndpointSetting, PortSetting } from '../networks/network.ts'
 import type { OciRuntime } from '../runtime/runtime.ts'
 import type { UserMapping } from './user-mapping.ts'
-import type { CgroupLimits, ContainerMount } from '../runtime/spec.ts'
+import type { CgroupLimits, ContainerMount, ThrottleKind } from '../runtime/spec.ts'
 
 /**
  * `created`: never ran, or could not be started. `restarting`: has ended and is to be started again by its restart
@@ -85,6 +85,9 @@ export interface ContainerSettings {
   readonly domainname?: string
   readonly sysctls?: Readonly<Record<string, string>>
   readonly devices?: readonly DeviceSetting[]
+  readonly throttles?: readonly ThrottleSetting[]
+  /** Devices that may be used besides, as rules of cgroups: `c 42:* rwm`. */
+  readonly deviceRules?: readonly string[]
   readonly oomScoreAdj?: number
   /** Cgroup that the container's own is made in. */
   readonly cgroupParent?: string
@@ -101,6 +104,13 @@ export interface ContainerSettings {
   readonly publishAll?: boolean
   /** Its users: those of the host although others are the rule (`host`), or others. */
   readonly userns?: 'host' | UserMapping
+}
+
+/** How fast a container may read or write a device of the host, in bytes or operations each second. */
+export interface ThrottleSetting {
+  readonly kind: ThrottleKind
+  readonly path: string
+  readonly rate: number
 }
 
 /** A device of the host that a container may use. */

@@ -21,7 +21,7 @@ import { accountFiles } from '../snapshots/account-files.ts'
 import { mountPoints } from '../snapshots/mount-points.ts'
 import type { Snapshots, WritableSnapshot } from '../snapshots/snapshots.ts'
 import type { Container, ContainerSettings, MountSetting, NamespaceMode } from './container.ts'
-import { allowedDevices } from './allowed-devices.ts'
+import { allowedDevices, deviceThrottles, parseDeviceRule } from './allowed-devices.ts'
 import { checkExecutable } from './executable.ts'
 import { hostDevices } from './host-devices.ts'
 import { initMount, initPath } from './init-program.ts'
@@ -203,14 +203,16 @@ function specOf(
   const user = resolveUser(config.User ?? '', accounts)
   const groups = settings.groups.map((group) => resolveUser(`0:${group}`, accounts).gid)
   const { privileged, capAdd, capDrop, shmSize, limits, oomScoreAdj, annotations } = settings
-  const needsCgroup = limits !== undefined || (settings.devices !== undefined && inInitialUserNamespace())
+  const { devices: given, deviceRules, throttles } = settings
+  const wantsDevices = (given ?? deviceRules) !== undefined && inInitialUserNamespace()
+  const needsCgroup = (limits ?? throttles) !== undefined || wantsDevices
   const path = cgroup ?? (needsCgroup ? cgroupPath(container) : undefined)
   const command = commandLine(config)
   const sysctl = {
     ...settings.sysctls,
     ...(settings.domainname === undefined ? {} : { 'kernel.domainname': settings.domainname }),
   }
-  const devices = privileged ? hostDevices() : allowedDevices(settings.devices ?? [])
+  const devices = privileged ? hostDevices() : allowedDevices(given ?? [])
   return containerSpec({
     rootfs,
     readonlyRootfs: settings.readonlyRootfs,
@@ -233,7 +235,16 @@ function specOf(
     ...(shmSize === undefined ? {} : { shmSize }),
     ...(settings.ulimits.length === 0 ? {} : { rlimits: settings.ulimits.map(runtimeLimit) }),
     ...(devices.length === 0 ? {} : { devices }),
-    ...(path === undefined ? {} : { cgroup: { path, ...limits } }),
+    ...(path === undefined
+      ? {}
+      : {
+          cgroup: {
+            path,
+            ...limits,
+            ...(throttles === undefined ? {} : { throttles: deviceThrottles(throttles) }),
+            deviceRules: (deviceRules ?? []).flatMap((rule) => parseDeviceRule(rule) ?? []),
+          },
+        }),
     ...(Object.keys(sysctl).length === 0 ? {} : { sysctl }),
     ...(oomScoreAdj === undefined ? {} : { oomScoreAdj }),
     ...(annotations === undefined ? {} : { annotations }),

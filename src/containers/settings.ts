@@ -119,6 +119,8 @@ const laterFields = [
   'domainname',
   'sysctls',
   'devices',
+  'throttles',
+  'deviceRules',
   'oomScoreAdj',
   'cgroupParent',
   'annotations',

@@ -110,6 +110,13 @@ export interface RuntimeDeviceRule {
   readonly access?: string
 }
 
+/** config-linux.md §Block IO: bytes or operations each second. */
+export interface RuntimeThrottle {
+  readonly major: number
+  readonly minor: number
+  readonly rate: number
+}
+
 /** config-linux.md §Control groups. */
 export interface RuntimeResources {
   readonly devices?: readonly RuntimeDeviceRule[]
@@ -128,7 +135,13 @@ export interface RuntimeResources {
     readonly mems?: string
   }
   readonly pids?: { readonly limit: number }
-  readonly blockIO?: { readonly weight?: number }
+  readonly blockIO?: {
+    readonly weight?: number
+    readonly throttleReadBpsDevice?: readonly RuntimeThrottle[]
+    readonly throttleWriteBpsDevice?: readonly RuntimeThrottle[]
+    readonly throttleReadIOPSDevice?: readonly RuntimeThrottle[]
+    readonly throttleWriteIOPSDevice?: readonly RuntimeThrottle[]
+  }
 }
 
 export type SeccompAction =

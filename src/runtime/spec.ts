@@ -8,6 +8,7 @@ import {
   type RuntimeNamespace,
   type RuntimeResources,
   type RuntimeSpec,
+  type RuntimeThrottle,
   type RuntimeUser,
   runtimeSpecVersion,
 } from '../oci/runtime-spec.ts'
@@ -83,7 +84,14 @@ export interface CgroupLimits {
 export interface CgroupOptions extends CgroupLimits {
   /** Path in the hierarchy, for example `/cairn-<id>`. */
   readonly path: string
+  /** How fast devices may be read and written. */
+  readonly throttles?: readonly ({ readonly kind: ThrottleKind } & RuntimeThrottle)[]
+  /** Devices that may be used besides those that are there. */
+  readonly deviceRules?: readonly RuntimeDeviceRule[]
 }
+
+/** What of a device is limited: bytes or operations, in one direction. */
+export type ThrottleKind = 'ReadBps' | 'WriteBps' | 'ReadIOPS' | 'WriteIOPS'
 
 /** `host`, or an existing namespace as a file of /proc/PID/ns. */
 export type NamespaceJoin = 'host' | { readonly path: string }
@@ -344,9 +352,17 @@ const cpuPeriod = 100_000
 
 function resources(cgroup: CgroupOptions, devices: readonly AllowedDevice[], privileged: boolean): RuntimeResources {
   return {
-    devices: privileged ? [everyDevice] : deviceRules(devices),
+    devices: privileged ? [everyDevice] : [...deviceRules(devices), ...(cgroup.deviceRules ?? [])],
     ...cgroupResources(cgroup),
+    ...blockLimits(cgroup),
   }
+}
+
+function blockLimits({ throttles = [], blkioWeight }: CgroupOptions): Pick<RuntimeResources, 'blockIO'> {
+  const groups = Map.groupBy(throttles, ({ kind }) => `throttle${kind}Device` as const)
+  const limits = [...groups].map(([name, found]) => [name, found.map(({ kind: _kind, ...throttle }) => throttle)])
+  if (limits.length === 0) return {}
+  return { blockIO: { ...(blkioWeight === undefined ? {} : { weight: blkioWeight }), ...Object.fromEntries(limits) } }
 }
 
 /** Limits as the runtime reads them, without devices. */

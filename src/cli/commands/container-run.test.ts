@@ -93,6 +93,22 @@ describe('`cairn run` ends with', () => {
       ['--rm', '--log-opt', 'max-file=0', 'busybox'],
       'cairn: failed to initialize logging driver: max-file cannot be less than 1\n',
     ],
+    [
+      ['--rm', '--device-read-bps', 'vda:1mb', 'busybox'],
+      'invalid argument "vda:1mb" for "--device-read-bps" flag: bad format for device path: vda:1mb\n',
+    ],
+    [
+      ['--rm', '--device-write-iops', '/dev/vda:1k', 'busybox'],
+      'invalid argument "/dev/vda:1k" for "--device-write-iops" flag: invalid rate for device: /dev/vda:1k. The correct format is <device-path>:<number>. Number must be',
+    ],
+    [
+      ['--rm', '--device-cgroup-rule', 'x', 'busybox'],
+      'invalid argument "x" for "--device-cgroup-rule" flag: invalid device cgroup format \'x\'\n',
+    ],
+    [
+      ['--rm', '--device-read-bps', '/dev/nosuch:1', 'busybox'],
+      'cairn: cannot limit the device /dev/nosuch: it is not there\n',
+    ],
     [['--rm', '--log-opt', 'mode=x', 'busybox'], 'cairn: logger: logging mode not supported: x\n'],
     [
       ['--rm', '--log-driver', 'local', '--log-opt', 'labels=x', 'busybox'],

@@ -1,4 +1,4 @@
-import type { DeviceSetting, NamespaceMode, RestartPolicy } from '../../containers/container.ts'
+import type { NamespaceMode, RestartPolicy } from '../../containers/container.ts'
 import type { ContainerRequest } from '../../containers/settings.ts'
 import { CairnError } from '../../errors/error.ts'
 import { readTextFile } from '../../linux/text-file.ts'
@@ -70,19 +70,6 @@ export function parseSysctls(given: readonly string[]): Readonly<Record<string, 
     if (!text.includes('=') || !sysctlNames.test(text.slice(0, text.indexOf('='))))
       throw invalidArgument(text, '--sysctl', `sysctl '${text}' is not allowed`)
   return Object.fromEntries(keyValues(given, 'sysctl'))
-}
-
-/** `--device`: `source[:target][:access]`. Throws USAGE. */
-export function parseDevice(text: string): DeviceSetting {
-  const [source = '', second, third, ...more] = text.split(':')
-  const isAccess = (part: string): boolean => /^[rwm]+$/.test(part) && new Set(part).size === part.length
-  if (source === '' || more.length > 0) throw new CairnError('USAGE', `invalid device specification: ${text}`)
-  if (third !== undefined && !isAccess(third)) throw new CairnError('USAGE', `invalid device mode: ${third}`)
-  if (second !== undefined && !second.startsWith('/') && !isAccess(second))
-    throw new CairnError('USAGE', `bad mode specified: ${second}`)
-  if (!source.startsWith('/')) throw invalidArgument(text, '--device', `${source} is not an absolute path`)
-  if (second !== undefined && isAccess(second) && third === undefined) return { source, target: source, access: second }
-  return { source, target: second === undefined || second === '' ? source : second, access: third ?? 'rwm' }
 }
 
 /** `--oom-score-adj`: undefined for 0. Throws CONFIG_INVALID. */

@@ -1,5 +1,6 @@
 import { CairnError } from '../../errors/error.ts'
 import type { FlagDefinitions } from '../flags.ts'
+import { deviceFlags } from './device-flags.ts'
 import { healthFlags } from './health-flags.ts'
 import { creationLimitFlags } from './limit-flags.ts'
 
@@ -8,8 +9,7 @@ const missing = {
   bool: ['use-api-socket'],
   string: `blkio-weight cgroupns cpu-rt-period cpu-rt-runtime gpus isolation kernel-memory
     volume-driver`.split(/\s+/),
-  stringArray: `blkio-weight-device device-cgroup-rule device-read-bps device-read-iops device-write-bps
-    device-write-iops link link-local-ip storage-opt`.split(/\s+/),
+  stringArray: ['blkio-weight-device', 'link', 'link-local-ip', 'storage-opt'],
 } as const
 
 /** Definitions that make the missing flags known, so that what is said about one is that it is missing. */
@@ -20,7 +20,11 @@ export const missingFlags: FlagDefinitions = Object.fromEntries(
 ) as FlagDefinitions
 
 /** What a missing flag may say because that is how it is anyhow. */
-const harmless: Readonly<Record<string, string>> = { cgroupns: 'private', isolation: 'default' }
+const harmless: Readonly<Record<string, string>> = {
+  cgroupns: 'private',
+  isolation: 'default',
+  'volume-driver': 'local',
+}
 
 const hints: Readonly<Record<string, string>> = {
   link: 'Make a network with `cairn network create` and attach both containers: they find each other by name.',
@@ -39,6 +43,7 @@ export function refuseMissingFlags(values: Readonly<Record<string, unknown>>, gi
 /** What `docker run` and `docker create` take and Cairn has. */
 export const containerFlags = {
   ...creationLimitFlags,
+  ...deviceFlags,
   ...healthFlags,
   'add-host': { type: 'stringArray', value: 'list', summary: 'Add a custom host-to-IP mapping (host:ip)' },
   annotation: {
@@ -51,7 +56,6 @@ export const containerFlags = {
   'cap-drop': { type: 'stringArray', value: 'list', summary: 'Drop Linux capabilities' },
   'cgroup-parent': { type: 'string', summary: 'Optional parent cgroup for the container' },
   cidfile: { type: 'string', complete: 'file', summary: 'Write the container ID to the file' },
-  device: { type: 'stringArray', value: 'list', summary: 'Add a host device to the container' },
   'disable-content-trust': { type: 'bool', default: true, hidden: true, summary: 'Skip image verification' },
   dns: { type: 'stringArray', value: 'list', summary: 'Set custom DNS servers' },
   'dns-option': { type: 'stringArray', value: 'list', summary: 'Set DNS options' },

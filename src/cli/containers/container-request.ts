@@ -10,7 +10,6 @@ import { parseHealthcheck } from './health-flags.ts'
 import { keyValues } from '../key-values.ts'
 import { parseLimits } from './limit-flags.ts'
 import {
-  parseDevice,
   parseExposed,
   parseIpc,
   parseOomScore,
@@ -21,6 +20,7 @@ import {
   readLabelFile,
   runtimeName,
 } from './container-flag-values.ts'
+import { parseDevice, parseDeviceRules, parseThrottles } from './device-flags.ts'
 import { parseLogging } from './log-flags.ts'
 import { attachedStreams } from './attached-streams.ts'
 import { parseNetworkFlags } from './network-flags.ts'
@@ -64,6 +64,8 @@ export function parseContainerRequest(
     domainname: flags.domainname === '' ? undefined : flags.domainname,
     sysctls: parseSysctls(flags.sysctl),
     devices: flags.device.length === 0 ? undefined : flags.device.map(parseDevice),
+    throttles: parseThrottles(flags),
+    deviceRules: parseDeviceRules(flags['device-cgroup-rule']),
     oomScoreAdj: parseOomScore(flags['oom-score-adj']),
     cgroupParent: flags['cgroup-parent'] === '' ? undefined : flags['cgroup-parent'],
     annotations:

@@ -1,5 +1,6 @@
 import { recordContainerEvent } from '../../containers/container-events.ts'
 import { resolveContainer } from '../../containers/container-records.ts'
+import { notRunning } from '../../containers/end-container.ts'
 import { checkExecProgram } from '../../containers/exec-program.ts'
 import { execProcess, type ExecRequest } from '../../containers/exec-process.ts'
 import { findInit, findRuntimeState } from '../../containers/init-process.ts'
@@ -7,6 +8,7 @@ import { recoverContainers } from '../../containers/recovery.ts'
 import { newId } from '../../containers/settings.ts'
 import type { Store } from '../../content/store.ts'
 import { CairnError, isCairnError } from '../../errors/error.ts'
+import { isRunning } from '../../linux/processes.ts'
 import { makeDirectories } from '../../linux/names.ts'
 import { removeTree } from '../../linux/remove-tree.ts'
 import { execute, type ExecuteOptions, type Execution } from '../../runtime/exec.ts'
@@ -40,8 +42,7 @@ export async function execInContainer(store: Store, name: string, options: ExecO
   const { id } = container
   const init = findInit(store, id)
   const state = findRuntimeState(store, id)
-  if (container.state !== 'running' || init === undefined || state === undefined)
-    throw new CairnError('CONTAINER_STOPPED', `container ${id} is not running`)
+  if (container.state !== 'running' || init === undefined || state === undefined) throw notRunning(id)
   const process = execProcess(container, init.pid, options)
   const execId = newId()
   const label = options.command.join(' ')
@@ -70,6 +71,7 @@ export async function execInContainer(store: Store, name: string, options: ExecO
       recordContainerEvent(store, 'exec_die', container, { execID: execId, exitCode: String(exitCode) })
     return exitCode
   } catch (error) {
+    if (isCairnError(error, 'RUNTIME_FAILED') && !isRunning(init)) throw notRunning(id)
     throw inDockersWords(error, streams === undefined)
   } finally {
     removeTree(directory)

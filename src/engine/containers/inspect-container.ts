@@ -9,7 +9,7 @@ import { writtenSize } from '../../containers/written-size.ts'
 import type { Store } from '../../content/store.ts'
 import { listImages } from '../../images/records/list-images.ts'
 import { ImageSizes } from '../../images/size.ts'
-import { maskedPaths, readonlyPaths } from '../../runtime/spec.ts'
+import { maskedPaths, readonlyPaths, type ThrottleKind } from '../../runtime/spec.ts'
 import { networkMode, networkSettings, portBindings } from './container-networks.ts'
 import { goSet, nilList, nilMap } from '../go-values.ts'
 
@@ -195,10 +195,10 @@ function hostConfigOf(container: Container): Readonly<Record<string, unknown>> {
     CgroupParent: settings.cgroupParent ?? '',
     BlkioWeight: limits.blkioWeight ?? 0,
     BlkioWeightDevice: [],
-    BlkioDeviceReadBps: [],
-    BlkioDeviceWriteBps: [],
-    BlkioDeviceReadIOps: [],
-    BlkioDeviceWriteIOps: [],
+    BlkioDeviceReadBps: throttlesOf(settings, 'ReadBps'),
+    BlkioDeviceWriteBps: throttlesOf(settings, 'WriteBps'),
+    BlkioDeviceReadIOps: throttlesOf(settings, 'ReadIOPS'),
+    BlkioDeviceWriteIOps: throttlesOf(settings, 'WriteIOPS'),
     CpuPeriod: limits.cpuPeriod ?? 0,
     CpuQuota: limits.cpuQuota ?? 0,
     CpuRealtimePeriod: 0,
@@ -210,7 +210,7 @@ function hostConfigOf(container: Container): Readonly<Record<string, unknown>> {
       PathInContainer: target,
       CgroupPermissions: access,
     })),
-    DeviceCgroupRules: null,
+    DeviceCgroupRules: settings.deviceRules ?? null,
     DeviceRequests: null,
     MemoryReservation: limits.memoryReservation ?? 0,
     MemorySwap: limits.memorySwap ?? 0,
@@ -287,4 +287,8 @@ function configOf({ settings }: Container): Readonly<Record<string, unknown>> {
     ...(settings.stopTimeout === undefined ? {} : { StopTimeout: settings.stopTimeout }),
     ...(config.Shell ? { Shell: config.Shell } : {}),
   }
+}
+
+function throttlesOf({ throttles = [] }: Container['settings'], wanted: ThrottleKind): readonly object[] {
+  return throttles.flatMap(({ kind, path, rate }) => (kind === wanted ? [{ Path: path, Rate: rate }] : []))
 }
