@@ -8,7 +8,7 @@ import { recoverContainers } from '../../containers/recovery.ts'
 import { newId } from '../../containers/settings.ts'
 import type { Store } from '../../content/store.ts'
 import { CairnError, isCairnError } from '../../errors/error.ts'
-import { isRunning } from '../../linux/processes.ts'
+import { isRunning, type ProcessIdentity } from '../../linux/processes.ts'
 import { makeDirectories } from '../../linux/names.ts'
 import { removeTree } from '../../linux/remove-tree.ts'
 import { execute, type ExecuteOptions, type Execution } from '../../runtime/exec.ts'
@@ -43,7 +43,7 @@ export async function execInContainer(store: Store, name: string, options: ExecO
   const init = findInit(store, id)
   const state = findRuntimeState(store, id)
   if (container.state !== 'running' || init === undefined || state === undefined) throw notRunning(id)
-  const process = execProcess(container, init.pid, options)
+  const process = unlessEnded(id, init, () => execProcess(container, init.pid, options))
   const execId = newId()
   const label = options.command.join(' ')
   recordContainerEvent(store, `exec_create: ${label}`, container, { execID: execId })
@@ -51,7 +51,7 @@ export async function execInContainer(store: Store, name: string, options: ExecO
   makeDirectories(directory, 0o700)
   using streams = options.streams
   try {
-    checkExecProgram(init.pid, process)
+    unlessEnded(id, init, () => checkExecProgram(init.pid, process))
     const execution = execute({
       ...streams?.open(),
       ...state,
@@ -75,6 +75,15 @@ export async function execInContainer(store: Store, name: string, options: ExecO
     throw inDockersWords(error, streams === undefined)
   } finally {
     removeTree(directory)
+  }
+}
+
+/** Calls `work`, which looks into a container that runs. Throws CONTAINER_STOPPED in place of what it throws where that has ended. */
+function unlessEnded<Result>(id: string, init: ProcessIdentity, work: () => Result): Result {
+  try {
+    return work()
+  } catch (error) {
+    throw isRunning(init) ? error : notRunning(id)
   }
 }
 
