@@ -1,14 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import {
-  chmodSync,
-  chownSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs'
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs'
 import { dropUnpackedLayers } from '../src/engine/store/drop-unpacked-layers.ts'
 import { BuildBench, type Built, busyboxArchive, type CliOptions, contentOf } from './fixtures/build-bench.ts'
 import { type SampleProject, sampleProjects } from './fixtures/sample-projects.ts'
@@ -387,27 +378,6 @@ describe('a user without privileges', () => {
     const third = await built(root, scratch, { env })
     expect(await built(other, scratch, { ...other.options, env: { ...other.options.env, ...env } })).toEqual(third)
     expect(existsSync(`${other.directory}/home/.local/share/cairn`)).toBe(true)
-  })
-
-  test('gets one clear error for RUN, and leaves nothing', async () => {
-    using bench = await unprivileged()
-    bench.file('Dockerfile', 'FROM busybox\nCOPY Dockerfile /\nRUN echo x > /x\n')
-    const { status, out, err } = await bench.cairn(
-      ['build', '-t', 'app', '--progress=plain', bench.context],
-      bench.options,
-    )
-    expect({ status, out }).toEqual({ status: 1, out: '' })
-    expect(err).toContain('>>> RUN echo x > /x')
-    expect(err.slice(err.lastIndexOf('cairn: '))).toBe(
-      `cairn: failed to build: failed to solve: a RUN step needs root to make its container
-
-Run cairn as root, for example with sudo. A Dockerfile without RUN builds as any user.
-`,
-    )
-    const store = `${bench.directory}/home/.local/share/cairn`
-    expect(readdirSync(`${store}/tmp`)).toEqual([])
-    expect(existsSync(`${store}/snapshots`) ? readdirSync(`${store}/snapshots`) : []).toEqual([])
-    expect((await bench.cairn(['image', 'inspect', 'app'], bench.options)).status).toBe(1)
   })
 
   test('is told which file of the context it cannot read', async () => {

@@ -5,6 +5,7 @@ import { watchHealth } from '../src/containers/health.ts'
 import { openStore } from '../src/content/store.ts'
 import { tryListDirectory } from '../src/linux/directories.ts'
 import { stat, tryStat } from '../src/linux/file-status.ts'
+import { withHostCgroups } from '../src/runtime/cgroups.ts'
 import { detectRuntime } from '../src/runtime/runtime.ts'
 import { ContainerCairn } from './fixtures/cli/container-cairn.ts'
 import { eventually } from './fixtures/container-bench.ts'
@@ -43,16 +44,18 @@ async function becomes(name: string, format: string, wanted: string, limit = 15_
   expect(found).toBe(wanted)
 }
 
-/** Of a file; nothing where it is not there. */
+/** Of a file of the machine's cgroups; nothing where it is not there. */
 function textOf(path: string): string {
-  return tryStat(path) === undefined ? '' : readFileSync(path, 'utf8')
+  return withHostCgroups(() => (tryStat(path) === undefined ? '' : readFileSync(path, 'utf8')))
 }
 
 /** What a container leaves on the machine besides its record. */
 function remains(id: string): string[] {
-  const cgroups = tryListDirectory('/sys/fs/cgroup').flatMap(({ name }) =>
-    tryListDirectory(`/sys/fs/cgroup/${name}`).flatMap((below) =>
-      below.name.includes(id) ? [`${name}/${below.name}`] : [],
+  const cgroups = withHostCgroups(() =>
+    tryListDirectory('/sys/fs/cgroup').flatMap(({ name }) =>
+      tryListDirectory(`/sys/fs/cgroup/${name}`).flatMap((below) =>
+        below.name.includes(id) ? [`${name}/${below.name}`] : [],
+      ),
     ),
   )
   const states = ['runc', 'crun'].flatMap((runtime) => cairn.entries('containers/run/monitored', runtime))
