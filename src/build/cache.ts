@@ -1,7 +1,7 @@
 import { getCacheRecord, listCacheRecordsOf, putCacheRecord } from '../content/cache-records.ts'
 import { layerNode } from '../content/graph.ts'
 import { findSnapshot } from '../content/snapshot-records.ts'
-import { layersWithForms, listLayerForms } from '../content/layer-records.ts'
+import { listLayerForms, preferredForms } from '../content/layer-records.ts'
 import type { Lease } from '../content/leases.ts'
 import type { Store } from '../content/store.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
@@ -66,7 +66,7 @@ export class BuildCache {
     const results = records.map(({ key, result }) => ({ key, result: result as CachedResult }))
     const layers = results.map(({ result }) => result.layer.diffId)
     this.#lease.protect(...layers.map(layerNode))
-    const present = layersWithForms(this.#store, layers)
+    const present = preferredForms(this.#store, layers)
     for (const { key, result } of results) if (present.has(result.layer.diffId)) this.#prepared.set(key, result)
   }
 

@@ -43,12 +43,13 @@ export function listLayerForms(store: Store, diffId: Digest): LayerRecord[] {
     .filter(({ digest, size }) => store.blobs.size(digest) === size)
 }
 
-/** Those of `diffIds` that {@link listLayerForms} has a form of. */
-export function layersWithForms(store: Store, diffIds: readonly Digest[]): ReadonlySet<Digest> {
-  const found = new Set<Digest>()
-  const sql = `SELECT ${columns} FROM layers WHERE diff_id IN (SELECT value FROM json_each(?))`
-  for (const { diffId, digest, size } of store.database.all<LayerRecord>(sql, JSON.stringify(diffIds)))
-    if (!found.has(diffId) && store.blobs.size(digest) === size) found.add(diffId)
+/** The first of {@link listLayerForms} of each of `diffIds` that has any, asked for all at once. */
+export function preferredForms(store: Store, diffIds: readonly Digest[]): ReadonlyMap<Digest, LayerRecord> {
+  const found = new Map<Digest, LayerRecord>()
+  const sql = `SELECT ${columns} FROM layers WHERE diff_id IN (SELECT value FROM json_each(?))
+     ORDER BY compression <> 'none', size, digest`
+  for (const layer of store.database.all<LayerRecord>(sql, JSON.stringify(diffIds)))
+    if (!found.has(layer.diffId) && store.blobs.size(layer.digest) === layer.size) found.set(layer.diffId, layer)
   return found
 }
 

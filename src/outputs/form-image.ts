@@ -1,3 +1,4 @@
+import { preferredForms } from '../content/layer-records.ts'
 import type { Lease } from '../content/leases.ts'
 import type { Store } from '../content/store.ts'
 import { linkManifest } from '../images/records/put-image.ts'
@@ -51,9 +52,11 @@ const types = {
 export async function formImage(image: UnformedImage, form: ImageForm, options: FormingOptions): Promise<FormedImage> {
   const names = types[form.ociTypes ? 'oci' : 'docker']
   const formed: FormedLayer[] = []
+  const stored = preferredForms(options.store, image.diffIds)
   for (const [index, diffId] of image.diffIds.entries()) {
     const isFree = index < image.baseLayers && !form.force
-    formed.push(await formLayer(diffId, isFree ? undefined : form, options))
+    const asIs = isFree || form.compression === undefined ? stored.get(diffId) : undefined
+    formed.push(asIs ?? (await formLayer(diffId, isFree ? undefined : form, options)))
   }
   const layers = formed.map(({ digest, size, compression, annotations }): Descriptor => {
     const more = annotations === undefined ? {} : { annotations }
