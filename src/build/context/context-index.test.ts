@@ -10,7 +10,7 @@ let directory: string
 beforeEach(() => void (directory = mkdtempSync(join(tmpdir(), 'cairn-index-'))))
 afterEach(() => rmSync(directory, { recursive: true }))
 
-const index = (): Promise<ContextIndex> => ContextIndex.open(`${directory}/index.json`, () => `${directory}/index.tmp`)
+const index = (): ContextIndex => ContextIndex.open(`${directory}/index.json`, () => `${directory}/index.tmp`)
 
 function status(path: string): FileStatus {
   const found = tryLstat(path)
@@ -20,7 +20,7 @@ function status(path: string): FileStatus {
 
 /** Looks a file up in an index that is opened and saved for it; tells whether it had to be read. */
 async function lookUp(path: string): Promise<{ digest: Digest; wasRead: boolean }> {
-  const opened = await index()
+  const opened = index()
   let wasRead = false
   const digest = opened.digest('/f', status(path), true, () => {
     wasRead = true
@@ -67,7 +67,7 @@ describe('ContextIndex', () => {
   test('does not trust a file that was written just now', async () => {
     const path = `${directory}/f`
     writeFileSync(path, 'content')
-    const opened = await index()
+    const opened = index()
     opened.digest('/f', status(path), true, () => digestOf('one'))
     await opened.save(() => true)
     expect((await lookUp(path)).wasRead).toBe(true)
@@ -75,11 +75,11 @@ describe('ContextIndex', () => {
 
   test('knows which files have no attributes to copy', async () => {
     const path = await settledFile()
-    const opened = await index()
+    const opened = index()
     opened.digest('/plain', status(path), true, () => digestOf('x'))
     opened.digest('/dressed', status(path), false, () => digestOf('x'))
     await opened.save(() => true)
-    const again = await index()
+    const again = index()
     expect(['/plain', '/dressed', '/other'].map((name) => again.isPlain(name, status(path)))).toEqual([
       true,
       false,
@@ -89,13 +89,13 @@ describe('ContextIndex', () => {
 
   test('keeps what a build did not look at, unless it is gone', async () => {
     const path = await settledFile()
-    const first = await index()
+    const first = index()
     for (const name of ['/kept', '/gone']) first.digest(name, status(path), true, () => digestOf('x'))
     await first.save(() => true)
-    const second = await index()
+    const second = index()
     second.digest('/new', status(path), true, () => digestOf('x'))
     await second.save((name) => name !== '/gone')
-    const third = await index()
+    const third = index()
     const reads: string[] = []
     for (const name of ['/kept', '/gone', '/new'])
       third.digest(name, status(path), true, () => {
@@ -107,7 +107,7 @@ describe('ContextIndex', () => {
 
   test('writes nothing where it learnt nothing, and leaves no temporary file', async () => {
     const path = await settledFile()
-    await (await index()).save(() => true)
+    await index().save(() => true)
     expect(existsSync(`${directory}/index.json`)).toBe(false)
     await lookUp(path)
     const written = status(`${directory}/index.json`)

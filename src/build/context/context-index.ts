@@ -1,5 +1,6 @@
 import type { Digest } from '../../oci/digest.ts'
 import type { FileStatus } from '../../linux/file-status.ts'
+import { readTextFile } from '../../linux/text-file.ts'
 
 /** Version of the file's layout; another one is thrown away. */
 const version = 2
@@ -38,15 +39,15 @@ export class ContextIndex {
    * Opens the index kept at `path`; one that is missing or damaged is empty. `temporaryPath` gives a place on the same
    * file system to write a new one to, which is removed if this process dies.
    */
-  static async open(path: string, temporaryPath: () => string): Promise<ContextIndex> {
-    return new ContextIndex(path, temporaryPath, await ContextIndex.#read(path))
+  static open(path: string, temporaryPath: () => string): ContextIndex {
+    return new ContextIndex(path, temporaryPath, ContextIndex.#read(path))
   }
 
-  static async #read(path: string): Promise<ReadonlyMap<string, IndexedFile>> {
-    const file = Bun.file(path)
-    if (!(await file.exists())) return new Map()
+  static #read(path: string): ReadonlyMap<string, IndexedFile> {
     try {
-      const stored = (await file.json()) as { version: number; files: IndexedFile[] }
+      const text = readTextFile(path, Number.POSITIVE_INFINITY)
+      if (text === undefined) return new Map()
+      const stored = JSON.parse(text) as { version: number; files: IndexedFile[] }
       if (stored.version !== version) return new Map()
       const files = new Map<string, IndexedFile>()
       for (const indexed of stored.files) files.set(indexed[0], indexed)

@@ -172,8 +172,11 @@ async function buildUnder(store: Store, lease: Lease, options: BuildOptions): Pr
       options.attestations && (await attestedBy(options.attestations, { options, plans, images, startedAt }, solved))
     const exported = await exportBuild(images, { ...exporting, attestations: attested })
     const ops = plans.flatMap((plan) => plan.ops)
-    const histories = plans.flatMap((_, index) => solved.histories(index))
-    await caches?.finish({ ops, resultOps, steps: solved.steps, hashContent: solved.hashContent, histories })
+    if (caches !== undefined) {
+      // What a history has of a large context takes long to read.
+      const histories = plans.flatMap((_, index) => solved.histories(index))
+      await caches.finish({ ops, resultOps, steps: solved.steps, hashContent: solved.hashContent, histories })
+    }
     const { config } = images[0] as UnformedImage
     const imageId = exported?.imageId ?? digestOf(serializeConfig(config))
     const configs = images.map((image) => image.config)

@@ -41,7 +41,7 @@ export async function localContext(
   const directory = store.path('builds', 'contexts')
   makeDirectories(directory)
   const path = `${directory}/${digestHex(digestOf(identity)).slice(0, 32)}.json`
-  const index = await ContextIndex.open(path, () => store.session.temporaryPath('index'))
+  const index = ContextIndex.open(path, () => store.session.temporaryPath('index'))
   return directoryContext(identity, root, ignore, index)
 }
 

@@ -139,21 +139,21 @@ export class LayerWriter {
     this.#entries++
     const known =
       entry.type === 'file' && content?.from === 'tree' ? content.tree.knownDigest?.(content.path) : undefined
-    if (known !== undefined && this.#takeOver(entry, known)) return
+    const expected = known === undefined ? undefined : contentLine(entry, known)
+    if (expected !== undefined && this.#takeOver(entry, expected)) return
     this.#copyRun()
     const start = this.#tar.nextMember
     this.#tar.add(entry)
     const digest = entry.type === 'file' ? this.#copyContent(content, known) : undefined
-    const line = contentLine(entry, digest)
+    const line = expected ?? contentLine(entry, digest)
     this.#content.addLine(line)
     if (known !== undefined) this.#options.reuse?.parts.note(partKey(entry, line), { start, end: this.#tar.nextMember })
   }
 
   /** Takes the entry from the earlier layer, where that has it; what it is by then is checked when it is copied. */
-  #takeOver(entry: TarEntry, digest: Digest): boolean {
+  #takeOver(entry: TarEntry, line: string): boolean {
     const { reuse } = this.#options
     if (reuse === undefined) return false
-    const line = contentLine(entry, digest)
     const key = partKey(entry, line)
     const place = reuse.parts.find(key)
     if (place === undefined) return false
