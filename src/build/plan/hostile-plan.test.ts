@@ -6,13 +6,9 @@ import { Linter, lintText } from '../../dockerfile/lint/linter.ts'
 import { parseDockerfile } from '../../dockerfile/parser.ts'
 import { DockerfileError } from '../../dockerfile/dockerfile-error.ts'
 import { CairnError } from '../../errors/error.ts'
-import { digestOf } from '../../oci/digest.ts'
-import { parsePlatform } from '../../oci/platform.ts'
-import type { BuildPlan, FileSource, Op } from '../graph.ts'
-import { planBuild } from './plan.ts'
+import type { BaseImage, BuildPlan, FileSource, Op } from '../graph.ts'
 import { StepError } from '../step-error.ts'
-
-const amd64 = parsePlatform('linux/amd64')
+import { plainImage, planOf } from './plan-fixtures.ts'
 
 async function plan(
   source: string,
@@ -20,31 +16,8 @@ async function plan(
   onBuild: readonly string[] = [],
   linter?: Linter,
 ): Promise<BuildPlan> {
-  return await planBuild({
-    dockerfile: parseDockerfile(source, 'Dockerfile'),
-    target,
-    buildArgs: new Map(),
-    labels: new Map(),
-    platform: undefined,
-    buildPlatform: amd64,
-    network: 'default',
-    extraHosts: [],
-    allow: new Set(),
-    noCache: false,
-    noCacheFilter: new Set(),
-    linter,
-    resolveImage: async (name) => ({
-      name,
-      digest: digestOf(name),
-      platform: amd64,
-      config: {
-        architecture: 'amd64',
-        os: 'linux',
-        rootfs: { type: 'layers', diff_ids: [digestOf(name)] },
-        config: { OnBuild: onBuild },
-      },
-    }),
-  })
+  const resolveImage = async (name: string): Promise<BaseImage> => plainImage(name, { OnBuild: onBuild })
+  return await planOf(source, { target, linter, resolveImage })
 }
 
 function sourcesOf(op: Op): Op[] {

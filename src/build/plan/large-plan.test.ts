@@ -1,42 +1,19 @@
 import { expect, test } from 'bun:test'
 import { noCheckOptions } from '../../dockerfile/directives.ts'
 import { type Finding, Linter } from '../../dockerfile/lint/linter.ts'
-import { parseDockerfile } from '../../dockerfile/parser.ts'
-import { digestOf } from '../../oci/digest.ts'
-import { parsePlatform } from '../../oci/platform.ts'
-import type { BaseImage, BuildPlan } from '../graph.ts'
-import { planBuild } from './plan.ts'
+import type { BuildPlan } from '../graph.ts'
+import { planOf } from './plan-fixtures.ts'
 
 /**
  * Files whose planning takes 10 to 500 ms as long as the work grows with their size, and many seconds once it grows with
  * the square of it. A test that runs for five seconds has failed.
  */
-const amd64 = parsePlatform('linux/amd64')
-
 const findings: Finding[] = []
 
 async function plan(...parts: readonly string[]): Promise<BuildPlan> {
   findings.length = 0
-  return await planBuild({
-    dockerfile: parseDockerfile(parts.join('\n'), 'Dockerfile'),
-    target: undefined,
-    allStages: true,
-    buildArgs: new Map(),
-    labels: new Map(),
-    platform: undefined,
-    buildPlatform: amd64,
-    network: 'default',
-    extraHosts: [],
-    allow: new Set(),
-    noCache: false,
-    noCacheFilter: new Set(),
-    linter: new Linter(noCheckOptions, (finding) => findings.push(finding)),
-    resolveImage: (name): Promise<BaseImage> => {
-      const rootfs = { type: 'layers' as const, diff_ids: [digestOf(name)] }
-      const config = { architecture: 'amd64', os: 'linux', rootfs, config: {} }
-      return Promise.resolve({ name, digest: digestOf(name), platform: amd64, config })
-    },
-  })
+  const linter = new Linter(noCheckOptions, (finding) => findings.push(finding))
+  return await planOf(parts.join('\n'), { allStages: true, linter })
 }
 
 const many = (count: number, line: (index: number) => string): string =>

@@ -1,13 +1,11 @@
 import { describe, expect, test } from 'bun:test'
-import { parseDockerfile } from '../../dockerfile/parser.ts'
 import { CairnError } from '../../errors/error.ts'
 import type { ContainerConfig, ImageConfig } from '../../oci/config.ts'
 import { digestOf } from '../../oci/digest.ts'
 import { parsePlatform, type Platform } from '../../oci/platform.ts'
 import type { BaseImage, BuildPlan, Op, RunOp } from '../graph.ts'
-import { planBuild, type PlanOptions } from './plan.ts'
-
-const amd64 = parsePlatform('linux/amd64')
+import type { PlanOptions } from './plan.ts'
+import { amd64, planOf } from './plan-fixtures.ts'
 
 /** An image as resolveImage() gives it. */
 function image(name: string, config: ContainerConfig = {}, more: Partial<ImageConfig> = {}): BaseImage {
@@ -34,18 +32,8 @@ type Options = Partial<Omit<PlanOptions, 'dockerfile' | 'buildArgs'>> & {
 /** Plans `source` with images that are known by name, `busybox` among them. */
 async function plan(source: string, { args = {}, images = {}, ...more }: Options = {}): Promise<BuildPlan> {
   const known: Record<string, BaseImage> = { busybox: image('busybox'), ...images }
-  return await planBuild({
-    dockerfile: parseDockerfile(source, 'Dockerfile'),
-    target: undefined,
+  return await planOf(source, {
     buildArgs: new Map(Object.entries(args)),
-    labels: new Map(),
-    platform: undefined,
-    buildPlatform: amd64,
-    network: 'default',
-    extraHosts: [],
-    allow: new Set(),
-    noCache: false,
-    noCacheFilter: new Set(),
     resolveImage: async (name) => {
       const found = known[name]
       if (found === undefined) throw new CairnError('IMAGE_UNKNOWN', `no image ${name}`)

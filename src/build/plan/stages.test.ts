@@ -1,42 +1,20 @@
 import { describe, expect, test } from 'bun:test'
-import { parseDockerfile } from '../../dockerfile/parser.ts'
 import { CairnError } from '../../errors/error.ts'
-import { digestOf } from '../../oci/digest.ts'
-import { parsePlatform } from '../../oci/platform.ts'
 import type { BaseImage, BuildPlan, Op } from '../graph.ts'
-import { planBuild, type PlanOptions } from './plan.ts'
+import { type PlanOptions } from './plan.ts'
 import { StepError } from '../step-error.ts'
+import { plainImage, planOf } from './plan-fixtures.ts'
 
-const amd64 = parsePlatform('linux/amd64')
 const optIn = '# syntax=cairn/dockerfile:1\n'
 
 /** Images whose names begin with `no` are missing. */
 function image(name: string): BaseImage {
   if (name.startsWith('no')) throw new CairnError('IMAGE_UNKNOWN', `no image ${name}`)
-  return {
-    name,
-    digest: digestOf(name),
-    platform: amd64,
-    config: { architecture: 'amd64', os: 'linux', rootfs: { type: 'layers', diff_ids: [digestOf(name)] }, config: {} },
-  }
+  return plainImage(name)
 }
 
 async function plan(source: string, options: Partial<PlanOptions> = {}): Promise<BuildPlan> {
-  return await planBuild({
-    dockerfile: parseDockerfile(source, 'Dockerfile'),
-    target: undefined,
-    buildArgs: new Map(),
-    labels: new Map(),
-    platform: undefined,
-    buildPlatform: amd64,
-    network: 'default',
-    extraHosts: [],
-    allow: new Set(),
-    noCache: false,
-    noCacheFilter: new Set(),
-    resolveImage: async (name) => image(name),
-    ...options,
-  })
+  return await planOf(source, { resolveImage: async (name) => image(name), ...options })
 }
 
 async function failure(source: string, options: Partial<PlanOptions> = {}): Promise<StepError> {
