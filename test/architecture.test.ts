@@ -17,7 +17,7 @@ const rows: readonly (readonly string[])[] = [
   ['engine'],
   ['api', 'explorer'],
   ['cli'],
-  ['threads.ts', 'worker.ts', 'main.ts', 'index.ts'],
+  ['threads.ts', 'worker.ts', 'main.ts'],
 ]
 const source = join(import.meta.dir, '..', 'src')
 const rowOf = new Map(rows.flatMap((row, index) => row.map((entry) => [entry, index] as const)))
@@ -43,6 +43,14 @@ describe('the tree', () => {
 
   test('has no folder or file that is a drawer for anything', () => {
     expect(files.filter((path) => /(^|\/)(utils?|helpers?|common|misc|shared|manager)(\.ts|\/)/.test(path))).toEqual([])
+  })
+
+  test('is drawn in ARCHITECTURE.md as it is', async () => {
+    const map = await Bun.file(join(source, '..', 'ARCHITECTURE.md')).text()
+    const drawn = Array.from(rows, (): string[] => [])
+    for (const [, row = '', folders = ''] of map.matchAll(/^\| (\d+) +\| ([^|]+)\|/gm))
+      drawn[Number(row) - 1]?.push(...Array.from(folders.matchAll(/`([^`]+)`/g), ([, folder = '']) => folder))
+    expect(drawn.map((row) => row.sort())).toEqual(rows.map((row) => [...row].sort()))
   })
 
   test('imports only downwards', async () => {
