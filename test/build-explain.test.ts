@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
-import { chmodSync, lchownSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
+import { chmodSync, lchownSync, linkSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { deleteCacheRecords, listCacheRecords } from '../src/content/cache-records.ts'
 import type { SecretSource } from '../src/build/build-secrets.ts'
 import { BuildBench, busyboxArchive, type BenchOptions } from './fixtures/build-bench.ts'
@@ -148,7 +148,19 @@ const edits: Readonly<Record<string, Edit>> = {
       rmSync(context(bench, 'src/sub/a'))
       Bun.spawnSync(['ln', context(bench, 'src/lib.js'), context(bench, 'src/sub/a')])
     },
-    runs: cutOff('src/lib.js changed, src/sub/a changed'),
+    runs: cutOff('src/sub/a is a hardlink (was a file)'),
+  },
+  'a second name outside of what is copied': {
+    edit: (bench) => void Bun.spawnSync(['ln', context(bench, 'src/lib.js'), context(bench, 'elsewhere')]),
+    runs: {},
+  },
+  'a new file in front of hard links': {
+    edit: (bench) => void bench.file('src/aaa'),
+    runs: cutOff('src/aaa added'),
+  },
+  'the bytes of a file with two names': {
+    edit: (bench) => writeFileSync(context(bench, 'src/twin'), 'other'),
+    runs: cutOff('src/twin changed'),
   },
   'an extended attribute': {
     edit: (bench) => void Bun.spawnSync(['setfattr', '-n', 'user.x', '-v', '1', context(bench, 'src/lib.js')]),
@@ -347,6 +359,8 @@ describe('a build after one edit says exactly what it was', () => {
     bench.file('src/sub/a', 'lib')
     bench.file('src/debug.log')
     bench.symlink('src/link', 'lib.js')
+    bench.file('src/twin', 'twin')
+    linkSync(context(bench, 'src/twin'), context(bench, 'src/twins'))
     bench.file('package.json', '{}')
     bench.file('package-lock.json', '{}')
     bench.file('tools/gen', 'gen')

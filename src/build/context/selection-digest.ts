@@ -21,8 +21,8 @@ export function digestSelections(
   let lines = ''
   for (const selection of selections) {
     lines += `${selection.directory ? 'directory' : `file ${JSON.stringify(selection.name)}`}\n`
-    const names = new Map<string, number>()
-    for (const [index, { relative, path, entry, implied }] of selection.paths.entries()) {
+    const names = new Map<string, string>()
+    for (const { relative, path, entry, implied } of selection.paths) {
       // The root of a copied directory lends nothing but its time to the destination.
       const attributes =
         relative === '' && entry.type === 'directory'
@@ -35,11 +35,11 @@ export function digestSelections(
       if (entry.xattrs.size > 0)
         for (const [name, value] of [...entry.xattrs].sort(([a], [b]) => (a < b ? -1 : 1)))
           content += ` ${name}=${Buffer.from(value).toString('hex')}`
-      if (entry.inode !== undefined) {
-        // Which names are one file is part of the layer; the inode's number is not.
-        content += ` link ${names.get(entry.inode) ?? index}`
-        if (!names.has(entry.inode)) names.set(entry.inode, index)
-      }
+      // Which of the names copied are one file is part of the layer; names elsewhere and the inode's number are not.
+      const inode = entry.type === 'file' ? entry.inode : undefined
+      const first = inode === undefined ? undefined : names.get(inode)
+      if (first !== undefined) content += ` link ${first}`
+      else if (inode !== undefined) names.set(inode, relative)
       // Of a plain file it is a digest, in which there is nothing to escape.
       const quoted = entry.type === 'file' && !content.includes(' ') ? `"${content}"` : JSON.stringify(content)
       lines += `${JSON.stringify(relative)} ${entry.type} ${attributes} ${quoted}\n`
@@ -47,7 +47,8 @@ export function digestSelections(
         digester.update(encoder.encode(lines))
         lines = ''
       }
-      if (relative !== '' || !selection.directory) parts.push(path.slice(1), `${entry.type} ${attributes}`, content)
+      if (relative !== '' || !selection.directory)
+        parts.push(path.slice(1), `${first === undefined ? entry.type : 'hardlink'} ${attributes}`, first ?? content)
     }
   }
   digester.update(encoder.encode(lines))
