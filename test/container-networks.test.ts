@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { lingerTime } from '../src/networks/lingering.ts'
 import { NetworkCairn } from './fixtures/cli/network-cairn.ts'
 import { eventually, processesWith } from './fixtures/container-bench.ts'
 
@@ -269,6 +270,9 @@ describe('a network of the user', () => {
   })
 })
 
+/** Milliseconds within which a network that lingers has to be gone, on a machine that is busy. */
+const afterLingering = 4 * lingerTime
+
 describe('what is left', () => {
   test('after whatever was killed is nothing, and what still runs is reached', async () => {
     await cairn.ok(['network', 'create', 'shop'])
@@ -289,6 +293,48 @@ describe('what is left', () => {
     expect(cairn.sh('nft list ruleset')).not.toContain('8081')
     process.kill(Number(pidOf(api)), 'SIGKILL')
     expect(await eventually(() => cairn.traces().length === 0)).toBe(true)
+  })
+
+  test('of the default network after a foreground container is there for the next one, and is soon nothing', async () => {
+    const rules = () => cairn.sh('nft -a list ruleset')
+    await cairn.ok(['run', '--rm', 'busybox', 'true'])
+    const lingering = rules()
+    expect(cairn.traces().join()).toMatch(/^cairn0,table inet cairn_[0-9a-f]{8},process \d+$/)
+    const gateway = await cairn.ok(['run', '--rm', 'busybox', 'ip', 'route'])
+    expect(gateway).toContain('default via')
+    expect(rules()).toBe(lingering)
+    expect(await eventually(() => cairn.traces().length === 0, afterLingering)).toBe(true)
+    expect(await cairn.ok(['run', '--rm', 'busybox', 'ip', 'route'])).toBe(gateway)
+    await cairn.ok(['network', 'prune', '-f'])
+    expect(await eventually(() => cairn.traces().every((trace) => trace.startsWith('process')))).toBe(true)
+  })
+
+  test('of the default network is nothing as soon as a container is removed, or published a port', async () => {
+    await cairn.ok(['run', '--name', 'first', 'busybox', 'true'])
+    await cairn.ok(['rm', 'first'])
+    expect(cairn.traces().filter((trace) => !trace.startsWith('process'))).toEqual([])
+    expect(await eventually(() => cairn.traces().length === 0, afterLingering)).toBe(true)
+    await cairn.ok(['run', '--rm', '-p', '8080:80', 'busybox', 'true'])
+    expect(cairn.traces()).toEqual([])
+  })
+
+  test('of the default network is nothing also when the store is deleted meanwhile, or its watcher is killed', async () => {
+    await cairn.ok(['run', '--rm', 'busybox', 'true'])
+    for (const pid of cairn.attendants()) process.kill(pid, 'SIGKILL')
+    expect(await eventually(() => cairn.traces().length === 2)).toBe(true)
+    await Bun.sleep(lingerTime)
+    await cairn.ok(['ps'])
+    expect(cairn.traces()).toEqual([])
+    const other = `${cairn.root}-other`
+    try {
+      await cairn.ok(['save', '-o', `${cairn.directory}/busybox.tar`, 'busybox'])
+      await cairn.ok(['--root', other, 'load', '-i', `${cairn.directory}/busybox.tar`])
+      await cairn.ok(['--root', other, 'run', '--rm', 'busybox', 'true'])
+    } finally {
+      cairn.sh(`rm -rf ${other}`)
+    }
+    expect(cairn.traces()).toHaveLength(3)
+    expect(await eventually(() => cairn.traces().length === 0, afterLingering)).toBe(true)
   })
 
   test('of ports that many commands see to at once is nothing', async () => {

@@ -539,6 +539,12 @@ export const table: CommandTable = {
       load: () => import('./commands/network-ls.ts'),
     },
     {
+      paths: ['network tidy'],
+      summary: 'Take away the default network when no container has come for a while',
+      hidden: true,
+      load: () => import('./commands/network-tidy.ts'),
+    },
+    {
       paths: ['network prune'],
       summary: 'Remove all unused networks',
       load: () => import('./commands/network-prune.ts'),

@@ -370,4 +370,22 @@ export const migrations: readonly string[] = [
   CREATE INDEX manifest_facts
     ON manifests (digest, image_id, platform, created, labels, content_size, unpacked_size);
   `,
+  `
+  -- The rules that the kernel has of a scope's networks; digest is empty where it has none. firewalls are the programs that
+  -- told other tables too. No row where that is not known.
+  CREATE TABLE network_rules (
+    scope TEXT PRIMARY KEY,
+    digest TEXT NOT NULL,
+    firewalls TEXT NOT NULL,
+    loaded_at INTEGER NOT NULL
+  ) WITHOUT ROWID;
+  -- A network that stays for a while after its last container, for the next one, and the process that takes it away then.
+  CREATE TABLE lingering_networks (
+    scope TEXT PRIMARY KEY,
+    network TEXT NOT NULL REFERENCES networks (id) ON DELETE CASCADE,
+    until INTEGER NOT NULL,
+    pid INTEGER,
+    start_time INTEGER
+  ) WITHOUT ROWID;
+  `,
 ]

@@ -6,13 +6,14 @@ import { isRunning, signalProcess } from '../linux/processes.ts'
 import { signalNumbers } from '../linux/signals.ts'
 import { readTextFile } from '../linux/text-file.ts'
 import { listEndpoints, listForwarders, listPublishedPorts, networkOf, recordForwarder } from './endpoint-records.ts'
-import { allowForwarding, changeLinks, type Link, listLinks, loadRules } from './host-links.ts'
+import { changeLinks, type Link, listLinks } from './host-links.ts'
+import { forgetLingered, hasLingered, lingeringNetworks } from './lingering.ts'
 import { applyNames, dropNames, isNameServerMissing } from './name-server.ts'
 import type { LinkChange } from './link-change.ts'
 import { inNetworkHome, setSwitches } from './place.ts'
 import { bridgeOf, type Endpoint, macOf, type Network, poolsOf } from './network.ts'
-import { ruleset } from './rules.ts'
-import { linkAlias, networkScope, storeMark } from './scope.ts'
+import { applyRules, dropRules } from './apply-rules.ts'
+import { linkAlias, networkScope } from './scope.ts'
 
 /**
  * Bridges, rules and names are made from the records, all of them and always the same way, whenever those have changed. So
@@ -45,10 +46,15 @@ function versionOf(store: Store, scope: string): Version | undefined {
   )
 }
 
+/** True where containers of the store have been attached to networks since the machine was started. */
+export function hasEverHadNetworks(store: Store, scope: string): boolean {
+  return versionOf(store, scope) !== undefined
+}
+
 function isOutdated(store: Store, scope: string): boolean {
   const version = versionOf(store, scope)
   if (version === undefined) return false
-  if (version.wanted !== version.applied) return true
+  if (version.wanted !== version.applied || hasLingered(store, scope)) return true
   const endpoints = listEndpoints(store, scope)
   return endpoints.length > 0 && isNameServerMissing(store, scope, networksOf(store, endpoints))
 }
@@ -77,26 +83,35 @@ function networksOf(store: Store, endpoints: readonly Endpoint[]): Network[] {
 function apply(store: Store, scope: string, version: number): void {
   const endpoints = listEndpoints(store, scope)
   const ports = listPublishedPorts(store, scope)
-  const networks = networksOf(store, endpoints)
+  const now = Date.now()
+  const networks = [
+    ...networksOf(store, endpoints),
+    ...lingeringNetworks(store, scope, now).filter(({ id }) => !endpoints.some(({ network }) => network === id)),
+  ]
   endForwarders(store, scope, new Set(ports.map(({ container }) => container)))
   const bridges = applyLinks(store, networks, endpoints)
-  const table = `cairn_${storeMark(store)}`
-  loadRules(ruleset(table, bridges, ports))
-  allowForwarding(
-    table,
-    bridges.map(({ bridge }) => bridge),
-    networks.some(({ settings }) => settings.ipv6),
-  )
+  applyRules(store, scope, bridges, ports)
   if (bridges.length > 0) forwardPackets(networks)
   applyNames(store, scope, networks, endpoints)
   store.database.run('UPDATE network_scopes SET applied = ? WHERE scope = ?', version, scope)
+  forgetLingered(store, scope, now)
   forgetEarlierBoots(store, scope)
+}
+
+/** Takes from the kernel what a store that is gone had of networks. Throws TOOL_MISSING, TOOL_FAILED, NOT_ROOT. */
+export function dropNetworks(store: Pick<Store, 'root'>): void {
+  const own = listLinks().filter(({ alias }) => alias.startsWith(linkAlias(store)))
+  changeLinks(
+    own.map(({ name }): LinkChange => ({ kind: 'delete', device: name })),
+    { lenient: true },
+  )
+  dropRules(store)
 }
 
 /** What there was before the machine was started went with it. */
 function forgetEarlierBoots(store: Store, scope: string): void {
   const boot = scope.slice(0, scope.indexOf('/'))
-  for (const table of ['network_scopes', 'port_forwarders'])
+  for (const table of ['network_scopes', 'network_rules', 'lingering_networks', 'port_forwarders'])
     store.database.run(`DELETE FROM ${table} WHERE substr(scope, 1, ?) <> ?`, boot.length, boot)
   const scopes = store.database.all<{ scope: string }>('SELECT scope FROM network_scopes')
   dropNames(

@@ -14,7 +14,7 @@ import { inNetworkHome, isElsewhere, networkCommand, networkFiles } from './plac
  */
 
 interface Tool {
-  readonly name: 'ip' | 'nft' | 'iptables'
+  readonly name: 'ip' | 'nft'
   readonly package: string
 }
 
@@ -182,29 +182,32 @@ function readRoutes6(): Route[] {
   })
 }
 
+/** The programs that a firewall of IPv4 and one of IPv6 are told by. */
+export type FirewallTool = 'iptables' | 'ip6tables'
+
 /**
  * Lets packets of bridges pass a firewall that forwards nothing by default, as docker's does: rules of other tables cannot
- * allow what that one refuses. The rules with `comment` become those for `bridges`. Nothing happens without such a firewall.
+ * allow what that one refuses. The rules with `comment` become those for `bridges`. True where there are such then; nothing
+ * happens without such a firewall.
  */
-export function allowForwarding(comment: string, bridges: readonly string[], hasIpv6: boolean): void {
-  for (const name of hasIpv6 ? ['iptables', 'ip6tables'] : ['iptables']) {
-    const path = findTool(name)
-    if (path === undefined) continue
-    const { stdout, exitCode } = call([path, '-w', '-S', 'FORWARD'])
-    if (exitCode !== 0) continue
-    const rules = stdout.split('\n')
-    const found = rules.filter(
-      (rule) => rule.includes(`--comment ${comment} `) || rule.includes(`--comment "${comment}" `),
-    )
-    const isStrict = rules.includes('-P FORWARD DROP')
-    const wanted = isStrict ? bridges.flatMap((bridge) => [`-i ${bridge}`, `-o ${bridge}`]) : []
-    const sideOf = (rule: string): string => /(-[io] \S+)/.exec(rule)?.[1] ?? ''
-    const gone = found.filter((rule) => !wanted.includes(sideOf(rule)))
-    const missing = wanted.filter((side) => !found.some((rule) => rule.includes(`${side} `)))
-    const lines = [
-      ...gone.map((rule) => rule.replace('-A', '-D')),
-      ...missing.map((side) => `-I FORWARD ${side} -m comment --comment ${comment} -j ACCEPT`),
-    ]
-    if (lines.length > 0) call([`${path}-restore`, '-w', '-n'], `*filter\n${lines.join('\n')}\nCOMMIT\n`)
-  }
+export function allowForwarding(tool: FirewallTool, comment: string, bridges: readonly string[]): boolean {
+  const path = findTool(tool)
+  if (path === undefined) return false
+  const { stdout, exitCode } = call([path, '-w', '-S', 'FORWARD'])
+  if (exitCode !== 0) return false
+  const rules = stdout.split('\n')
+  const found = rules.filter(
+    (rule) => rule.includes(`--comment ${comment} `) || rule.includes(`--comment "${comment}" `),
+  )
+  const isStrict = rules.includes('-P FORWARD DROP')
+  const wanted = isStrict ? bridges.flatMap((bridge) => [`-i ${bridge}`, `-o ${bridge}`]) : []
+  const sideOf = (rule: string): string => /(-[io] \S+)/.exec(rule)?.[1] ?? ''
+  const gone = found.filter((rule) => !wanted.includes(sideOf(rule)))
+  const missing = wanted.filter((side) => !found.some((rule) => rule.includes(`${side} `)))
+  const lines = [
+    ...gone.map((rule) => rule.replace('-A', '-D')),
+    ...missing.map((side) => `-I FORWARD ${side} -m comment --comment ${comment} -j ACCEPT`),
+  ]
+  if (lines.length > 0) call([`${path}-restore`, '-w', '-n'], `*filter\n${lines.join('\n')}\nCOMMIT\n`)
+  return wanted.length > 0
 }

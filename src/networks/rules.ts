@@ -7,15 +7,17 @@ export interface BridgedNetwork {
   readonly bridge: string
 }
 
+/** What takes a table away, whether it is there or not, for `nft -f`. */
+export function removal(table: string): string {
+  return `table inet ${table}\ndelete table inet ${table}\n`
+}
+
 /**
- * The nf_tables rules of a store: one table that takes the place of what was there in one step, for `nft -f`. Without
- * networks only the removal is left. docker's: containers reach the world by the host's address; from outside a network they
+ * The nf_tables rules of a store as one table, for `nft -f`. docker's: containers reach the world by the host's address; from outside a network they
  * are reached at published ports alone; networks are kept apart.
  */
 export function ruleset(table: string, networks: readonly BridgedNetwork[], ports: readonly PublishedPort[]): string {
-  const removal = `table inet ${table}\ndelete table inet ${table}\n`
-  if (networks.length === 0) return removal
-  return `${removal}table inet ${table} {
+  return `table inet ${table} {
   chain ports {
 ${lines(ports.flatMap(redirection))}
   }

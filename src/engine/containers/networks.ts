@@ -1,4 +1,5 @@
 import { getContainer } from '../../containers/container-records.ts'
+import { stopLingering } from '../../containers/lingering-network.ts'
 import { recoverContainers } from '../../containers/recovery.ts'
 import { recordEvent } from '../../content/events.ts'
 import type { Store } from '../../content/store.ts'
@@ -125,6 +126,7 @@ export function pruneNetworks(store: Store, filters: Filters = new Map(), now = 
   const limits = (filters.get('until') ?? []).map((text) => parseMoment(text, now))
   const selection = new Map([...filters].filter(([name]) => name !== 'until'))
   const names: string[] = []
+  stopLingering(store)
   for (const { id, name, createdAt } of findNetworks(store, new Map([...selection, ['dangling', ['true']]]))) {
     if (!limits.every((limit) => createdAt < limit)) continue
     try {

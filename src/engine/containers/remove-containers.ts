@@ -1,5 +1,6 @@
 import { isActive } from '../../containers/container.ts'
 import { listContainerRecords, resolveContainer } from '../../containers/container-records.ts'
+import { stopLingering } from '../../containers/lingering-network.ts'
 import { writtenSize } from '../../containers/written-size.ts'
 import { recoverContainers } from '../../containers/recovery.ts'
 import { removeContainer, type RemoveOptions } from '../../containers/remove-container.ts'
@@ -25,6 +26,7 @@ export async function removeContainers(
   names: readonly string[],
   { onRemoval, signal, ...options }: RemoveContainersOptions,
 ): Promise<readonly { readonly error: CairnError; readonly isIgnored: boolean }[]> {
+  stopLingering(store)
   recoverContainers(store)
   const failures: { error: CairnError; isIgnored: boolean }[] = []
   for (const name of names) {
@@ -58,6 +60,7 @@ export async function pruneContainers(
 ): Promise<PrunedContainers> {
   checkFilters(filters, ['label', 'label!', 'until'])
   const limits = (filters.get('until') ?? []).map((text) => parseMoment(text, now))
+  stopLingering(store)
   recoverContainers(store)
   const containers: string[] = []
   let reclaimed = 0

@@ -7,6 +7,7 @@ import { createContainer, type NewContainer } from '../../containers/create-cont
 import { forgetContainer, removeTrees } from '../../containers/discard-container.ts'
 import { recoverContainers } from '../../containers/recovery.ts'
 import type { ContainerImage, ContainerRequest } from '../../containers/settings.ts'
+import { leaveNetworkLingering, watchLingering } from '../../containers/lingering-network.ts'
 import { tidyNetworks } from '../../containers/network.ts'
 import { startContainer, type StartedContainer, type StartOptions } from '../../containers/start-container.ts'
 import { CairnError, isCairnError } from '../../errors/error.ts'
@@ -57,13 +58,15 @@ export async function runContainer(store: Store, options: RunContainerOptions): 
     end = endByError(error)
     throw error
   } finally {
-    const away = store.database.transaction(() => {
+    const [away, lingers] = store.database.transaction(() => {
       lease.release()
+      const isLeft = leaveNetworkLingering(store, id)
       recordEnd(store, id, end)
-      return autoRemove ? forgetContainer(store, id, true) : []
+      return [autoRemove ? forgetContainer(store, id, true) : [], isLeft]
     })
     removeTrees(away)
-    tidyNetworks(store)
+    if (lingers) watchLingering(store)
+    else tidyNetworks(store)
   }
 }
 
