@@ -1,4 +1,4 @@
-import { CairnError } from '../errors/error.ts'
+import { CairnError, reworded } from '../errors/error.ts'
 import type { TarHandler } from '../tar/decoder.ts'
 import type { TarEntry } from '../tar/entry.ts'
 import type { TarMember } from '../tar/member.ts'
@@ -132,10 +132,7 @@ export class LayerReader implements TarHandler {
 
   #named(error: unknown, where: string): unknown {
     if (!(error instanceof CairnError) || error.code === 'LIMIT_EXCEEDED') return error
-    return new CairnError(error.code, `${this.#layerName}${where}: ${error.message}`, {
-      cause: error,
-      ...(error.hint !== undefined && { hint: error.hint }),
-    })
+    return reworded(error, `${this.#layerName}${where}: ${error.message}`)
   }
 }
 

@@ -1,6 +1,6 @@
 import { csvFields } from '../dockerfile/csv.ts'
 import { parseGoBool } from '../dockerfile/go-bool.ts'
-import { CairnError } from '../errors/error.ts'
+import { CairnError, usageError } from '../errors/error.ts'
 
 /** `--provenance`: what a statement of SLSA provenance says. */
 export interface ProvenanceSettings {
@@ -51,13 +51,16 @@ export function parseAttestations(flags: AttestationFlags): AttestationSettings 
     if (fields.isDisabled) continue
     if (fields.type === 'provenance') provenance = provenanceSettings(fields)
     else if (fields.type === 'sbom') sbom = sbomSettings(fields)
-    else throw wrong(`unknown attestation type ${JSON.stringify(fields.type)}`, 'There are provenance and sbom.')
+    else
+      throw usageError(`unknown attestation type ${JSON.stringify(fields.type)}`, {
+        hint: 'There are provenance and sbom.',
+      })
     stores.add(fields.oneOf('store', ['index', 'referrers'] as const) ?? 'index')
     fields.refuseOthers()
   }
   const [store, other] = stores
   if (store === undefined) return undefined
-  if (other !== undefined) throw wrong('attestations of one build have to have the same store')
+  if (other !== undefined) throw usageError('attestations of one build have to have the same store')
   return { provenance, sbom, store }
 }
 
@@ -70,13 +73,13 @@ function canonical(type: string, value: string | undefined): string[] {
 
 function provenanceSettings(fields: AttestationFields): ProvenanceSettings {
   const mode = fields.take('mode') ?? 'max'
-  if (mode !== 'min' && mode !== 'max' && mode !== 'full') throw wrong(`invalid mode ${JSON.stringify(mode)}`)
+  if (mode !== 'min' && mode !== 'max' && mode !== 'full') throw usageError(`invalid mode ${JSON.stringify(mode)}`)
   const version = fields.take('version') ?? 'v1'
   if (version !== 'v1' && version !== 'v0.2')
-    throw wrong(`invalid provenance SLSA version: ${version}`, 'There are v1 and v0.2.')
+    throw usageError(`invalid provenance SLSA version: ${version}`, { hint: 'There are v1 and v0.2.' })
   const filename = fields.take('filename') ?? 'provenance.json'
   if (!/^[^/\0]+$/.test(filename) || filename === '.' || filename === '..')
-    throw wrong(`${JSON.stringify(filename)} is not the name of a file`)
+    throw usageError(`${JSON.stringify(filename)} is not the name of a file`)
   for (const name of ['capture-usage', 'complete-materials'] as const)
     if (fields.bool(name) === true)
       throw new CairnError('NOT_SUPPORTED', `attestation ${fields.text}: ${name} is not supported`)
@@ -107,13 +110,13 @@ class AttestationFields {
 
   constructor(text: string) {
     this.text = text
-    for (const field of csvFields(text, wrong)) {
+    for (const field of csvFields(text, usageError)) {
       const equals = field.indexOf('=')
-      if (equals < 0) throw wrong(`invalid value ${field}`)
+      if (equals < 0) throw usageError(`invalid value ${field}`)
       this.#values.set(field.slice(0, equals).trim().toLowerCase(), field.slice(equals + 1))
     }
     this.type = this.take('type') ?? ''
-    if (this.type === '') throw wrong('attestation type not specified')
+    if (this.type === '') throw usageError('attestation type not specified')
     this.isDisabled = this.bool('disabled') ?? false
   }
 
@@ -128,7 +131,7 @@ class AttestationFields {
     if (value === undefined) return undefined
     const parsed = parseGoBool(value)
     if (parsed === undefined)
-      throw wrong(
+      throw usageError(
         name === 'reproducible'
           ? `failed to parse reproducible flag ${JSON.stringify(value)}`
           : `invalid value ${name}=${value}`,
@@ -140,16 +143,12 @@ class AttestationFields {
     const given = this.take(name)
     const known = values.find((value) => value === given)
     if (given !== undefined && known === undefined)
-      throw wrong(`invalid value ${name}=${given}`, `It is ${values.join(' or ')}.`)
+      throw usageError(`invalid value ${name}=${given}`, { hint: `It is ${values.join(' or ')}.` })
     return known
   }
 
   refuseOthers(): void {
     for (const name of this.#values.keys())
-      throw wrong(`unknown key ${JSON.stringify(name)} in attestation ${this.text}`)
+      throw usageError(`unknown key ${JSON.stringify(name)} in attestation ${this.text}`)
   }
-}
-
-function wrong(message: string, hint?: string): CairnError {
-  return new CairnError('USAGE', message, { exitCode: 1, ...(hint === undefined ? {} : { hint }) })
 }

@@ -1,4 +1,4 @@
-import { CairnError } from '../errors/error.ts'
+import { usageError } from '../errors/error.ts'
 
 /** The end of the year 9999, in seconds since 1970. */
 const lastSecond = 253_402_300_799
@@ -14,14 +14,12 @@ export function parseEpoch(text: string | undefined, contextTime?: () => number 
   if (text === 'git' && contextTime !== undefined) {
     const time = contextTime()
     if (time !== undefined) return time
-    throw new CairnError('USAGE', 'SOURCE_DATE_EPOCH=git needs a context in a git repository with a commit', {
-      exitCode: 1,
+    throw usageError('SOURCE_DATE_EPOCH=git needs a context in a git repository with a commit', {
       hint: 'Commit first, or give seconds since 1970.',
     })
   }
   if (!/^\d{1,15}$/.test(text) || Number(text) > lastSecond)
-    throw new CairnError('USAGE', `invalid SOURCE_DATE_EPOCH: ${JSON.stringify(text)}`, {
-      exitCode: 1,
+    throw usageError(`invalid SOURCE_DATE_EPOCH: ${JSON.stringify(text)}`, {
       hint: 'Give seconds since 1970, for example SOURCE_DATE_EPOCH=$(git log -1 --format=%ct).',
     })
   return Number(text)

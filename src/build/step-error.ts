@@ -35,8 +35,8 @@ export class StepError extends CairnError {
       others.length === 0 ? '' : ` (and ${others.length} more ${others.length === 1 ? 'problem' : 'problems'})`
     super(code, message + more, {
       cause,
-      ...(known?.hint === undefined ? {} : { hint: known.hint }),
-      ...(known?.exitCode === undefined ? {} : { exitCode: known.exitCode }),
+      hint: known?.hint,
+      exitCode: known?.exitCode,
     })
     this.range = range
     this.problems = [{ message, range }, ...others]

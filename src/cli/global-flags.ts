@@ -1,4 +1,4 @@
-import { CairnError } from '../errors/error.ts'
+import { usageError } from '../errors/error.ts'
 import type { GlobalSettings, LogLevel } from './context.ts'
 import type { FlagDefinitions, FlagValues } from './flags.ts'
 
@@ -35,7 +35,7 @@ export function globalSettings(
   env: Readonly<Record<string, string | undefined>>,
 ): GlobalSettings {
   const level = flags['log-level'] ?? 'info'
-  if (!logLevels.has(level)) throw new CairnError('USAGE', `Unable to parse logging level: ${level}`, { exitCode: 1 })
+  if (!logLevels.has(level)) throw usageError(`Unable to parse logging level: ${level}`)
   const debug = flags.debug === true || (env['CAIRN_DEBUG'] ?? '0') !== '0'
   return {
     debug,

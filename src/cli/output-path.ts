@@ -1,7 +1,7 @@
 import { SystemCallError } from '../linux/errno.ts'
 import { stat, tryStat } from '../linux/file-status.ts'
 import type { CommandContext } from './context.ts'
-import { CairnError } from '../errors/error.ts'
+import { CairnError, usageError } from '../errors/error.ts'
 
 /** `-o` of commands that write an archive. */
 export const outputFlag = {
@@ -14,7 +14,7 @@ export const outputFlag = {
 
 /** Throws USAGE with docker's `message` where an archive would go to a terminal. */
 export function refuseTerminal(ctx: CommandContext, output: string, message: string): void {
-  if (output === '' && ctx.stdout.isTTY) throw new CairnError('USAGE', message, { exitCode: 1 })
+  if (output === '' && ctx.stdout.isTTY) throw usageError(message)
 }
 
 /**
@@ -31,6 +31,5 @@ export function checkOutputPath(path: string, failure: string): void {
     const message = `${failure}: invalid output path: stat ${directory}: no such file or directory`
     throw new CairnError('FILE_UNKNOWN', message, { cause: error })
   }
-  if (tryStat(path)?.type === 'directory')
-    throw new CairnError('USAGE', `${failure}: cannot write to a directory`, { exitCode: 1 })
+  if (tryStat(path)?.type === 'directory') throw usageError(`${failure}: cannot write to a directory`)
 }

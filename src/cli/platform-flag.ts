@@ -1,4 +1,4 @@
-import { CairnError, isCairnError } from '../errors/error.ts'
+import { isCairnError, reworded } from '../errors/error.ts'
 import { parsePlatform, type Platform } from '../oci/platform.ts'
 
 /** The definition of `--platform` for commands that read the image of one platform. */
@@ -19,10 +19,6 @@ export function checkedPlatformOfFlag(text: string | undefined): Platform | unde
     return platformOfFlag(text)
   } catch (error) {
     if (!isCairnError(error, 'PLATFORM_INVALID')) throw error
-    const { message, hint } = error
-    throw new CairnError(error.code, `invalid platform: ${message}`, {
-      cause: error,
-      ...(hint === undefined ? {} : { hint }),
-    })
+    throw reworded(error, `invalid platform: ${error.message}`)
   }
 }

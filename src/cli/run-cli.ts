@@ -1,4 +1,4 @@
-import { CairnError } from '../errors/error.ts'
+import { CairnError, reworded } from '../errors/error.ts'
 import { exitCodeOf } from '../errors/exit-code.ts'
 import { collectedTerminal, writeWhole } from './build/collected-output.ts'
 import { type Command, type CommandEntry, type CommandTable, findCommand } from './command.ts'
@@ -198,9 +198,8 @@ function located(error: unknown, path: string, command: Command, signalStatus: n
   if (error instanceof CairnError) {
     if (error.code !== 'USAGE' || error.hint !== undefined) return error
     if (isFlagValueError(error)) return new WrongCommandLine(error, path, command)
-    const { exitCode, cause } = error
     const hint = `Run 'cairn ${path} --help' for more information`
-    return new CairnError('USAGE', error.message, { hint, cause, ...(exitCode === undefined ? {} : { exitCode }) })
+    return reworded(error, error.message, { hint, cause: error.cause })
   }
   if (signalStatus !== undefined && error instanceof Error && error.name === 'AbortError')
     return new CairnError('CANCELED', 'canceled', { cause: error, exitCode: signalStatus })

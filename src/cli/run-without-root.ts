@@ -49,7 +49,7 @@ export async function runWithoutRoot({ argv, env, settings }: Invocation, run: (
     throw new CairnError('NOT_ROOT', `${message}. Without root that needs a user namespace: ${obstacle.message}`, {
       hint,
       cause: error,
-      ...(exitCode === undefined ? {} : { exitCode }),
+      exitCode,
     })
   }
 }

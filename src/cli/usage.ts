@@ -1,4 +1,4 @@
-import { CairnError } from '../errors/error.ts'
+import { type CairnError, usageError } from '../errors/error.ts'
 import { type Command, type CommandEntry, type CommandTable, commandsUnder, findCommand } from './command.ts'
 import { bareValue, type FlagDefinition, type FlagDefinitions } from './flags.ts'
 import { globalFlags } from './global-flags.ts'
@@ -18,7 +18,7 @@ export async function helpFor(table: CommandTable, words: readonly string[], col
     const { default: command } = await found.entry.load()
     return commandHelp(found.path, found.entry, command, columns)
   }
-  throw new CairnError('USAGE', `unknown help topic: ${words.join(' ')}`, { exitCode: 1 })
+  throw usageError(`unknown help topic: ${words.join(' ')}`)
 }
 
 function topLevelHelp(table: CommandTable, columns: number): string {
@@ -96,9 +96,8 @@ export function argumentCountError(path: string, command: Command): CairnError {
   else if (min === max) wants = `requires ${max} ${plural(max)}`
   else if (min === 0) wants = `requires at most ${max} ${plural(max)}`
   else wants = `requires at least ${min} and at most ${max} ${plural(max)}`
-  return new CairnError('USAGE', `'cairn ${path}' ${wants}\n\n${usageLine(path, command)}`, {
+  return usageError(`'cairn ${path}' ${wants}\n\n${usageLine(path, command)}`, {
     hint: `Run 'cairn ${path} --help' for more information`,
-    exitCode: 1,
   })
 }
 
@@ -113,9 +112,8 @@ export function unknownCommand(
   const meant =
     near.length === 0 ? '' : `\n\nDid you mean this?\n${near.map((name) => `  ${prefix} ${name}`).join('\n')}`
   const usage = parent === '' ? '' : `\n\nUsage:  cairn ${parent} COMMAND`
-  return new CairnError('USAGE', `unknown command: cairn ${path}${meant}${usage}`, {
+  return usageError(`unknown command: cairn ${path}${meant}${usage}`, {
     hint: `Run '${prefix} --help' for more information`,
-    exitCode: 1,
   })
 }
 

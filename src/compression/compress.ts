@@ -1,4 +1,4 @@
-import { CairnError } from '../errors/error.ts'
+import { usageError } from '../errors/error.ts'
 import type { ByteSource } from '../streams/source.ts'
 
 /** Input bytes of one gzip member or zstd frame. Part of what makes output the same everywhere: never change it. */
@@ -105,7 +105,7 @@ function isIncompressible(block: Uint8Array<ArrayBuffer>): boolean {
 /** Throws USAGE for a level that the format does not have. */
 export function checkLevel({ format, level }: CompressionSettings): void {
   if (level === undefined || (Number.isInteger(level) && level >= 0 && level <= highestLevel[format])) return
-  throw new CairnError('USAGE', `${format} has no level ${level}: 0 to ${highestLevel[format]}`, { exitCode: 1 })
+  throw usageError(`${format} has no level ${level}: 0 to ${highestLevel[format]}`)
 }
 
 /** The compressor's own level. */

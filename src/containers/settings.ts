@@ -220,7 +220,6 @@ function checkCapabilities({ capAdd, capDrop }: ContainerRequest): void {
       containerCapabilities({ add: names })
     } catch (error) {
       if (!(error instanceof CairnError)) throw error
-      const details = error.hint === undefined ? {} : { hint: error.hint }
-      throw new CairnError('CONFIG_INVALID', `invalid ${field}: ${error.message}`, details)
+      throw new CairnError('CONFIG_INVALID', `invalid ${field}: ${error.message}`, { hint: error.hint, cause: error })
     }
 }

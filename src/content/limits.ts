@@ -1,4 +1,4 @@
-import { CairnError } from '../errors/error.ts'
+import { type CairnError, usageError } from '../errors/error.ts'
 import type { TarLimits } from '../tar/limits.ts'
 import { defaultTarLimits } from '../tar/limits.ts'
 
@@ -65,8 +65,7 @@ export function parseLimits(text: string | undefined): ContentLimits {
 }
 
 function invalid(item: string): CairnError {
-  return new CairnError('USAGE', `CAIRN_LIMITS has the setting ${JSON.stringify(item)}`, {
+  return usageError(`CAIRN_LIMITS has the setting ${JSON.stringify(item)}`, {
     hint: `It is NAME=NUMBER with k, m, g or t, for ${Object.keys(settings).join(', ')}; or absolute-paths=allow.`,
-    exitCode: 1,
   })
 }

@@ -36,8 +36,7 @@ export class DockerfileError extends CairnError {
     const first = problems[0]
     const more = problems.length - 1
     const rest = more === 0 ? '' : ` (and ${more} more ${more === 1 ? 'problem' : 'problems'})`
-    const options = first.hint === undefined ? {} : { hint: first.hint }
-    super('DOCKERFILE_INVALID', `${placed(source.filename, first)}${rest}`, options)
+    super('DOCKERFILE_INVALID', `${placed(source.filename, first)}${rest}`, { hint: first.hint })
     this.filename = source.filename
     this.problems = problems
     this.range = first.range

@@ -1,4 +1,4 @@
-import { CairnError } from '../errors/error.ts'
+import { usageError } from '../errors/error.ts'
 
 /** Conditions as docker's `--filter` and API give them: the values of each name. */
 export type Filters = ReadonlyMap<string, readonly string[]>
@@ -7,8 +7,7 @@ export type Filters = ReadonlyMap<string, readonly string[]>
 export function checkFilters(filters: Filters, accepted: readonly string[]): void {
   for (const name of filters.keys())
     if (!accepted.includes(name))
-      throw new CairnError('USAGE', name === '' ? 'invalid filter' : `invalid filter '${name}'`, {
-        exitCode: 1,
+      throw usageError(name === '' ? 'invalid filter' : `invalid filter '${name}'`, {
         hint: `Filters here are ${accepted.join(', ')}.`,
       })
 }
@@ -22,8 +21,7 @@ export function booleanFilter(filters: Filters, name: string): boolean | undefin
   if (values.length === 0) return undefined
   if (values.every((value) => truths.has(value))) return true
   if (values.every((value) => falsehoods.has(value))) return false
-  throw new CairnError('USAGE', `invalid filter '${name}=[${values.toSorted().join(' ')}]'`, {
-    exitCode: 1,
+  throw usageError(`invalid filter '${name}=[${values.toSorted().join(' ')}]'`, {
     hint: `Write it as ${name}=true or ${name}=false.`,
   })
 }

@@ -1,6 +1,6 @@
 import { listEvents, newestEvent, type StoreEvent } from '../content/events.ts'
 import type { Store } from '../content/store.ts'
-import { CairnError, isCairnError } from '../errors/error.ts'
+import { isCairnError, usageError } from '../errors/error.ts'
 import { familiarName, parseReference } from '../oci/reference.ts'
 import { checkFilters, type Filters, suitsLabels } from './filters.ts'
 import { parseMoment } from './moment.ts'
@@ -31,11 +31,7 @@ export async function* followEvents(store: Store, request: EventsRequest): Async
   const since = request.since === undefined ? undefined : parseMoment(request.since, now)
   const until = request.until === undefined ? undefined : parseMoment(request.until, now)
   if (since !== undefined && until !== undefined && since > until)
-    throw new CairnError(
-      'USAGE',
-      `\`since\` time (${seconds(since)}) cannot be after \`until\` time (${seconds(until)})`,
-      { exitCode: 1 },
-    )
+    throw usageError(`\`since\` time (${seconds(since)}) cannot be after \`until\` time (${seconds(until)})`)
   let last = since === undefined && until === undefined ? newestEvent(store) : 0
   for (;;) {
     const isLast = until !== undefined && BigInt(Date.now()) * 1_000_000n >= until

@@ -1,6 +1,6 @@
 import { getVolume } from '../containers/volume-records.ts'
 import type { Store } from '../content/store.ts'
-import { CairnError, isCairnError } from '../errors/error.ts'
+import { CairnError, isCairnError, usageError } from '../errors/error.ts'
 import { resolveNetwork } from '../networks/network-records.ts'
 import { inspectContainer, type InspectContainerOptions } from './containers/inspect-container.ts'
 import { inspectImage } from './images/inspect-image.ts'
@@ -63,5 +63,5 @@ function unknownObject(type: string, name: string): CairnError {
 function unknownType(type: string): CairnError {
   const types = objectTypes.map((one) => JSON.stringify(one)).join(', ')
   const message = type === '' ? 'type is empty' : `unknown type: ${JSON.stringify(type)}`
-  return new CairnError('USAGE', `${message}: must be one of ${types}`, { exitCode: 1 })
+  return usageError(`${message}: must be one of ${types}`)
 }

@@ -1,5 +1,5 @@
 import { parseDuration } from '../dockerfile/duration.ts'
-import { CairnError, isCairnError } from '../errors/error.ts'
+import { isCairnError, usageError } from '../errors/error.ts'
 
 const perMillisecond = 1_000_000n
 const perSecond = 1_000_000_000n
@@ -53,8 +53,7 @@ function unixTime(text: string): bigint | undefined {
 }
 
 function fail(text: string): never {
-  throw new CairnError('USAGE', `failed to parse value as time or duration: ${JSON.stringify(text)}`, {
-    exitCode: 1,
+  throw usageError(`failed to parse value as time or duration: ${JSON.stringify(text)}`, {
     hint: 'Write it as a duration (24h), a date (2026-01-02), a time (2026-01-02T15:04:05Z) or seconds since 1970.',
   })
 }

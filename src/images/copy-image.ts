@@ -235,7 +235,7 @@ class ImageReader {
       )
     const of = platform === undefined ? '' : ` (${formatPlatform(platform)})`
     const hint = platform === undefined ? undefined : 'With --platform one of the images that are there can be copied.'
-    throw new CairnError('BLOB_UNKNOWN', `${name} lacks the blob ${digest}${of}`, hint === undefined ? {} : { hint })
+    throw new CairnError('BLOB_UNKNOWN', `${name} lacks the blob ${digest}${of}`, { hint })
   }
 }
 

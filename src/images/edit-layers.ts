@@ -1,4 +1,4 @@
-import { CairnError } from '../errors/error.ts'
+import { usageError } from '../errors/error.ts'
 import type { History, ImageConfig } from '../oci/config.ts'
 import type { ImageLayer } from './image.ts'
 import type { RewrittenImage } from './rewrite-image.ts'
@@ -35,13 +35,11 @@ export function layerPlace({ layers }: RewrittenImage, text: string): number | u
   }
   const prefix = text.includes(':') ? text : `sha256:${text}`
   if (!/^sha(?:256:[0-9a-f]{6,64}|512:[0-9a-f]{6,128})$/.test(prefix))
-    throw new CairnError('USAGE', `invalid layer ${JSON.stringify(text)}: give its number or its digest`, {
-      exitCode: 1,
-    })
+    throw usageError(`invalid layer ${JSON.stringify(text)}: give its number or its digest`)
   const found = layers.flatMap(({ descriptor, diffId }, index) =>
     descriptor.digest.startsWith(prefix) || diffId.startsWith(prefix) ? [index] : [],
   )
-  if (found.length > 1) throw new CairnError('USAGE', `${found.length} layers begin with ${text}`, { exitCode: 1 })
+  if (found.length > 1) throw usageError(`${found.length} layers begin with ${text}`)
   return found[0]
 }
 

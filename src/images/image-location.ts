@@ -1,4 +1,4 @@
-import { CairnError } from '../errors/error.ts'
+import { CairnError, usageError } from '../errors/error.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { familiarString, parseReference, pinned, type Reference } from '../oci/reference.ts'
 
@@ -96,5 +96,5 @@ function splitPath(transport: FileTransport, text: string): FileLocation {
 }
 
 function invalid(text: string, why: string): CairnError {
-  return new CairnError('USAGE', `invalid image location ${JSON.stringify(text)}: ${why}`, { exitCode: 1 })
+  return usageError(`invalid image location ${JSON.stringify(text)}: ${why}`)
 }

@@ -1,7 +1,7 @@
 import type { LayerRecord } from '../content/layer-records.ts'
 import type { Lease } from '../content/leases.ts'
 import type { Store } from '../content/store.ts'
-import { CairnError } from '../errors/error.ts'
+import { usageError } from '../errors/error.ts'
 import type { ImageConfig } from '../oci/config.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { Digest } from '../oci/digest.ts'
@@ -67,9 +67,8 @@ export interface ImageTarget extends Disposable {
  */
 export async function openImageTarget(store: Store, lease: Lease, location: LocalLocation): Promise<ImageTarget> {
   if (location.transport !== 'store' && location.digest !== undefined)
-    throw new CairnError('USAGE', `${formatImageLocation(location)}: a digest cannot be written to`, {
+    throw usageError(`${formatImageLocation(location)}: a digest cannot be written to`, {
       hint: 'The digest follows from the image; name it by a tag.',
-      exitCode: 1,
     })
   switch (location.transport) {
     case 'store': {

@@ -1,4 +1,4 @@
-import { CairnError } from '../errors/error.ts'
+import { usageError } from '../errors/error.ts'
 import type { ContainerConfig, ImageConfig } from './config.ts'
 import { goJson } from './go-json.ts'
 
@@ -83,10 +83,7 @@ function editEnv(env: readonly string[], set: ReadonlyMap<string, string>, witho
 
 function portName(text: string): string {
   const match = /^(\d{1,5}(?:-\d{1,5})?)(?:\/(tcp|udp|sctp))?$/.exec(text)
-  if (match === null)
-    throw new CairnError('USAGE', `invalid port ${JSON.stringify(text)}: write it as 8080, 8000-8010 or 53/udp`, {
-      exitCode: 1,
-    })
+  if (match === null) throw usageError(`invalid port ${JSON.stringify(text)}: write it as 8080, 8000-8010 or 53/udp`)
   return `${match[1]}/${match[2] ?? 'tcp'}`
 }
 

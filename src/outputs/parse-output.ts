@@ -2,7 +2,7 @@ import { cleanPath, joinPath } from '../build/paths.ts'
 import { csvFields } from '../dockerfile/csv.ts'
 import { parseGoBool } from '../dockerfile/go-bool.ts'
 import { checkLevel } from '../compression/compress.ts'
-import { CairnError } from '../errors/error.ts'
+import { CairnError, usageError } from '../errors/error.ts'
 import { tryStat } from '../linux/file-status.ts'
 import { parsePlatform, type Platform } from '../oci/platform.ts'
 import { parseReference, type Reference, withDefaultTag } from '../oci/reference.ts'
@@ -27,7 +27,7 @@ export interface OutputOptions {
 export function parseOutputs(values: readonly string[], options: OutputOptions): readonly BuildOutput[] {
   const outputs = values.filter((value) => value !== '').map((value) => parseOutput(value, options))
   const onStdout = outputs.filter((output) => 'dest' in output && output.dest === undefined)
-  if (onStdout.length > 1) throw wrong('multiple outputs configured to write to stdout')
+  if (onStdout.length > 1) throw usageError('multiple outputs configured to write to stdout')
   return outputs
 }
 
@@ -72,10 +72,9 @@ function readOutput(fields: OutputFields, options: OutputOptions): BuildOutput {
     case 'cacheonly':
       return { kind: 'none' }
     default:
-      throw wrong(
-        `exporter ${JSON.stringify(type)} could not be found`,
-        'There are image, registry, oci, docker, tar and local.',
-      )
+      throw usageError(`exporter ${JSON.stringify(type)} could not be found`, {
+        hint: 'There are image, registry, oci, docker, tar and local.',
+      })
   }
 }
 
@@ -92,7 +91,7 @@ function imageOutput(fields: OutputFields, push: boolean, options: OutputOptions
 
 function archiveOutput(fields: OutputFields, type: 'oci' | 'docker', options: OutputOptions): BuildOutput {
   if (type === 'docker' && options.isIndex)
-    throw wrong('docker exporter does not support exporting manifest lists, use the oci exporter instead')
+    throw usageError('docker exporter does not support exporting manifest lists, use the oci exporter instead')
   const isDirectory = !fields.bool('tar', true)
   const dest = isDirectory ? directoryOf(fields, options) : fileOf(fields, options)
   return { kind: 'archive', type, form: imageForm(fields, options, 'gzip'), names: namesOf(fields), dest, isDirectory }
@@ -108,15 +107,15 @@ function imageForm(
   const wanted = fields.take('compression')
   const compression = wanted === 'uncompressed' || wanted === 'none' ? 'none' : (wanted ?? defaultCompression)
   if (compression !== undefined && !isCompression(compression))
-    throw wrong(
-      `unsupported compression type ${compression}`,
-      'There are uncompressed, gzip, estargz, zstd and zstd:chunked.',
-    )
+    throw usageError(`unsupported compression type ${compression}`, {
+      hint: 'There are uncompressed, gzip, estargz, zstd and zstd:chunked.',
+    })
   if (compression === 'estargz' && !ociTypes)
-    throw wrong(`exporter option "compression=${compression}" conflicts with "oci-mediatypes=false"`)
+    throw usageError(`exporter option "compression=${compression}" conflicts with "oci-mediatypes=false"`)
   const level = levelOf(fields, compression)
   const ociArtifact = fields.bool('oci-artifact', false)
-  if (ociArtifact && !ociTypes) throw wrong('exporter option "oci-artifact=true" conflicts with "oci-mediatypes=false"')
+  if (ociArtifact && !ociTypes)
+    throw usageError('exporter option "oci-artifact=true" conflicts with "oci-mediatypes=false"')
   for (const name of ['rewrite-timestamp', 'attestation-inline', 'registry.insecure'] as const) fields.bool(name, false)
   fields.take('prefer-nondist-layers')
   fields.take('source-date-epoch')
@@ -133,7 +132,7 @@ function imageForm(
 function levelOf(fields: OutputFields, compression: ImageForm['compression']): number | undefined {
   const text = fields.take('compression-level')
   if (text === undefined) return undefined
-  if (!/^[+-]?\d{1,15}$/.test(text)) throw wrong(`non-integer value ${text} specified for compression-level`)
+  if (!/^[+-]?\d{1,15}$/.test(text)) throw usageError(`non-integer value ${text} specified for compression-level`)
   const level = Number(text)
   if (compression !== undefined && compression !== 'none')
     checkLevel({ format: compression.startsWith('zstd') ? 'zstd' : 'gzip', level })
@@ -152,10 +151,10 @@ function namesOf(fields: OutputFields): readonly Reference[] | undefined {
 
 function localMode(fields: OutputFields, { cwd, allowsDelete }: OutputOptions): 'copy' | 'delete' {
   const mode = fields.take('mode') ?? 'copy'
-  if (mode !== 'copy' && mode !== 'delete') throw wrong(`invalid local exporter mode ${JSON.stringify(mode)}`)
+  if (mode !== 'copy' && mode !== 'delete') throw usageError(`invalid local exporter mode ${JSON.stringify(mode)}`)
   const dest = joinPath(cwd, fields.peek('dest') ?? '')
   if (mode === 'delete' && !allowsDelete && !cleanPath(dest).startsWith(`${cleanPath(cwd)}/`))
-    throw wrong(
+    throw usageError(
       `local output mode=delete for destination ${JSON.stringify(fields.peek('dest'))} requires --allow=buildx.local.delete`,
     )
   return mode
@@ -164,7 +163,7 @@ function localMode(fields: OutputFields, { cwd, allowsDelete }: OutputOptions): 
 function attestationPrefix(fields: OutputFields): string {
   const prefix = fields.take('attestation-prefix') ?? ''
   if (/[/\0]/.test(prefix))
-    throw wrong(`attestation-prefix ${JSON.stringify(prefix)} is not the beginning of a file's name`)
+    throw usageError(`attestation-prefix ${JSON.stringify(prefix)} is not the beginning of a file's name`)
   return prefix
 }
 
@@ -174,22 +173,23 @@ function splitting(fields: OutputFields): boolean | undefined {
 
 function directoryOf(fields: OutputFields, { cwd }: OutputOptions): string {
   const dest = fields.peek('dest') ?? ''
-  if (dest === '') throw wrong(`dest is required for ${fields.type} exporter`)
-  if (dest === '-') throw wrong(`dest cannot be stdout for ${fields.type} exporter`)
+  if (dest === '') throw usageError(`dest is required for ${fields.type} exporter`)
+  if (dest === '-') throw usageError(`dest cannot be stdout for ${fields.type} exporter`)
   const path = cleanPath(joinPath(cwd, dest))
   const there = tryStat(path)
-  if (there !== undefined && there.type !== 'directory') throw wrong(`destination directory ${dest} is a ${there.type}`)
+  if (there !== undefined && there.type !== 'directory')
+    throw usageError(`destination directory ${dest} is a ${there.type}`)
   return path
 }
 
 function fileOf(fields: OutputFields, { cwd, isTerminal }: OutputOptions): string | undefined {
   const dest = fields.peek('dest') ?? '-'
   if (dest === '-' || dest === '') {
-    if (isTerminal) throw wrong(`dest file is required for ${fields.type} exporter. refusing to write to console`)
+    if (isTerminal) throw usageError(`dest file is required for ${fields.type} exporter. refusing to write to console`)
     return undefined
   }
   const path = cleanPath(joinPath(cwd, dest))
-  if (tryStat(path)?.type === 'directory') throw wrong(`destination file ${dest} is a directory`)
+  if (tryStat(path)?.type === 'directory') throw usageError(`destination file ${dest} is a directory`)
   return path
 }
 
@@ -202,7 +202,7 @@ class OutputFields {
 
   constructor(text: string) {
     this.text = text
-    const fields = csvFields(text, wrong)
+    const fields = csvFields(text, usageError)
     const [only = ''] = fields
     if (fields.length === 1 && only === text && !text.startsWith('type=')) {
       this.type = text === '-' ? 'tar' : 'local'
@@ -211,11 +211,11 @@ class OutputFields {
     }
     for (const field of fields) {
       const equals = field.indexOf('=')
-      if (equals < 0) throw wrong(`invalid value ${field}`)
+      if (equals < 0) throw usageError(`invalid value ${field}`)
       this.#values.set(field.slice(0, equals).trim().toLowerCase(), field.slice(equals + 1))
     }
     this.type = this.#values.get('type') ?? ''
-    if (this.type === '') throw wrong('type is required for output')
+    if (this.type === '') throw usageError('type is required for output')
   }
 
   peek(name: string): string | undefined {
@@ -231,7 +231,7 @@ class OutputFields {
     const value = this.take(name)
     if (value === undefined) return absent
     const parsed = parseGoBool(value)
-    if (parsed === undefined) throw wrong(`non-bool value specified for ${name}`)
+    if (parsed === undefined) throw usageError(`non-bool value specified for ${name}`)
     return parsed
   }
 
@@ -250,7 +250,7 @@ class OutputFields {
 
   refuseOthers(): void {
     for (const name of this.#values.keys())
-      if (!this.#taken.has(name)) throw wrong(`unknown key ${JSON.stringify(name)} in output ${this.text}`)
+      if (!this.#taken.has(name)) throw usageError(`unknown key ${JSON.stringify(name)} in output ${this.text}`)
   }
 }
 
@@ -262,14 +262,14 @@ export function parseAnnotations(values: readonly string[], isIndex: boolean): r
   return values.flatMap((text) => {
     if (text === '') return []
     const equals = text.indexOf('=')
-    if (equals < 0) throw wrong(`invalid annotation ${JSON.stringify(text)}, expected key=value`)
+    if (equals < 0) throw usageError(`invalid annotation ${JSON.stringify(text)}, expected key=value`)
     const [name, value] = [text.slice(0, equals), text.slice(equals + 1)]
     const colon = name.indexOf(':')
     const types = colon < 0 ? ['manifest'] : name.slice(0, colon).split(',')
     return types.map((type): Annotation => {
       const match = /^([a-z-]+)(?:\[([A-Za-z0-9_/-]+)\])?$/.exec(type)
       if (match === null)
-        throw wrong(
+        throw usageError(
           `invalid annotation type ${JSON.stringify(type)}, expected type and optional platform in square brackets`,
         )
       const [, kind = '', platform] = match
@@ -280,16 +280,13 @@ export function parseAnnotations(values: readonly string[], isIndex: boolean): r
 
 function carrierOf(kind: string, isIndex: boolean): Annotation['carrier'] {
   if (kind === 'manifest' || kind === 'manifest-descriptor') return kind
-  if (kind !== 'index' && kind !== 'index-descriptor') throw wrong(`unknown annotation type ${JSON.stringify(kind)}`)
-  if (!isIndex) throw wrong('index annotations not supported for single platform export')
+  if (kind !== 'index' && kind !== 'index-descriptor')
+    throw usageError(`unknown annotation type ${JSON.stringify(kind)}`)
+  if (!isIndex) throw usageError('index annotations not supported for single platform export')
   if (kind === 'index') return kind
   throw new CairnError('NOT_SUPPORTED', 'annotations of type index-descriptor are not supported: nothing carries them')
 }
 
 function platformOf(text: string | undefined): Platform | undefined {
   return text === undefined || text === '' ? undefined : parsePlatform(text)
-}
-
-function wrong(message: string, hint?: string): CairnError {
-  return new CairnError('USAGE', message, { exitCode: 1, ...(hint === undefined ? {} : { hint }) })
 }

@@ -1,6 +1,6 @@
 import { csvFields } from '../dockerfile/csv.ts'
 import { parseGoBool } from '../dockerfile/go-bool.ts'
-import { CairnError } from '../errors/error.ts'
+import { type CairnError, usageError } from '../errors/error.ts'
 
 /** The entries of all values, the same one only once. */
 export function cacheFields(values: readonly string[]): readonly CacheFields[] {
@@ -69,7 +69,7 @@ export class CacheFields {
 
 /** What is wrong about flags of caches, in buildx's or BuildKit's words. */
 export function wrong(message: string, hint?: string): CairnError {
-  return new CairnError('USAGE', message, { exitCode: 1, ...(hint === undefined ? {} : { hint }) })
+  return usageError(message, { hint })
 }
 
 const secretKeys: ReadonlySet<string> = new Set([

@@ -1,4 +1,4 @@
-import { CairnError, isCairnError } from '../../errors/error.ts'
+import { CairnError, isCairnError, reworded } from '../../errors/error.ts'
 import type { Tree } from '../../layers/tree.ts'
 import { enterPrivateMounts } from '../../linux/mount-namespace.ts'
 import { tryLstat, tryStat } from '../../linux/file-status.ts'
@@ -58,8 +58,7 @@ function stepUser(op: RunOp, tree: Tree): ReturnType<typeof resolveUser> {
     return resolveUser(op.user, accountFiles(tree))
   } catch (error) {
     if (!isCairnError(error, 'USER_UNKNOWN')) throw error
-    const hint = error.hint === undefined ? {} : { hint: error.hint }
-    throw new CairnError(error.code, `${incomplete(op)}: ${error.message}`, { cause: error, ...hint })
+    throw reworded(error, `${incomplete(op)}: ${error.message}`)
   }
 }
 

@@ -96,7 +96,7 @@ function platformOf(written: string, expanded: ExpandedWord, globalArgs: Readonl
     if (!isCairnError(error)) throw error
     throw new CairnError('PLATFORM_INVALID', `failed to parse platform ${written}: ${error.message}${didYouMean}`, {
       cause: error,
-      ...(error.hint === undefined ? {} : { hint: error.hint }),
+      hint: error.hint,
     })
   }
 }

@@ -1,4 +1,4 @@
-import { CairnError } from '../../errors/error.ts'
+import { CairnError, reworded } from '../../errors/error.ts'
 import { DockerfileError } from '../../dockerfile/dockerfile-error.ts'
 import { extensionsHint } from '../../dockerfile/frontend.ts'
 import type { CheckOptions, Dockerfile, Instruction, SourceRange } from '../../dockerfile/instruction.ts'
@@ -106,11 +106,7 @@ function readTrigger(text: string, dockerfile: Dockerfile): Instruction {
   } catch (error) {
     if (!(error instanceof DockerfileError)) throw error
     const message = error.problems.map((problem) => problem.message).join('; ')
-    const hint = error.hint === undefined ? {} : { hint: error.hint }
-    throw new CairnError('DOCKERFILE_INVALID', `ONBUILD trigger ${JSON.stringify(text)}: ${message}`, {
-      ...hint,
-      cause: error,
-    })
+    throw reworded(error, `ONBUILD trigger ${JSON.stringify(text)}: ${message}`)
   }
 }
 

@@ -9,7 +9,7 @@ import { checkBuild, type CheckReport } from '../../engine/build/check-build.ts'
 import { listTargets } from '../../engine/build/list-targets.ts'
 import { outlineBuild } from '../../engine/build/outline-build.ts'
 import type { PlanOnlyOptions } from '../../engine/build/plan-only.ts'
-import { CairnError } from '../../errors/error.ts'
+import { type CairnError, usageError, reworded } from '../../errors/error.ts'
 import type { DisplayMode } from '../../progress/display.ts'
 import { BuildProgress } from './build-progress.ts'
 import { buildFailure } from './build-report.ts'
@@ -36,33 +36,29 @@ export function parseCall(text: string): BuildCall | undefined {
   let name: string | undefined
   let format: BuildCall['format'] = 'text'
   let ignoreStatus = false
-  for (const field of csvFields(text, wrong)) {
+  for (const field of csvFields(text, usageError)) {
     const equals = field.indexOf('=')
     const [key, value] = equals < 0 ? ['', field] : [field.slice(0, equals), field.slice(equals + 1)]
     if (key === '') {
-      if (name !== undefined) throw wrong(`invalid --call value: ${text}`)
+      if (name !== undefined) throw usageError(`invalid --call value: ${text}`)
       name = value === 'lint' ? 'check' : value
     } else if (key === 'format') {
-      if (value !== 'text' && value !== 'json') throw wrong(`invalid --call format: ${value}`, 'It is text or json.')
+      if (value !== 'text' && value !== 'json')
+        throw usageError(`invalid --call format: ${value}`, { hint: 'It is text or json.' })
       format = value
     } else if (key === 'ignorestatus') {
       const parsed = parseGoBool(value)
-      if (parsed === undefined) throw wrong(`invalid --call ignorestatus: ${value}`)
+      if (parsed === undefined) throw usageError(`invalid --call ignorestatus: ${value}`)
       ignoreStatus = parsed
-    } else throw wrong(`invalid --call field: ${field}`, 'The fields are format= and ignorestatus=.')
+    } else throw usageError(`invalid --call field: ${field}`, { hint: 'The fields are format= and ignorestatus=.' })
   }
   if (name === undefined || name === 'build') return undefined
   const known = callNames.find((candidate) => candidate === name)
   if (known === undefined)
-    throw wrong(
-      withSuggestion(`unsupported request ${name}`, name, ['build', ...callNames]),
-      `There are build, ${callNames.join(', ')}.`,
-    )
+    throw usageError(withSuggestion(`unsupported request ${name}`, name, ['build', ...callNames]), {
+      hint: `There are build, ${callNames.join(', ')}.`,
+    })
   return { name: known, format, ignoreStatus }
-}
-
-function wrong(message: string, hint?: string): CairnError {
-  return new CairnError('USAGE', message, { exitCode: 1, ...(hint === undefined ? {} : { hint }) })
 }
 
 /** What answering a call needs. */
@@ -135,11 +131,7 @@ function checkText({ findings, error }: CheckReport, text: string): string {
 function checkFailure(ctx: CommandContext, error: CairnError): CairnError {
   const excerpt = error instanceof DockerfileError ? error.excerpt() : error instanceof StepError ? error.excerpt : ''
   if (excerpt !== '') ctx.stderr.write(`${excerpt}\n`)
-  return new CairnError(error.code, error.message, {
-    cause: error,
-    exitCode: 1,
-    ...(error.hint === undefined ? {} : { hint: error.hint }),
-  })
+  return reworded(error, error.message, { exitCode: 1 })
 }
 
 /** What buildx writes to `--metadata-file` for a call. */

@@ -2,7 +2,7 @@ import { StepError } from '../../build/step-error.ts'
 import type { Store } from '../../content/store.ts'
 import { DockerfileError } from '../../dockerfile/dockerfile-error.ts'
 import type { BuildResult } from '../../engine/build/build.ts'
-import { CairnError, isCairnError } from '../../errors/error.ts'
+import { isCairnError, reworded } from '../../errors/error.ts'
 import type { BuildRecording } from '../../engine/build/record-build.ts'
 import type { Verification } from '../../engine/build/verify-build.ts'
 import { formatReference, type Reference } from '../../oci/reference.ts'
@@ -23,24 +23,15 @@ export function buildFailure(ctx: CommandContext, error: unknown, mode: DisplayM
         excerpt: error.excerpt,
       }),
     )
-    return new CairnError(error.code, `failed to build: failed to solve: ${error.message}`, {
-      cause: error,
-      ...(error.hint === undefined ? {} : { hint: error.hint }),
-    })
+    return reworded(error, `failed to build: failed to solve: ${error.message}`)
   }
   if (error instanceof DockerfileError) {
     ctx.stderr.write(`${error.excerpt()}\n`)
-    return new CairnError(error.code, `failed to build: failed to solve: ${error.message}`, {
-      cause: error,
-      ...(error.hint === undefined ? {} : { hint: error.hint }),
-    })
+    return reworded(error, `failed to build: failed to solve: ${error.message}`)
   }
   if (isCairnError(error) && error.kind !== 'canceled') {
     const solving = error.code === 'DOCKERFILE_INVALID' || error.code === 'STAGE_UNKNOWN' ? 'failed to solve: ' : ''
-    return new CairnError(error.code, `failed to build: ${solving}${error.message}`, {
-      cause: error,
-      ...(error.hint === undefined ? {} : { hint: error.hint }),
-    })
+    return reworded(error, `failed to build: ${solving}${error.message}`)
   }
   return error
 }

@@ -5,7 +5,7 @@ import { parseEntitlements } from '../../engine/build/build-devices.ts'
 import { parseSecrets } from '../../engine/build/build-secrets.ts'
 import { isIndexWanted } from '../../engine/build/index-wanted.ts'
 import { parseNamedContexts } from '../../engine/build/named-context-flags.ts'
-import { CairnError, isCairnError } from '../../errors/error.ts'
+import { CairnError, isCairnError, usageError } from '../../errors/error.ts'
 import { formatPlatform, hostPlatform, parsePlatform, type Platform } from '../../oci/platform.ts'
 import { parseReference, type Reference, withDefaultTag } from '../../oci/reference.ts'
 import type { BuildOutput } from '../../outputs/output.ts'
@@ -89,8 +89,7 @@ function refuseInlineStargz(outputs: readonly BuildOutput[], cacheTo: readonly C
 async function openLock(flags: BuildFlagValues): Promise<SourceLock | undefined> {
   const { lock, 'update-lock': update } = flags
   if (lock !== undefined) return await SourceLock.open(lock, { update })
-  if (update)
-    throw new CairnError('USAGE', '--update-lock needs a lock file', { exitCode: 1, hint: 'Name it with --lock FILE.' })
+  if (update) throw usageError('--update-lock needs a lock file', { hint: 'Name it with --lock FILE.' })
   return undefined
 }
 
@@ -106,10 +105,7 @@ function buildOutputs(ctx: CommandContext, flags: BuildFlagValues): readonly Bui
   if (
     all.some((output) => output.kind === 'image' && output.push && flags.tag.length === 0 && output.names === undefined)
   )
-    throw new CairnError('USAGE', 'tag is needed when pushing to registry', {
-      exitCode: 1,
-      hint: 'Name the image with -t.',
-    })
+    throw usageError('tag is needed when pushing to registry', { hint: 'Name the image with -t.' })
   return all
 }
 
@@ -130,7 +126,7 @@ export function displayMode(ctx: CommandContext, flags: Pick<BuildFlagValues, 'q
   const wanted = flags.progress ?? ctx.env['BUILDKIT_PROGRESS']
   if (flags.quiet) {
     if (flags.progress !== undefined && flags.progress !== 'quiet' && flags.progress !== 'auto')
-      throw new CairnError('USAGE', `progress=${flags.progress} and quiet cannot be used together`, { exitCode: 1 })
+      throw usageError(`progress=${flags.progress} and quiet cannot be used together`)
     return 'quiet'
   }
   return progressModes.find((mode) => mode === wanted) ?? 'auto'
@@ -164,9 +160,7 @@ function timestampsOf(ctx: CommandContext, flags: BuildFlagValues): 'fixed' | 'r
   if (flags.timestamps !== undefined) return flags.timestamps
   const given = ctx.env['CAIRN_TIMESTAMPS'] ?? ''
   if (given === '' || given === 'fixed' || given === 'real') return given === '' ? undefined : given
-  throw new CairnError('USAGE', `CAIRN_TIMESTAMPS is ${JSON.stringify(given)}; it can be "fixed" or "real"`, {
-    exitCode: 1,
-  })
+  throw usageError(`CAIRN_TIMESTAMPS is ${JSON.stringify(given)}; it can be "fixed" or "real"`)
 }
 
 /** `KEY=value`, or `KEY` with the value of that name in the environment, if there is one; SOURCE_DATE_EPOCH comes by itself. */
@@ -177,8 +171,7 @@ function buildArguments(given: readonly string[], env: CommandContext['env']): M
   for (const item of given) {
     const equals = item.indexOf('=')
     const name = equals < 0 ? item : item.slice(0, equals)
-    if (name === '')
-      throw new CairnError('USAGE', `invalid build-arg ${JSON.stringify(item)}: it has no name`, { exitCode: 1 })
+    if (name === '') throw usageError(`invalid build-arg ${JSON.stringify(item)}: it has no name`)
     const value = equals < 0 ? env[name] : item.slice(equals + 1)
     if (value !== undefined) values.set(name, value)
   }

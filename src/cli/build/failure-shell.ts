@@ -1,5 +1,5 @@
 import type { FailedCommand } from '../../build/running-step.ts'
-import { CairnError, isCairnError } from '../../errors/error.ts'
+import { type CairnError, isCairnError, usageError, reworded } from '../../errors/error.ts'
 import type { DisplayMode } from '../../progress/display.ts'
 import type { BuildProgress } from './build-progress.ts'
 import { buildFailure } from './build-report.ts'
@@ -16,8 +16,7 @@ export class FailureShell {
   /** Throws USAGE (status 1) where this process has no terminal to hand over. */
   constructor(ctx: CommandContext, mode: DisplayMode, progress: BuildProgress) {
     if (!ctx.stdin.isTTY || !ctx.stdout.isTTY)
-      throw new CairnError('USAGE', '--on-error shell: the input device is not a TTY', {
-        exitCode: 1,
+      throw usageError('--on-error shell: the input device is not a TTY', {
         hint: 'Run it on a terminal, or leave --on-error out.',
       })
     this.#ctx = ctx
@@ -30,12 +29,9 @@ export class FailureShell {
     const { stderr, signal } = this.#ctx
     this.#progress.finish()
     const reported = buildFailure(this.#ctx, error, this.#mode)
-    const { code, message, hint } = reported instanceof CairnError ? reported : error
-    this.failure = new CairnError(code, message, {
-      cause: error,
-      exitCode: status,
-      ...(hint === undefined ? {} : { hint }),
-    })
+    const told = isCairnError(reported) ? reported : error
+    const { message } = told
+    this.failure = reworded(told, message, { cause: error, exitCode: status })
     stderr.write(
       `cairn: ${message}\n\nA shell where this happened. What you change is discarded; the build ends with it.\n`,
     )

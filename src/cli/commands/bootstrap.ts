@@ -1,6 +1,6 @@
 import { parseEpoch } from '../../build/epoch.ts'
 import { bootstrapImage } from '../../engine/images/bootstrap-image.ts'
-import { CairnError } from '../../errors/error.ts'
+import { CairnError, usageError } from '../../errors/error.ts'
 import { parseReference } from '../../oci/reference.ts'
 import { createDisplay } from '../../progress/create-display.ts'
 import { defineCommand } from '../command.ts'
@@ -48,13 +48,7 @@ export default defineCommand({
   async run(ctx, flags, [name = '']) {
     const { suite } = flags
     if (suite === undefined || !/^[A-Za-z0-9][\w./+-]*$/.test(suite))
-      throw new CairnError(
-        'USAGE',
-        suite === undefined ? 'required flag "suite" not set' : `invalid suite ${JSON.stringify(suite)}`,
-        {
-          exitCode: 1,
-        },
-      )
+      throw usageError(suite === undefined ? 'required flag "suite" not set' : `invalid suite ${JSON.stringify(suite)}`)
     const reference = parseReference(name)
     if (reference.digest !== undefined) throw new CairnError('REFERENCE_INVALID', 'cannot name a new image by a digest')
     const epoch = parseEpoch(ctx.env['SOURCE_DATE_EPOCH'])

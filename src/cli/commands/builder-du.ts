@@ -1,6 +1,6 @@
 import { buildCacheFilter } from '../../engine/store/build-cache-filters.ts'
 import { type BuildCacheRecord, buildCacheRecords } from '../../engine/store/build-cache-records.ts'
-import { CairnError } from '../../errors/error.ts'
+import { usageError } from '../../errors/error.ts'
 import {
   buildCacheDetails,
   buildCacheJson,
@@ -33,8 +33,7 @@ export default defineCommand({
   },
   output: 'collected',
   async run(ctx, flags) {
-    if (flags.verbose && flags.format !== '')
-      throw new CairnError('USAGE', '--format and --verbose cannot be used together', { exitCode: 1 })
+    if (flags.verbose && flags.format !== '') throw usageError('--format and --verbose cannot be used together')
     const filters = parseFilters(flags.filter, '--filter')
     const now = Date.now()
     const suits = buildCacheFilter(filters, now)

@@ -1,4 +1,4 @@
-import { CairnError } from '../../errors/error.ts'
+import { CairnError, usageError } from '../../errors/error.ts'
 import { openFileSink } from '../../linux/file-sink.ts'
 import { findRecord } from '../../records/build-records.ts'
 import { defineCommand } from '../command.ts'
@@ -19,10 +19,7 @@ export default defineCommand({
     const record = findRecord(await ctx.use(openStoreOf), text)
     if (record.status === 'running') throw new CairnError('RECORD_IN_USE', `build ${record.id} is still running`)
     if (flags.output === undefined && ctx.stdout.isTTY)
-      throw new CairnError('USAGE', 'refusing to write a record to a terminal', {
-        exitCode: 1,
-        hint: 'Use -o or redirect.',
-      })
+      throw usageError('refusing to write a record to a terminal', { hint: 'Use -o or redirect.' })
     using file = flags.output === undefined ? undefined : openFileSink(flags.output)
     for await (const bytes of Bun.file(record.path).stream()) {
       if (file === undefined) ctx.stdout.write(bytes)

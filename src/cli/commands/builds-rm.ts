@@ -1,4 +1,4 @@
-import { CairnError } from '../../errors/error.ts'
+import { usageError } from '../../errors/error.ts'
 import { findRecord, listRecords, removeRecord } from '../../records/build-records.ts'
 import { defineCommand } from '../command.ts'
 import { openStoreToFree } from '../open-store.ts'
@@ -12,10 +12,8 @@ export default defineCommand({
   flags: { all: { type: 'bool', summary: 'Remove all build records' } },
   complete: (ctx) => recordIds(ctx),
   async run(ctx, flags, texts) {
-    if (!flags.all && texts.length === 0)
-      throw new CairnError('USAGE', 'rm requires at least one argument', { exitCode: 1 })
-    if (flags.all && texts.length > 0)
-      throw new CairnError('USAGE', 'cannot specify refs when using --all', { exitCode: 1 })
+    if (!flags.all && texts.length === 0) throw usageError('rm requires at least one argument')
+    if (flags.all && texts.length > 0) throw usageError('cannot specify refs when using --all')
     const store = await ctx.use(openStoreToFree)
     const records = flags.all
       ? listRecords(store).filter(({ status }) => status !== 'running')

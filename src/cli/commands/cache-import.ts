@@ -1,6 +1,6 @@
 import { archiveInput } from '../../engine/build/archive-input.ts'
 import { importCacheMount } from '../../engine/build/transfer-cache-mount.ts'
-import { CairnError } from '../../errors/error.ts'
+import { CairnError, usageError } from '../../errors/error.ts'
 import { cacheMountIds } from '../build/cache-names.ts'
 import { defineCommand } from '../command.ts'
 import { openStoreOf } from '../open-store.ts'
@@ -28,10 +28,7 @@ export default defineCommand({
   complete: (ctx, _text, args) => (args.length === 0 ? cacheMountIds(ctx) : 'file'),
   async run(ctx, flags, [id = '', from = '-']) {
     if (from === '-' && ctx.stdin.isTTY)
-      throw new CairnError('USAGE', 'cannot import from a terminal', {
-        hint: 'Pipe an archive in, or give its path.',
-        exitCode: 1,
-      })
+      throw usageError('cannot import from a terminal', { hint: 'Pipe an archive in, or give its path.' })
     const { source, name } = archiveInput(from, { stdin: () => ctx.stdin.bytes(), signal: ctx.signal })
     const owner = {
       ...(flags.uid === undefined ? {} : { uid: checkedOwner(flags.uid, '--uid') }),

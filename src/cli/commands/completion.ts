@@ -1,4 +1,4 @@
-import { CairnError } from '../../errors/error.ts'
+import { usageError } from '../../errors/error.ts'
 import { defineCommand } from '../command.ts'
 import { completionScripts } from '../completion-scripts.ts'
 
@@ -18,9 +18,8 @@ export default defineCommand({
   run(ctx, _flags, [name = '']) {
     const shell = shells.find((one) => one === name)
     if (shell === undefined)
-      throw new CairnError('USAGE', `no completion for the shell ${JSON.stringify(name)}`, {
+      throw usageError(`no completion for the shell ${JSON.stringify(name)}`, {
         hint: `Choose one of: ${shells.join(', ')}.`,
-        exitCode: 1,
       })
     ctx.stdout.write(completionScripts[shell])
     return Promise.resolve()

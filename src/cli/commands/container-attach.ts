@@ -3,7 +3,7 @@ import { recordContainerEvent } from '../../containers/container-events.ts'
 import { containerDirectory } from '../../containers/places.ts'
 import { recoverContainers } from '../../containers/recovery.ts'
 import { monitoredRun } from '../../engine/containers/pause-container.ts'
-import { CairnError } from '../../errors/error.ts'
+import { CairnError, usageError } from '../../errors/error.ts'
 import { AttachSession } from '../containers/attach-session.ts'
 import { defineCommand } from '../command.ts'
 import { detachKeysFlag } from '../containers/container-flags.ts'
@@ -33,8 +33,7 @@ export default defineCommand({
     monitoredRun(container)
     const { id, settings } = container
     const hasInput = settings.openStdin && !flags['no-stdin']
-    if (hasInput && settings.tty && !ctx.stdin.isTTY)
-      throw new CairnError('USAGE', 'the input device is not a TTY', { exitCode: 1 })
+    if (hasInput && settings.tty && !ctx.stdin.isTTY) throw usageError('the input device is not a TTY')
     const streams = [...(hasInput ? (['stdin'] as const) : []), 'stdout', 'stderr'] as const
     using session = new AttachSession(ctx, { streams, tty: settings.tty, detachKeys })
     await session.connect(containerDirectory(store, id))

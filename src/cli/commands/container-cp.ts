@@ -5,7 +5,7 @@ import {
   type CopyOptions,
   copyToContainer,
 } from '../../engine/containers/copy-container.ts'
-import { CairnError } from '../../errors/error.ts'
+import { CairnError, usageError } from '../../errors/error.ts'
 import { defineCommand } from '../command.ts'
 import { containerNames } from '../containers/container-names.ts'
 import { openStoreOf } from '../open-store.ts'
@@ -42,8 +42,7 @@ export default defineCommand({
     let size: number
     if (from.container !== undefined) {
       if (to.path === '-') {
-        if (ctx.stdout.isTTY)
-          throw new CairnError('USAGE', 'cowardly refusing to write an archive to a terminal', { exitCode: 1 })
+        if (ctx.stdout.isTTY) throw usageError('cowardly refusing to write an archive to a terminal')
         await copyAsArchive(store, from.container, from.path, options, (bytes) => ctx.stdout.write(bytes))
         return
       }

@@ -1,7 +1,7 @@
 import { resolveContainer } from '../../containers/container-records.ts'
 import { readLogs } from '../../engine/containers/read-logs.ts'
 import { parseMoment } from '../../engine/moment.ts'
-import { CairnError, isCairnError } from '../../errors/error.ts'
+import { CairnError, isCairnError, reworded } from '../../errors/error.ts'
 import { defineCommand } from '../command.ts'
 import { containerNames } from '../containers/container-names.ts'
 import { logDetails } from '../containers/log-details.ts'
@@ -62,11 +62,7 @@ function momentOf(flag: string, text: string, now: number): bigint {
     return parseMoment(text, now)
   } catch (error) {
     if (!isCairnError(error)) throw error
-    const { code, message, hint, exitCode } = error
-    throw new CairnError(code, `invalid value for "${flag}": ${message}`, {
-      ...(hint === undefined ? {} : { hint }),
-      ...(exitCode === undefined ? {} : { exitCode }),
-    })
+    throw reworded(error, `invalid value for "${flag}": ${error.message}`)
   }
 }
 

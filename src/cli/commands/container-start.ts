@@ -2,7 +2,7 @@ import type { Store } from '../../content/store.ts'
 import { resolveContainer } from '../../containers/container-records.ts'
 import { containerDirectory } from '../../containers/places.ts'
 import { startContainerByName } from '../../engine/containers/start-container.ts'
-import { CairnError } from '../../errors/error.ts'
+import { usageError } from '../../errors/error.ts'
 import { AttachSession } from '../containers/attach-session.ts'
 import { defineCommand } from '../command.ts'
 import { detachKeysFlag } from '../containers/container-flags.ts'
@@ -28,8 +28,7 @@ export default defineCommand({
     const store = await ctx.use(openStoreOf)
     if (!flags.attach && !flags.interactive) return await startAll(ctx, store, names)
     const [name = '', another] = names
-    if (another !== undefined)
-      throw new CairnError('USAGE', 'you cannot start and attach multiple containers at once', { exitCode: 1 })
+    if (another !== undefined) throw usageError('you cannot start and attach multiple containers at once')
     const { id, settings } = resolveContainer(store, name)
     const input = flags.interactive && settings.openStdin ? (['stdin'] as const) : []
     using session = new AttachSession(ctx, { streams: [...input, 'stdout', 'stderr'], tty: settings.tty, detachKeys })

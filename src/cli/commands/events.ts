@@ -1,6 +1,6 @@
 import type { StoreEvent } from '../../content/events.ts'
 import { followEvents } from '../../engine/follow-events.ts'
-import { CairnError, isCairnError } from '../../errors/error.ts'
+import { isCairnError, reworded } from '../../errors/error.ts'
 import { defineCommand } from '../command.ts'
 import { filterFlag, parseFilters } from '../filters.ts'
 import { objectFormatFlag } from '../format-flag.ts'
@@ -52,11 +52,7 @@ function renderer(format: string): (event: StoreEvent) => string {
   } catch (error) {
     if (!isCairnError(error, 'USAGE')) throw error
     const message = error.message.replace(/^template parsing error/, 'Error parsing format')
-    throw new CairnError('USAGE', message, {
-      cause: error,
-      exitCode: formatStatus,
-      ...(error.hint === undefined ? {} : { hint: error.hint }),
-    })
+    throw reworded(error, message, { exitCode: formatStatus })
   }
 }
 

@@ -1,6 +1,6 @@
 import { archiveInput } from '../../engine/build/archive-input.ts'
 import { editImage, type ImageEdits } from '../../engine/images/edit-image.ts'
-import { CairnError } from '../../errors/error.ts'
+import { usageError } from '../../errors/error.ts'
 import { defineCommand } from '../command.ts'
 import type { CommandContext } from '../context.ts'
 import { imageNames } from '../images/image-names.ts'
@@ -95,13 +95,7 @@ function commandOf(text: string | undefined, flag: string): readonly string[] | 
   } catch {
     // Told below.
   }
-  throw new CairnError(
-    'USAGE',
-    `invalid ${flag} ${JSON.stringify(text)}: it begins as a JSON array of strings and is none`,
-    {
-      exitCode: 1,
-    },
-  )
+  throw usageError(`invalid ${flag} ${JSON.stringify(text)}: it begins as a JSON array of strings and is none`)
 }
 
 function createdOf(ctx: CommandContext, text: string | undefined): string | undefined {
@@ -111,9 +105,8 @@ function createdOf(ctx: CommandContext, text: string | undefined): string | unde
   const isTime =
     !Number.isNaN(time) && (/^\d+$/.test(given) || /^\d{4}-\d{2}-\d{2}T.*(?:Z|[+-]\d{2}:\d{2})$/.test(given))
   if (!isTime)
-    throw new CairnError('USAGE', `invalid time ${JSON.stringify(given)}`, {
+    throw usageError(`invalid time ${JSON.stringify(given)}`, {
       hint: 'Write it as 2026-01-02T03:04:05Z or in seconds since 1970.',
-      exitCode: 1,
     })
   return new Date(time).toISOString().replace('.000Z', 'Z')
 }

@@ -1,6 +1,6 @@
 import { extractArchive, extractFiles } from '../../engine/images/extract-image.ts'
 import { openImageFiles } from '../../engine/images/image-files.ts'
-import { CairnError } from '../../errors/error.ts'
+import { usageError } from '../../errors/error.ts'
 import { defineCommand } from '../command.ts'
 import { imageNames } from '../images/image-names.ts'
 import { openStoreOf } from '../open-store.ts'
@@ -31,7 +31,7 @@ export default defineCommand({
   complete: (ctx, _text, args) => (args.length === 0 ? imageNames(ctx) : []),
   async run(ctx, flags, [image = '', path = '/']) {
     if (flags.output === '-' && ctx.stdout.isTTY)
-      throw new CairnError('USAGE', 'refusing to write a tar to a terminal', { hint: 'Redirect it.', exitCode: 1 })
+      throw usageError('refusing to write a tar to a terminal', { hint: 'Redirect it.' })
     using opened = await openImageFiles(
       await ctx.use(openStoreOf),
       image,

@@ -1,4 +1,4 @@
-import { CairnError } from '../../errors/error.ts'
+import { CairnError, usageError } from '../../errors/error.ts'
 import { close, open, openFlags, write } from '../../linux/files.ts'
 import { tryLstat } from '../../linux/file-status.ts'
 import { generateKeyPair } from '../../signing/key-pair.ts'
@@ -21,8 +21,7 @@ encrypted with the password in COSIGN_PASSWORD, which may be empty.`,
   async run(ctx, flags) {
     const password = ctx.env['COSIGN_PASSWORD']
     if (password === undefined)
-      throw new CairnError('USAGE', 'COSIGN_PASSWORD is not set', {
-        exitCode: 1,
+      throw usageError('COSIGN_PASSWORD is not set', {
         hint: 'Set it to the password that the private key is to have. It may be empty.',
       })
     const prefix = flags['output-key-prefix']

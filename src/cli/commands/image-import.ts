@@ -1,7 +1,7 @@
 import { formatEpoch, parseEpoch } from '../../build/epoch.ts'
 import { archiveInput } from '../../engine/build/archive-input.ts'
 import { importImage } from '../../engine/images/import-image.ts'
-import { CairnError } from '../../errors/error.ts'
+import { usageError } from '../../errors/error.ts'
 import { hostPlatform, parsePlatform } from '../../oci/platform.ts'
 import { defineCommand } from '../command.ts'
 import { changeFlags, newImageName } from '../images/made-image-flags.ts'
@@ -31,10 +31,7 @@ export default defineCommand({
     const platform = flags.platform === undefined ? hostPlatform() : parsePlatform(flags.platform)
     const epoch = parseEpoch(ctx.env['SOURCE_DATE_EPOCH'])
     if (from === '-' && ctx.stdin.isTTY)
-      throw new CairnError('USAGE', 'cannot import from a terminal', {
-        hint: 'Pipe an archive in, or give its path.',
-        exitCode: 1,
-      })
+      throw usageError('cannot import from a terminal', { hint: 'Pipe an archive in, or give its path.' })
     const { source, name: shown, origin } = archiveInput(from, { stdin: () => ctx.stdin.bytes(), signal: ctx.signal })
     const image = await importImage(await ctx.use(openStoreOf), source, {
       name: shown,

@@ -1,5 +1,5 @@
 import { recover } from '../../content/recovery.ts'
-import { CairnError } from '../../errors/error.ts'
+import { usageError } from '../../errors/error.ts'
 import { loadImages } from '../../images/archives/load-images.ts'
 import { familiarString, parseNormalizedReference } from '../../oci/reference.ts'
 import { defineCommand } from '../command.ts'
@@ -32,9 +32,8 @@ export default defineCommand({
   async run(ctx, flags) {
     const platform = checkedPlatformOfFlag(flags.platform)
     if (flags.input === '' && ctx.stdin.isTTY)
-      throw new CairnError('USAGE', 'requested load from stdin, but stdin is empty', {
+      throw usageError('requested load from stdin, but stdin is empty', {
         hint: 'Give an archive with -i, or pipe one in.',
-        exitCode: 1,
       })
     const store = await ctx.use(openStoreOf)
     recover(store)

@@ -1,5 +1,5 @@
 import { findImages } from '../../engine/images/list-images.ts'
-import { CairnError } from '../../errors/error.ts'
+import { usageError } from '../../errors/error.ts'
 import { defineCommand } from '../command.ts'
 import { filterFlag, parseFilters } from '../filters.ts'
 import { listFormatFlag } from '../format-flag.ts'
@@ -68,7 +68,7 @@ function refuseWithTree(flags: {
     (flags['no-trunc'] && 'no-trunc') ||
     (flags.digests && 'show-digest') ||
     (flags.format !== '' && 'format')
-  if (given) throw new CairnError('USAGE', `--${given} is not yet supported with --tree`, { exitCode: 1 })
+  if (given) throw usageError(`--${given} is not yet supported with --tree`)
 }
 
 function formatFor({ format, quiet, digests }: { format: string; quiet: boolean; digests: boolean }): string {

@@ -1,5 +1,5 @@
 import { pullAllTags, pullImage } from '../../engine/images/pull-image.ts'
-import { CairnError } from '../../errors/error.ts'
+import { usageError } from '../../errors/error.ts'
 import { formatReference, parseReference, pinned } from '../../oci/reference.ts'
 import { createTransferDisplay } from '../../progress/transfer-display.ts'
 import { defineCommand } from '../command.ts'
@@ -36,9 +36,9 @@ export default defineCommand({
     const reference = parseReference(name)
     const platform = platformOfFlag(flags.platform)
     if (flags['all-tags'] && (reference.tag !== undefined || reference.digest !== undefined))
-      throw new CairnError('USAGE', "tag can't be used with --all-tags/-a", { exitCode: 1 })
+      throw usageError("tag can't be used with --all-tags/-a")
     if (platform !== undefined && flags['all-platforms'])
-      throw new CairnError('USAGE', 'conflicting options: --platform and --all-platforms', { exitCode: 1 })
+      throw usageError('conflicting options: --platform and --all-platforms')
     const store = await ctx.use(openStoreOf)
     const display = createTransferDisplay(ctx.stdout, { isQuiet: flags.quiet, env: ctx.env })
     const options = {

@@ -1,5 +1,5 @@
 import { pushAllTags, pushImage } from '../../engine/images/push-image.ts'
-import { CairnError } from '../../errors/error.ts'
+import { usageError } from '../../errors/error.ts'
 import { formatReference, parseReference, withDefaultTag } from '../../oci/reference.ts'
 import { createTransferDisplay } from '../../progress/transfer-display.ts'
 import { defineCommand } from '../command.ts'
@@ -59,7 +59,7 @@ export default defineCommand({
   async run(ctx, flags, [name = '']) {
     const reference = parseReference(name)
     if (flags['all-tags'] && (reference.tag !== undefined || reference.digest !== undefined))
-      throw new CairnError('USAGE', "tag can't be used with --all-tags/-a", { exitCode: 1 })
+      throw usageError("tag can't be used with --all-tags/-a")
     const store = await ctx.use(openStoreOf)
     const display = createTransferDisplay(ctx.stdout, { isQuiet: flags.quiet, env: ctx.env })
     const level = flags['compression-level']

@@ -1,5 +1,5 @@
 import { rebaseImage } from '../../engine/images/rebase-image.ts'
-import { CairnError } from '../../errors/error.ts'
+import { usageError } from '../../errors/error.ts'
 import { defineCommand } from '../command.ts'
 import { imageNames } from '../images/image-names.ts'
 import { openStoreOf } from '../open-store.ts'
@@ -23,10 +23,7 @@ export default defineCommand({
   completeFlag: (ctx, name) => (name === 'tag' ? [] : imageNames(ctx)),
   async run(ctx, { from, onto, tag }, [image = '']) {
     if (from === '' || onto === '')
-      throw new CairnError('USAGE', 'both --from and --onto are needed', {
-        hint: 'See "cairn image rebase --help".',
-        exitCode: 1,
-      })
+      throw usageError('both --from and --onto are needed', { hint: 'See "cairn image rebase --help".' })
     reportRewrite(ctx, await rebaseImage(await ctx.use(openStoreOf), image, tag, { from, onto }))
   },
 })

@@ -1,5 +1,5 @@
 import { validateImages, validateStore } from '../../engine/images/validate-image.ts'
-import { CairnError } from '../../errors/error.ts'
+import { usageError } from '../../errors/error.ts'
 import type { ImageProblem, ImageValidation } from '../../images/validate-image.ts'
 import { defineCommand } from '../command.ts'
 import { imageNames, shownId } from '../images/image-names.ts'
@@ -31,7 +31,7 @@ export default defineCommand({
   complete: (ctx) => imageNames(ctx),
   async run(ctx, flags, names) {
     if (flags.all ? names.length > 0 : names.length === 0)
-      throw new CairnError('USAGE', 'give the images to validate, or --all for those of the store', { exitCode: 1 })
+      throw usageError('give the images to validate, or --all for those of the store')
     const store = await ctx.use(openStoreOf)
     const validations = flags.all
       ? await validateStore(store)

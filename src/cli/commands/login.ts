@@ -1,5 +1,5 @@
 import { defaultServer, knownCredentials, login } from '../../engine/registry/login.ts'
-import { CairnError } from '../../errors/error.ts'
+import { CairnError, usageError } from '../../errors/error.ts'
 import { hideInput } from '../../linux/terminal.ts'
 import { defineCommand } from '../command.ts'
 import type { CommandContext } from '../context.ts'
@@ -23,12 +23,11 @@ export default defineCommand({
   complete: () => [],
   async run(ctx, flags, [server = defaultServer]) {
     const access = registryAccessOf(ctx)
-    const usage = (message: string): CairnError => new CairnError('USAGE', message, { exitCode: 1 })
     if (flags.password !== undefined) {
       ctx.stderr.write('WARNING! Using --password via the CLI is insecure. Use --password-stdin.\n')
-      if (flags['password-stdin']) throw usage('--password and --password-stdin are mutually exclusive')
+      if (flags['password-stdin']) throw usageError('--password and --password-stdin are mutually exclusive')
     }
-    if (flags['password-stdin'] && !flags.username) throw usage('Must provide --username with --password-stdin')
+    if (flags['password-stdin'] && !flags.username) throw usageError('Must provide --username with --password-stdin')
     const isAsking = flags.username === undefined && flags.password === undefined
     const known = isAsking ? await knownCredentials(server, access) : undefined
     if (known !== undefined) {
@@ -46,8 +45,8 @@ export default defineCommand({
     const password = flags['password-stdin']
       ? await passwordFromStdin(ctx)
       : (flags.password ?? (await askedSecretly(ctx, 'Password: ')))
-    if (username === '') throw usage('username is required')
-    if (password === '') throw usage('password is required')
+    if (username === '') throw usageError('username is required')
+    if (password === '') throw usageError('password is required')
     const { plainFile } = await login(server, { kind: 'password', username, password }, access)
     if (plainFile !== undefined)
       ctx.stderr.write(
@@ -64,7 +63,7 @@ async function passwordFromStdin(ctx: CommandContext): Promise<string> {
   let size = 0
   for await (const piece of ctx.stdin.bytes()) {
     size += piece.length
-    if (size > longestPassword) throw new CairnError('USAGE', 'the password on stdin is too long', { exitCode: 1 })
+    if (size > longestPassword) throw usageError('the password on stdin is too long')
     pieces.push(piece.slice())
   }
   return Buffer.concat(pieces)
@@ -74,9 +73,8 @@ async function passwordFromStdin(ctx: CommandContext): Promise<string> {
 
 async function asked(ctx: CommandContext, prompt: string): Promise<string> {
   if (!ctx.stdin.isTTY)
-    throw new CairnError('USAGE', 'Cannot perform an interactive login from a non TTY device', {
+    throw usageError('Cannot perform an interactive login from a non TTY device', {
       hint: 'Give -u and --password-stdin.',
-      exitCode: 1,
     })
   ctx.stdout.write(prompt)
   return ((await ctx.stdin.line()) ?? '').trim()

@@ -1,5 +1,5 @@
 import { type CheckedProblem, checkStore, type StoreCheck } from '../../engine/store/check/check-store.ts'
-import { CairnError } from '../../errors/error.ts'
+import { usageError } from '../../errors/error.ts'
 import { defineCommand } from '../command.ts'
 import { storeOptions } from '../open-store.ts'
 import { formatByteSize } from '../units.ts'
@@ -44,7 +44,7 @@ export default defineCommand({
 
 function checkFormat(format: string): void {
   if (format !== '' && format !== 'json')
-    throw new CairnError('USAGE', `invalid format: ${format}`, { hint: 'The only format is json.', exitCode: 1 })
+    throw usageError(`invalid format: ${format}`, { hint: 'The only format is json.' })
 }
 
 function describe({ root, blobs, bytes, images, sizes, problems }: StoreCheck, isQuick: boolean): string {

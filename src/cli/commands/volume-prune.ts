@@ -1,5 +1,5 @@
 import { pruneVolumes } from '../../engine/containers/volumes.ts'
-import { CairnError } from '../../errors/error.ts'
+import { usageError } from '../../errors/error.ts'
 import { defineCommand } from '../command.ts'
 import { confirm } from '../confirm.ts'
 import { parseFilters } from '../filters.ts'
@@ -29,9 +29,7 @@ export default defineCommand({
   async run(ctx, flags) {
     const filters = parseFilters(flags.filter, '--filter')
     if (flags.all && filters.has('all'))
-      throw new CairnError('USAGE', 'conflicting options: cannot specify both --all and --filter all=1', {
-        exitCode: 1,
-      })
+      throw usageError('conflicting options: cannot specify both --all and --filter all=1')
     if (!flags.force && !(await confirm(ctx, flags.all ? warnings.all : warnings.anonymous))) return
     const { names, reclaimed } = pruneVolumes(await ctx.use(openStoreToFree), { all: flags.all, filters })
     if (names.length > 0) ctx.stdout.write(`Deleted Volumes:\n${names.join('\n')}\n\n`)

@@ -1,4 +1,4 @@
-import { CairnError } from '../../errors/error.ts'
+import { usageError } from '../../errors/error.ts'
 import { invalidArgument } from '../flag-argument.ts'
 
 /** The streams of a container that a command may be attached to. */
@@ -21,8 +21,7 @@ export function attachedStreams({ attach, interactive, detach = false }: AttachF
   for (const name of wanted)
     if (!all.some((one) => one === name))
       throw invalidArgument(name, '-a, --attach', 'valid streams are STDIN, STDOUT and STDERR')
-  if (detach && wanted.size > 0)
-    throw new CairnError('USAGE', 'conflicting options: cannot specify both --attach and --detach', { exitCode: 1 })
+  if (detach && wanted.size > 0) throw usageError('conflicting options: cannot specify both --attach and --detach')
   if (detach) return []
   return all.filter((name) => (wanted.size === 0 || wanted.has(name)) && (name !== 'stdin' || interactive))
 }

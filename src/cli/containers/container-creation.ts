@@ -1,7 +1,7 @@
 import type { ContainerRequest } from '../../containers/settings.ts'
 import type { Store } from '../../content/store.ts'
 import type { ContainerImageRequest } from '../../engine/containers/container-image.ts'
-import { CairnError, isCairnError } from '../../errors/error.ts'
+import { CairnError, isCairnError, reworded } from '../../errors/error.ts'
 import { tryStat } from '../../linux/file-status.ts'
 import { parsePlatform, type Platform } from '../../oci/platform.ts'
 import { familiarString, parseReference, type Reference, withDefaultTag } from '../../oci/reference.ts'
@@ -37,9 +37,7 @@ function platformOf(text: string): Platform {
     return parsePlatform(text)
   } catch (error) {
     if (!isCairnError(error)) throw error
-    const { code, message, hint } = error
-    const details = hint === undefined ? {} : { hint }
-    throw new CairnError(code, `error parsing specified platform: ${message}`, details)
+    throw reworded(error, `error parsing specified platform: ${error.message}`)
   }
 }
 
@@ -125,6 +123,5 @@ export function asContainerFailure(error: unknown, status: number): unknown {
   if (!(error instanceof CairnError) || error.exitCode !== undefined || error.kind === 'canceled') return error
   // Told as those that the reader of flags finds, which has this status for them already.
   if (error.code === 'USAGE' && /^invalid argument .* for ".*" flag: /.test(error.message)) return error
-  const { code, message, hint, cause = error } = error
-  return new CairnError(code, message, { cause, exitCode: status, ...(hint === undefined ? {} : { hint }) })
+  return reworded(error, error.message, { exitCode: status, cause: error.cause ?? error })
 }

@@ -35,8 +35,7 @@ export function refuseMissingFlags(values: Readonly<Record<string, unknown>>, gi
   for (const name of Object.keys(missingFlags)) {
     const value = values[name]
     if (!given(name) || value === false || value === harmless[name]) continue
-    const hint = hints[name]
-    throw new CairnError('NOT_SUPPORTED', `--${name} is not supported yet`, hint === undefined ? {} : { hint })
+    throw new CairnError('NOT_SUPPORTED', `--${name} is not supported yet`, { hint: hints[name] })
   }
 }
 

@@ -1,5 +1,5 @@
 import type { ExecStreams } from '../../engine/containers/exec-container.ts'
-import { CairnError } from '../../errors/error.ts'
+import { usageError } from '../../errors/error.ts'
 import type { Execution, ExecuteOptions } from '../../runtime/exec.ts'
 import type { CommandContext } from '../context.ts'
 import { PipeStreams } from './container-streams.ts'
@@ -24,8 +24,7 @@ export function execStreams(
 ): ExecStreams {
   if (!tty) return new PipeStreams({ stdin: interactive, stdout: true, stderr: true })
   if (interactive && !ctx.stdin.isTTY)
-    throw new CairnError('USAGE', 'the input device is not a TTY', {
-      exitCode: 1,
+    throw usageError('the input device is not a TTY', {
       hint: 'Leave out -t to pipe into the container, or -i where it reads nothing.',
     })
   return new ShownTerminal(ctx, interactive ? detachKeys : undefined)

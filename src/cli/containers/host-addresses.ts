@@ -1,5 +1,5 @@
 import type { ExtraHost } from '../../build/graph.ts'
-import { CairnError } from '../../errors/error.ts'
+import { type CairnError, usageError } from '../../errors/error.ts'
 
 /**
  * A value of `build --add-host`: `HOST:ADDRESS` or `HOST=ADDRESS`, several addresses with commas between them, IPv6 in
@@ -18,10 +18,7 @@ export function parseExtraHost(text: string): ExtraHost[] {
 }
 
 function invalid(text: string): CairnError {
-  return new CairnError('USAGE', `invalid host ${text}`, {
-    exitCode: 1,
-    hint: 'Write it as host:ip or host:host-gateway.',
-  })
+  return usageError(`invalid host ${text}`, { hint: 'Write it as host:ip or host:host-gateway.' })
 }
 
 /** True for an IPv4 or IPv6 address. */

@@ -1,6 +1,6 @@
 import { startMonitoredContainer } from '../../containers/start-monitored.ts'
 import { createMonitoredContainer } from '../../engine/containers/create-container.ts'
-import { CairnError } from '../../errors/error.ts'
+import { CairnError, usageError } from '../../errors/error.ts'
 import { AttachSession } from './attach-session.ts'
 import { type ContainerPlan, withImage, writeIdFile } from './container-creation.ts'
 import type { containerFlags, runFlags } from './container-flags.ts'
@@ -34,8 +34,7 @@ export async function runAttached(ctx: CommandContext, flags: RunFlagValues, pla
   const streams = plan.request.attached ?? []
   const { tty } = plan.request
   if (tty && streams.includes('stdin') && !ctx.stdin.isTTY)
-    throw new CairnError('USAGE', 'the input device is not a TTY', {
-      exitCode: 1,
+    throw usageError('the input device is not a TTY', {
       hint: 'Leave out -t to pipe into the container, or -i where it reads nothing.',
     })
   const detachKeys = parseDetachKeys(flags['detach-keys'])

@@ -67,7 +67,7 @@ function report(error: unknown, text: string, name: string, functions: ReadonlyS
     const where = `${name}:${line}:${column}: executing ${JSON.stringify(error.template)} at <${error.context}>`
     return new CairnError('USAGE', `${prefix} ${where}: ${error.message}`, {
       exitCode: 1,
-      ...(error.hint === undefined ? {} : { hint: error.hint }),
+      hint: error.hint,
     })
   }
   return error

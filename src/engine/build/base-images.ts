@@ -3,7 +3,7 @@ import { blobNode } from '../../content/graph.ts'
 import type { ImageRecord } from '../../content/image-records.ts'
 import type { Lease } from '../../content/leases.ts'
 import type { Store } from '../../content/store.ts'
-import { CairnError, isCairnError } from '../../errors/error.ts'
+import { CairnError, isCairnError, reworded } from '../../errors/error.ts'
 import { storedImage } from '../../images/image.ts'
 import { findByName, platformManifest, suitsPlatform } from '../../images/records/resolve-image.ts'
 import { platformOf } from '../../oci/config.ts'
@@ -172,10 +172,7 @@ function baseReference(text: string): Reference {
     return parseReference(text)
   } catch (error) {
     if (!isCairnError(error)) throw error
-    throw new CairnError(error.code, `failed to parse stage name ${JSON.stringify(text)}: ${error.message}`, {
-      cause: error,
-      ...(error.hint === undefined ? {} : { hint: error.hint }),
-    })
+    throw reworded(error, `failed to parse stage name ${JSON.stringify(text)}: ${error.message}`)
   }
 }
 

@@ -1,4 +1,4 @@
-import { CairnError } from '../../errors/error.ts'
+import { type CairnError, usageError } from '../../errors/error.ts'
 import { tryStat } from '../../linux/file-status.ts'
 import { readTextFile } from '../../linux/text-file.ts'
 import { keyAgent, type SshAgent, socketAgent } from '../../ssh/agent.ts'
@@ -18,7 +18,7 @@ export async function parseAgents(
     const equals = text.indexOf('=')
     const id = (equals < 0 ? text : text.slice(0, equals)) || 'default'
     const paths = equals < 0 ? [] : text.slice(equals + 1).split(',')
-    if (agents.has(id)) throw usage(`duplicate agent ID ${JSON.stringify(id)}`)
+    if (agents.has(id)) throw usageError(`duplicate agent ID ${JSON.stringify(id)}`)
     agents.set(id, await agentOf(id, paths.length === 1 && paths[0] === '' ? [] : paths, env, cwd))
   }
   return agents
@@ -32,7 +32,9 @@ async function agentOf(
 ): Promise<SshAgent> {
   const given = paths.length === 0 ? [env['SSH_AUTH_SOCK'] ?? ''] : paths
   if (given[0] === '' && paths.length === 0)
-    throw usage('invalid empty ssh agent socket: make sure SSH_AUTH_SOCK is set', 'Start one with: eval $(ssh-agent)')
+    throw usageError('invalid empty ssh agent socket: make sure SSH_AUTH_SOCK is set', {
+      hint: 'Start one with: eval $(ssh-agent)',
+    })
   const keys: { name: string; text: string }[] = []
   let socket: string | undefined
   for (const name of given) {
@@ -53,9 +55,5 @@ async function agentOf(
 const largestKey = 100 * 1024
 
 function failed(id: string, why: string): CairnError {
-  return usage(`failed to convert agent config for ID: ${JSON.stringify(id)}: ${why}`)
-}
-
-function usage(message: string, hint?: string): CairnError {
-  return new CairnError('USAGE', message, { exitCode: 1, ...(hint === undefined ? {} : { hint }) })
+  return usageError(`failed to convert agent config for ID: ${JSON.stringify(id)}: ${why}`)
 }

@@ -1,6 +1,6 @@
 import { csvFields } from '../../dockerfile/csv.ts'
 import type { RunDevice } from '../../dockerfile/device.ts'
-import { CairnError } from '../../errors/error.ts'
+import { CairnError, usageError } from '../../errors/error.ts'
 import type { DeviceRegistry } from '../../runtime/cdi.ts'
 
 /** The entitlements that `--allow` knows. */
@@ -19,7 +19,7 @@ export function parseEntitlements(given: readonly string[]): Set<string> {
     const [name = ''] = text.split('=', 1)
     if (text === '' || text === localDelete) continue
     if (name === 'device') deviceGrant(text)
-    else if (!entitlements.has(text)) throw usage(`unknown entitlement ${text}`)
+    else if (!entitlements.has(text)) throw usageError(`unknown entitlement ${text}`)
     allowed.add(text)
   }
   return allowed
@@ -35,13 +35,13 @@ interface DeviceGrant {
 function deviceGrant(text: string): DeviceGrant | undefined {
   const value = text === 'device' ? '' : text.slice('device='.length)
   if (value === '') return undefined
-  const [name = '', ...fields] = csvFields(value, usage)
+  const [name = '', ...fields] = csvFields(value, usageError)
   let alias: string | undefined
   for (const field of fields) {
     const equals = field.indexOf('=')
-    if (equals < 0) throw usage(`invalid device config ${JSON.stringify(field)}`)
+    if (equals < 0) throw usageError(`invalid device config ${JSON.stringify(field)}`)
     if (field.slice(0, equals) !== 'alias')
-      throw usage(`unknown device config key ${JSON.stringify(field.slice(0, equals))}`)
+      throw usageError(`unknown device config key ${JSON.stringify(field.slice(0, equals))}`)
     alias = field.slice(equals + 1)
   }
   return { name, alias: alias === '' ? undefined : alias }
@@ -74,8 +74,4 @@ export function findDevices(
       { hint: `Allow it with: cairn build --allow device=${forbidden[0]}` },
     )
   return found
-}
-
-function usage(message: string): CairnError {
-  return new CairnError('USAGE', message, { exitCode: 1 })
 }

@@ -5,7 +5,7 @@ import { acquireLease } from '../../content/leases.ts'
 import { recover } from '../../content/recovery.ts'
 import type { Store } from '../../content/store.ts'
 import type { ReadInclude } from '../../dockerfile/include.ts'
-import { CairnError } from '../../errors/error.ts'
+import { CairnError, usageError } from '../../errors/error.ts'
 import { redactUrl } from '../../errors/redact.ts'
 import { tryStat } from '../../linux/file-status.ts'
 import type { ProgressListener } from '../../progress/events.ts'
@@ -110,10 +110,7 @@ class InputLoader {
   /** Stdin is the context where it is an archive, else the Dockerfile of a build without context. */
   async #stdin(): Promise<LoadedInputs> {
     const { file, cwd, stdin, progress } = this.#options
-    if (file === '-')
-      throw new CairnError('USAGE', "invalid argument: can't use stdin for both build context and dockerfile", {
-        exitCode: 1,
-      })
+    if (file === '-') throw usageError("invalid argument: can't use stdin for both build context and dockerfile")
     const identity = `stdin ${cwd}`
     const { head, source } = await readHead(stdin())
     if (looksLikeArchive(head)) {
@@ -122,8 +119,7 @@ class InputLoader {
       return await this.#inside(this.#opened.use(context))
     }
     if (file !== undefined)
-      throw new CairnError('USAGE', 'ambiguous Dockerfile source: both stdin and flag correspond to Dockerfiles', {
-        exitCode: 1,
+      throw usageError('ambiguous Dockerfile source: both stdin and flag correspond to Dockerfiles', {
         hint: 'For the Dockerfile alone leave -f off; a build context on stdin has to be a tar archive.',
       })
     const linted = await this.#parse(defaultDockerfile, () => this.#readStream(source))

@@ -1,6 +1,6 @@
 import { secretBytes, type SecretSource } from '../../build/build-secrets.ts'
 import { csvFields } from '../../dockerfile/csv.ts'
-import { CairnError } from '../../errors/error.ts'
+import { CairnError, usageError } from '../../errors/error.ts'
 import { tryStat } from '../../linux/file-status.ts'
 
 /**
@@ -32,24 +32,24 @@ interface SecretFlag {
 
 function parseSecret(text: string, env: Readonly<Record<string, string | undefined>>): SecretFlag {
   let [id, file, variable, type, isKeyed] = ['', '', '', '', false]
-  for (const field of csvFields(text, (message) => usage(`failed to parse csv secret: ${message}`))) {
+  for (const field of csvFields(text, (message) => usageError(`failed to parse csv secret: ${message}`))) {
     const equals = field.indexOf('=')
-    if (equals < 0) throw usage(`invalid field '${field}' must be a key=value pair`)
+    if (equals < 0) throw usageError(`invalid field '${field}' must be a key=value pair`)
     const key = field.slice(0, equals).toLowerCase()
     const value = field.slice(equals + 1)
     if (key === 'type') {
-      if (value !== 'file' && value !== 'env') throw usage(`unsupported secret type ${JSON.stringify(value)}`)
+      if (value !== 'file' && value !== 'env') throw usageError(`unsupported secret type ${JSON.stringify(value)}`)
       type = value
     } else if (key === 'id') id = value
     else if (key === 'source' || key === 'src') file = value
     else if (key === 'env') variable = value
     else if (key === 'cache') {
-      if (value !== 'key') throw usage(`invalid field '${field}': a secret can only have cache=key`)
+      if (value !== 'key') throw usageError(`invalid field '${field}': a secret can only have cache=key`)
       isKeyed = true
-    } else throw usage(`unexpected key '${key}' in '${field}'`)
+    } else throw usageError(`unexpected key '${key}' in '${field}'`)
   }
   if (type === 'env' && variable === '') [variable, file] = [file, '']
-  if (id === '') throw usage('secret missing ID')
+  if (id === '') throw usageError('secret missing ID')
   if (variable === '' && file === '') {
     if (env[id] === undefined) file = id
     else variable = id
@@ -72,8 +72,4 @@ function secretSource(
     if (type === 'directory') throw new CairnError('FILE_UNKNOWN', `read ${file}: is a directory`)
   }
   return variable === '' ? { from: 'file', path } : { from: 'env', value: env[variable] ?? '' }
-}
-
-function usage(message: string): CairnError {
-  return new CairnError('USAGE', message, { exitCode: 1 })
 }

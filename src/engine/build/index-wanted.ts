@@ -1,5 +1,5 @@
 import { parseGoBool } from '../../dockerfile/go-bool.ts'
-import { CairnError } from '../../errors/error.ts'
+import { type CairnError, usageError } from '../../errors/error.ts'
 
 /**
  * Whether a build makes an index: of several platforms, or of one where the build argument BUILDKIT_MULTI_PLATFORM asks
@@ -16,5 +16,5 @@ export function isIndexWanted(platformCount: number, buildArgs: ReadonlyMap<stri
 }
 
 function refused(message: string): CairnError {
-  return new CairnError('USAGE', message, { exitCode: 1, hint: 'BUILDKIT_MULTI_PLATFORM is 1 or 0.' })
+  return usageError(message, { hint: 'BUILDKIT_MULTI_PLATFORM is 1 or 0.' })
 }

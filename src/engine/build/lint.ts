@@ -4,7 +4,7 @@ import { renderExcerpt } from '../../dockerfile/excerpt.ts'
 import type { CheckOptions, Dockerfile, ReadText } from '../../dockerfile/instruction.ts'
 import { type Finding, lintFile, Linter, lintText } from '../../dockerfile/lint/linter.ts'
 import { parseDockerfile, type ParseOptions } from '../../dockerfile/parser.ts'
-import { CairnError, isCairnError } from '../../errors/error.ts'
+import { isCairnError, reworded } from '../../errors/error.ts'
 import type { ProgressListener } from '../../progress/events.ts'
 import type { DockerfileText } from './dockerfile-text.ts'
 
@@ -54,10 +54,7 @@ export function checkOptions({ check }: LintedText, buildArgs: ReadonlyMap<strin
   } catch (error) {
     if (!isCairnError(error)) throw error
     const message = `failed to parse build-arg:BUILDKIT_DOCKERFILE_CHECK: ${error.message}`
-    throw new CairnError(error.code, message, {
-      cause: error,
-      ...(error.hint === undefined ? {} : { hint: error.hint }),
-    })
+    throw reworded(error, message)
   }
 }
 

@@ -1,5 +1,5 @@
 import { contextName } from '../../build/plan/named-contexts.ts'
-import { CairnError, isCairnError } from '../../errors/error.ts'
+import { CairnError, isCairnError, usageError } from '../../errors/error.ts'
 import { tryStat } from '../../linux/file-status.ts'
 import { type Digest, isDigest } from '../../oci/digest.ts'
 import { layoutPaths } from '../../oci/layout.ts'
@@ -35,7 +35,7 @@ export function parseNamedContexts(given: readonly string[], cwd: string): Reado
   for (const text of given) {
     if (text === '') continue
     const equals = text.indexOf('=')
-    if (equals < 0) throw new CairnError('USAGE', `invalid context value: ${text}, expected key=value`, { exitCode: 1 })
+    if (equals < 0) throw usageError(`invalid context value: ${text}, expected key=value`)
     const name = nameOf(text.slice(0, equals))
     sources.set(name, parseSource(name, text.slice(equals + 1), cwd))
   }
@@ -47,7 +47,7 @@ function nameOf(text: string): string {
     return contextName(text)
   } catch (error) {
     if (!isCairnError(error)) throw error
-    throw new CairnError('USAGE', `invalid context name ${text}: ${error.message}`, { cause: error, exitCode: 1 })
+    throw usageError(`invalid context name ${text}: ${error.message}`, { cause: error })
   }
 }
 

@@ -9,7 +9,7 @@ import {
 } from '../../content/cache-mounts.ts'
 import { recover } from '../../content/recovery.ts'
 import type { Store } from '../../content/store.ts'
-import { CairnError, isCairnError } from '../../errors/error.ts'
+import { CairnError, isCairnError, usageError } from '../../errors/error.ts'
 import { applyLayer } from '../../layers/unpack/apply.ts'
 import { DirectoryPacker } from '../../layers/pack/directory-packer.ts'
 import { LayerWriter } from '../../layers/pack/layer-writer.ts'
@@ -79,7 +79,7 @@ export async function importCacheMount(
   source: ByteSource,
   { name, owner, signal, onWait }: TransferOptions & { readonly name: string; readonly owner: ImportedOwner },
 ): Promise<Pick<CacheMount, 'id' | 'name'>> {
-  if (id === '') throw new CairnError('USAGE', 'a cache mount needs an id', { exitCode: 1 })
+  if (id === '') throw usageError('a cache mount needs an id')
   recover(store)
   const directory = store.session.temporaryPath('import')
   makeDirectories(directory, 0o755)

@@ -4,7 +4,7 @@ import { listContainerRecords, resolveContainer } from '../../containers/contain
 import { healthOf } from '../../containers/health.ts'
 import { recoverContainers } from '../../containers/recovery.ts'
 import { findNetwork } from '../../networks/network-records.ts'
-import { CairnError } from '../../errors/error.ts'
+import { type CairnError, usageError } from '../../errors/error.ts'
 import { findImage } from '../../images/records/resolve-image.ts'
 import { containerPorts, networkNames } from './container-networks.ts'
 import { checkFilters, type Filters, suitsLabels } from '../filters.ts'
@@ -68,12 +68,14 @@ function filterTests(store: Store, filters: Filters): Test[] {
   })
   add('exited', (value) => {
     if (!/^-?\d+$/.test(value))
-      throw invalid(`invalid filter 'exited=${value}': strconv.Atoi: parsing ${JSON.stringify(value)}: invalid syntax`)
+      throw usageError(
+        `invalid filter 'exited=${value}': strconv.Atoi: parsing ${JSON.stringify(value)}: invalid syntax`,
+      )
     return (container) => !isActive(container) && container.startedAt !== null && container.exitCode === Number(value)
   })
   add('health', (value) => {
     if (!healths.includes(value))
-      throw invalid(
+      throw usageError(
         `invalid filter 'health=${value}': invalid value for health (${value}): must be one of ${healths.join(', ')}`,
       )
     return (container) => (healthOf(store, container)?.status ?? 'none') === value
@@ -133,7 +135,7 @@ function portFilter(value: string): (port: number, protocol: string) => boolean 
 function parseTruth(text: string): boolean {
   if (/^(?:1|t|true)$/i.test(text)) return true
   if (/^(?:0|f|false)$/i.test(text)) return false
-  throw invalid(`invalid filter 'is-task=${text}'`)
+  throw usageError(`invalid filter 'is-task=${text}'`)
 }
 
 /** As docker matches names and IDs: by a regular expression that any part may match. */
@@ -142,16 +144,12 @@ function matching(filter: string, value: string, textOf: (container: Container) 
   try {
     pattern = new RegExp(value)
   } catch (cause) {
-    throw invalid(`invalid filter '${filter}=${value}': not a regular expression`, cause)
+    throw usageError(`invalid filter '${filter}=${value}': not a regular expression`, { cause })
   }
   return (container) => pattern.test(textOf(container))
 }
 
 function invalidState(value: string): CairnError {
   const choice = states.join(', ')
-  return invalid(`invalid filter 'status=${value}': invalid value for state (${value}): must be one of ${choice}`)
-}
-
-function invalid(message: string, cause?: unknown): CairnError {
-  return new CairnError('USAGE', message, { exitCode: 1, cause })
+  return usageError(`invalid filter 'status=${value}': invalid value for state (${value}): must be one of ${choice}`)
 }

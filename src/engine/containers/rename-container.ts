@@ -4,13 +4,12 @@ import { renameContainerRecord, resolveContainer } from '../../containers/contai
 import { checkNameFree } from '../../containers/create-container.ts'
 import { recoverContainers } from '../../containers/recovery.ts'
 import type { Store } from '../../content/store.ts'
-import { CairnError, isCairnError } from '../../errors/error.ts'
+import { CairnError, isCairnError, usageError } from '../../errors/error.ts'
 
 /** Gives a container another name. Throws CONTAINER_UNKNOWN, NAME_IN_USE, CONFIG_INVALID, in docker's words. */
 export function renameContainer(store: Store, name: string, wanted: string): void {
   recoverContainers(store)
-  if (name.trim() === '' || wanted.trim() === '')
-    throw new CairnError('USAGE', 'Neither old nor new names may be empty', { exitCode: 1 })
+  if (name.trim() === '' || wanted.trim() === '') throw usageError('Neither old nor new names may be empty')
   const container = resolveContainer(store, name)
   store.database.transaction(() => {
     if (wanted.replace(/^\//, '') === container.name)

@@ -4,7 +4,7 @@ import { resolveContainer } from '../../containers/container-records.ts'
 import { processesInNamespace } from '../../containers/pause-container.ts'
 import { recoverContainers } from '../../containers/recovery.ts'
 import type { Store } from '../../content/store.ts'
-import { CairnError } from '../../errors/error.ts'
+import { CairnError, usageError } from '../../errors/error.ts'
 
 /** What ps(1) tells of processes. */
 export interface ProcessTable {
@@ -29,7 +29,7 @@ export async function topContainer(store: Store, name: string, options: readonly
   const pids = new Set(processesInCgroup(container) ?? processesInNamespace(store, container.id))
   const table = parseTable(await processList(options.length === 0 ? ['-ef'] : options))
   const column = table.titles.indexOf('PID')
-  if (column < 0) throw new CairnError('USAGE', "Couldn't find PID field in ps output", { exitCode: 1 })
+  if (column < 0) throw usageError("Couldn't find PID field in ps output")
   recordContainerEvent(store, 'top', container)
   return { titles: table.titles, rows: table.rows.filter((row) => pids.has(Number(row[column]))) }
 }
@@ -44,7 +44,7 @@ async function processList(options: readonly string[]): Promise<string> {
     new Response(child.stderr).text(),
     child.exited,
   ])
-  if (status !== 0) throw new CairnError('USAGE', `ps: ${wrong.trim().split('\n')[0] ?? ''}`, { exitCode: 1 })
+  if (status !== 0) throw usageError(`ps: ${wrong.trim().split('\n')[0] ?? ''}`)
   return text
 }
 

@@ -9,7 +9,7 @@ import { recoverContainers } from '../../containers/recovery.ts'
 import { recordEvent } from '../../content/events.ts'
 import type { Store } from '../../content/store.ts'
 import { parseGoBool } from '../../dockerfile/go-bool.ts'
-import { CairnError, isCairnError } from '../../errors/error.ts'
+import { isCairnError, usageError } from '../../errors/error.ts'
 import { tryListDirectory } from '../../linux/directories.ts'
 import { treeSize } from '../../linux/tree-size.ts'
 import { booleanFilter, checkFilters, type Filters, suitsLabels } from '../filters.ts'
@@ -126,5 +126,5 @@ function allFilter(filters: Filters): boolean | undefined {
   const value = parseGoBool(text)
   if (value !== undefined) return value
   const reason = `strconv.ParseBool: parsing ${JSON.stringify(text)}: invalid syntax`
-  throw new CairnError('USAGE', `invalid filter 'all': ${reason}`, { exitCode: 1 })
+  throw usageError(`invalid filter 'all': ${reason}`)
 }

@@ -4,7 +4,7 @@ import { putLayerRecord } from '../../content/layer-records.ts'
 import { acquireLease, type Lease } from '../../content/leases.ts'
 import { recover } from '../../content/recovery.ts'
 import type { Store } from '../../content/store.ts'
-import { CairnError } from '../../errors/error.ts'
+import { CairnError, usageError } from '../../errors/error.ts'
 import { redactUrl } from '../../errors/redact.ts'
 import { type PutImage, putImage } from '../../images/records/put-image.ts'
 import { packDirectory } from '../../layers/pack/pack.ts'
@@ -316,8 +316,7 @@ const architectures: readonly (readonly [debian: string, architecture: string, v
 
 /** The platform of Debian's architecture `name` (`armhf`). Throws USAGE (status 1) for what can be none. */
 export function platformOf(name: string): Platform {
-  if (!/^[a-z0-9][a-z0-9-]*$/.test(name))
-    throw new CairnError('USAGE', `invalid architecture ${JSON.stringify(name)}`, { exitCode: 1 })
+  if (!/^[a-z0-9][a-z0-9-]*$/.test(name)) throw usageError(`invalid architecture ${JSON.stringify(name)}`)
   const [, architecture = name, variant] = architectures.find(([debian]) => debian === name) ?? []
   return { os: 'linux', architecture, ...(variant === undefined ? {} : { variant }) }
 }

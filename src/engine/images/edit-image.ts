@@ -3,7 +3,7 @@ import { withLease } from '../../content/leased-work.ts'
 import type { Lease } from '../../content/leases.ts'
 import { recover } from '../../content/recovery.ts'
 import type { Store } from '../../content/store.ts'
-import { CairnError } from '../../errors/error.ts'
+import { CairnError, usageError } from '../../errors/error.ts'
 import { appendLayer, dropLayers, layerPlace } from '../../images/edit-layers.ts'
 import type { ImageLayer } from '../../images/image.ts'
 import {
@@ -81,7 +81,7 @@ export async function editImage(
     }
     return await rewriteImage(store, target, names, rewrite, () => {
       const [unknown] = unused
-      if (unknown !== undefined) throw new CairnError('USAGE', `the image has no layer ${unknown}`, { exitCode: 1 })
+      if (unknown !== undefined) throw usageError(`the image has no layer ${unknown}`)
     })
   })
 }
@@ -94,18 +94,14 @@ export function namesFor(tags: readonly string[], own: Reference | undefined, lo
       throw new CairnError('REFERENCE_INVALID', `${tags[index]}: an image cannot be given a digest as its name`)
   if (names.length > 0) return names
   if (own !== undefined) return [own]
-  throw new CairnError('USAGE', `${location} is no name that the result could have`, {
-    hint: 'Give it one with --tag.',
-    exitCode: 1,
-  })
+  throw usageError(`${location} is no name that the result could have`, { hint: 'Give it one with --tag.' })
 }
 
 function placeOf(image: RewrittenImage, text: string, unused: Set<string>): number[] {
   const place = layerPlace(image, text)
   if (place === undefined) {
     // A digest may be that of another platform's layer; a number is meant for each of them.
-    if (/^-?\d{1,4}$/.test(text))
-      throw new CairnError('USAGE', `there is no layer ${text}: the image has ${image.layers.length}`, { exitCode: 1 })
+    if (/^-?\d{1,4}$/.test(text)) throw usageError(`there is no layer ${text}: the image has ${image.layers.length}`)
     return []
   }
   unused.delete(text)

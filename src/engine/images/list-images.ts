@@ -1,6 +1,6 @@
 import type { Store } from '../../content/store.ts'
 import { compilePathPattern } from '../../dockerfile/path-match.ts'
-import { CairnError, isCairnError } from '../../errors/error.ts'
+import { isCairnError, usageError } from '../../errors/error.ts'
 import { type ImageSummary, listImages } from '../../images/records/list-images.ts'
 import { resolveImage } from '../../images/records/resolve-image.ts'
 import { familiarName, familiarString, type Reference } from '../../oci/reference.ts'
@@ -58,8 +58,7 @@ function referenceFilter(filters: Filters): ((reference: Reference) => boolean) 
       return compilePathPattern(pattern)
     } catch (error) {
       if (!isCairnError(error)) throw error
-      throw new CairnError('USAGE', 'syntax error in pattern', {
-        exitCode: 1,
+      throw usageError('syntax error in pattern', {
         hint: `In the filter reference=${pattern}: ${error.hint ?? 'it cannot be read'}`,
       })
     }

@@ -6,7 +6,7 @@ import { listTags } from '../../content/image-records.ts'
 import type { Store } from '../../content/store.ts'
 import type { ImageSummary } from '../../images/records/list-images.ts'
 import { forgetNameless, type Removal, removeImage } from '../../images/records/remove-image.ts'
-import { CairnError } from '../../errors/error.ts'
+import { usageError } from '../../errors/error.ts'
 import type { Digest } from '../../oci/digest.ts'
 import { booleanFilter, checkFilters, type Filters } from '../filters.ts'
 import { FreedLayers } from '../store/freed-layers.ts'
@@ -33,8 +33,7 @@ export interface PrunedImages {
 export async function pruneImages(store: Store, options: PruneImagesOptions = {}): Promise<PrunedImages> {
   const { all = false, filters = new Map<string, readonly string[]>(), signal } = options
   checkFilters(filters, ['dangling', 'label', 'label!', 'until'])
-  if ((filters.get('until')?.length ?? 0) > 1)
-    throw new CairnError('USAGE', 'more than one until filter specified', { exitCode: 1 })
+  if ((filters.get('until')?.length ?? 0) > 1) throw usageError('more than one until filter specified')
   // As docker has it: `all` is the filter dangling=false, and the two must not contradict each other.
   const dangling = [...(filters.get('dangling') ?? []), String(!all)]
   const onlyDangling = booleanFilter(new Map([['dangling', dangling]]), 'dangling') === true

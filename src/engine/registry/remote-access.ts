@@ -1,7 +1,7 @@
 import type { SecretSource } from '../../build/build-secrets.ts'
 import type { Lease } from '../../content/leases.ts'
 import type { Store } from '../../content/store.ts'
-import { CairnError } from '../../errors/error.ts'
+import { usageError } from '../../errors/error.ts'
 import { makeDirectories } from '../../linux/names.ts'
 import { readTextFile } from '../../linux/text-file.ts'
 import { defaultLimits, type RemoteAccess } from '../../remote/access.ts'
@@ -65,7 +65,5 @@ function secretText(source: SecretSource | undefined): string | undefined {
 function fetchLimit(text: string | undefined): number {
   if (text === undefined || text === '') return defaultLimits.size
   if (/^\d{1,15}$/.test(text)) return Number(text)
-  throw new CairnError('USAGE', `invalid CAIRN_FETCH_LIMIT: ${JSON.stringify(text)} is no number of bytes`, {
-    exitCode: 1,
-  })
+  throw usageError(`invalid CAIRN_FETCH_LIMIT: ${JSON.stringify(text)} is no number of bytes`)
 }

@@ -1,4 +1,4 @@
-import { CairnError } from '../../errors/error.ts'
+import { usageError } from '../../errors/error.ts'
 import { parseReference } from '../../oci/reference.ts'
 import { type FoundRepository, searchRegistry as search } from '../../registry/client/search.ts'
 import { booleanFilter, checkFilters, type Filters } from '../filters.ts'
@@ -16,8 +16,7 @@ export async function searchRegistry(
 ): Promise<readonly FoundRepository[]> {
   const { access, filters, limit } = options
   checkFilters(filters, ['is-official', 'is-automated', 'stars'])
-  if (limit < 1 || limit > mostResults)
-    throw new CairnError('USAGE', `Limit ${limit} is outside the range of [1, ${mostResults}]`, { exitCode: 1 })
+  if (limit < 1 || limit > mostResults) throw usageError(`Limit ${limit} is outside the range of [1, ${mostResults}]`)
   const isOfficial = booleanFilter(filters, 'is-official')
   // Docker Hub has no automated builds any more.
   if (booleanFilter(filters, 'is-automated') === true) return []
@@ -29,7 +28,7 @@ export async function searchRegistry(
 
 function starsOf(value: string): number {
   if (/^\d{1,9}$/.test(value)) return Number(value)
-  throw new CairnError('USAGE', `invalid filter 'stars=${value}'`, { exitCode: 1 })
+  throw usageError(`invalid filter 'stars=${value}'`)
 }
 
 /** As docker reads it: what stands before the first slash is a registry where it looks like a host. */

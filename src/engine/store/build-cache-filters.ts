@@ -1,5 +1,5 @@
 import { parseDuration } from '../../dockerfile/duration.ts'
-import { CairnError, isCairnError } from '../../errors/error.ts'
+import { CairnError, isCairnError, usageError } from '../../errors/error.ts'
 import type { BuildCacheRecord } from './build-cache-records.ts'
 import type { Filters } from '../filters.ts'
 import { parseMoment } from '../moment.ts'
@@ -49,8 +49,7 @@ function testOf(name: string, values: readonly string[], now: number): Test {
   }
   const fact = Object.hasOwn(facts, field) ? facts[field] : undefined
   if (fact === undefined || operator === '~')
-    throw new CairnError('USAGE', `invalid filter '${name}'`, {
-      exitCode: 1,
+    throw usageError(`invalid filter '${name}'`, {
       hint: `Filters here are until, unused-for, ${[...Object.keys(texts), ...Object.keys(facts)].join(', ')}.`,
     })
   const wanted = new Set(values.map((value) => (value === 'false' || value === '0') !== (operator !== '!')))
@@ -65,7 +64,7 @@ function ageTest(name: string, values: readonly string[], now: number): Test {
       if (!isCairnError(error)) throw error
       throw new CairnError('USAGE', `"${name}" filter expects a duration (e.g., '24h'): ${durationError(text)}`, {
         exitCode: 1,
-        ...(error.hint === undefined ? {} : { hint: error.hint }),
+        hint: error.hint,
       })
     }
   })
@@ -88,6 +87,6 @@ function expression(field: string, pattern: string): (text: string) => boolean {
     return (text) => compiled.test(text)
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause)
-    throw new CairnError('USAGE', `invalid filter '${field}~=${pattern}': ${reason}`, { exitCode: 1, cause })
+    throw usageError(`invalid filter '${field}~=${pattern}': ${reason}`, { cause })
   }
 }

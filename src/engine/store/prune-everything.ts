@@ -1,5 +1,5 @@
 import type { Store } from '../../content/store.ts'
-import { CairnError } from '../../errors/error.ts'
+import { usageError } from '../../errors/error.ts'
 import type { Removal } from '../../images/records/remove-image.ts'
 import type { BuildCacheRecord } from './build-cache-records.ts'
 import { checkFilters, type Filters } from '../filters.ts'
@@ -58,7 +58,6 @@ export async function pruneEverything(store: Store, options: PruneEverythingOpti
 
 /** To be called before the user is asked. Throws USAGE (status 1). */
 export function checkPruneFilters(filters: Filters, volumes: boolean): void {
-  if (volumes && filters.has('until'))
-    throw new CairnError('USAGE', 'The "until" filter is not supported with "--volumes"', { exitCode: 1 })
+  if (volumes && filters.has('until')) throw usageError('The "until" filter is not supported with "--volumes"')
   checkFilters(filters, ['label', 'label!', 'until'])
 }

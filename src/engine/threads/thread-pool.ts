@@ -100,5 +100,5 @@ export class ThreadPool<Request, Result> implements Disposable {
 
 function errorOf({ code, message, hint }: Extract<JobReply<unknown>, { kind: 'failed' }>): Error {
   if (code === undefined) return new Error(message)
-  return new CairnError(code, message, hint === undefined ? {} : { hint })
+  return new CairnError(code, message, { hint })
 }

@@ -1,4 +1,4 @@
-import { CairnError } from '../../errors/error.ts'
+import { CairnError, isCairnError, reworded } from '../../errors/error.ts'
 import { SystemCallError, errno } from '../../linux/errno.ts'
 import { lstatAt, tryLstatAt } from '../../linux/file-status.ts'
 import { close, ftruncate, openAt, openFlags, pwrite } from '../../linux/files.ts'
@@ -329,9 +329,7 @@ export class LayerUnpacker implements TarHandler {
     const where = `${this.#name}, ${JSON.stringify(path)}`
     if (error instanceof SystemCallError)
       return new SystemCallError(error.call, error.errno, `for ${where}`, { cause: error })
-    if (!(error instanceof CairnError)) return error
-    const { code, message, hint } = error
-    return new CairnError(code, `${where}: ${message}`, { cause: error, ...(hint === undefined ? {} : { hint }) })
+    return isCairnError(error) ? reworded(error, `${where}: ${error.message}`) : error
   }
 }
 

@@ -235,7 +235,7 @@ function networkError(error: unknown, url: URL): CairnError {
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
   const { host } = url
   const make = (kind: ConstructorParameters<typeof CairnError>[0], why: string, hint?: string): CairnError =>
-    new CairnError(kind, `${host}: ${why}`, { cause: error, ...(hint === undefined ? {} : { hint }) })
+    new CairnError(kind, `${host}: ${why}`, { cause: error, hint })
   if (untrusted.has(code))
     return make(
       'TLS_UNTRUSTED',

@@ -1,5 +1,5 @@
 import type { Store } from '../../content/store.ts'
-import { CairnError } from '../../errors/error.ts'
+import { usageError } from '../../errors/error.ts'
 import type { CopiedBlob, ImageTarget } from '../../images/image-target.ts'
 import { removeFile } from '../../linux/names.ts'
 import type { Digest } from '../../oci/digest.ts'
@@ -20,9 +20,8 @@ import { uploadBlob } from './upload.ts'
 export function openRegistryTarget(store: Store, client: RegistryClient, reference: Reference): ImageTarget {
   const { tag } = reference
   if (tag === undefined)
-    throw new CairnError('USAGE', `docker://${familiarName(reference)}: a digest cannot be written to`, {
+    throw usageError(`docker://${familiarName(reference)}: a digest cannot be written to`, {
       hint: 'The digest follows from the image; name it by a tag.',
-      exitCode: 1,
     })
   const name = familiarName(reference)
   const repository = new Repository(client, client.hosts.endpointFor(reference), { name, isPush: true })
