@@ -1,5 +1,6 @@
 import { CairnError } from '../errors/error.ts'
 import type { ContainerMount } from '../runtime/spec.ts'
+import { systemProgram } from '../linux/system-program.ts'
 
 /** Where a container with `--init` finds its first process; docker's place. */
 export const initPath = '/sbin/docker-init'
@@ -11,10 +12,9 @@ const programs = ['docker-init', 'tini-static', 'tini', 'catatonit'] as const
  * Throws TOOL_MISSING.
  */
 export function initMount(): ContainerMount {
-  const PATH = `${process.env['PATH'] ?? ''}:/usr/libexec/podman:/usr/libexec/docker:/usr/local/bin:/usr/bin:/sbin:/bin`
   for (const name of programs) {
-    const source = Bun.which(name, { PATH })
-    if (source !== null) return { type: 'bind', source, target: initPath, readonly: true }
+    const source = systemProgram(name, { libexec: '/usr/libexec/podman:/usr/libexec/docker' })
+    if (source !== undefined) return { type: 'bind', source, target: initPath, readonly: true }
   }
   throw new CairnError('TOOL_MISSING', '--init needs tini or catatonit, and neither is installed', {
     hint: 'Install one: `apt-get install tini`.',

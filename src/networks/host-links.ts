@@ -1,6 +1,7 @@
 import { CairnError } from '../errors/error.ts'
 import { RouteSocket } from '../linux/netlink.ts'
 import { errno, SystemCallError } from '../linux/errno.ts'
+import { systemProgram } from '../linux/system-program.ts'
 import { readTextFile } from '../linux/text-file.ts'
 import { isRootless } from '../rootless/namespace.ts'
 import { parseSubnet, type Subnet } from './addresses.ts'
@@ -20,13 +21,8 @@ interface Tool {
 
 const places = '/usr/sbin:/usr/bin:/sbin:/bin'
 
-/** Where a program is; undefined where it is not installed. */
-export function findTool(name: string): string | undefined {
-  return Bun.which(name, { PATH: `${process.env['PATH'] ?? ''}:${places}` }) ?? undefined
-}
-
 function requireTool({ name, package: owner }: Tool): string {
-  const path = findTool(name)
+  const path = systemProgram(name)
   if (path !== undefined) return path
   throw new CairnError('TOOL_MISSING', `networks of containers need ${name}, which is not installed`, {
     hint: `Install it: \`apt-get install ${owner}\`. Or use the host's network: --network host.`,
@@ -191,7 +187,7 @@ export type FirewallTool = 'iptables' | 'ip6tables'
  * happens without such a firewall.
  */
 export function allowForwarding(tool: FirewallTool, comment: string, bridges: readonly string[]): boolean {
-  const path = findTool(tool)
+  const path = systemProgram(tool)
   if (path === undefined) return false
   const { stdout, exitCode } = call([path, '-w', '-S', 'FORWARD'])
   if (exitCode !== 0) return false

@@ -3,13 +3,13 @@ import { CairnError } from '../errors/error.ts'
 import { tryListDirectory } from '../linux/directories.ts'
 import { makeDirectories, removeFile } from '../linux/names.ts'
 import { removeTree } from '../linux/remove-tree.ts'
+import { systemProgram } from '../linux/system-program.ts'
 import { readTextFile, writeTextFile } from '../linux/text-file.ts'
 import { isRunning, type ProcessIdentity, processStatus, signalProcess } from '../linux/processes.ts'
 import { signalNumbers } from '../linux/signals.ts'
 import { digestHex, digestOf } from '../oci/digest.ts'
 import { heldPorts } from './port-holders.ts'
 import { networkCommand } from './place.ts'
-import { findTool } from './host-links.ts'
 import { type Endpoint, hasNames, type Network } from './network.ts'
 
 /**
@@ -113,9 +113,7 @@ function running(directory: string): ProcessIdentity | undefined {
 
 function startServer(directory: string): void {
   removeFile(`${directory}/${pidFile}`)
-  const program =
-    ['/usr/lib/podman/aardvark-dns', '/usr/libexec/podman/aardvark-dns'].find((path) => findTool(path)) ??
-    findTool('aardvark-dns')
+  const program = systemProgram('aardvark-dns', { libexec: '/usr/lib/podman:/usr/libexec/podman' })
   if (program === undefined)
     throw new CairnError('TOOL_MISSING', 'names of containers need aardvark-dns, which is not installed', {
       hint: 'Install it: `apt-get install aardvark-dns`. Or use the network "bridge", where containers have no names.',

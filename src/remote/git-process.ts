@@ -1,5 +1,6 @@
 import { CairnError } from '../errors/error.ts'
 import type { RemoteAccess } from './access.ts'
+import { searchPath, systemProgram } from '../linux/system-program.ts'
 
 /** One setting of git, as `git -c` takes it. */
 export type GitSetting = readonly [key: string, value: string]
@@ -102,22 +103,18 @@ export async function runGit(args: readonly string[], run: GitRun): Promise<stri
 
 /** The program is looked up in the user's PATH and, for those who have a short one, in the usual places. */
 export function findProgram(name: string, debianPackage: string, env: RemoteAccess['env']): string {
-  const found = Bun.which(name, { PATH: searchPath(env) })
-  if (found !== null) return found
+  const found = systemProgram(name, { path: env['PATH'] })
+  if (found !== undefined) return found
   throw new CairnError('TOOL_MISSING', `${name} is not installed`, {
     hint: `Git repositories are fetched with it. Install it: \`apt-get install ${debianPackage}\`.`,
   })
 }
 
-function searchPath(env: RemoteAccess['env']): string {
-  return `${env['PATH'] ?? ''}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`
-}
-
 /** Where util-linux is there, git ends when this process does, however that ends. */
 function commandOf(args: readonly string[], { env }: GitRun['access']): string[] {
   const git = findProgram('git', 'git', env)
-  const setpriv = Bun.which('setpriv', { PATH: searchPath(env) })
-  const tied = setpriv === null ? [] : [setpriv, '--pdeathsig=KILL', '--']
+  const setpriv = systemProgram('setpriv', { path: env['PATH'] })
+  const tied = setpriv === undefined ? [] : [setpriv, '--pdeathsig=KILL', '--']
   return [...tied, 'sh', '-c', 'umask 022; exec "$@"', 'sh', git, ...args]
 }
 
@@ -134,7 +131,7 @@ function environment({ access, settings = [], gitDir, workTree }: GitRun): Recor
         .flatMap((name) => [name, name.toLowerCase()])
         .flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]])),
     ),
-    PATH: searchPath(env),
+    PATH: searchPath(env['PATH']),
     LC_ALL: 'C',
     HOME: '/dev/null',
     GIT_CONFIG_NOSYSTEM: '1',

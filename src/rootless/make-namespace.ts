@@ -1,17 +1,13 @@
 import { CairnError } from '../errors/error.ts'
 import { processStatus, reapProcess, signalProcess } from '../linux/processes.ts'
 import { signalNumbers } from '../linux/signals.ts'
+import { systemProgram } from '../linux/system-program.ts'
 import { writeTextFile } from '../linux/text-file.ts'
 import { namespaceOf } from '../linux/namespaces.ts'
 import { type NamespaceRecord, processScope } from './namespace-record.ts'
 import { type HostUser, hostUser, readSubordinateRanges, subordinateFiles } from './subordinate-ids.ts'
 
 const places = '/usr/sbin:/usr/bin:/sbin:/bin'
-
-/** Absolute path of a program of the system; undefined where it is not installed. */
-export function systemProgram(name: string): string | undefined {
-  return Bun.which(name, { PATH: `${process.env['PATH'] ?? ''}:${places}` }) ?? undefined
-}
 
 /** As {@link systemProgram}. Throws TOOL_MISSING. */
 export function requireProgram(name: string, owner: string): string {

@@ -6,6 +6,7 @@ import { makeDirectories, removeFile } from '../linux/names.ts'
 import { openPipe, readPipe } from '../linux/pipes.ts'
 import { type ProcessIdentity, processStatus } from '../linux/processes.ts'
 import { removeTree } from '../linux/remove-tree.ts'
+import { systemProgram } from '../linux/system-program.ts'
 import { readTextFile } from '../linux/text-file.ts'
 import type { RuntimeSpec } from '../oci/runtime-spec.ts'
 import { rootlessEnvironment } from '../rootless/namespace.ts'
@@ -130,9 +131,8 @@ export async function createMonitored(options: MonitorOptions): Promise<Monitore
 
 /** Absolute path of conmon. Throws TOOL_MISSING. */
 function findMonitor(): string {
-  const PATH = `${process.env['PATH'] ?? ''}:/usr/libexec/podman:/usr/local/bin:/usr/bin:/usr/local/sbin:/usr/sbin`
-  const path = Bun.which('conmon', { PATH })
-  if (path !== null) return path
+  const path = systemProgram('conmon', { libexec: '/usr/libexec/podman' })
+  if (path !== undefined) return path
   throw new CairnError('TOOL_MISSING', 'containers in the background need conmon, which is not installed', {
     hint: 'Install it: `apt-get install conmon`.',
   })

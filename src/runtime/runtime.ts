@@ -1,4 +1,5 @@
 import { CairnError } from '../errors/error.ts'
+import { systemProgram } from '../linux/system-program.ts'
 import { inInitialUserNamespace } from '../linux/user-namespace.ts'
 import { type CgroupLayout, cgroupLayout, enterCgroup2View, withHostCgroups } from './cgroups.ts'
 
@@ -28,10 +29,9 @@ export function detectRuntime(wanted?: OciRuntime['name']): OciRuntime {
 }
 
 function findRuntime(wanted?: OciRuntime['name']): OciRuntime | undefined {
-  const PATH = `${process.env['PATH'] ?? ''}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`
   for (const name of wanted === undefined ? (['crun', 'runc'] as const) : [wanted]) {
-    const path = Bun.which(name, { PATH })
-    if (path !== null) return { name, path }
+    const path = systemProgram(name)
+    if (path !== undefined) return { name, path }
   }
   return undefined
 }

@@ -5,6 +5,7 @@ import { processesInNamespace } from '../../containers/pause-container.ts'
 import { recoverContainers } from '../../containers/recovery.ts'
 import type { Store } from '../../content/store.ts'
 import { CairnError, usageError } from '../../errors/error.ts'
+import { systemProgram } from '../../linux/system-program.ts'
 
 /** What ps(1) tells of processes. */
 export interface ProcessTable {
@@ -35,8 +36,8 @@ export async function topContainer(store: Store, name: string, options: readonly
 }
 
 async function processList(options: readonly string[]): Promise<string> {
-  const program = Bun.which('ps')
-  if (program === null)
+  const program = systemProgram('ps')
+  if (program === undefined)
     throw new CairnError('TOOL_MISSING', 'ps is not installed', { hint: 'Install it: `apt-get install procps`.' })
   const child = Bun.spawn([program, ...options], { stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' })
   const [text, wrong, status] = await Promise.all([

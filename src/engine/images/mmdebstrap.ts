@@ -1,5 +1,6 @@
 import { CairnError } from '../../errors/error.ts'
 import type { ProgressListener } from '../../progress/events.ts'
+import { systemProgram } from '../../linux/system-program.ts'
 
 /** One run of mmdebstrap. */
 export interface MmdebstrapRun {
@@ -27,10 +28,9 @@ const tailLength = 20
  * TOOL_MISSING.
  */
 function commandOf({ args, env, prepare }: MmdebstrapRun): string[] {
-  const PATH = `${env['PATH'] ?? ''}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`
   const find = (name: string, source: string): string => {
-    const found = Bun.which(name, { PATH })
-    if (found !== null) return found
+    const found = systemProgram(name, { path: env['PATH'] })
+    if (found !== undefined) return found
     throw new CairnError('TOOL_MISSING', `${name} is not installed`, {
       hint: `Install it: \`apt-get install ${source}\`.`,
     })
