@@ -149,6 +149,12 @@ describe('parseJsonDocument()', () => {
     expect(() => parseJsonDocument(new Uint8Array([0xef, 0xbb, 0xbf, 0x7b, 0x7d]), kind)).toThrow('not JSON')
   })
 
+  test('refuses deep nesting before it parses, and counts no brackets of texts', () => {
+    expect(() => parseJsonDocument('['.repeat(257), kind)).toThrow('nested more than 256 levels')
+    const brackets = JSON.stringify({ [`"\\\\${'['.repeat(300)}`]: '{'.repeat(300) })
+    expect(Object.keys(parseJsonDocument(brackets, kind).value)).toHaveLength(1)
+  })
+
   test('refuses deep nesting instead of running out of stack', () => {
     const deep = `{"a":${'['.repeat(1_000_000)}${']'.repeat(1_000_000)}}`
     expect(() => parseJsonDocument(deep, kind)).toThrow(CairnError)

@@ -43,6 +43,8 @@ export function parseJsonDocument(
   } catch (cause) {
     throw new CairnError(kind.code, `${kind.name} is not UTF-8 text`, { cause })
   }
+  if (isNestedTooDeep(raw))
+    throw new CairnError(kind.code, `${kind.name} is nested more than ${deepestNesting} levels deep`)
   let value: unknown
   try {
     value = JSON.parse(text)
@@ -52,7 +54,7 @@ export function parseJsonDocument(
     })
   }
   if (!isJsonObject(value)) throw new CairnError(kind.code, `${kind.name} is not a JSON object`)
-  const twice = duplicateKey(text, kind)
+  const twice = duplicateKey(text)
   if (twice !== undefined) throw new CairnError(kind.code, `${kind.name} has the key ${JSON.stringify(twice)} twice`)
   return { raw, value }
 }
@@ -74,8 +76,24 @@ export function refuseCaseVariants(
   }
 }
 
+/** Whether brackets are nested too deep. It is asked before the text is parsed, which takes seconds for millions of them. */
+function isNestedTooDeep(bytes: Uint8Array): boolean {
+  let depth = 0
+  let isInString = false
+  for (let position = 0; position < bytes.length; position++) {
+    const byte = bytes[position]
+    if (byte === 0x22) isInString = !isInString
+    else if (isInString) {
+      if (byte === 0x5c) position++
+    } else if (byte === 0x5b || byte === 0x7b) {
+      if (++depth > deepestNesting) return true
+    } else if (byte === 0x5d || byte === 0x7d) depth--
+  }
+  return false
+}
+
 /** The first key that one object of this valid JSON text has twice, or undefined. */
-function duplicateKey(text: string, kind: DocumentKind): string | undefined {
+function duplicateKey(text: string): string | undefined {
   const open: (Set<string> | undefined)[] = []
   let position = 0
   while (position < text.length) {
@@ -94,8 +112,6 @@ function duplicateKey(text: string, kind: DocumentKind): string | undefined {
     }
     if (character === 0x7b) open.push(new Set())
     else if (character === 0x5b) open.push(undefined)
-    if (open.length > deepestNesting)
-      throw new CairnError(kind.code, `${kind.name} is nested more than ${deepestNesting} levels deep`)
     if (character === 0x7d || character === 0x5d) open.pop()
     position++
   }

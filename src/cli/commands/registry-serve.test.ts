@@ -128,21 +128,40 @@ test('several servers of one store see the same at once', async () => {
   expect((await fetch(`${one.url}/v2/r/blobs/${digest}`)).status).toBe(404)
 }, 30_000)
 
-test('registry serve takes a new certificate without being started again', async () => {
+test('registry serve takes a new certificate without being started again, nor ending what is under way', async () => {
   const directory = temporaryDirectory()
   const { cert, key, pem: old } = certificate(directory, 'old')
-  const { url } = await serve(join(directory, 'root'), '--tls-cert', cert, '--tls-key', key)
+  const config = join(directory, 'registry.toml')
+  writeFileSync(config, 'drain = "200ms"\n')
+  const { url } = await serve(join(directory, 'root'), '--config', config, '--tls-cert', cert, '--tls-key', key)
   const status = async (ca: string) => {
     const response = await fetch(`${url}/v2/`, { tls: { ca }, keepalive: false }).catch(() => undefined)
     return response?.status
   }
   expect(url).toStartWith('https://')
   expect(await status(old)).toBe(200)
+  const digest = digestOf('begun and ended')
+  const mayEnd = Promise.withResolvers<void>()
+  const upload = fetch(`${url}/v2/r/blobs/uploads/?digest=${digest}`, {
+    method: 'POST',
+    tls: { ca: old },
+    body: new ReadableStream({
+      async start(controller) {
+        controller.enqueue(new TextEncoder().encode('begun '))
+        await mayEnd.promise
+        controller.enqueue(new TextEncoder().encode('and ended'))
+        controller.close()
+      },
+    }),
+  })
   const { pem: fresh } = certificate(directory, 'new')
   const deadline = Date.now() + 15_000
   while ((await status(fresh)) !== 200 && Date.now() < deadline) await Bun.sleep(200)
   expect(await status(fresh)).toBe(200)
   expect(await status(old)).toBeUndefined()
+  await Bun.sleep(500)
+  mayEnd.resolve()
+  expect((await upload).status).toBe(201)
 }, 40_000)
 
 test('registry serve with --htpasswd and a token of registry token', async () => {

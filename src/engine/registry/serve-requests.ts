@@ -10,7 +10,11 @@ import { WatchedFile } from '../../registry/access/watched-file.ts'
 import { ManifestCache } from '../../registry/server/manifest-cache.ts'
 import type { Metrics } from '../../registry/server/metrics.ts'
 import type { Address, AuthConfig, RegistryConfig } from '../../registry/server/registry-config.ts'
-import { type ServerCertificate, startRegistryServer } from '../../registry/server/registry-server.ts'
+import {
+  type RegistryServer,
+  type ServerCertificate,
+  startRegistryServer,
+} from '../../registry/server/registry-server.ts'
 import { requestHandler } from '../../registry/server/request-handler.ts'
 import type { RequestLimits } from '../../registry/server/request-limits.ts'
 import { auditLog, requestLog } from '../../registry/server/request-log.ts'
@@ -91,17 +95,20 @@ export async function serveRequests(
   const certificate = await readCertificate(config.tls)
   let server = listening(address, () => listen(certificate, address.port))
   const port = Number(server.url.port)
+  // Those that had certificates before, until the last request to them has ended.
+  const retired = new Set<RegistryServer>()
   const stopWatching = watchCertificate(config.tls, complain, (tls) => {
     // Both listen for a moment, so no client is turned away.
     const old = server
     server = listen(tls, port)
-    void old.stop(drain)
+    retired.add(old)
+    void old.stop().then(() => retired.delete(old))
   })
   return {
     url: server.url,
     stop: async () => {
       stopWatching()
-      await server.stop(drain)
+      await Promise.all([server, ...retired].map((one) => one.stop(drain)))
     },
   }
 }

@@ -30,9 +30,12 @@ export type Verdict =
   | { readonly outcome: 'unauthorized'; readonly challenge: string; readonly reason: ChallengeReason }
   | { readonly outcome: 'denied'; readonly principal: Principal }
 
+/** Called before a password is hashed, which is what makes guessing costly; what it throws ends the request. */
+export type BeforeHashing = () => void
+
 /** Decides who may do what. Every request is judged anew, by what the files say at that moment. */
 export interface AccessControl {
-  judge(request: Request, need: Need): Promise<Verdict>
+  judge(request: Request, need: Need, beforeHashing: BeforeHashing): Promise<Verdict>
   /** The token server; undefined where there is none. */
   readonly tokenServer: TokenServer | undefined
 }
@@ -43,6 +46,7 @@ export interface TokenServer {
   issue(
     authorization: string | null,
     scopes: readonly string[],
+    beforeHashing: BeforeHashing,
   ): Promise<{ readonly token: string; readonly expiresIn: number; readonly issuedAt: Date } | 'wrong'>
 }
 
@@ -76,7 +80,7 @@ export const tokenPath = '/token'
 /** Access by passwords, API tokens and rules. */
 export function controlAccess(sources: AccessSources): AccessControl {
   const control = new FileAccess(sources)
-  return { judge: (request, need) => control.judge(request, need), tokenServer: control.tokenServer() }
+  return { judge: (...args) => control.judge(...args), tokenServer: control.tokenServer() }
 }
 
 type Bound = (repository: string, action: RepositoryAction) => boolean
@@ -101,8 +105,8 @@ class FileAccess {
     this.#sources = sources
   }
 
-  async judge(request: Request, need: Need): Promise<Verdict> {
-    const identity = await this.#identify(request.headers.get('authorization'))
+  async judge(request: Request, need: Need, beforeHashing: BeforeHashing): Promise<Verdict> {
+    const identity = await this.#identify(request.headers.get('authorization'), beforeHashing)
     if (identity === 'wrong' || identity === 'stale') return this.#challenge(request, need, identity)
     const rules = await this.#sources.rules()
     const may = rightsOf(identity, rules)
@@ -133,8 +137,8 @@ class FileAccess {
     const { scheme, service, tokenLifetime } = this.#sources
     if (scheme !== 'token') return undefined
     return {
-      issue: async (authorization, scopes) => {
-        const identity = await this.#identify(authorization)
+      issue: async (authorization, scopes, beforeHashing) => {
+        const identity = await this.#identify(authorization, beforeHashing)
         // A token is got with a password: one that gives another would never run out.
         if (identity === 'wrong' || identity === 'stale' || identity.by === 'bearer') return 'wrong'
         const rules = await this.#sources.rules()
@@ -170,24 +174,24 @@ class FileAccess {
     return actions.length === 0 ? [] : [{ type, name, actions }]
   }
 
-  async #identify(authorization: string | null): Promise<Identity | 'wrong' | 'stale'> {
+  async #identify(authorization: string | null, beforeHashing: BeforeHashing): Promise<Identity | 'wrong' | 'stale'> {
     if (authorization === null) return nobody
     const space = authorization.indexOf(' ')
     const scheme = authorization.slice(0, space).toLowerCase()
     const value = authorization.slice(space + 1).trim()
-    if (scheme === 'basic') return await this.#byPassword(value)
+    if (scheme === 'basic') return await this.#byPassword(value, beforeHashing)
     if (scheme !== 'bearer') return 'wrong'
     return isApiToken(value) ? await this.#byApiToken(value) : await this.#byBearer(value)
   }
 
-  async #byPassword(value: string): Promise<Identity | 'wrong'> {
+  async #byPassword(value: string, beforeHashing: BeforeHashing): Promise<Identity | 'wrong'> {
     const text = decodeBase64(value)
     const colon = text?.indexOf(':') ?? -1
     if (text === undefined || colon < 0) return 'wrong'
     const [name, password] = [text.slice(0, colon), text.slice(colon + 1)]
     if (isApiToken(password)) return await this.#byApiToken(password)
     const passwords = await this.#sources.passwords()
-    if (!(await this.#check.isRight(passwords, name, password))) return 'wrong'
+    if (!(await this.#check.isRight(passwords, name, password, beforeHashing))) return 'wrong'
     return { ...nobody, user: name, by: 'password' }
   }
 
@@ -214,7 +218,7 @@ class FileAccess {
   #challenge(request: Request, need: Need, reason: ChallengeReason): Verdict {
     const { scheme, service, realm } = this.#sources
     if (scheme === 'basic') return { outcome: 'unauthorized', challenge: `Basic realm="${service}"`, reason }
-    const own = new URL(tokenPath, request.url).href
+    const own = URL.parse(tokenPath, request.url)?.href ?? tokenPath
     const scope = scopeOf(need)
     const error = reason === 'missing' ? '' : `,error="${reason === 'scope' ? 'insufficient_scope' : 'invalid_token'}"`
     const challenge = `Bearer realm="${realm ?? own}",service="${service}"${scope === '' ? '' : `,scope="${scope}"`}${error}`

@@ -45,6 +45,24 @@ describe('PasswordCheck', () => {
     expect(await check.isRight(new Map(), 'ann', 'secret')).toBe(false)
   })
 
+  test('hashes a password once that many ask about at the same moment, and asks before', async () => {
+    const hash = await Bun.password.hash('secret', { algorithm: 'bcrypt', cost: 4 })
+    const check = new PasswordCheck()
+    let asked = 0
+    const ask = (password: string) => check.isRight(new Map([['ann', hash]]), 'ann', password, () => void asked++)
+    expect(await Promise.all(Array.from({ length: 50 }, () => ask('secret')))).toEqual(Array(50).fill(true))
+    expect(asked).toBe(1)
+    expect(await ask('secret')).toBe(true)
+    expect(asked).toBe(1)
+    expect(await Promise.all(['a', 'b'].map(ask))).toEqual([false, false])
+    expect(asked).toBe(3)
+    const refuse = () => {
+      throw new Error('enough')
+    }
+    await expect(check.isRight(new Map([['ann', hash]]), 'ann', 'c', refuse)).rejects.toThrow('enough')
+    expect(await ask('secret')).toBe(true)
+  })
+
   test('an unknown user takes as long as a known one', async () => {
     const hash = await Bun.password.hash('secret', { algorithm: 'bcrypt', cost: 10 })
     const check = new PasswordCheck()

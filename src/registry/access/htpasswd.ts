@@ -1,4 +1,5 @@
 import { CairnError } from '../../errors/error.ts'
+import { TaskSlots } from '../client/task-slots.ts'
 
 /** Users and what their passwords hash to. */
 export type Passwords = ReadonlyMap<string, string>
@@ -32,17 +33,46 @@ const mostRemembered = 10_000
 /** A hash of nothing anybody knows, so that unknown users take as long as known ones. */
 const decoy = '$2b$10$abcdefghijklmnopqrstuuLvIkzz6pSkFQ7vKDDfXbPvMc5rQxXa6'
 
+/** Passwords hashed at once: the threads that do it read files, too. */
+const hashesAtOnce = 2
+
 /** Tells whether passwords are right. */
 export class PasswordCheck {
   readonly #key = crypto.getRandomValues(new Uint8Array(32))
   /** Keyed digest of user, password and hash → when it stops counting. Passwords themselves are not kept. */
   readonly #right = new Map<string, number>()
+  /** By the same digest: what is being hashed. */
+  readonly #underWay = new Map<string, Promise<boolean>>()
+  readonly #slots = new TaskSlots(hashesAtOnce)
 
-  async isRight(passwords: Passwords, name: string, password: string): Promise<boolean> {
+  /**
+   * Calls `beforeHashing` when a password's turn comes to be hashed, which may be a while after the call; what that
+   * throws is thrown. Passwords that were right lately are not hashed, and one that is asked about many times at once is
+   * hashed once.
+   */
+  async isRight(
+    passwords: Passwords,
+    name: string,
+    password: string,
+    beforeHashing: () => void = () => {},
+  ): Promise<boolean> {
     const hash = passwords.get(name)
     const mark = this.#mark(name, password, hash ?? decoy)
     const until = this.#right.get(mark)
     if (until !== undefined && until > Date.now()) return true
+    const known = this.#underWay.get(mark)
+    if (known !== undefined) return await known
+    const own = this.#slots
+      .run(() => {
+        beforeHashing()
+        return this.#hash(mark, password, hash)
+      })
+      .finally(() => this.#underWay.delete(mark))
+    this.#underWay.set(mark, own)
+    return await own
+  }
+
+  async #hash(mark: string, password: string, hash: string | undefined): Promise<boolean> {
     // The same algorithm under the name that Bun knows.
     const isMatch = await Bun.password
       .verify(password, (hash ?? decoy).replace(/^\$2[ay]\$/, '$2b$'))

@@ -58,21 +58,21 @@ export class CachedBlobs {
     this.#options = options
   }
 
-  /** Takes note of the size of a blob, which a manifest has told. */
-  expect(digest: Digest, size: number): void {
-    this.#sizes.put(digest, size, sizeTime)
+  /** Takes note of the size of a blob, which a manifest of the same repository has told: it counts for no other one. */
+  expect(name: string, digest: Digest, size: number): void {
+    this.#sizes.put(`${name} ${digest}`, size, sizeTime)
   }
 
   /** A blob that the storage does not have; undefined where the upstream has none such either. */
   async find(upstream: Upstream, name: string, digest: Digest): Promise<StoredBlob | undefined> {
     const key = `${name} ${digest}`
     if (this.#absent.get(key) !== undefined) return undefined
-    const size = this.#sizes.get(digest) ?? (await upstream.repository(name).blobSize(digest))
+    const size = this.#sizes.get(key) ?? (await upstream.repository(name).blobSize(digest))
     if (size === undefined) {
       this.#absent.put(key, true, absenceTime)
       return undefined
     }
-    this.expect(digest, size)
+    this.expect(name, digest, size)
     return { size, read: (range) => this.#read(upstream, name, { digest, size }, range) }
   }
 

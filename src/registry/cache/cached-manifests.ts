@@ -113,7 +113,7 @@ export class CachedManifests {
 
   async #keep(name: string, manifest: PushedManifest, tag: string | undefined): Promise<void> {
     const { storage, blobs } = this.#options
-    for (const { kind, digest, size } of manifest.references) if (kind === 'blob') blobs.expect(digest, size)
+    for (const { kind, digest, size } of manifest.references) if (kind === 'blob') blobs.expect(name, digest, size)
     this.#used.put(`${name} ${manifest.digest}`, true, useResolution)
     const tags = tag === undefined ? [] : [tag]
     await storage.putManifest(name, manifest, { tags, missing: 'accept', existingTags: 'move' })

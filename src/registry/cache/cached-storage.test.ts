@@ -5,6 +5,8 @@ import { join } from 'node:path'
 import { startS3Server } from '../../../test/fixtures/s3-server.ts'
 import { openStore, type Store } from '../../content/store.ts'
 import { type Digest, digestOf } from '../../oci/digest.ts'
+import { serializeManifest } from '../../oci/manifest.ts'
+import { mediaTypes } from '../../oci/media-types.ts'
 import { ScriptedRegistry } from '../client/scripted-registry.ts'
 import { localStorage } from '../storage/local-storage.ts'
 import type { RegistryStorage } from '../storage/registry-storage.ts'
@@ -390,6 +392,22 @@ describe('cachedStorage()', () => {
     expect(digestOf(await readAll(cache, 'up/app', layer?.digest as Digest))).toBe(layer?.digest as Digest)
     expect(await cache.resolveManifest('up/other/app', '1')).toBeDefined()
     expect(other.seen.map(({ authorization }) => authorization)).toEqual(other.seen.map(() => null))
+  })
+
+  test('believes a manifest the sizes of blobs of its own repository only', async () => {
+    const bytes = bytesOf(1000)
+    const digest = upstream.putBlob('library/base', bytes)
+    const liar = serializeManifest({
+      schemaVersion: 2,
+      mediaType: mediaTypes.ociManifest,
+      config: { mediaType: mediaTypes.ociConfig, digest, size: 7 },
+      layers: [],
+    })
+    upstream.putDocument('mallory/app', '1', liar, mediaTypes.ociManifest)
+    const cache = cacheOn(localStorage(store))
+    await cache.resolveManifest('up/mallory/app', '1')
+    expect((await cache.findBlob('up/library/base', digest))?.size).toBe(1000)
+    expect(digestOf(await readAll(cache, 'up/library/base', digest))).toBe(digest)
   })
 
   test('takes no pushes to what is cached, and lists the tags of the upstream', async () => {

@@ -1,4 +1,5 @@
 import type { Digest } from '../../oci/digest.ts'
+import { registryHeaders } from '../protocol.ts'
 import type { BlobRange, StoredBlob } from '../storage/registry-storage.ts'
 import { multipartResponse, severalRanges } from './byte-ranges.ts'
 import { contentHeaders, emptyResponse, type Exchange, isNotModified } from './exchange.ts'
@@ -36,7 +37,12 @@ async function contentResponse(
   headers: Readonly<Record<string, string>>,
 ): Promise<Response> {
   const content = await blob.read(range)
-  if (content.kind === 'elsewhere') return emptyResponse(307, { location: content.url, 'cache-control': 'no-store' })
+  if (content.kind === 'elsewhere')
+    return emptyResponse(307, {
+      location: content.url,
+      [registryHeaders.contentDigest]: headers[registryHeaders.contentDigest] ?? '',
+      'cache-control': 'no-store',
+    })
   const { start, end } = range ?? { start: 0, end: blob.size }
   const own = { ...headers, 'content-length': String(end - start) }
   if (range === undefined) return new Response(content.body, { headers: own })

@@ -3,6 +3,7 @@ import * as fc from 'fast-check'
 import { connect } from 'node:net'
 import { digestOf } from '../../oci/digest.ts'
 import { mediaTypes } from '../../oci/media-types.ts'
+import { controlAccess } from '../access/access-control.ts'
 import {
   imageManifest,
   pushBlob,
@@ -125,6 +126,20 @@ describe('hostile requests', () => {
     )
   })
 
+  test.each(['A', 'AA=', 'AB==', '=', 'e30', 'e30=\n', 'e3-=', 5, null])('inline data %j is refused', async (data) => {
+    const config = { mediaType: mediaTypes.ociEmpty, digest: digestOf('{}'), size: 2, data }
+    const response = await putManifest(registry, 'data', 't', imageManifest({ config }).text)
+    expect(await refusal(response)).toEqual({ status: 400, code: 'MANIFEST_INVALID' })
+  })
+
+  test('clients that name no host, or none that can be one, are answered', async () => {
+    expect(await rawRequest('GET /healthz HTTP/1.0\r\n\r\n')).toStartWith('HTTP/1.1 200')
+    for (const host of ['', 'a"b', 'a b', '[', 'a:99999', '%', 'a/b'])
+      expect(await rawRequest(`GET /v2/ HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`)).toMatch(
+        /^HTTP\/1\.1 200/,
+      )
+  })
+
   test('names may have components that look like endpoints', async () => {
     const { text } = imageManifest()
     for (const name of ['blobs', 'a/blobs/uploads', 'tags/list', 'manifests/x/referrers', 'v2']) {
@@ -163,11 +178,31 @@ describe('hostile requests', () => {
   })
 })
 
+test('a challenge to a client whose host cannot be one is an answer', async () => {
+  const access = controlAccess({
+    passwords: () => Promise.resolve(new Map()),
+    apiTokens: () => Promise.resolve(new Map()),
+    rules: () => Promise.resolve([]),
+    scheme: 'token',
+    service: 'x',
+    realm: undefined,
+    key: new Uint8Array(32),
+    tokenLifetime: 60,
+  })
+  await using guarded = startTestRegistry({}, undefined, access)
+  for (const host of ['[', 'a:99999', '%', 'a"b', ''])
+    expect(await rawRequest(`GET /v2/ HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`, guarded)).toMatch(
+      /^HTTP\/1\.1 401/,
+    )
+  const deleted = await guarded.fetch('/token', { method: 'DELETE' })
+  expect(await refusal(deleted)).toEqual({ status: 405, code: 'UNSUPPORTED' })
+})
+
 /** Sends bytes as they are and gives what comes back until the server closes, or has nothing to say for a while. */
-function rawRequest(text: string): Promise<string> {
+function rawRequest(text: string, { server } = registry): Promise<string> {
   return new Promise((resolve) => {
     let answer = ''
-    const socket = connect(Number(registry.server.url.port), '127.0.0.1')
+    const socket = connect(Number(server.url.port), '127.0.0.1')
     const end = () => {
       socket.destroy()
       resolve(answer)

@@ -26,10 +26,14 @@ export async function listRepositories({ storage, query, mayPull }: Exchange): P
   const { names, headers } = await listPage(registryPaths.catalog, parsePage(query), mostRepositories, async (page) => {
     const allowed: string[] = []
     for (let after = page.after; allowed.length < page.limit;) {
-      const names = await storage.listRepositories({ after, limit: page.limit })
+      // A client that asks for one at a time may have to be told of the last of very many.
+      const limit = Math.max(page.limit, mostRepositories)
+      const names = await storage.listRepositories({ after, limit })
       allowed.push(...names.filter((name) => mayPull(name)))
-      if (names.length < page.limit) break
+      if (names.length < limit) break
       after = names.at(-1)
+      // Other requests go on meanwhile.
+      await Bun.sleep(0)
     }
     return allowed.slice(0, page.limit)
   })

@@ -2,14 +2,18 @@ import { afterEach, describe, expect, test } from 'bun:test'
 import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { openAccess } from '../access/access-control.ts'
-import { controlAccess } from '../access/access-control.ts'
+import { type AccessControl, controlAccess, openAccess } from '../access/access-control.ts'
+import type { Page, RegistryStorage } from '../storage/registry-storage.ts'
+import { ManifestCache } from './manifest-cache.ts'
 import { Metrics } from './metrics.ts'
 import { RateLimit } from './rate-limit.ts'
 import { parseRegistryConfig } from './registry-config.ts'
 import { beginUpload, imageManifest, pushBlob, putManifest, refusal, startTestRegistry } from './registry-fixtures.ts'
+import { requestHandler } from './request-handler.ts'
+import { CountedLimits } from './request-limits.ts'
 import { auditLog, requestLog } from './request-log.ts'
 import { actionOf, type RequestRecord } from './request-record.ts'
+import { defaultSettings } from './settings.ts'
 import { Webhooks } from './webhooks.ts'
 
 const cleanups: (() => void)[] = []
@@ -63,6 +67,58 @@ describe('limits', () => {
     expect((await guess('/v2/')).status).toBe(401)
     expect((await guess('/v2/')).status).toBe(429)
     expect((await guess('/token')).status).toBe(429)
+  })
+
+  test('who guesses many passwords at the same moment is stopped as soon', async () => {
+    const hash = await Bun.password.hash('secret', { algorithm: 'bcrypt', cost: 4 })
+    const access = controlAccess({
+      passwords: () => Promise.resolve(new Map([['ann', hash]])),
+      apiTokens: () => Promise.resolve(new Map()),
+      rules: () => Promise.resolve([]),
+      scheme: 'token',
+      service: 'x',
+      realm: undefined,
+      key: new Uint8Array(32),
+      tokenLifetime: 60,
+    })
+    await using registry = startTestRegistry({ failedLogins: { count: 3, period: 60_000 } }, undefined, access)
+    for (const path of ['/v2/', '/token']) {
+      const guesses = Array.from({ length: 40 }, async (_, index) => {
+        const headers = { authorization: `Basic ${btoa(`ann:${path} ${index}`)}` }
+        return (await registry.fetch(path, { headers })).status
+      })
+      const statuses = await Promise.all(guesses)
+      expect(statuses.filter((status) => status === 401).length).toBeLessThan(8)
+      expect(new Set(statuses.filter((status) => status !== 401))).toEqual(new Set([429]))
+    }
+  })
+
+  test('a catalog of one after very many that the client may not see takes few questions', async () => {
+    const names = Array.from({ length: 3000 }, (_, index) => `hidden/${String(index).padStart(4, '0')}`).concat('seen')
+    let questions = 0
+    const storage = {
+      listRepositories: ({ after = '', limit }: Page) => {
+        questions++
+        return Promise.resolve(names.filter((name) => name > after).slice(0, limit))
+      },
+    } as Partial<RegistryStorage> as RegistryStorage
+    const access: AccessControl = {
+      tokenServer: undefined,
+      judge: () => {
+        const principal = {
+          user: 'x',
+          by: 'password',
+          mayPull: (name: string) => name === 'seen',
+          mayOverwrite: () => false,
+        } as const
+        return Promise.resolve({ outcome: 'allowed', principal })
+      },
+    }
+    const registry = { storage, settings: defaultSettings, manifests: new ManifestCache(0) }
+    const handle = requestHandler(registry, { access, limits: new CountedLimits(defaultSettings) })
+    const response = await handle(new Request('http://x/v2/_catalog?n=1'), '127.0.0.1')
+    expect(await response.json()).toEqual({ repositories: ['seen'] })
+    expect(questions).toBeLessThan(6)
   })
 
   test('a quota bounds the blobs of a repository, mounted ones too', async () => {
@@ -314,6 +370,46 @@ describe('webhooks', () => {
     expect(complaints[0]).toContain('it answers 503')
     expect(complaints[0]).not.toContain('hidden')
   })
+
+  test('that are dropped for a target that takes none are told of once', () => {
+    const target = Bun.serve({ port: 0, hostname: '127.0.0.1', fetch: () => new Response(null, { status: 503 }) })
+    cleanups.push(() => void target.stop(true))
+    const complaints: string[] = []
+    const webhooks = new Webhooks([{ url: target.url.href, events: ['push'], secret: undefined }], (message) =>
+      complaints.push(message),
+    )
+    for (let count = 0; count < 10_100; count++) webhooks.observe(blobRecord('PUT', 201), 'reg:5000')
+    expect(complaints).toHaveLength(1)
+    expect(complaints[0]).toContain('its queue is full')
+  })
+
+  test('tell of a pull also where a redirect leads to the bytes', () => {
+    expect(actionOf(blobRecord('GET', 307))).toBe('pull')
+    expect(actionOf(blobRecord('GET', 304))).toBeUndefined()
+    expect(actionOf(blobRecord('HEAD', 200))).toBeUndefined()
+  })
+
+  function blobRecord(method: string, status: number): RequestRecord {
+    const { digest } = imageManifest()
+    return {
+      id: 'x',
+      time: new Date(),
+      method,
+      path: `/v2/a/blobs/${digest}`,
+      route: { kind: 'blob', name: 'a', digest },
+      status,
+      errorCode: undefined,
+      cause: undefined,
+      duration: 1,
+      user: undefined,
+      hasCredentials: false,
+      address: '127.0.0.1',
+      userAgent: undefined,
+      received: 0,
+      sent: 0,
+      facts: { digest },
+    }
+  }
 })
 
 describe('parseRegistryConfig()', () => {

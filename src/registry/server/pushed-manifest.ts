@@ -69,10 +69,20 @@ function referenceTo(descriptor: Descriptor, kind: ManifestReference['kind'], wh
 
 /** image-spec descriptor.md §embedded-content: `data` must be the content. */
 function checkData(data: unknown, digest: Digest, size: number, where: string): void {
-  if (typeof data !== 'string' || !/^[A-Za-z0-9+/]*={0,2}$/.test(data)) throw invalid(`${where}.data is not base64`)
-  const bytes = Uint8Array.fromBase64(data)
+  const bytes = typeof data === 'string' ? decodeBase64(data) : undefined
+  if (bytes === undefined) throw invalid(`${where}.data is not base64`)
   if (bytes.length !== size || digestOf(bytes, digestAlgorithm(digest)) !== digest)
     throw invalid(`${where}.data is not what its digest and size say`)
+}
+
+/** The bytes of padded base64 without spaces; undefined for any other text. */
+function decodeBase64(text: string): Uint8Array | undefined {
+  if (!/^[A-Za-z0-9+/]*={0,2}$/.test(text)) return undefined
+  try {
+    return Uint8Array.fromBase64(text, { lastChunkHandling: 'strict' })
+  } catch {
+    return undefined
+  }
 }
 
 /** distribution-spec §listing-referrers: what the list shows of a manifest. */

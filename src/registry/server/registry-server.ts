@@ -25,8 +25,11 @@ export interface ServerCertificate {
 /** A server that listens. */
 export interface RegistryServer {
   readonly url: URL
-  /** Takes no more connections, lets requests end for up to `drain` milliseconds, then cuts them off. */
-  stop(drain: number): Promise<void>
+  /**
+   * Takes no more connections and lets requests end; after `drain` milliseconds they are cut off, without it never. May
+   * be called again to set a time.
+   */
+  stop(drain?: number): Promise<void>
 }
 
 /** Listens for requests. */
@@ -44,11 +47,13 @@ export function startRegistryServer(options: ServerOptions): RegistryServer {
     error: (error) => failureResponse(isMissingFile(error) ? new RequestFailure('BLOB_UNKNOWN') : failureOf(error)),
     ...(tls === undefined ? {} : { tls: tlsOptions(tls) }),
   })
+  let ended: Promise<void> | undefined
   return {
     url: server.url,
     stop: async (drain) => {
-      const timer = setTimeout(() => void server.stop(true), drain)
-      await server.stop()
+      const timer = drain === undefined ? undefined : setTimeout(() => void server.stop(true), drain)
+      ended ??= server.stop()
+      await ended
       clearTimeout(timer)
     },
   }

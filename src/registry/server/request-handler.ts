@@ -92,9 +92,10 @@ class Handler {
     const { path, query } = target
     if (path === '/healthz') return emptyResponse(200)
     const { access, limits } = this.#options
-    this.#refuseGuessing(progress.address)
+    const refuseGuessing = () => this.#refuseGuessing(progress.address)
+    refuseGuessing()
     if (path === tokenPath && access.tokenServer !== undefined) {
-      const response = await answerTokenRequest(access.tokenServer, request, query)
+      const response = await answerTokenRequest(access.tokenServer, request, query, refuseGuessing)
       if (response !== undefined) return response
       await limits.noteFailedLogin(progress.address ?? '')
       throw new RequestFailure('UNAUTHORIZED', { headers: { 'www-authenticate': 'Basic realm="token"' } })
@@ -102,7 +103,7 @@ class Handler {
     const route = parseRoute(path)
     if (route === undefined) throw new RequestFailure('UNSUPPORTED', { status: 404, message: 'no such endpoint' })
     progress.route = route
-    const principal = await this.#admit(await access.judge(request, needOf(route, request)), progress)
+    const principal = await this.#admit(await access.judge(request, needOf(route, request), refuseGuessing), progress)
     await this.#checkRate(principal, progress)
     checkMethod(this.#registry, request, route)
     const { user, mayPull, mayOverwrite } = principal

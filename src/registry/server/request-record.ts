@@ -46,7 +46,8 @@ export function actionOf({
   status,
   facts,
 }: RequestRecord): 'pull' | 'push' | 'mount' | 'delete' | undefined {
-  if (status >= 300 || route === undefined) return undefined
+  // A redirect is to the bytes of a blob.
+  if ((status >= 300 && status !== 307) || route === undefined) return undefined
   if (method === 'DELETE') return route.kind === 'manifest' || route.kind === 'blob' ? 'delete' : undefined
   if (facts.digest === undefined) return undefined
   if (method === 'GET') return route.kind === 'manifest' || route.kind === 'blob' ? 'pull' : undefined

@@ -29,9 +29,9 @@ const longestName = 255
 const nameExpression = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/
 const noQuery = new URLSearchParams()
 
-/** Splits an absolute URL as servers get it. */
+/** Splits the URL of a request. It is a path alone where the client names no host, or none that can be one. */
 export function parseTarget(url: string): Target {
-  const start = url.indexOf('/', url.indexOf('://') + 3)
+  const start = url.startsWith('/') ? 0 : url.indexOf('/', url.indexOf('://') + 3)
   const question = url.indexOf('?', start)
   if (question < 0) return { path: url.slice(start), query: noQuery }
   return { path: url.slice(start, question), query: new URLSearchParams(url.slice(question + 1)) }

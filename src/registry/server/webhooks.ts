@@ -42,6 +42,7 @@ class WebhookQueue {
   readonly #complain: (message: string) => void
   readonly #events: unknown[] = []
   #failures = 0
+  #hasDropped = false
   #work: Promise<void> | undefined
   #isEnding = false
 
@@ -56,7 +57,8 @@ class WebhookQueue {
 
   add(event: unknown): void {
     if (this.#events.length >= longestQueue) {
-      if (this.#events.length === longestQueue) this.#tell('its queue is full, events are dropped')
+      if (!this.#hasDropped) this.#tell('its queue is full, events are dropped')
+      this.#hasDropped = true
       return
     }
     this.#events.push(event)
@@ -75,6 +77,7 @@ class WebhookQueue {
       if (problem === undefined) {
         this.#events.splice(0, batch.length)
         this.#failures = 0
+        this.#hasDropped = false
         continue
       }
       if (this.#failures === 0) this.#tell(problem)

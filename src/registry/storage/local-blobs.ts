@@ -4,6 +4,9 @@ import type { Store } from '../../content/store.ts'
 import { CairnError } from '../../errors/error.ts'
 import type { Digest } from '../../oci/digest.ts'
 
+/** How old the time of a blob's last use may be before asking for it sets it anew, in milliseconds. */
+export const useResolution = 60_000
+
 /** What is recorded of a blob of a repository. */
 export interface BlobRow {
   /** Bytes. */

@@ -5,7 +5,8 @@ import { SystemCallError, errno } from '../../linux/errno.ts'
 import { tryLstat } from '../../linux/file-status.ts'
 import { removeFile } from '../../linux/names.ts'
 import type { Digest } from '../../oci/digest.ts'
-import { freeBlobs } from './local-blobs.ts'
+import { collectedAge } from './grace.ts'
+import { freeBlobs, useResolution } from './local-blobs.ts'
 import { forgetManifest } from './local-manifests.ts'
 import type { LocalUploads } from './local-uploads.ts'
 import { parentsFirst } from './parents-first.ts'
@@ -125,7 +126,7 @@ class RepositorySweep {
   /** Blobs that no manifest names, but for those manifests that go. */
   async #removeBlobs(goingManifests: ReadonlySet<Digest>): Promise<GarbageItem[]> {
     const { database } = this.#store
-    const oldest = this.#now - this.#policy.blobGrace
+    const oldest = this.#now - collectedAge(this.#policy.blobGrace, useResolution)
     const old = this.#rows<{ digest: Digest; size: number }>(
       'SELECT digest, size FROM registry_blobs WHERE repository = ? AND used_at <= ?',
       oldest,

@@ -1,4 +1,4 @@
-import { afterEach, expect, test } from 'bun:test'
+import { afterEach, expect, setSystemTime, test } from 'bun:test'
 import { mkdtempSync, readdirSync, rmSync, truncateSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,6 +8,7 @@ import { isCairnError } from '../../errors/error.ts'
 import { digestOf } from '../../oci/digest.ts'
 import { localStorage } from './local-storage.ts'
 import { registryStorageContract } from './registry-storage.contract.ts'
+import { push } from './storage-fixtures.ts'
 
 const cleanups: (() => void)[] = []
 
@@ -90,6 +91,23 @@ test('collectGarbage() removes files of uploads that a server left behind when i
   const policy = { isDryRun: false, blobGrace: 0, uploadGrace: -1000, untaggedGrace: undefined }
   expect((await storage.collectGarbage(policy)).freed).toBe(4096)
   expect(readdirSync(store.path('registry', 'uploads'))).toEqual([])
+})
+
+test('collectGarbage() keeps a blob for the whole grace time after a client asked for it', async () => {
+  const storage = localStorage(temporaryStore())
+  const digest = await push(storage, 'r', 'asked for')
+  const start = Date.now()
+  try {
+    setSystemTime(start + 50_000)
+    expect(await storage.findBlob('r', digest)).toBeDefined()
+    setSystemTime(start + 65_000)
+    const policy = { isDryRun: false, blobGrace: 20_000, uploadGrace: 20_000, untaggedGrace: undefined }
+    expect((await storage.collectGarbage(policy)).items).toEqual([])
+    setSystemTime(start + 200_000)
+    expect((await storage.collectGarbage(policy)).items).toHaveLength(1)
+  } finally {
+    setSystemTime()
+  }
 })
 
 test('findUpload() does not know an upload whose file is gone', async () => {

@@ -2,7 +2,7 @@ import type { Store } from '../../content/store.ts'
 import type { Digest, DigestAlgorithm } from '../../oci/digest.ts'
 import { collectRegistryGarbage } from './local-garbage.ts'
 import { GroupSync } from './group-sync.ts'
-import { addBlob, blobBytes, checkQuota, findBlobRow, freeBlobs } from './local-blobs.ts'
+import { addBlob, blobBytes, checkQuota, findBlobRow, freeBlobs, useResolution } from './local-blobs.ts'
 import { LocalManifests } from './local-manifests.ts'
 import { LocalUploads } from './local-uploads.ts'
 import type {
@@ -23,9 +23,6 @@ import type {
   UploadState,
   UploadWriter,
 } from './registry-storage.ts'
-
-/** How old the time of a blob's last use may be before asking for it sets it anew, in milliseconds. */
-const useResolution = 60_000
 
 /**
  * The registry's content in Cairn's own store: blobs are those of images, each kept once, and what repositories see of
@@ -134,7 +131,10 @@ class LocalStorage implements RegistryStorage {
   }
 
   async deleteTag(repository: string, tag: string): Promise<boolean> {
-    return this.#store.database.run('DELETE FROM registry_tags WHERE repository = ? AND tag = ?', repository, tag) > 0
+    const { database } = this.#store
+    if (database.run('DELETE FROM registry_tags WHERE repository = ? AND tag = ?', repository, tag) === 0) return false
+    await this.#disk.sync()
+    return true
   }
 
   async listReferrers(repository: string, subject: Digest, page: ReferrersPage): Promise<ReferrersResult> {

@@ -1,7 +1,7 @@
 import { acquireLease } from '../../content/leases.ts'
 import type { Store } from '../../content/store.ts'
 import { CairnError, isCairnError } from '../../errors/error.ts'
-import { SystemCallError, errno } from '../../linux/errno.ts'
+import { errno, isErrno } from '../../linux/errno.ts'
 import { fstat, tryLstat } from '../../linux/file-status.ts'
 import { close, ftruncate, open, openFlags, pread, pwrite, startWriteback, tryLock } from '../../linux/files.ts'
 import { makeDirectories, removeFile } from '../../linux/names.ts'
@@ -264,7 +264,7 @@ function createFile(path: string): number {
   try {
     return open(path, flags, 0o644)
   } catch (error) {
-    if (!(error instanceof SystemCallError) || error.errno !== errno.ENOENT) throw error
+    if (!isErrno(error, errno.ENOENT)) throw error
     makeDirectories(path.slice(0, path.lastIndexOf('/')), 0o700)
     return open(path, flags, 0o644)
   }
@@ -274,7 +274,7 @@ function tryOpen(path: string): number | undefined {
   try {
     return open(path, openFlags.O_RDWR | openFlags.O_NOFOLLOW)
   } catch (error) {
-    if (error instanceof SystemCallError && error.errno === errno.ENOENT) return undefined
+    if (isErrno(error, errno.ENOENT)) return undefined
     throw error
   }
 }

@@ -6,10 +6,12 @@ import type { Bucket, FoundObject } from '../../../object-storage/bucket.ts'
 import { freshMark, type GuardedObjects, isTombstone } from './guarded-objects.ts'
 import { keys } from './layout.ts'
 
-/** How old a link may be before asking for its blob renews it, in milliseconds. */
-const useResolution = 600_000
+/** How old a link may be before asking for its blob renews it, and a manifest before naming it does, in milliseconds. */
+export const useResolution = 600_000
 /** How long a signed URL is good for, in seconds: clients that are told of one go there at once. */
 const redirectLifetime = 1200
+/** Bytes that clients get from this server: another connection would take longer. */
+const directSize = 64 * 1024
 /** Bytes that are sent with their Content-Length: Bun's server sends streams in chunks without one. */
 const smallBody = 1024 * 1024
 /** Tries to make a blob visible beside whoever removes it. */
@@ -117,7 +119,8 @@ export class S3Blobs {
   /** Where the bytes of an object of `data/` are read by a client. */
   async #read({ data, size }: BlobRecord, range: BlobRange | undefined): Promise<BlobContent> {
     const key = keys.data(data)
-    if (this.#isRedirecting) return { kind: 'elsewhere', url: await this.#bucket.presign(key, redirectLifetime) }
+    if (this.#isRedirecting && size > directSize)
+      return { kind: 'elsewhere', url: await this.#bucket.presign(key, redirectLifetime) }
     const body = await this.#bucket.open(key, range)
     if (body === undefined) throw new CairnError('BLOB_UNKNOWN', `the bucket has no object ${key} any more`)
     const length = range === undefined ? size : range.end - range.start

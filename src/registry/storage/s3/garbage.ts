@@ -1,8 +1,9 @@
 import { CairnError } from '../../../errors/error.ts'
 import type { Digest } from '../../../oci/digest.ts'
 import type { GarbageItem, GarbagePolicy, RegistryGarbage } from '../registry-storage.ts'
+import { collectedAge } from '../grace.ts'
 import { parentsFirst } from '../parents-first.ts'
-import { parseRecord, type S3Blobs } from './blobs.ts'
+import { parseRecord, type S3Blobs, useResolution } from './blobs.ts'
 import type { Bucket, ObjectInfo } from '../../../object-storage/bucket.ts'
 import { freshMark, type GuardedObjects, isTombstone } from './guarded-objects.ts'
 import { inParallel } from './in-parallel.ts'
@@ -103,8 +104,13 @@ class Collection {
   #freed = 0
 
   constructor(parts: CollectedParts, policy: GarbagePolicy, { time }: GarbageLock) {
+    const { blobGrace, untaggedGrace } = policy
     this.#parts = parts
-    this.#policy = policy
+    this.#policy = {
+      ...policy,
+      blobGrace: collectedAge(blobGrace, useResolution),
+      untaggedGrace: untaggedGrace === undefined ? undefined : collectedAge(untaggedGrace, useResolution),
+    }
     this.#now = time
   }
 

@@ -9,14 +9,11 @@ import type {
   ReferrersPage,
   ReferrersResult,
 } from '../registry-storage.ts'
-import { addRepository, type S3Blobs } from './blobs.ts'
+import { addRepository, type S3Blobs, useResolution } from './blobs.ts'
 import type { Bucket, FoundObject, ObjectInfo } from '../../../object-storage/bucket.ts'
 import { freshMark, type GuardedObjects, isTombstone } from './guarded-objects.ts'
 import { inParallel } from './in-parallel.ts'
 import { digestInKey, keys } from './layout.ts'
-
-/** How old a manifest may be before another one that names it renews it, in milliseconds. */
-const useResolution = 600_000
 
 /** The first line of a manifest's object; its bytes follow. */
 export interface ManifestHeader {
