@@ -60,6 +60,14 @@ describe('a rebuild', () => {
     expect(await steps(same)).toEqual(['cached', 'cached', 'cached', 'cached'])
   })
 
+  test('counts on no name of a stage and on no spelling of a path', async () => {
+    appContext()
+    const named = (stage: string, path: string): string =>
+      `FROM busybox AS ${stage}\nCOPY ${path} /src\nFROM busybox\nCOPY --from=${stage} /src /src\nRUN --mount=from=${stage},target=/b ls /b\n`
+    await steps(named('build', 'src'))
+    expect(await steps(named('other', './src/'))).toEqual(['cached', 'cached', 'cached'])
+  })
+
   test('from another folder with the same files is a hit', async () => {
     appContext()
     await steps(app)
@@ -215,7 +223,7 @@ describe('a step that runs again says why', () => {
     ['COPY package.json /p', 'COPY package.json /q', 'the instruction changed (was COPY package.json /p)'],
     ['COPY package.json /p', 'COPY --chown=1 package.json /p', 'the instruction changed (was COPY package.json /p)'],
     ['USER 1\nRUN true', 'USER 2\nRUN true', 'user changed from 1 to 2'],
-    ['RUN true', 'SHELL ["/bin/sh", "-ec"]\nRUN true', 'the text of the instruction changed'],
+    ['RUN true', 'SHELL ["/bin/sh", "-ec"]\nRUN true', 'SHELL changed from ["/bin/sh","-c"] to ["/bin/sh","-ec"]'],
     ['RUN --network=none true', 'RUN true', 'the instruction changed (was RUN --network=none true)'],
     ['RUN true', 'COPY package.json /', 'the instruction changed (was RUN true)'],
     ['RUN cat <<E\n1\nE', 'RUN cat <<E\n2\nE', 'the text of the instruction changed'],
@@ -303,13 +311,13 @@ describe('a step that runs again says why', () => {
     ])
   })
 
-  test('when --add-host changed', async () => {
-    const source = 'FROM busybox\nRUN grep db /etc/hosts > /x || true\nCOPY Dockerfile /\n'
-    const hosts = (address: string): BenchOptions => ({ extraHosts: [{ name: 'db', address }] })
+  test('when --add-host has another name; addresses are not asked for, as with docker', async () => {
+    const source = 'FROM busybox\nRUN true\nCOPY Dockerfile /\n'
+    const hosts = (name: string, address: string): BenchOptions => ({ extraHosts: [{ name, address }] })
     await steps(source)
-    expect((await steps(source, hosts('10.0.0.1')))[0]).toBe('hosts was added')
-    expect((await steps(source, hosts('10.0.0.2')))[0]).toBe('hosts changed from db:10.0.0.1 to db:10.0.0.2')
-    expect(await steps(source, hosts('10.0.0.2'))).toEqual(['cached', 'cached'])
+    expect((await steps(source, hosts('db', '10.0.0.1')))[0]).toBe('hosts was added')
+    expect(await steps(source, hosts('db', '10.0.0.2'))).toEqual(['cached', 'cached'])
+    expect((await steps(source, hosts('web', '10.0.0.2')))[0]).toBe('hosts changed from db to web')
   })
 
   test('when files of another stage changed', async () => {
@@ -448,6 +456,92 @@ describe('early cut-off', () => {
       expect(JSON.stringify(files)).toBe(fresh)
     }
   }, 30_000)
+})
+
+describe('of what was not kept, a reason', () => {
+  test('is the files that a step reads, where it stands on what it stood on', async () => {
+    appContext()
+    const source = 'FROM busybox AS b\nCOPY src /src\nFROM busybox\nCOPY --link --from=b /src /src\n'
+    await steps(source)
+    bench.file('src/a.js', 'other')
+    await steps(source)
+    bench.file('src/a.js', 'a')
+    await steps(source)
+    bench.dir('other/src')
+    expect(await steps(source, { contexts: ['b=other'] })).toEqual(['/src from b changed'])
+  })
+
+  test('is found where the stage has another name now', async () => {
+    appContext()
+    const named = (stage: string): string => `FROM busybox AS ${stage}\nCOPY src /src\nRUN ls /src\n`
+    await steps(named('one'))
+    bench.file('src/a.js', 'other')
+    expect(await steps(named('two'))).toEqual(['src/a.js changed', 'src/a.js changed (COPY src /src, line 2)'])
+    bench.file('src/a.js', 'more')
+    const single = named('two').replace('FROM busybox AS two', 'FROM busybox AS x\nRUN true\nFROM busybox')
+    expect((await steps(single))[0]).toBe('src/a.js changed')
+  })
+})
+
+describe('what stands on a COPY --link', () => {
+  const dockerfile = `FROM busybox AS one
+COPY a /a
+COPY --link b /b
+RUN cat /a /b > /both
+FROM scratch
+COPY --from=one /both /both
+`
+
+  test('runs again where what is below the link changed, and says so', async () => {
+    bench.file('a', 'a')
+    bench.file('b', 'b')
+    await steps(dockerfile)
+    bench.file('a', 'other ')
+    const built = await bench.build(dockerfile)
+    const cause = 'a changed (COPY a /a, line 2)'
+    expect(verdicts(built)).toEqual(['a changed', 'cached', cause, 'both changed'])
+    expect(built.files['/both']).toEndWith('"other b"')
+    bench.file('a', 'a')
+    expect(await steps(dockerfile)).toEqual(['cached', 'cached', 'cached', 'cached'])
+  })
+
+  test('runs again where the base is another one', async () => {
+    bench.file('b', 'b')
+    const twice = (first: string): string => `FROM busybox AS below
+RUN echo ${first} > /a
+FROM below
+COPY --link b /b
+RUN cat /a /b > /both
+`
+    await steps(twice('one'))
+    expect((await bench.build(twice('two'))).files['/both']).toEndWith('"two\\nb"')
+  })
+
+  test('is not taken for the same on another base of one build', async () => {
+    bench.file('b', 'b')
+    const { files } = await bench.build(`FROM busybox AS one
+RUN echo one > /a
+COPY --link b /b
+RUN cat /a /b > /both
+FROM busybox AS two
+RUN echo two > /a
+COPY --link b /b
+RUN cat /a /b > /both
+FROM scratch
+COPY --from=one /both /one
+COPY --from=two /both /two
+`)
+    expect(files).toMatchObject({ '/one': 'file 644 0:0 "one\\nb"', '/two': 'file 644 0:0 "two\\nb"' })
+  })
+
+  test('is not taken for the same where files are copied from it', async () => {
+    bench.file('a', 'a')
+    bench.file('b', 'b')
+    const copied = 'FROM busybox AS one\nCOPY a /a\nCOPY --link b /b\nFROM scratch\nCOPY --from=one /a /a\n'
+    await steps(copied)
+    bench.file('a', 'new')
+    expect((await bench.build(copied)).files['/a']).toEndWith('"new"')
+  })
 })
 
 describe('what a build remembers', () => {

@@ -150,6 +150,15 @@ const edits: Readonly<Record<string, Edit>> = {
     },
     runs: cutOff('src/sub/a is a hardlink (was a file)'),
   },
+  'sources in another order': {
+    replace: [lower, 'COPY package-lock.json package.json ./'],
+    runs: { 'COPY package': `the instruction changed (was ${lower})` },
+  },
+  'a source less': {
+    replace: [lower, 'COPY package-lock.json ./'],
+    runs: deps(`the instruction changed (was ${lower})`, 'COPY package-lock.json ./, line 4'),
+  },
+  'no user any more': { replace: ['USER 1\n', ''], runs: { 'RUN cat': 'user is not set any more (was 1)' } },
   'a second name outside of what is copied': {
     edit: (bench) => void Bun.spawnSync(['ln', context(bench, 'src/lib.js'), context(bench, 'elsewhere')]),
     runs: {},
@@ -244,7 +253,7 @@ const edits: Readonly<Record<string, Edit>> = {
   },
   'a shell': {
     replace: ['USER 1', 'SHELL ["/bin/sh", "-ec"]\nUSER 1'],
-    runs: { 'RUN cat': 'the text of the instruction changed' },
+    runs: { 'RUN cat': 'SHELL changed from ["/bin/sh","-c"] to ["/bin/sh","-ec"]' },
   },
   'a command': {
     replace: ['RUN echo deps', 'RUN echo Deps'],

@@ -243,6 +243,14 @@ describe('explain', () => {
     })
   })
 
+  test('gives no advice about a variable that the step names, expanded as it is where it is shown', async () => {
+    await build('FROM busybox\nARG V=1\nRUN echo $V\nRUN <<EOF\necho $V\nEOF\n')
+    await build('FROM busybox\nARG V=2\nRUN echo $V\nRUN <<EOF\necho $V\nEOF\n')
+    const explained = await ok('explain')
+    expect(explained).toContain('variable V changed')
+    expect(explained).not.toContain('advice')
+  })
+
   test.each([
     [
       'a variable',

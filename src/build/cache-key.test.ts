@@ -113,10 +113,12 @@ describe('cacheKey()', () => {
       await keyOf('RUN a', {}, 1),
       await keyOf('RUN a', { platform: parsePlatform('linux/arm64') }),
       await keyOf('RUN a', { extraHosts: [{ name: 'a', address: '1.1.1.1' }] }),
-      await keyOf('RUN a', { extraHosts: [{ name: 'a', address: '1.1.1.2' }] }),
+      await keyOf('RUN a', { extraHosts: [{ name: 'b', address: '1.1.1.1' }] }),
       await keyOf('RUN a', { network: 'none' }),
     ]
     expect(new Set([...keys, ...runs]).size).toBe(keys.length + runs.length)
+    // Where a name leads is known to the machine alone.
+    expect(await keyOf('RUN a', { extraHosts: [{ name: 'a', address: '1.1.1.2' }] })).toBe(runs[4] as string)
   })
 
   test('of every step says that times are fixed, and that of real times says nothing of it', async () => {

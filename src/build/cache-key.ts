@@ -4,7 +4,7 @@ import { type CopyOp, defaultHostname, type FileSource, type Op, type OpMount, t
 import type { RemoteSource } from './ops/remote-source.ts'
 
 /** Changes whenever the same inputs would give other bytes than before. */
-const formatVersion = 3
+const formatVersion = 4
 
 /** Hex sha256 over the canonical JSON of {@link StepInputs}. */
 export type CacheKey = string
@@ -37,7 +37,15 @@ export interface StepInputs {
 
 /** The key of a step with these inputs. */
 export function cacheKey(inputs: StepInputs): CacheKey {
-  return new Bun.CryptoHasher('sha256').update(`${formatVersion}\n${canonicalJson(inputs)}`).digest('hex')
+  // What a source is called says nothing of what is in it.
+  const { sources, ...rest } = inputs
+  const text = canonicalJson({ ...rest, sources: sources?.map(({ digest }) => digest) })
+  return new Bun.CryptoHasher('sha256').update(`${formatVersion}\n${text}`).digest('hex')
+}
+
+/** Stands for the files of a step that says nothing of what is below it, with those below. */
+export function stackedKey(below: CacheKey, key: CacheKey): CacheKey {
+  return new Bun.CryptoHasher('sha256').update(`${below} ${key}`).digest('hex')
 }
 
 /** JSON with sorted keys and without undefined fields. */
@@ -126,7 +134,7 @@ function runInputs(op: RunOp): Pick<StepInputs, 'definition' | 'env'> {
       ...(op.script === undefined ? {} : { script: digestOf(op.script.content) }),
       ...(op.extraHosts.length === 0
         ? {}
-        : { hosts: op.extraHosts.map(({ name, address }) => `${name}:${address}`).join(' ') }),
+        : { hosts: op.extraHosts.map(({ name }) => name).join(' ') }),
       ...Object.fromEntries(op.mounts.map((mount) => [`mount ${mountName(mount)}`, mountText(mount)])),
       ...Object.fromEntries(op.mounts.flatMap(secretFingerprint)),
     },

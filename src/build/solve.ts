@@ -3,8 +3,9 @@ import type { Dockerfile } from '../dockerfile/instruction.ts'
 import type { ProgressListener } from '../progress/events.ts'
 import { type BuildCache, type CachedResult, type CachedStep, contentIdOf, emptyContentId } from './cache.ts'
 import { cacheKey, type CacheKey, fileSources, remoteSources, type StepInputs } from './cache-key.ts'
-import type { BuildHistory } from './explain/build-history.ts'
+import { type BuildHistory, mentionOf } from './explain/build-history.ts'
 import type { Op } from './graph.ts'
+import { passedOn } from './explain/explain.ts'
 import { isFirst, type Miss, missText } from './explain/miss.ts'
 import { type FailedCommand, RunningStep, type StepLog } from './running-step.ts'
 import { baseLayer, type Filesystem, type Layer, type PackedLayer, storedLayer } from './layer.ts'
@@ -251,9 +252,18 @@ export class Solver {
     this.#options.onLayer?.(op, hit.layer)
     return {
       filesystem: [...(parent?.filesystem ?? []), storedLayer(hit.layer)],
-      contentId: () => Promise.resolve(hit.contentId),
-      miss: undefined,
+      contentId: this.#contentIdOf(op, hit, parent),
+      // What stands on a step that is on its own may have to run for what is below.
+      miss:
+        onItsOwn(op) && op.parent !== undefined ? passedOn({ ...mentionOf(op.parent), miss: parent?.miss }) : undefined,
     }
+  }
+
+  /** The content identity of what there is with a result of the cache; one on its own may have been made on something else. */
+  #contentIdOf(op: Op, result: CachedResult, parent: StepResult | undefined): StepResult['contentId'] {
+    if (!onItsOwn(op)) return () => Promise.resolve(result.contentId)
+    return async () =>
+      contentIdOf(parent === undefined ? emptyContentId : await parent.contentId(), result.layer.contentDigest)
   }
 
   /** Whether a result was made on what is below the step now. */
@@ -302,8 +312,8 @@ export class Solver {
           claimed.release()
           step.done(true)
           this.#reports.note(op, { outcome: 'ran' })
-          const contentId = Promise.resolve(done.contentId)
-          return { filesystem: [...filesystem, storedLayer(done.layer)], contentId: () => contentId, miss }
+          const contentId = this.#contentIdOf(op, done, parent)
+          return { filesystem: [...filesystem, storedLayer(done.layer)], contentId, miss }
         }
         const sourceFiles = new Map([...sources].map(([source, result]) => [source, result.filesystem]))
         const layer = await executor.execute(op, filesystem, sourceFiles, step.log)
@@ -338,7 +348,7 @@ export class Solver {
       inputs: byContent === undefined ? inputs : { ...inputs, sources: byContent.inputs.sources ?? [] },
       files: files.map((known, index) => known ?? byContent?.files[index]),
       isPruned: cache.wasPruned(key),
-      below: parent?.miss,
+      below: onItsOwn(op) ? undefined : parent?.miss,
       source: [...sources].flatMap(([source, { miss: why }]) =>
         why === undefined ? [] : [{ op: source, miss: why }],
       )[0],

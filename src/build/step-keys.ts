@@ -10,6 +10,7 @@ import {
   remoteSources,
   sourceByKey,
   type SourceInput,
+  stackedKey,
   stepInputs,
   type StepInputs,
 } from './cache-key.ts'
@@ -48,6 +49,12 @@ export interface StepKey {
   readonly files: readonly (SelectionDigest | undefined)[]
 }
 
+/** The key by definition. */
+interface DefinitionKey extends StepKey {
+  /** Stands for all files that there are after the step, which the key of one that is on its own does not. */
+  readonly filesystem: CacheKey
+}
+
 /** What is known of the step below. */
 interface StepBelow {
   readonly contentId: () => Promise<string>
@@ -56,27 +63,27 @@ interface StepBelow {
 /** The keys of the steps of a build, each computed once: by definition, and by the content of what a step starts from. */
 export class StepKeys {
   readonly #options: StepKeyOptions
-  readonly #keys = new Map<Op, Promise<StepKey>>()
+  readonly #keys = new Map<Op, Promise<DefinitionKey>>()
 
   constructor(options: StepKeyOptions) {
     this.#options = options
   }
 
   /** All that are known or being computed. */
-  asked(): Iterable<Promise<StepKey>> {
+  asked(): Iterable<Promise<DefinitionKey>> {
     return this.#keys.values()
   }
 
   /** The key by definition: of what the instruction says and the keys of what it needs. Throws what reading sources fails with. */
-  of(op: Op): Promise<StepKey> {
+  of(op: Op): Promise<DefinitionKey> {
     let key = this.#keys.get(op)
     if (key === undefined) this.#keys.set(op, (key = this.#compute(op)))
     return key
   }
 
-  async #compute(op: Op): Promise<StepKey> {
+  async #compute(op: Op): Promise<DefinitionKey> {
     const { executor, epoch, fixedTime } = this.#options
-    const parent = op.parent === undefined ? undefined : (await this.of(op.parent)).key
+    const parent = op.parent === undefined ? undefined : (await this.of(op.parent)).filesystem
     const sources: SourceInput[] = []
     const files: (SelectionDigest | undefined)[] = []
     for (const input of fileSources(op)) {
@@ -86,7 +93,7 @@ export class StepKeys {
         sources.push({ label, digest: selected.digest })
         files.push(selected)
       } else {
-        const source = input.source.op === undefined ? undefined : (await this.of(input.source.op)).key
+        const source = input.source.op === undefined ? undefined : (await this.of(input.source.op)).filesystem
         sources.push({ label, digest: sourceByKey(source, input.pattern) })
         files.push(undefined)
       }
@@ -97,7 +104,9 @@ export class StepKeys {
       files.push(found)
     }
     const inputs = stepInputs(op, { parent, sources, epoch, hasFixedTimes: fixedTime !== undefined })
-    return { key: cacheKey(inputs), inputs, files }
+    const key = cacheKey(inputs)
+    const filesystem = onItsOwn(op) && parent !== undefined ? stackedKey(parent, key) : key
+    return { key, filesystem, inputs, files }
   }
 
   /**

@@ -82,7 +82,12 @@ export class RemoteFiles {
       this.#files.set(id, file)
       return { value: file, isCached: file.isUnchanged }
     })
-    return known(shown, ['http', name, digest, lastModified ?? null])
+    const date = lastModified === undefined ? 'unknown' : String(lastModified)
+    const files = new Map([
+      [shown, digest],
+      [`the date of ${shown}`, date],
+    ])
+    return { digest: known(shown, ['http', name, digest, lastModified ?? null]).digest, files }
   }
 
   async #resolveGit(source: GitSource, id: string, title: string): Promise<SelectionDigest> {

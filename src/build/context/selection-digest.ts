@@ -1,5 +1,6 @@
 import { type Digest, Digester } from '../../oci/digest.ts'
 import type { FileDigests } from '../explain/explain.ts'
+import { childPath, parentPath } from '../paths.ts'
 import type { Selection } from './source-selection.ts'
 
 export interface SelectionDigest {
@@ -48,7 +49,11 @@ export function digestSelections(
         lines = ''
       }
       if (relative !== '' || !selection.directory)
-        parts.push(path.slice(1), `${first === undefined ? entry.type : 'hardlink'} ${attributes}`, first ?? content)
+        parts.push(
+          shownPath(selection, path),
+          `${first === undefined ? entry.type : 'hardlink'} ${attributes}`,
+          first ?? content,
+        )
     }
   }
   digester.update(encoder.encode(lines))
@@ -59,6 +64,11 @@ export function digestSelections(
       return (files ??= fileDigests(parts))
     },
   }
+}
+
+/** A path in the source; of a symlink that was named and led to a file, where that link is. */
+function shownPath({ directory, name }: Selection, path: string): string {
+  return (directory ? path : childPath(parentPath(path), name)).slice(1)
 }
 
 const encoder = new TextEncoder()

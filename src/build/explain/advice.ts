@@ -125,13 +125,22 @@ function variableAdvice(
 ): string | undefined {
   if (causes.some(({ kind }) => kind !== 'variable')) return undefined
   const names = causes.flatMap((cause) => (cause.kind === 'variable' ? [cause.name] : []))
-  const unused = names.filter((name) => !new RegExp(`\\$\\{?${name}\\b`).test(step.text))
+  const text = writtenText(stages, step)
+  const unused = names.filter((name) => !new RegExp(`\\$\\{?${name}\\b`).test(text))
   if (unused.length === 0 || unused.length < names.length) return undefined
   const places = unused.map((name) => {
     const line = declarationLine(stages, step.line, name)
     return line === undefined ? name : `${name} (line ${line})`
   })
   return `it does not name ${places.join(', ')}: declare ${unused.length === 1 ? 'it' : 'them'} below this step, if the command does not read ${unused.length === 1 ? 'it' : 'them'}`
+}
+
+/** A step as it stands in the Dockerfile, before variables are expanded; that of a trigger as it is shown. */
+function writtenText(stages: readonly Stage[], { line, text }: StepReport): string {
+  const found = stages.flatMap(({ instructions }) => instructions).find(({ range }) => range.start === line)
+  if (found === undefined) return text
+  const heredocs = 'heredocs' in found ? found.heredocs.map(({ content }) => content) : []
+  return [found.original, ...heredocs].join('\n')
 }
 
 /** The last line above `before`, in the same stage, that declares a variable. */

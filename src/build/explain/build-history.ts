@@ -2,7 +2,14 @@ import { lastStepRecord, putStepRecord } from '../../content/cache-records.ts'
 import type { Store } from '../../content/store.ts'
 import { digestOf } from '../../oci/digest.ts'
 import { type CacheKey, canonicalJson, type StepInputs } from '../cache-key.ts'
-import { explainBase, explainMiss, type FileDigests, type SourceComparison, type StepTrace } from './explain.ts'
+import {
+  explainBase,
+  explainMiss,
+  type FileDigests,
+  isSameSource,
+  type SourceComparison,
+  type StepTrace,
+} from './explain.ts'
 import type { Op } from '../graph.ts'
 import type { Miss, StepMention } from './miss.ts'
 import type { SelectionDigest } from '../context/selection-digest.ts'
@@ -39,6 +46,7 @@ export class BuildHistory {
   readonly #scope: string
   /** Names of this build's steps. */
   readonly #steps: ReadonlySet<string>
+  readonly #stages: ReadonlySet<string>
   #before: readonly StepTrace[] | undefined
   #filesBefore: StoredFiles | undefined
   readonly #imported: readonly StoredHistory[]
@@ -53,6 +61,7 @@ export class BuildHistory {
     this.#imported = imported
     this.#scope = digestOf(JSON.stringify(scope))
     this.#steps = new Set(ops.map(stepName))
+    this.#stages = new Set(ops.map(({ stage: name }) => name))
   }
 
   /** Takes the build that has most of these keys for the last one: that of this store where no other has more. */
@@ -148,12 +157,14 @@ export class BuildHistory {
   }
 
   #compareSources(before: StepTrace, { inputs, files }: MissedStep): SourceComparison[] {
+    const labels = (before.inputs.sources ?? []).map(({ label }) => label)
     return (inputs.sources ?? []).map(({ label }, index) => {
-      const old = before.contents[index]
+      const at = isSameSource(labels[index], label) ? index : labels.findIndex((other) => isSameSource(other, label))
+      const old = before.contents[at]
       const now = files[index]
       if (old === null || old === undefined || now === undefined)
         return { label, same: undefined, before: undefined, now: undefined }
-      const stored = this.#storedFiles()[listName(label, old)]
+      const stored = this.#storedFiles()[listName(labels[at] ?? label, old)]
       return {
         label,
         same: old === now.digest,
@@ -165,10 +176,11 @@ export class BuildHistory {
 
   /**
    * The step of the last build that this one takes the place of: the same text, else the same position, unless the one
-   * there has only moved.
+   * there has only moved. A stage that was not there may have had the name of one that is not there any more.
    */
   #counterpart(op: Op): StepTrace | undefined {
-    const stage = this.#traces().filter((trace) => trace.stage === op.stage)
+    const named = this.#traces().filter((trace) => trace.stage === op.stage)
+    const stage = named.length > 0 ? named : this.#traces().filter((trace) => !this.#stages.has(trace.stage))
     const same = stage.filter((trace) => trace.text === op.text)
     return (
       same.find((trace) => trace.ordinal === op.ordinal) ??
@@ -199,7 +211,8 @@ function imageOf({ image }: Extract<Op, { kind: 'base' }>): string {
   return `${image.name}@${image.digest}`
 }
 
-function mentionOf({ text, range }: Op): StepMention {
+/** A step as explanations of others name it. */
+export function mentionOf({ text, range }: Op): StepMention {
   return { text, line: range.start }
 }
 

@@ -59,6 +59,10 @@ export function explainMiss(comparison: Comparison): Miss {
   const own = ownCauses(comparison, before)
   const inherited = originOf(below) ?? originOf(source)
   if (own.length > 0 || inherited !== undefined) return { own, inherited }
+  // Where it stands on what it stood on, it reads other files, of which nothing was kept.
+  const unknown = comparison.sources().filter(({ same }) => same === undefined)
+  if (before.inputs.parent === now.inputs.parent && unknown.length > 0)
+    return { own: unknown.map(({ label }) => ({ kind: 'files', label })) }
   return { own: [{ kind: 'moved', ...(below === undefined ? {} : { after: mention(below) }) }] }
 }
 
@@ -87,6 +91,12 @@ function originOf(step: NeededStep | undefined): Origin | undefined {
   return step.miss.own.length > 0 ? { step: mention(step), causes: step.miss.own } : step.miss.inherited
 }
 
+/** What a step hands on to those that stand on it where it was no miss itself: the causes of the step below. */
+export function passedOn(below: NeededStep): Miss | undefined {
+  const inherited = originOf(below)
+  return inherited === undefined ? undefined : { own: [], inherited }
+}
+
 function mention({ text, line }: StepMention): StepMention {
   return { text, line }
 }
@@ -105,10 +115,21 @@ function ownCauses(comparison: Comparison, trace: StepTrace): Cause[] {
       before: String(before.epoch ?? 'unset'),
       now: String(now.epoch ?? 'unset'),
     })
-  causes.push(...definitionCauses(before, now, trace.text, text))
+  if (trace.text !== text && !haveSameSources(before, now)) causes.push({ kind: 'instruction', before: trace.text })
+  else causes.push(...definitionCauses(before, now, trace.text, text))
   causes.push(...environmentCauses(before.env ?? {}, now.env ?? {}))
   causes.push(...comparison.sources().flatMap(sourceCauses))
   return causes
+}
+
+function haveSameSources({ sources: before = [] }: StepInputs, { sources: now = [] }: StepInputs): boolean {
+  return before.length === now.length && now.every(({ label }, index) => isSameSource(before[index]?.label, label))
+}
+
+/** True for labels of one source, also where the stage or context that it is from has another name now. */
+export function isSameSource(before: string | undefined, now: string): boolean {
+  const [old = now, current] = [before, now].map((label) => label?.replace(/ from [^ ]*$/, ' from'))
+  return before !== undefined && old === current
 }
 
 function definitionCauses(before: StepInputs, now: StepInputs, oldText: string, text: string): Cause[] {
@@ -116,8 +137,9 @@ function definitionCauses(before: StepInputs, now: StepInputs, oldText: string, 
   if (names.length === 0) return []
   if (oldText !== text) return [{ kind: 'instruction', before: oldText }]
   return names.map((name): Cause => {
-    if (name === 'script' || name === 'sources' || name === 'command') return { kind: 'text' }
     const [old, current] = [before.definition[name], now.definition[name]]
+    if (name === 'command') return shellCause(old, current) ?? { kind: 'text' }
+    if (name === 'script' || name === 'sources') return { kind: 'text' }
     // Keys of real times do not say so.
     if (name === 'timestamps')
       return { kind: 'setting', name: '--timestamps', before: old ?? 'real', now: current ?? 'real' }
@@ -131,6 +153,14 @@ function definitionCauses(before: StepInputs, now: StepInputs, oldText: string, 
       ...(current === undefined ? {} : { now: current }),
     }
   })
+}
+
+/** What SHELL is, where the command it runs is the same. */
+function shellCause(before: string | undefined, now: string | undefined): Cause | undefined {
+  const [old, current] = [before, now].map((text) => (text === undefined ? [] : (JSON.parse(text) as string[])))
+  if (old === undefined || current === undefined || old.at(-1) !== current.at(-1)) return undefined
+  const [shell, other] = [old, current].map((args) => JSON.stringify(args.slice(0, -1)))
+  return { kind: 'setting', name: 'SHELL', ...(shell === undefined ? {} : { before: shell }), now: other ?? '' }
 }
 
 function environmentCauses(before: Readonly<Record<string, string>>, now: Readonly<Record<string, string>>): Cause[] {

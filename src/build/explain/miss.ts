@@ -123,6 +123,8 @@ export function causeText(cause: Cause): string {
 
 function settingText({ name, before, now }: Extract<Cause, { kind: 'setting' }>): string {
   if (before === undefined) return `${name} was added`
+  if (before === '') return `${name} was set to ${now}`
+  if (now === '') return `${name} is not set any more (was ${before})`
   return now === undefined ? `${name} was removed` : `${name} changed from ${before} to ${now}`
 }
 
