@@ -371,6 +371,23 @@ describe('what is left', () => {
     }
   })
 
+  test('of a network that a container was just given, by a command that was killed, is its device and names', async () => {
+    for (const name of ['shop', 'yard']) await cairn.ok(['network', 'create', name])
+    const id = await serve('api', 'api', '--network', 'shop')
+    await serve('peer', 'peer', '--network', 'yard')
+    await cairn.ok(['network', 'connect', 'yard', 'api'])
+    // What is there when the process is killed as soon as it has written down what it does.
+    const network = (await cairn.ok(['network', 'inspect', '-f', '{{.Id}}', 'yard'])).trim()
+    const directory = `${cairn.root}/containers`
+    cairn.sh(`nsenter -t ${pidOf(id)} -n ip link delete eth1; : > ${directory}/${id}/resolv.conf`)
+    cairn.sh(`mkdir -p ${directory}/run/networks; printf ${network} > ${directory}/run/networks/${id}`)
+    await cairn.ok(['ps'])
+    expect(await pageIn('api', 'peer')).toBe('peer')
+    const address = await inspected('api', '{{.NetworkSettings.Networks.yard.IPAddress}}')
+    expect(await cairn.ok(['exec', 'api', 'ip', 'address', 'show', 'eth1'])).toContain(`inet ${address}/`)
+    expect(cairn.sh(`ls ${directory}/run/networks`)).toBe('')
+  })
+
   test('of starts that are killed at any moment is nothing', async () => {
     await cairn.ok(['network', 'create', 'shop'])
     for (const delay of [60, 90, 120, 150, 180, 210, 240]) {

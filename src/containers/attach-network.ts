@@ -1,8 +1,10 @@
-import { acquireLock } from '../content/lock.ts'
+import { acquireLock, tryAcquireLock } from '../content/lock.ts'
 import type { Store } from '../content/store.ts'
-import { CairnError } from '../errors/error.ts'
+import { CairnError, isCairnError } from '../errors/error.ts'
+import { tryListDirectory } from '../linux/directories.ts'
 import { close } from '../linux/files.ts'
-import { writeTextFile } from '../linux/text-file.ts'
+import { makeDirectories, removeFile } from '../linux/names.ts'
+import { readTextFile, writeTextFile } from '../linux/text-file.ts'
 import { applyNetworks } from '../networks/apply.ts'
 import { deleteEndpoint, endpointsOf, publishedPortsOf, recordEndpoint } from '../networks/endpoint-records.ts'
 import { connectInterfaces, disconnectInterfaces } from '../networks/interfaces.ts'
@@ -11,8 +13,9 @@ import { findNetwork } from '../networks/network-records.ts'
 import { networkScope } from '../networks/scope.ts'
 import type { Container } from './container.ts'
 import { getContainer, recordSettings } from './container-records.ts'
+import { findInit } from './init-process.ts'
 import { movePorts, openNamespaceOf, textsOf } from './network.ts'
-import { containerDirectory, containerLock } from './places.ts'
+import { containerDirectory, containerLock, networkChangePath, runtimeStateDirectory } from './places.ts'
 import { settleContainer } from './settle-container.ts'
 
 /**
@@ -41,6 +44,7 @@ export async function connectContainer(
     recordSettings(store, id, settings)
     return
   }
+  using _change = beginChange(store, id, network)
   try {
     const before = endpointsOf(store, id)
     const index = Math.max(-1, ...before.map(({ device }) => Number(device.slice('eth'.length)))) + 1
@@ -82,6 +86,7 @@ export async function disconnectContainer(store: Store, id: string, network: Net
   const hadPorts = publishedPortsOf(store, id).some(({ address }) =>
     gone.some((endpoint) => endpoint.address === address),
   )
+  using _change = beginChange(store, id, network)
   const change = (): void => {
     deleteEndpoint(store, id, network)
     recordSettings(store, id, settings)
@@ -98,6 +103,56 @@ export async function disconnectContainer(store: Store, id: string, network: Net
     close(namespace)
   }
   writeTexts(store, { ...container, settings })
+}
+
+/**
+ * Notes that the devices of a container are about to be changed, until what this gives is disposed of: what was recorded by
+ * a process that is killed in between is brought about by {@link finishNetworkChanges}.
+ */
+function beginChange(store: Store, id: string, network: Network): Disposable {
+  const path = networkChangePath(store, id)
+  makeDirectories(path.slice(0, path.lastIndexOf('/')), 0o700)
+  writeTextFile(path, network.id)
+  return { [Symbol.dispose]: () => removeFile(path) }
+}
+
+/**
+ * Gives containers the devices, routes and files that go with their records where the process that changed those was killed.
+ * A listing of a directory that is mostly empty or not there. What fails is told, and tried again by the next command.
+ */
+export function finishNetworkChanges(store: Store): void {
+  for (const { name: id } of tryListDirectory(`${runtimeStateDirectory(store)}/networks`)) {
+    // Whoever holds it is still at it.
+    using lock = tryAcquireLock(store, containerLock(id))
+    if (lock === undefined) continue
+    const path = networkChangePath(store, id)
+    const network = readTextFile(path)
+    try {
+      if (network !== undefined) finishChange(store, id, network)
+      removeFile(path)
+    } catch (error) {
+      if (!isCairnError(error)) throw error
+      store.tell(`networks of the container ${id} could not be set right: ${error.message}`)
+    }
+  }
+}
+
+function finishChange(store: Store, id: string, network: string): void {
+  const container = getContainer(store, id)
+  if (container?.state !== 'running' || findInit(store, id) === undefined) return
+  const namespace = openNamespaceOf(store, id)
+  if (namespace === undefined) return
+  try {
+    const endpoints = endpointsOf(store, id)
+    const [begun, others] = [true, false].map((is) => endpoints.filter((one) => (one.network === network) === is))
+    // Some of its devices may be there.
+    disconnectInterfaces(begun ?? [])
+    applyNetworks(store)
+    connectInterfaces(store, namespace, begun ?? [], others ?? [])
+  } finally {
+    close(namespace)
+  }
+  writeTexts(store, container)
 }
 
 function containerOf(store: Store, id: string): Container {

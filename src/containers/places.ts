@@ -27,6 +27,11 @@ export function monitoredRoot(store: Store, runtime: OciRuntime['name']): string
   return `${runtimeStateDirectory(store)}/monitored/${runtime}`
 }
 
+/** The file that is there while a container that runs is attached to a network or taken from one; it names the network. */
+export function networkChangePath(store: Store, id: string): string {
+  return `${runtimeStateDirectory(store)}/networks/${id}`
+}
+
 /** Name of the lock under which a container is started and its end recorded. */
 export function containerLock(id: string): string {
   return `container ${id}`

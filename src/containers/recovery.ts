@@ -8,6 +8,7 @@ import { deleteMonitored, hasBegun } from '../runtime/monitor.ts'
 import { detectRuntime } from '../runtime/runtime.ts'
 import { reapAbandoned } from '../runtime/state.ts'
 import { recordBegun } from './attendants.ts'
+import { finishNetworkChanges } from './attach-network.ts'
 import { getContainer, recordEnd, recordStartFailure, releaseClaim } from './container-records.ts'
 import { discardContainer } from './discard-container.ts'
 import { tidyNetworks } from './network.ts'
@@ -48,6 +49,7 @@ export function recoverContainers(store: Store): void {
     }
   }
   tidyNetworks(store)
+  finishNetworkChanges(store)
   recover(store)
 }
 
