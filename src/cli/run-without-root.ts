@@ -1,6 +1,6 @@
 import { ownProgram } from '../containers/own-command.ts'
 import { CairnError, isCairnError } from '../errors/error.ts'
-import { errno, SystemCallError } from '../linux/errno.ts'
+import { errno, isErrno } from '../linux/errno.ts'
 import { tryStat } from '../linux/file-status.ts'
 import { beginStay, enterNamespace, isRootless } from '../rootless/namespace.ts'
 import { defaultRoot, type GlobalSettings } from './context.ts'
@@ -57,7 +57,5 @@ export async function runWithoutRoot({ argv, env, settings }: Invocation, run: (
 /** True for what this user was not allowed to do, itself or as the cause of the failure. */
 function isForRoot(error: CairnError): boolean {
   const failures = [error, error.cause]
-  return failures.some(
-    (one) => isCairnError(one, 'NOT_ROOT') || (one instanceof SystemCallError && one.errno === errno.EPERM),
-  )
+  return failures.some((one) => isCairnError(one, 'NOT_ROOT') || isErrno(one, errno.EPERM))
 }

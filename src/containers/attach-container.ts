@@ -1,4 +1,4 @@
-import { SystemCallError, errno } from '../linux/errno.ts'
+import { errno, isErrno } from '../linux/errno.ts'
 import { close, open, openFlags, write } from '../linux/files.ts'
 import { connectPackets } from '../linux/packet-socket.ts'
 import type { TerminalSize } from '../linux/terminal.ts'
@@ -55,7 +55,7 @@ export function resizeMonitored(bundle: string, { columns, rows }: TerminalSize)
     }
   } catch (error) {
     // Nobody reads from it any more, or it is gone.
-    if (!(error instanceof SystemCallError && (error.errno === ENXIO || error.errno === errno.ENOENT))) throw error
+    if (!isErrno(error, ENXIO, errno.ENOENT)) throw error
   }
 }
 

@@ -1,5 +1,4 @@
-import { listDirectory } from '../linux/directories.ts'
-import { SystemCallError, errno } from '../linux/errno.ts'
+import { tryListDirectory } from '../linux/directories.ts'
 import { readTextFile } from '../linux/text-file.ts'
 import { cgroupLayout, cgroupRoot, withHostCgroups } from '../runtime/cgroups.ts'
 import type { Container } from './container.ts'
@@ -34,17 +33,10 @@ export function processesInCgroup(container: Container): number[] | undefined {
 
 function processesBelow(directory: string): number[] {
   const own = (readTextFile(`${directory}/cgroup.procs`) ?? '').split('\n').filter(Boolean).map(Number)
-  const below = directoriesIn(directory).flatMap((name) => processesBelow(`${directory}/${name}`))
+  const below = tryListDirectory(directory).flatMap(({ name, type }) =>
+    type === 'directory' ? processesBelow(`${directory}/${name}`) : [],
+  )
   return [...own, ...below]
-}
-
-function directoriesIn(path: string): string[] {
-  try {
-    return listDirectory(path).flatMap(({ name, type }) => (type === 'directory' ? [name] : []))
-  } catch (error) {
-    if (error instanceof SystemCallError && error.errno === errno.ENOENT) return []
-    throw error
-  }
 }
 
 /** Reads what a container uses; undefined where it has no cgroup of its own or has ended. */

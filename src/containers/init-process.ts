@@ -1,7 +1,6 @@
 import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
-import { listDirectory } from '../linux/directories.ts'
-import { SystemCallError, errno } from '../linux/errno.ts'
+import { tryListDirectory } from '../linux/directories.ts'
 import { tryStat } from '../linux/file-status.ts'
 import type { ProcessIdentity } from '../linux/processes.ts'
 import { containerInit } from '../runtime/state.ts'
@@ -44,20 +43,13 @@ function foregroundState(store: Store, id: string): (RuntimeState & { readonly i
   const states = runtimeStateDirectory(store)
   // In another pid namespace its number means another process.
   const here = `${String(tryStat('/proc/self/ns/pid')?.inode ?? 0)}-`
-  for (const owner of namesIn(states).filter((name) => name.startsWith(here)))
+  for (const { name: owner } of tryListDirectory(states)) {
+    if (!owner.startsWith(here)) continue
     for (const runtime of ['crun', 'runc'] as const) {
       const root = `${states}/${owner}/${runtime}`
       const init = containerInit(`${root}/${id}`)
       if (init !== undefined) return { runtime, root, init }
     }
-  return undefined
-}
-
-function namesIn(directory: string): string[] {
-  try {
-    return listDirectory(directory).map(({ name }) => name)
-  } catch (error) {
-    if (error instanceof SystemCallError && error.errno === errno.ENOENT) return []
-    throw error
   }
+  return undefined
 }

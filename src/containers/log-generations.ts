@@ -1,5 +1,5 @@
 import { tryListDirectory } from '../linux/directories.ts'
-import { SystemCallError, errno } from '../linux/errno.ts'
+import { errno, isErrno } from '../linux/errno.ts'
 import { fstat, tryStat } from '../linux/file-status.ts'
 import { close, open, openFlags } from '../linux/files.ts'
 
@@ -86,7 +86,7 @@ function openIfStill({ path, inode }: Generation): OpenGeneration | undefined {
   try {
     fd = open(path, openFlags.O_RDONLY)
   } catch (error) {
-    if (error instanceof SystemCallError && error.errno === errno.ENOENT) return undefined
+    if (isErrno(error, errno.ENOENT)) return undefined
     throw error
   }
   if (fstat(fd).inode === inode) return { fd, inode }

@@ -1,6 +1,6 @@
 import type { Store } from '../content/store.ts'
 import { listDirectory } from '../linux/directories.ts'
-import { errno, SystemCallError } from '../linux/errno.ts'
+import { errno, isErrno } from '../linux/errno.ts'
 import { tryStat } from '../linux/file-status.ts'
 import { processStatus, signalProcess } from '../linux/processes.ts'
 import { signalNumbers } from '../linux/signals.ts'
@@ -54,8 +54,7 @@ function pidNamespace(pid: number): number | bigint | undefined {
   try {
     return tryStat(`/proc/${pid}/ns/pid`)?.inode
   } catch (error) {
-    if (error instanceof SystemCallError && (error.errno === errno.EACCES || error.errno === errno.EPERM))
-      return undefined
+    if (isErrno(error, errno.EACCES, errno.EPERM)) return undefined
     throw error
   }
 }

@@ -4,6 +4,7 @@ import { isRunning, processStatus, signalProcess } from '../linux/processes.ts'
 import { signalNumbers } from '../linux/signals.ts'
 import { removeCgroup, withHostCgroups } from '../runtime/cgroups.ts'
 import { deleteMonitored, monitoredEnd, wasOutOfMemory } from '../runtime/monitor.ts'
+import { processScope } from '../rootless/namespace-record.ts'
 import { attendAgain, dismissAttendants, isUnattended } from './attendants.ts'
 import type { Container, ContainerRun, RestartRecord } from './container.ts'
 import { getContainer, recordMonitoredEnd, recordRestart } from './container-records.ts'
@@ -12,7 +13,7 @@ import { tidyNetworks } from './network.ts'
 import { ownCommand } from './own-command.ts'
 import { cgroupPath, containerDirectory, containerLock, monitoredRoot } from './places.ts'
 import { planRestart } from './restart-policy.ts'
-import { runScope, runState } from './run-scope.ts'
+import { runState } from './run-scope.ts'
 
 /** Status of a container that nobody can ask any more. */
 const killedStatus = 137
@@ -105,7 +106,7 @@ function end(store: Store, container: Container, run: ContainerRun): void {
 function endOf(store: Store, { id }: Container, run: ContainerRun): { readonly exitCode: number; readonly at: number } {
   const bundle = containerDirectory(store, id)
   const deadline = Date.now() + monitorPatience
-  if (run.scope !== runScope()) return monitoredEnd(bundle, id) ?? { exitCode: lostStatus, at: Date.now() }
+  if (run.scope !== processScope()) return monitoredEnd(bundle, id) ?? { exitCode: lostStatus, at: Date.now() }
   for (;;) {
     // Asked first, so that what a monitor wrote before it went is not missed.
     const isWatched = isRunning(run.monitor)

@@ -14,6 +14,7 @@ import { cgroupLayout, removeCgroup, withHostCgroups } from '../runtime/cgroups.
 import { createMonitored, deleteMonitored, type MonitorOptions, startMonitored } from '../runtime/monitor.ts'
 import { detectRuntime } from '../runtime/runtime.ts'
 import { Snapshots, type WritableSnapshot } from '../snapshots/snapshots.ts'
+import { processScope } from '../rootless/namespace-record.ts'
 import { recordBegun } from './attendants.ts'
 import type { Container, ContainerRun, ContainerSettings, RestartRecord } from './container.ts'
 import { claimContainer, getContainer, recordRun, recordStartFailure } from './container-records.ts'
@@ -21,7 +22,6 @@ import { closeNetwork, openNetwork } from './network.ts'
 import { ownCommand } from './own-command.ts'
 import { cgroupPath, containerLock, logPath, monitoredRoot, runtimeStateDirectory } from './places.ts'
 import { prepareContainer } from './prepare-container.ts'
-import { runScope } from './run-scope.ts'
 import { settleContainer } from './settle-container.ts'
 import { openUserNamespace } from './user-namespace.ts'
 
@@ -109,7 +109,7 @@ async function launch(
   }
   const created = await createMonitored(options)
   const { monitor, init } = created
-  const place = { scope: runScope(), mounts: home ?? null, cgroup: cgroup ?? null }
+  const place = { scope: processScope(), mounts: home ?? null, cgroup: cgroup ?? null }
   const run: ContainerRun = { monitor, init, runtime: created.runtime, ...place }
   try {
     // Whoever finds that this process was killed can tell by it how far it came.

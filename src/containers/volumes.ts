@@ -5,7 +5,7 @@ import type { Store } from '../content/store.ts'
 import { resolvePath } from '../layers/trees/layer-tree.ts'
 import type { Tree } from '../layers/tree.ts'
 import { listDirectory } from '../linux/directories.ts'
-import { SystemCallError, errno } from '../linux/errno.ts'
+import { errno, isErrno } from '../linux/errno.ts'
 import { tryLstat } from '../linux/file-status.ts'
 import { AT_FDCWD } from '../linux/files.ts'
 import { changeModeAt, makeDirectories, rename } from '../linux/names.ts'
@@ -83,7 +83,7 @@ function fill(store: Store, tree: Tree, source: string, data: string): void {
     rename(copy, data)
   } catch (error) {
     // Somebody put something into it meanwhile: it is no longer empty and stays as it is.
-    if (!(error instanceof SystemCallError && error.errno === errno.ENOTEMPTY)) throw error
+    if (!isErrno(error, errno.ENOTEMPTY)) throw error
   }
 }
 

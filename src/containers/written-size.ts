@@ -1,6 +1,5 @@
 import type { Store } from '../content/store.ts'
-import { listDirectory } from '../linux/directories.ts'
-import { SystemCallError, errno } from '../linux/errno.ts'
+import { tryListDirectory } from '../linux/directories.ts'
 import { tryLstat } from '../linux/file-status.ts'
 import { treeSize } from '../linux/tree-size.ts'
 import type { Container } from './container.ts'
@@ -12,7 +11,7 @@ export function writtenSize(store: Store, { snapshot }: Container): number {
   let size = 0
   const waiting = [store.path('snapshots', snapshot, 'fs')]
   for (let directory = waiting.pop(); directory !== undefined; directory = waiting.pop())
-    for (const name of namesIn(directory)) {
+    for (const { name } of tryListDirectory(directory)) {
       const path = `${directory}/${name}`
       const status = tryLstat(path)
       if (status?.type === 'directory') waiting.push(path)
@@ -21,15 +20,6 @@ export function writtenSize(store: Store, { snapshot }: Container): number {
       size += status.size
     }
   return size
-}
-
-function namesIn(directory: string): string[] {
-  try {
-    return listDirectory(directory).map(({ name }) => name)
-  } catch (error) {
-    if (error instanceof SystemCallError && (error.errno === errno.ENOENT || error.errno === errno.ENOTDIR)) return []
-    throw error
-  }
 }
 
 /** Bytes on the disk of all that a container has of its own. */

@@ -1,6 +1,6 @@
 import { CairnError } from '../errors/error.ts'
 import { tryListDirectory } from '../linux/directories.ts'
-import { SystemCallError, errno } from '../linux/errno.ts'
+import { SystemCallError, errno, isErrno } from '../linux/errno.ts'
 import { fstat, tryLstat } from '../linux/file-status.ts'
 import { close, ftruncate, open, openFlags, tryLock, write } from '../linux/files.ts'
 import { makeDirectories, removeFile } from '../linux/names.ts'
@@ -103,7 +103,7 @@ function tryOpen(path: string): number | undefined {
   try {
     return open(path, openFlags.O_RDWR)
   } catch (error) {
-    if (error instanceof SystemCallError && error.errno === errno.ENOENT) return undefined
+    if (isErrno(error, errno.ENOENT)) return undefined
     throw error
   }
 }
@@ -147,7 +147,7 @@ function openLockFile(path: string): number {
   try {
     return open(path, flags, 0o644)
   } catch (error) {
-    if (!(error instanceof SystemCallError) || error.errno !== errno.ENOENT) throw error
+    if (!isErrno(error, errno.ENOENT)) throw error
     makeDirectories(path.slice(0, path.lastIndexOf('/')), 0o755)
     return open(path, flags, 0o644)
   }

@@ -1,5 +1,5 @@
 import { FFIType } from 'bun:ffi'
-import { SystemCallError, errno } from './errno.ts'
+import { SystemCallError, errno, isErrno } from './errno.ts'
 import type { FileType } from './file-status.ts'
 import { close, open, openFlags } from './files.ts'
 import { lastErrno, openLibc, ptr, stableBytes, types } from './libc.ts'
@@ -45,7 +45,7 @@ export function tryListDirectory(path: string): DirectoryName[] {
   try {
     return listDirectory(path)
   } catch (error) {
-    if (error instanceof SystemCallError && (error.errno === errno.ENOENT || error.errno === errno.ENOTDIR)) return []
+    if (isErrno(error, errno.ENOENT, errno.ENOTDIR)) return []
     throw error
   }
 }

@@ -21,6 +21,7 @@ export const errno = {
   EINVAL: 22,
   ENOSPC: 28,
   EROFS: 30,
+  EMLINK: 31,
   EPIPE: 32,
   ERANGE: 34,
   ENAMETOOLONG: 36,
@@ -52,6 +53,11 @@ export class SystemCallError extends CairnError {
     this.errno = number
     this.call = call
   }
+}
+
+/** True for a system call that failed with one of `numbers`. */
+export function isErrno(error: unknown, ...numbers: readonly number[]): error is SystemCallError {
+  return error instanceof SystemCallError && numbers.includes(error.errno)
 }
 
 function codeFor(number: number): 'DISK_FULL' | 'FILE_UNKNOWN' | 'PERMISSION_DENIED' | 'SYSTEM_CALL' {

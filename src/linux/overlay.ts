@@ -1,5 +1,5 @@
 import { CairnError } from '../errors/error.ts'
-import { SystemCallError, errno, errnoName } from './errno.ts'
+import { SystemCallError, errno, errnoName, isErrno } from './errno.ts'
 import { close, open, openFlags, read } from './files.ts'
 import { lastErrno, openLibc, stableBytes, types } from './libc.ts'
 import { enterPrivateMounts } from './mount-namespace.ts'
@@ -194,7 +194,7 @@ function readMessages(context: number): string {
     for (let length = read(context, buffer); length > 0; length = read(context, buffer))
       lines.push(new TextDecoder().decode(buffer.subarray(0, length)).trim().slice(2))
   } catch (error) {
-    if (!(error instanceof SystemCallError && error.errno === errno.ENODATA)) throw error
+    if (!isErrno(error, errno.ENODATA)) throw error
   }
   return lines.join('; ')
 }

@@ -1,5 +1,5 @@
 import { listOpenDirectory } from './directories.ts'
-import { SystemCallError, errno } from './errno.ts'
+import { SystemCallError, errno, isErrno } from './errno.ts'
 import { fstat, tryLstat } from './file-status.ts'
 import { AT_FDCWD, close, openAt2, openFlags, resolveFlags } from './files.ts'
 import { removeDirectoryAt, unlinkAt } from './names.ts'
@@ -72,7 +72,7 @@ function unlessGone<Result>(action: () => Result): Result | undefined {
 }
 
 function isGone(error: unknown): boolean {
-  return error instanceof SystemCallError && error.errno === errno.ENOENT
+  return isErrno(error, errno.ENOENT)
 }
 
 /** Removes names until one turns out to be a directory with content, and gives that one. */

@@ -1,4 +1,4 @@
-import { SystemCallError, errno } from './errno.ts'
+import { errno, isErrno } from './errno.ts'
 import { close, open, openFlags, read, write } from './files.ts'
 
 const decoder = new TextDecoder()
@@ -20,7 +20,7 @@ export function readTextFile(path: string, limit = 4 << 20): string | undefined 
     return readText(fd, limit, path)
   } catch (error) {
     // A process of /proc ended between open and read.
-    if (error instanceof SystemCallError && error.errno === ESRCH) return undefined
+    if (isErrno(error, ESRCH)) return undefined
     throw error
   } finally {
     close(fd)
@@ -72,5 +72,5 @@ export function writeTextFile(path: string, text: string, mode = 0o600): void {
 const ESRCH = 3
 
 function isAbsence(error: unknown): boolean {
-  return error instanceof SystemCallError && (error.errno === errno.ENOENT || error.errno === errno.ENOTDIR)
+  return isErrno(error, errno.ENOENT, errno.ENOTDIR)
 }

@@ -1,7 +1,6 @@
 import { acquireLock, tryAcquireLock } from '../content/lock.ts'
 import type { Store } from '../content/store.ts'
-import { listDirectory } from '../linux/directories.ts'
-import { SystemCallError, errno } from '../linux/errno.ts'
+import { tryListDirectory } from '../linux/directories.ts'
 import { tryLstat } from '../linux/file-status.ts'
 import { AT_FDCWD } from '../linux/files.ts'
 import { makeDirectories, removeFile, rename, setTimesAt } from '../linux/names.ts'
@@ -67,16 +66,11 @@ export async function withMirror<Result>(
 
 /** Mirrors of the store: where they are, and the milliseconds since 1970 when they were used last. */
 export function listMirrors(store: Store): { readonly id: string; readonly path: string; readonly usedAt: number }[] {
-  try {
-    return listDirectory(store.path('cache', 'git')).flatMap(({ name }) => {
-      const path = store.path('cache', 'git', name)
-      const status = tryLstat(path)
-      return status === undefined ? [] : [{ id: name, path, usedAt: status.mtimeSeconds * 1000 }]
-    })
-  } catch (error) {
-    if (error instanceof SystemCallError && error.errno === errno.ENOENT) return []
-    throw error
-  }
+  return tryListDirectory(store.path('cache', 'git')).flatMap(({ name }) => {
+    const path = store.path('cache', 'git', name)
+    const status = tryLstat(path)
+    return status === undefined ? [] : [{ id: name, path, usedAt: status.mtimeSeconds * 1000 }]
+  })
 }
 
 /** Removes a mirror. Gives the bytes freed, undefined where it is in use or gone. */
@@ -125,12 +119,8 @@ async function makeMirror(gitDir: string, format: string, access: RemoteAccess):
 /** What a process that was killed leaves: locks of git, and packs that were arriving. */
 function removeLeftovers(gitDir: string): void {
   for (const directory of [gitDir, `${gitDir}/objects/pack`])
-    for (const { name } of namesIn(directory))
+    for (const { name } of tryListDirectory(directory))
       if (name.endsWith('.lock') || name.startsWith('tmp_')) removeFile(`${directory}/${name}`)
-}
-
-function namesIn(directory: string): readonly { readonly name: string }[] {
-  return tryLstat(directory) === undefined ? [] : listDirectory(directory)
 }
 
 async function succeeds(run: Promise<unknown>): Promise<boolean> {

@@ -65,7 +65,7 @@ export function findSurvivor({ user, net }: Pick<NamespaceRecord, 'user' | 'net'
   return inside.find((pid) => namespaceOf(pid, 'net') === net) ?? inside[0]
 }
 
-/** The boot of the machine and the pid namespace of this process. */
+/** The boot of the machine and the pid namespace of this process: where its numbers of processes mean something. */
 export function processScope(): string {
   const boot = readTextFile('/proc/sys/kernel/random/boot_id')?.trim() ?? ''
   return `${boot}/${tryStat('/proc/self/ns/pid')?.inode ?? 0}`

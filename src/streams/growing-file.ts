@@ -1,4 +1,4 @@
-import { SystemCallError, errno } from '../linux/errno.ts'
+import { errno, isErrno } from '../linux/errno.ts'
 import { close, open, openFlags, pread } from '../linux/files.ts'
 import type { ByteSource } from './source.ts'
 
@@ -87,7 +87,7 @@ export class GrowingFile {
       try {
         return open(path, openFlags.O_RDONLY)
       } catch (error) {
-        const isMoved = error instanceof SystemCallError && error.errno === errno.ENOENT
+        const isMoved = isErrno(error, errno.ENOENT)
         if (!isMoved || index === this.paths.length - 1) throw error
       }
     }

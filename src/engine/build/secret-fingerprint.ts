@@ -1,6 +1,6 @@
 import type { SecretSource } from '../../build/build-secrets.ts'
 import type { Store } from '../../content/store.ts'
-import { errno, SystemCallError } from '../../linux/errno.ts'
+import { errno, isErrno } from '../../linux/errno.ts'
 import { tryLstat } from '../../linux/file-status.ts'
 import { AT_FDCWD } from '../../linux/files.ts'
 import { linkAt, makeDirectories, removeFile } from '../../linux/names.ts'
@@ -39,7 +39,7 @@ function keepFirst(temporary: string, path: string): void {
   try {
     linkAt(AT_FDCWD, temporary, AT_FDCWD, path)
   } catch (error) {
-    if (!(error instanceof SystemCallError) || error.errno !== errno.EEXIST) throw error
+    if (!isErrno(error, errno.EEXIST)) throw error
   } finally {
     removeFile(temporary)
   }

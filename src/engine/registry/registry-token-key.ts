@@ -1,6 +1,6 @@
 import type { Store } from '../../content/store.ts'
 import { CairnError } from '../../errors/error.ts'
-import { SystemCallError, errno } from '../../linux/errno.ts'
+import { errno, isErrno } from '../../linux/errno.ts'
 import { AT_FDCWD, close, fsync, open, openFlags, read, write } from '../../linux/files.ts'
 import { linkAt, makeDirectories, removeFile } from '../../linux/names.ts'
 
@@ -34,7 +34,7 @@ function ownKey(store: Store): Uint8Array {
     // The first of several servers wins; it is whole from the start.
     linkAt(AT_FDCWD, temporary, AT_FDCWD, path)
   } catch (error) {
-    if (!(error instanceof SystemCallError) || error.errno !== errno.EEXIST) throw error
+    if (!isErrno(error, errno.EEXIST)) throw error
   } finally {
     close(fd)
     removeFile(temporary)
@@ -47,7 +47,7 @@ function tryRead(path: string): Uint8Array | undefined {
   try {
     fd = open(path, openFlags.O_RDONLY)
   } catch (error) {
-    if (error instanceof SystemCallError && error.errno === errno.ENOENT) return undefined
+    if (isErrno(error, errno.ENOENT)) return undefined
     throw error
   }
   try {

@@ -1,5 +1,5 @@
 import { CairnError } from '../../errors/error.ts'
-import { SystemCallError, errno } from '../../linux/errno.ts'
+import { errno, isErrno } from '../../linux/errno.ts'
 import { fstat } from '../../linux/file-status.ts'
 import { close, open, openFlags, read } from '../../linux/files.ts'
 import { stableBytes } from '../../linux/libc.ts'
@@ -67,8 +67,7 @@ function openRegular(path: string): { readonly fd: number; readonly size: number
   try {
     fd = open(path, openFlags.O_RDONLY | openFlags.O_NONBLOCK)
   } catch (error) {
-    const isMissing =
-      error instanceof SystemCallError && (error.errno === errno.ENOENT || error.errno === errno.ENOTDIR)
+    const isMissing = isErrno(error, errno.ENOENT, errno.ENOTDIR)
     if (isMissing) return undefined
     throw error
   }

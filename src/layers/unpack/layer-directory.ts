@@ -1,6 +1,6 @@
 import { CairnError } from '../../errors/error.ts'
 import { listDirectory } from '../../linux/directories.ts'
-import { SystemCallError, errno } from '../../linux/errno.ts'
+import { errno, isErrno } from '../../linux/errno.ts'
 import { type FileStatus, tryLstatAt } from '../../linux/file-status.ts'
 import { makeNodeAt, tryMakeDirectoryAt, unlinkAt } from '../../linux/names.ts'
 import { removeTree } from '../../linux/remove-tree.ts'
@@ -78,7 +78,7 @@ export class LayerDirectory {
       this.#noteOwn(path)
       return result
     } catch (error) {
-      if (!(error instanceof SystemCallError) || error.errno !== errno.EEXIST) throw error
+      if (!isErrno(error, errno.EEXIST)) throw error
     }
     const directory = this.parent(parentPath(path))
     this.#remove(directory, name, tryLstatAt(directory, name))
