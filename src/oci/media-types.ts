@@ -24,6 +24,12 @@ const layerCompressions: ReadonlyMap<string, LayerCompression> = new Map([
   [mediaTypes.dockerLayerTar, 'none'],
   [mediaTypes.dockerLayerGzip, 'gzip'],
   [mediaTypes.dockerLayerZstd, 'zstd'],
+  // Layers that registries need not have (image-spec layer.md §non-distributable-layers): otherwise layers as any.
+  ['application/vnd.oci.image.layer.nondistributable.v1.tar', 'none'],
+  ['application/vnd.oci.image.layer.nondistributable.v1.tar+gzip', 'gzip'],
+  ['application/vnd.oci.image.layer.nondistributable.v1.tar+zstd', 'zstd'],
+  ['application/vnd.docker.image.rootfs.foreign.diff.tar', 'none'],
+  ['application/vnd.docker.image.rootfs.foreign.diff.tar.gzip', 'gzip'],
 ])
 
 /** How a layer of this media type is compressed; undefined when it is no filesystem layer. */

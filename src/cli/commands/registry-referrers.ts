@@ -1,3 +1,4 @@
+import { printable } from '../../dockerfile/characters.ts'
 import { type FoundReferrer, referrersOf } from '../../engine/registry/referrer-tree.ts'
 import { defineCommand } from '../command.ts'
 import { listFormatFlag } from '../format-flag.ts'
@@ -48,8 +49,8 @@ const listing: Listing<FoundReferrer> = {
       heading: 'DIGEST',
       value: ({ descriptor, depth }) => `${depth === 0 ? '' : `${'   '.repeat(depth - 1)}└─ `}${descriptor.digest}`,
     },
-    ArtifactType: { heading: 'ARTIFACT TYPE', value: ({ descriptor }) => descriptor.artifactType ?? '' },
-    MediaType: { heading: 'MEDIA TYPE', value: ({ descriptor }) => descriptor.mediaType },
+    ArtifactType: { heading: 'ARTIFACT TYPE', value: ({ descriptor }) => printable(descriptor.artifactType ?? '') },
+    MediaType: { heading: 'MEDIA TYPE', value: ({ descriptor }) => printable(descriptor.mediaType) },
     Size: { heading: 'SIZE', value: ({ descriptor }) => formatByteSize(descriptor.size) },
     Subject: { heading: 'SUBJECT', value: ({ subject }) => subject },
     Depth: { heading: 'DEPTH', value: ({ depth }) => depth },

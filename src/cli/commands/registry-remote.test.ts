@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { Cairn } from '../../../test/fixtures/cli/cairn.ts'
 import { tarOf } from '../../images/image-fixtures.ts'
 import { digestOf } from '../../oci/digest.ts'
+import { mediaTypes } from '../../oci/media-types.ts'
 import { failure, ScriptedRegistry } from '../../registry/client/scripted-registry.ts'
 import { startTestRegistry, type TestRegistry } from '../../registry/server/registry-fixtures.ts'
 
@@ -135,6 +136,19 @@ describe('cairn registry attach and referrers', () => {
     expect(
       await lines(['registry', 'referrers', '--artifact-type', 'example/note', ...format, `${host}/app:1`]),
     ).toEqual([])
+  })
+
+  test('shows nothing of an artifact that could move the cursor', async () => {
+    const { target } = plain.putImage('app', '1')
+    const entry = { ...target, artifactType: 'a\u001b[2Jb' }
+    const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [entry] }
+    plain.intercept = (_request, url) =>
+      url.pathname.includes('/referrers/')
+        ? Response.json(index, { headers: { 'Content-Type': mediaTypes.ociIndex } })
+        : undefined
+    const again = ['registry', 'referrers', `${plain.host}/app:1`]
+    plain.putImage('app', '1', [tarOf({ other: 'x' })])
+    expect(await cairn.ok(again)).toContain('a^[[2Jb')
   })
 
   test('keep the tag of referrers where a registry has no list of them', async () => {

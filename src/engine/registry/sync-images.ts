@@ -7,11 +7,10 @@ import { formatReference, parseReference, pinned, type Reference } from '../../o
 import { copyReferrers } from '../../registry/client/copy-referrers.ts'
 import { copyRemote } from '../../registry/client/copy.ts'
 import type { RegistryClient } from '../../registry/client/connection.ts'
-import { Repository } from '../../registry/client/repository.ts'
 import { copyImage } from '../images/copy-image.ts'
 import { nameFilter } from '../name-filter.ts'
 import { type RegistryAccess, registryClient } from './registry-access.ts'
-import { describeRemote } from '../build/remote-documents.ts'
+import { describeRemote, remoteRepository } from '../build/remote-documents.ts'
 import type { SyncJob } from './sync-jobs.ts'
 import { formatSyncPlace, imagesOf, placeFor, type SourceImage } from './sync-places.ts'
 
@@ -181,8 +180,7 @@ async function digestAt(
 async function presentAt(store: Store, client: RegistryClient, target: string): Promise<Digest | undefined> {
   const reference = remoteOf(target)
   if (reference !== undefined) {
-    const name = formatReference(reference)
-    const repository = new Repository(client, client.hosts.endpointFor(reference), { name, isPush: true })
+    const repository = remoteRepository(reference, client, { isPush: true })
     return (await repository.describe(reference.digest ?? reference.tag ?? 'latest'))?.digest
   }
   try {

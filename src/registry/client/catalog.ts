@@ -3,25 +3,19 @@ import { largestDocument, parseJsonDocument } from '../../oci/json-document.ts'
 import { registryPaths } from '../protocol.ts'
 import type { RegistryConnection } from './connection.ts'
 import type { HttpAnswer } from './http-exchange.ts'
-import { answerError } from './registry-answer.ts'
-import { nextPage } from './repository.ts'
+import { pagesOf } from './pages.ts'
+import { answerError, quoted } from './registry-answer.ts'
 
 const pageSize = 1000
-const mostPages = 100_000
 
 /**
  * The repositories of a registry by its catalog, page by page as they are asked for. Throws NOT_SUPPORTED where it has none,
  * and as RegistryConnection.send().
  */
 export async function* listRepositories(connection: RegistryConnection, host: string): AsyncGenerator<string> {
-  let target: string | URL | undefined = `${registryPaths.catalog}?n=${pageSize}`
-  for (let pages = 0; target !== undefined; pages++) {
-    const answer: HttpAnswer = await connection.send({
-      method: 'GET',
-      target,
-      scopes: ['registry:catalog:*'],
-      name: host,
-    })
+  const ask = (target: string): Promise<HttpAnswer> =>
+    connection.send({ method: 'GET', target, scopes: ['registry:catalog:*'], name: host })
+  for await (const answer of pagesOf(`${registryPaths.catalog}?n=${pageSize}`, `catalog of ${host}`, ask)) {
     if (answer.status === 404 || answer.status === 405) {
       answer.cancel()
       throw new CairnError('NOT_SUPPORTED', `${host} has no catalog of its repositories`, {
@@ -35,8 +29,11 @@ export async function* listRepositories(connection: RegistryConnection, host: st
       code: 'REGISTRY_INVALID',
     })
     const { repositories } = value
-    if (Array.isArray(repositories)) for (const name of repositories) if (typeof name === 'string') yield name
-    target = nextPage(answer)
-    if (pages > mostPages) throw new CairnError('LIMIT_EXCEEDED', `the catalog of ${host} does not end`)
+    for (const name of Array.isArray(repositories) ? repositories : []) {
+      // What no request could name may be meant for the terminal.
+      if (typeof name !== 'string' || !/^[\x21-\x7e]{1,255}$/.test(name))
+        throw new CairnError('REGISTRY_INVALID', `${host} lists ${quoted(String(name))}, which is no repository`)
+      yield name
+    }
   }
 }

@@ -7,11 +7,13 @@ import { putFixtureImage, tarOf, type TemporaryStore, temporaryStore } from '../
 import { openImageSource } from '../../images/image-source.ts'
 import { storeTarget } from '../../images/store-target.ts'
 import { validateImage } from '../../images/validate-image.ts'
+import { digestOf } from '../../oci/digest.ts'
 import { parseIndex, serializeIndex } from '../../oci/image-index.ts'
-import { serializeManifest } from '../../oci/manifest.ts'
+import { parseManifest, serializeManifest } from '../../oci/manifest.ts'
 import { mediaTypes } from '../../oci/media-types.ts'
 import { parsePlatform } from '../../oci/platform.ts'
 import { parseReference, type Reference } from '../../oci/reference.ts'
+import { collect } from '../../streams/source.ts'
 import type { RegistryClient } from './connection.ts'
 import { copyRemote } from './copy.ts'
 import { openRegistrySource } from './registry-source.ts'
@@ -141,6 +143,70 @@ describe('copyRemote()', () => {
     expect(await copied.catch((error: unknown) => isCairnError(error, 'BLOB_CORRUPT'))).toBe(true)
     expect(other.documents.size).toBe(0)
     expect(readdirSync(place.store.session.directory)).toEqual([])
+  })
+})
+
+describe('copyRemote() that fails', () => {
+  const copy = (): Promise<unknown> =>
+    copyRemote({ store: place.store, client, from: at(registry, 'app:1'), to: at(other, 'copy:1') })
+  const fetched = (): number => registry.asked('GET').filter((path) => path.includes('/blobs/')).length
+  const uploadsGet = (status: number): void => {
+    other.intercept = ({ method }) => (method === 'POST' ? new Response(null, { status }) : undefined)
+  }
+
+  test('fetches nothing twice where the target comes back', async () => {
+    registry.putImage('app', '1')
+    uploadsGet(503)
+    expect(await copy().catch((error: unknown) => isCairnError(error, 'REGISTRY_FAILED'))).toBe(true)
+    expect(fetched()).toBe(2)
+    other.intercept = () => undefined
+    await copy()
+    expect(fetched()).toBe(2)
+    expect(other.documents.has('copy 1')).toBe(true)
+    expect(readdirSync(place.store.path('downloads'))).toEqual([])
+    expect(readdirSync(place.store.session.directory)).toEqual([])
+  })
+
+  test('keeps nothing where it may not push', async () => {
+    registry.putImage('app', '1')
+    uploadsGet(403)
+    expect(await copy().catch((error: unknown) => isCairnError(error, 'DENIED'))).toBe(true)
+    expect(readdirSync(place.store.path('downloads'))).toEqual([])
+  })
+})
+
+describe('a layer that registries need not have', () => {
+  const layer = {
+    mediaType: 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip',
+    digest: digestOf(new Uint8Array(9)),
+    size: 9,
+    urls: ['https://layers.example.com/base'],
+  }
+
+  function putForeign(): void {
+    const { raw } = registry.putImage('app', '1')
+    const { value } = parseManifest(raw)
+    const manifest = serializeManifest({ ...value, layers: [layer, ...value.layers] })
+    registry.putDocument('app', '1', manifest, mediaTypes.ociManifest)
+  }
+
+  test('stays where it is when an image is copied, but goes along where it is there', async () => {
+    const options = { store: place.store, client, from: at(registry, 'app:1') }
+    putForeign()
+    await copyRemote({ ...options, to: at(other, 'copy:1') })
+    expect(other.documents.get('copy 1')?.raw).toEqual(registry.documents.get('app 1')?.raw as Uint8Array<ArrayBuffer>)
+    registry.putBlob('app', new Uint8Array(9))
+    await copyRemote({ ...options, to: at(other, 'more:1') })
+    expect(other.blobs.has(`more ${layer.digest}`)).toBe(true)
+  })
+
+  test('is named with where it is to be had where it is missing', async () => {
+    putForeign()
+    using source = await openRegistrySource(place.store, client, at(registry, 'app:1'))
+    const read = collect(source.open(layer), 9, 'layer')
+    expect(await read.catch((error: unknown) => (isCairnError(error, 'BLOB_UNKNOWN') ? error.hint : error))).toBe(
+      'It is to be had from https://layers.example.com/base, but layers are fetched from registries only.',
+    )
   })
 })
 

@@ -2,7 +2,6 @@ import { acquireLease, type Lease } from '../../content/leases.ts'
 import type { Store } from '../../content/store.ts'
 import { isCairnError } from '../../errors/error.ts'
 import { preferredEntry } from '../../images/records/put-image.ts'
-import { removeFile } from '../../linux/names.ts'
 import type { Descriptor } from '../../oci/descriptor.ts'
 import type { Digest } from '../../oci/digest.ts'
 import type { ImageDocument } from '../../oci/image-index.ts'
@@ -10,9 +9,9 @@ import { isIndexType, isManifestType } from '../../oci/media-types.ts'
 import { formatPlatform, type Platform } from '../../oci/platform.ts'
 import { familiarName, familiarString, type Reference } from '../../oci/reference.ts'
 import { CairnError } from '../../errors/error.ts'
-import { fileContent } from './blob-content.ts'
+import { type BlobContent, fileContent, storedContent } from './blob-content.ts'
 import type { RegistryClient } from './connection.ts'
-import { fetchBlob } from './download.ts'
+import { keepDownload, type KeptDownload } from './kept-download.ts'
 import { Repository } from './repository.ts'
 import { firstOf, type ResolvedRemote, resolveRemote } from './resolve.ts'
 import { TaskSlots } from './task-slots.ts'
@@ -41,7 +40,8 @@ const deepestIndex = 4
 /**
  * Copies an image from registry to registry, byte for byte, with all platforms and attestations. What the target has, or
  * can mount as it is the same registry, moves no bytes. What moves is verified by its digest and size; documents are
- * checked as a pull checks them. Throws as {@link Repository}, fetchBlob() and uploadBlob(), and IMAGE_PLATFORM.
+ * checked as a pull checks them. What a copy that broke off had fetched or sent is not moved again. Throws as
+ * {@link Repository}, keepDownload() and uploadBlob(), and IMAGE_PLATFORM.
  */
 export async function copyRemote(options: RemoteCopyOptions): Promise<RemoteCopy> {
   using lease = acquireLease(options.store)
@@ -131,19 +131,44 @@ class RegistryCopy {
 
   async #moveOne(blob: Descriptor): Promise<void> {
     if (await this.#isThere(blob)) return
-    const { store, client } = this.#options
-    const { signal, firstPause } = client.options
-    const more = { signal, ...(firstPause === undefined ? {} : { firstPause }) }
-    const isStored = store.blobs.size(blob.digest) === blob.size && this.#lease.claim(blob.digest)
-    const path = isStored ? store.blobs.path(blob.digest) : store.session.temporaryPath('copy')
-    try {
-      if (!isStored) await fetchBlob(blob, path, { repositories: this.#source.repositories, ...more })
-      await uploadBlob(fileContent(path, blob), { store, repository: this.#target, key: blob.digest, ...more })
-    } finally {
-      if (!isStored) removeFile(path)
+    const { store } = this.#options
+    if (store.blobs.size(blob.digest) === blob.size && this.#lease.claim(blob.digest)) {
+      await this.#send(blob, storedContent(store, blob))
+      return
     }
+    const download = await this.#fetch(blob)
+    if (download === undefined) return
+    try {
+      await this.#send(blob, fileContent(download.path, blob))
+    } catch (error) {
+      // Only what another attempt may get past is worth the space until then.
+      download.end(!isCairnError(error) || error.kind === 'canceled' || error.kind === 'unavailable')
+      throw error
+    }
+    download.end(false)
+  }
+
+  async #send(blob: Descriptor, content: BlobContent): Promise<void> {
+    const { store } = this.#options
+    await uploadBlob(content, { store, repository: this.#target, key: blob.digest, ...this.#pace })
     this.#written.blobs++
     this.#written.bytes += blob.size
+  }
+
+  /** Undefined for a layer that registries need not have (image-spec layer.md §non-distributable-layers), and this has not. */
+  async #fetch(blob: Descriptor): Promise<KeptDownload | undefined> {
+    const { repositories } = this.#source
+    try {
+      return await keepDownload(this.#options.store, blob, { repositories, ...this.#pace })
+    } catch (error) {
+      if (isCairnError(error, 'BLOB_UNKNOWN') && (blob.urls?.length ?? 0) > 0) return undefined
+      throw error
+    }
+  }
+
+  get #pace(): { readonly signal: AbortSignal; readonly firstPause?: number } {
+    const { signal, firstPause } = this.#options.client.options
+    return { signal, ...(firstPause === undefined ? {} : { firstPause }) }
   }
 
   async #isThere({ digest }: Descriptor): Promise<boolean> {

@@ -13,6 +13,8 @@ export interface Asked {
 }
 
 const longestErrorBody = 64 * 1024
+/** Seconds: what asks for more means never. */
+const longestRetry = 1e9
 
 /** The errors a registry gives for its answer; none where the body is no envelope. Reads the body. */
 async function errorEntries(answer: HttpAnswer): Promise<readonly RegistryErrorEntry[]> {
@@ -90,8 +92,8 @@ function denied({ name, isPush }: Asked, said: string): CairnError {
 }
 
 function rateLimited({ name }: Asked, headers: Headers, said: string): CairnError {
-  const seconds = retryAfter(headers)
-  const when = seconds === undefined ? '' : `, to be tried again in ${Math.ceil(seconds / 1000)} s`
+  const wait = retryAfter(headers) ?? 0
+  const when = wait === 0 ? '' : `, to be tried again in ${Math.ceil(wait / 1000)} s`
   return new CairnError('TOOMANYREQUESTS', `too many requests for ${name}${limitOf(headers)}${when}${said}`, {
     hint: `Wait, or log in with \`cairn login ${hostOf(name)}\`: those who did are mostly allowed more.`,
   })
@@ -111,7 +113,7 @@ function limitOf(headers: Headers): string {
 export function retryAfter(headers: Headers): number | undefined {
   const text = headers.get('retry-after')?.trim()
   if (text === undefined || text === '') return undefined
-  if (/^\d{1,9}$/.test(text)) return Number(text) * 1000
+  if (/^\d+$/.test(text)) return Math.min(Number(text), longestRetry) * 1000
   const date = Date.parse(text)
   return Number.isNaN(date) ? undefined : Math.max(0, date - Date.now())
 }
@@ -129,4 +131,9 @@ function describe({ code, message }: RegistryErrorEntry): string {
 /** A server's text may not move the cursor, nor fill the screen. */
 export function printable(text: string): string {
   return text.replace(/[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+/g, ' ').slice(0, 500)
+}
+
+/** {@link printable} text as a message quotes it. */
+export function quoted(text: string): string {
+  return JSON.stringify(printable(text.slice(0, 200)))
 }

@@ -10,7 +10,7 @@ import { familiarString, type Reference } from '../../oci/reference.ts'
 import { GrowingFile } from '../../streams/growing-file.ts'
 import type { ByteSource } from '../../streams/source.ts'
 import type { RegistryClient } from './connection.ts'
-import { fetchBlob } from './download.ts'
+import { keepDownload, type KeptDownload } from './kept-download.ts'
 import { listReferrers } from './referrers.ts'
 import type { Repository } from './repository.ts'
 import { firstOf, resolveRemote } from './resolve.ts'
@@ -28,7 +28,8 @@ const concurrentDownloads = 4
 
 /**
  * An image of a registry as a place to read from. Blobs that the store has are read there; others are fetched once, when
- * they are first read, into files that go with the process. Throws as resolveRemote().
+ * they are first read, into files that go with the process; where it is ended or fails they are there for another attempt.
+ * Throws as resolveRemote().
  */
 export async function openRegistrySource(
   store: Store,
@@ -60,8 +61,10 @@ class RemoteReader implements Disposable {
   /** Of all that documents which were read lead to. */
   readonly #sizes = new Map<Digest, number>()
   readonly #documents = new Map<Digest, Promise<ImageDocument>>()
-  readonly #files = new Map<Digest, Promise<string>>()
+  readonly #files = new Map<Digest, Promise<string | undefined>>()
   readonly #slots = new TaskSlots(concurrentDownloads)
+  readonly #downloads: KeptDownload[] = []
+  #hasFailed = false
 
   constructor(store: Store, client: RegistryClient, repositories: readonly Repository[], readsAhead: boolean) {
     this.#store = store
@@ -84,7 +87,8 @@ class RemoteReader implements Disposable {
       yield (await this.#document(blob)).raw
       return
     }
-    yield* GrowingFile.whole(await this.#file(blob), blob.size).open()
+    const file = await this.#file(blob)
+    yield* file === undefined ? this.#store.blobs.open(blob.digest) : GrowingFile.whole(file, blob.size).open()
   }
 
   async referrers(subject: Digest): Promise<readonly Descriptor[]> {
@@ -101,6 +105,8 @@ class RemoteReader implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    const isForLater = this.#hasFailed || this.#client.options.signal.aborted
+    for (const download of this.#downloads) download.end(isForLater)
     this.#lease.release()
   }
 
@@ -119,23 +125,27 @@ class RemoteReader implements Disposable {
     return document
   }
 
-  /** A file with the blob's bytes, which were verified. */
-  #file(blob: Descriptor): Promise<string> {
+  /** A file with the blob's bytes, which were verified; undefined where the store has the blob. */
+  #file(blob: Descriptor): Promise<string | undefined> {
     let file = this.#files.get(blob.digest)
     if (file === undefined) this.#files.set(blob.digest, (file = this.#slots.run(() => this.#fetch(blob))))
     return file
   }
 
-  async #fetch(blob: Descriptor): Promise<string> {
+  async #fetch(blob: Descriptor): Promise<string | undefined> {
     const { signal, firstPause } = this.#client.options
-    if (this.#store.blobs.size(blob.digest) === blob.size && this.#lease.claim(blob.digest))
-      return this.#store.blobs.path(blob.digest)
-    const path = this.#store.session.temporaryPath('remote')
-    await fetchBlob(blob, path, {
-      repositories: this.#repositories,
-      signal,
-      ...(firstPause === undefined ? {} : { firstPause }),
-    })
-    return path
+    if (this.#store.blobs.size(blob.digest) === blob.size && this.#lease.claim(blob.digest)) return undefined
+    try {
+      const download = await keepDownload(this.#store, blob, {
+        repositories: this.#repositories,
+        signal,
+        ...(firstPause === undefined ? {} : { firstPause }),
+      })
+      this.#downloads.push(download)
+      return download.path
+    } catch (error) {
+      this.#hasFailed = true
+      throw error
+    }
   }
 }

@@ -1,16 +1,19 @@
 import { CairnError } from '../../errors/error.ts'
+import { redactUrl } from '../../errors/redact.ts'
 import { type Digest, digestAlgorithm, digestOf, isDigest } from '../../oci/digest.ts'
 import type { Descriptor } from '../../oci/descriptor.ts'
 import { type ImageDocument, parseImageDocument, parseIndex } from '../../oci/image-index.ts'
 import { largestDocument, parseJsonDocument } from '../../oci/json-document.ts'
 import { isIndexType, isManifestType, mediaTypes } from '../../oci/media-types.ts'
+import { isTag } from '../../oci/reference.ts'
 import type { ByteSource } from '../../streams/source.ts'
 import { registryHeaders, registryPaths } from '../protocol.ts'
 import type { RegistryClient, RegistryConnection, RegistryRequest } from './connection.ts'
 import type { Endpoint } from './hosts.ts'
 import type { HttpAnswer } from './http-exchange.ts'
 import { announceReferrer, findReferrer } from './referrers.ts'
-import { answerError } from './registry-answer.ts'
+import { pagesOf } from './pages.ts'
+import { answerError, printable, quoted } from './registry-answer.ts'
 
 /** A manifest or index as a registry gave it, everything about it checked. */
 export interface RemoteDocument {
@@ -89,7 +92,7 @@ export class Repository {
     const said = answer.headers.get(registryHeaders.contentDigest)
     if (said !== null && isDigest(said) && said !== digestOf(raw, digestAlgorithm(said)))
       throw new CairnError('BLOB_CORRUPT', `${what} arrived as ${digest}, but the registry says that it is ${said}`)
-    return { descriptor: { mediaType, digest, size: raw.length }, document: parseImageDocument(raw, mediaType) }
+    return { descriptor: { mediaType, digest, size: raw.length }, document: parseDocument(raw, mediaType, what) }
   }
 
   /** What a tag or digest leads to, without reading it; undefined where there is nothing. Throws as {@link document}. */
@@ -97,16 +100,17 @@ export class Repository {
     const answer = await this.#send('HEAD', registryPaths.manifest(this.endpoint.path, reference), {
       headers: { Accept: acceptedDocuments },
     })
-    if (answer.status === 404) return undefined
-    // A refusal of HEAD does not say why.
-    if (answer.status === 401 || answer.status === 403) return (await this.document(reference)).descriptor
-    if (answer.status !== 200) throw await answerError(answer, this.#asked(this.#manifestName(reference)))
+    const { status } = answer
+    if (status === 404) return undefined
+    if (status === 408 || status === 429 || (status >= 500 && status !== 501))
+      throw await answerError(answer, this.#asked(this.#manifestName(reference)))
+    const mediaType = mediaTypeOf(answer)
     const digest = answer.headers.get(registryHeaders.contentDigest)
     const size = Number(answer.headers.get('content-length') ?? NaN)
-    // A registry need not say in a HEAD; then the document itself has to tell.
-    if (digest === null || !isDigest(digest) || !Number.isSafeInteger(size))
-      return (await this.document(reference)).descriptor
-    return { mediaType: mediaTypeOf(answer), digest, size }
+    const isSaid = digest !== null && isDigest(digest) && Number.isSafeInteger(size) && size > 0 && mediaType !== ''
+    if (status === 200 && isSaid) return { mediaType, digest, size }
+    // A registry need not say it in a HEAD, know that method, or give its reasons there: then the document has to tell.
+    return (await this.document(reference)).descriptor
   }
 
   /**
@@ -153,9 +157,8 @@ export class Repository {
    */
   async *referrers(digest: Digest, artifactType?: string): AsyncGenerator<Descriptor, boolean> {
     const query = artifactType === undefined ? '' : `?${new URLSearchParams({ artifactType }).toString()}`
-    let target: string | URL | undefined = `${registryPaths.referrers(this.endpoint.path, digest)}${query}`
-    for (let pages = 0; target !== undefined; pages++) {
-      const answer: HttpAnswer = await this.#send('GET', target)
+    const first = `${registryPaths.referrers(this.endpoint.path, digest)}${query}`
+    for await (const answer of pagesOf(first, `list of referrers of ${digest}`, (page) => this.#send('GET', page))) {
       const isKnown = answer.status === 200 && mediaTypeOf(answer) === mediaTypes.ociIndex
       if (!isKnown && (answer.status === 200 || answer.status === 404 || answer.status === 405)) {
         answer.cancel()
@@ -163,8 +166,6 @@ export class Repository {
       }
       if (answer.status !== 200) throw await answerError(answer, this.#asked(`referrers of ${this.name}@${digest}`))
       yield* parseIndex(await answer.bytes(largestDocument)).value.manifests
-      target = nextPage(answer)
-      if (pages > 10_000) throw new CairnError('LIMIT_EXCEEDED', `the list of referrers of ${digest} does not end`)
     }
     return true
   }
@@ -190,12 +191,13 @@ export class Repository {
   }
 
   /** A blob from `start` on. The bytes are not checked. Throws BLOB_UNKNOWN, and as {@link document}. */
-  async openBlob({ digest, size }: Pick<Descriptor, 'digest' | 'size'>, start = 0): Promise<BlobPart> {
+  async openBlob(blob: Pick<Descriptor, 'digest' | 'size' | 'urls'>, start = 0): Promise<BlobPart> {
+    const { digest, size } = blob
     const answer = await this.#send('GET', registryPaths.blob(this.endpoint.path, digest), {
       headers: start === 0 ? {} : { Range: `bytes=${start}-` },
     })
     const { status, headers } = answer
-    if (status === 404) throw new CairnError('BLOB_UNKNOWN', `blob ${digest} not found in ${this.name}`)
+    if (status === 404) throw blobUnknown(blob, this.name)
     if (status !== 200 && status !== 206) throw await answerError(answer, this.#asked(`blob ${digest}`))
     const part = { start: status === 206 ? start : 0, body: answer.body, cancel: () => answer.cancel() }
     const range = status === 206 ? headers.get('content-range') : undefined
@@ -299,11 +301,10 @@ export class Repository {
     return { location: await this.#location(answer, location), offset: offsetOf(answer) ?? 0 }
   }
 
-  /** All tags, page by page. Throws as {@link document}. */
+  /** All tags, page by page. Throws REGISTRY_INVALID for a list that holds anything else, and as {@link document}. */
   async *tags(): AsyncGenerator<string> {
-    let target: string | URL | undefined = `${registryPaths.tags(this.endpoint.path)}?n=1000`
-    for (let pages = 0; target !== undefined; pages++) {
-      const answer: HttpAnswer = await this.#send('GET', target)
+    const first = `${registryPaths.tags(this.endpoint.path)}?n=1000`
+    for await (const answer of pagesOf(first, `tag list of ${this.name}`, (page) => this.#send('GET', page))) {
       if (answer.status !== 200) throw await answerError(answer, this.#asked(`tags of ${this.name}`))
       const { value } = parseJsonDocument(await answer.bytes(largestDocument), {
         name: 'tag list',
@@ -312,9 +313,11 @@ export class Repository {
       const { tags } = value
       if (tags !== null && (!Array.isArray(tags) || tags.some((tag) => typeof tag !== 'string')))
         throw new CairnError('REGISTRY_INVALID', `${answer.url.host} gives a tag list without tags`)
-      yield* (tags ?? []) as string[]
-      target = nextPage(answer)
-      if (pages > 100_000) throw new CairnError('LIMIT_EXCEEDED', `the tag list of ${this.name} does not end`)
+      for (const tag of (tags ?? []) as string[]) {
+        if (!isTag(tag))
+          throw new CairnError('REGISTRY_INVALID', `${answer.url.host} lists ${quoted(tag)}, which is no tag`)
+        yield tag
+      }
     }
   }
 
@@ -368,15 +371,6 @@ function offsetOf({ headers }: HttpAnswer): number | undefined {
   return last === 0 ? 0 : last + 1
 }
 
-/** Where the next page of a list is (RFC 8288), undefined after the last one. Never at another origin. */
-export function nextPage({ headers, url }: HttpAnswer): URL | undefined {
-  const match = /<([^>]+)>\s*;[^,]*rel="?next"?/.exec(headers.get('link') ?? '')
-  const target = match?.[1]
-  if (target === undefined || !URL.canParse(target, url.href)) return undefined
-  const next = new URL(target, url)
-  return next.origin === url.origin ? next : undefined
-}
-
 function mediaTypeOf({ headers }: HttpAnswer): string {
   return (headers.get('content-type') ?? '').split(';')[0]?.trim() ?? ''
 }
@@ -389,6 +383,24 @@ function checkDocumentType(mediaType: string, what: string): void {
     `${what} has the media type ${JSON.stringify(mediaType)}, which is ${isOld ? "docker's old schema 1" : 'not that of a manifest'}`,
     isOld ? { hint: 'Have it pushed again by a docker of this decade.' } : {},
   )
+}
+
+/** {@link parseImageDocument}, its errors beginning with what it is that is wrong. */
+function parseDocument(raw: Uint8Array, mediaType: string, what: string): ImageDocument {
+  try {
+    return parseImageDocument(raw, mediaType)
+  } catch (error) {
+    if (!(error instanceof CairnError)) throw error
+    const { code, message, hint } = error
+    throw new CairnError(code, `${what}: ${message}`, { hint, cause: error })
+  }
+}
+
+function blobUnknown({ digest, urls = [] }: Pick<Descriptor, 'digest' | 'urls'>, name: string): CairnError {
+  const [url] = urls
+  return new CairnError('BLOB_UNKNOWN', `blob ${digest} not found in ${name}`, {
+    hint: url && `It is to be had from ${redactUrl(printable(url))}, but layers are fetched from registries only.`,
+  })
 }
 
 function checkDigest(wanted: Digest | undefined, found: Digest, what: string): void {

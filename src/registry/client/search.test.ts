@@ -36,10 +36,11 @@ describe('searchRegistry()', () => {
   test('looks through the catalog, page by page, where there is no search, and never at another host', async () => {
     registry.intercept = (_request, url) => {
       if (url.pathname !== '/v2/_catalog') return url.pathname === '/v2/' ? undefined : failure(404, 'UNSUPPORTED')
+      if (url.searchParams.get('last') === 'end') return Response.json({ repositories: [] })
       if (url.searchParams.has('last'))
         return Response.json(
           { repositories: ['team/app-2'] },
-          { headers: { Link: '<http://evil.example/v2/_catalog>; rel="next"' } },
+          { headers: { Link: '<http://evil.example/v2/_catalog?last=end>; rel="next"' } },
         )
       return Response.json(
         { repositories: ['app', 'other'] },
