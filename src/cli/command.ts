@@ -69,7 +69,7 @@ export interface CommandDefinition<Flags extends FlagDefinitions> {
    * loading the terminal. `direct` (the default) writes at once and knows the terminal.
    */
   readonly output?: 'direct' | 'collected'
-  /** Candidates for the positional argument being typed; `args` are those before it. Must be quick and must not throw. */
+  /** Candidates for the positional argument being typed; `args` are those before it. Must be quick; none where it throws. */
   complete?(ctx: CommandContext, toComplete: string, args: readonly string[]): Promise<Candidates> | Candidates
   /** Candidates for the value of the flag `name`, where they depend on the store. */
   completeFlag?(ctx: CommandContext, name: string, toComplete: string): Promise<Candidates> | Candidates

@@ -214,8 +214,12 @@ async function dynamic(
     env,
   )
   await using open = openContext(path, new Set(position.given.keys()), env, settings, collectedTerminal())
-  const candidates = await ask(open.ctx)
-  return candidates === undefined ? nothing : pathsOr(candidates, toComplete)
+  try {
+    return pathsOr((await ask(open.ctx)) ?? [], toComplete)
+  } catch {
+    // A store that cannot be opened has no names.
+    return nothing
+  }
 }
 
 /** The values a flag's definition names; undefined where it names none, files where there is no such flag. */

@@ -2,11 +2,7 @@ import { listCacheMounts } from '../../content/cache-mounts.ts'
 import type { CommandContext } from '../context.ts'
 import { openStoreOf } from '../open-store.ts'
 
-/** Candidates for an argument that is a cache mount: ids. Never throws. */
+/** Candidates for an argument that is a cache mount: ids. */
 export async function cacheMountIds(ctx: CommandContext): Promise<readonly string[]> {
-  try {
-    return [...new Set(listCacheMounts(await ctx.use(openStoreOf)).map(({ id }) => id))]
-  } catch {
-    return []
-  }
+  return [...new Set(listCacheMounts(await ctx.use(openStoreOf)).map(({ id }) => id))]
 }

@@ -2,11 +2,7 @@ import { listContainerRecords } from '../../containers/container-records.ts'
 import type { CommandContext } from '../context.ts'
 import { openStoreOf } from '../open-store.ts'
 
-/** Candidates for a container argument: names. Never throws. */
+/** Candidates for a container argument: names. */
 export async function containerNames(ctx: CommandContext): Promise<readonly string[]> {
-  try {
-    return listContainerRecords(await ctx.use(openStoreOf)).map(({ name }) => name)
-  } catch {
-    return []
-  }
+  return listContainerRecords(await ctx.use(openStoreOf)).map(({ name }) => name)
 }

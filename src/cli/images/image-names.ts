@@ -3,16 +3,12 @@ import { familiarString, parseNormalizedReference } from '../../oci/reference.ts
 import type { CommandContext } from '../context.ts'
 import { openStoreOf } from '../open-store.ts'
 
-/** Candidates for an image argument: the names that have a tag. Never throws. */
+/** Candidates for an image argument: the names that have a tag. */
 export async function imageNames(ctx: CommandContext): Promise<readonly string[]> {
-  try {
-    const tags = listTags(await ctx.use(openStoreOf))
-    return tags
-      .map(({ name }) => parseNormalizedReference(name))
-      .flatMap((name) => (name.digest ? [] : [familiarString(name)]))
-  } catch {
-    return []
-  }
+  const tags = listTags(await ctx.use(openStoreOf))
+  return tags
+    .map(({ name }) => parseNormalizedReference(name))
+    .flatMap((name) => (name.digest ? [] : [familiarString(name)]))
 }
 
 /** Twelve characters of an ID, as tables show it; the whole ID where `trunc` is false. */
