@@ -1,5 +1,6 @@
+import type { Store } from '../../content/store.ts'
 import { LayerThread } from '../../engine/threads/layer-thread.ts'
-import { type BuildResult, build } from '../../engine/build/build.ts'
+import { type BuildOptions, type BuildResult, build } from '../../engine/build/build.ts'
 import { type BuildInputOptions, loadBuildInputs } from '../../engine/build/build-inputs.ts'
 import { CompressThreads } from '../../engine/threads/compress-threads.ts'
 import { progressLinter } from '../../engine/build/lint.ts'
@@ -68,67 +69,33 @@ export default defineCommand({
   },
 })
 
+/** What is to be built, and what has to be read for it. */
+type Request = BuildRequest & Omit<BuildInputOptions, 'progress'>
+
 async function runBuild(
   ctx: CommandContext,
   flags: BuildFlagValues,
-  request: BuildRequest & Omit<BuildInputOptions, 'progress'>,
+  request: Request,
   mode: DisplayMode,
 ): Promise<number> {
   const store = await ctx.use(openStoreOf)
-  const layers = ctx.startWorker === undefined ? undefined : await ctx.use(openLayerThread)
-  const outputs = ctx.startWorker === undefined ? undefined : await ctx.use(openOutputThread)
-  const { tags, target, buildArgs, cwd, context, file } = { ...request }
-  const recording = new BuildRecording(store, {
-    context,
-    file,
-    cwd,
-    target,
-    buildArgs,
-    tags: tags.map(formatReference),
-    platforms: flags.platform,
-    cairnVersion: version,
-  })
+  const recording = openRecording(store, flags, request)
   const shown = new BuildProgress(ctx, mode, recording.listener)
   if (!ctx.given('quiet')) store.tell = (message) => shown.tell(message)
-  const progress = shown.listener
   const shell = flags['on-error'] === undefined ? undefined : await openFailureShell(ctx, mode, shown)
-  const onFailure = shell?.open
-  let result: BuildResult
-  let isBuilt = false
-  let verification: Verification | undefined
+  const isVerified = flags['verify-reproducible']
+  let built: Built
   try {
-    const makeLinter = progressLinter(request.buildArgs, progress)
-    using inputs = await loadBuildInputs(store, { ...request, progress, makeLinter })
-    recording.source(inputs.dockerfile)
-    const run = { ...request.run, packLayer: layers?.packLayer, readOutput: outputs?.readOutput }
-    const onSteps = recording.takeSteps
-    const pullBase = basePuller(store, registryAccessOf(ctx), ctx.startWorker)
-    const push = builtPusher(store, registryAccessOf(ctx), ctx.startWorker)
-    const threads = ctx.startWorker === undefined ? undefined : await ctx.use(openCompressThreads)
-    const exporting = {
-      push,
-      registry: registryAccessOf(ctx),
-      stdout: (bytes: Uint8Array) => ctx.stdout.write(bytes),
-      compressor: threads?.compressBlock,
-      concurrency: threads?.concurrency,
-    }
-    const options = { ...request, ...inputs, ...exporting, run, progress, onFailure, onSteps, pullBase }
-    result = await build(store, options)
-    recording.completed(result)
-    isBuilt = true
-    if (flags['verify-reproducible']) {
-      shown.finish()
-      const { verifyShown } = await import('../build/verify-shown.ts')
-      verification = await verifyShown(ctx, store, { mode, options, first: result })
-    }
+    built = await buildShown(ctx, store, { request, mode, recording, shown, onFailure: shell?.open, isVerified })
   } catch (error) {
-    if (!isBuilt) recording.failed(error)
+    recording.failed(error)
     shown.finish()
     await reportRecording(ctx, store, recording, flags.explain)
     throw shell?.failure ?? buildFailure(ctx, error, mode)
   }
   shown.finish()
   await reportRecording(ctx, store, recording, flags.explain)
+  const { result, verification } = built
   const lock = request.lock?.changed()
   if (lock !== undefined && flags.lock !== undefined) await writeFileAtomic(flags.lock, lock)
   reportBuild(ctx, result, mode)
@@ -138,22 +105,72 @@ async function runBuild(
   return verification?.isReproducible === false ? 1 : 0
 }
 
+function openRecording(store: Store, flags: BuildFlagValues, request: Request): BuildRecording {
+  const { tags, target, buildArgs, cwd, context, file } = request
+  return new BuildRecording(store, {
+    context,
+    file,
+    cwd,
+    target,
+    buildArgs,
+    tags: tags.map(formatReference),
+    platforms: flags.platform,
+    cairnVersion: version,
+  })
+}
+
+interface ShownBuild {
+  readonly request: Request
+  readonly mode: DisplayMode
+  readonly recording: BuildRecording
+  readonly shown: BuildProgress
+  readonly onFailure: FailureShell['open'] | undefined
+  readonly isVerified: boolean
+}
+
+interface Built {
+  readonly result: BuildResult
+  /** Undefined where it was not asked for. */
+  readonly verification: Verification | undefined
+}
+
+async function buildShown(
+  ctx: CommandContext,
+  store: Store,
+  { request, mode, recording, shown, onFailure, isVerified }: ShownBuild,
+): Promise<Built> {
+  const { startWorker } = ctx
+  using layers = startWorker === undefined ? undefined : new LayerThread(startWorker)
+  using outputs = startWorker === undefined ? undefined : new OutputThread(startWorker)
+  using threads = startWorker === undefined ? undefined : new CompressThreads(startWorker)
+  const registry = registryAccessOf(ctx)
+  const progress = shown.listener
+  const makeLinter = progressLinter(request.buildArgs, progress)
+  using inputs = await loadBuildInputs(store, { ...request, progress, makeLinter })
+  recording.source(inputs.dockerfile)
+  const options: BuildOptions = {
+    ...request,
+    ...inputs,
+    run: { ...request.run, packLayer: layers?.packLayer, readOutput: outputs?.readOutput },
+    progress,
+    onFailure,
+    onSteps: recording.takeSteps,
+    registry,
+    pullBase: basePuller(store, registry, startWorker),
+    push: builtPusher(store, registry, startWorker),
+    stdout: (bytes) => ctx.stdout.write(bytes),
+    compressor: threads?.compressBlock,
+    concurrency: threads?.concurrency,
+  }
+  const result = await build(store, options)
+  recording.completed(result)
+  if (!isVerified) return { result, verification: undefined }
+  shown.finish()
+  const { verifyShown } = await import('../build/verify-shown.ts')
+  return { result, verification: await verifyShown(ctx, store, { mode, options, first: result }) }
+}
+
 async function openFailureShell(ctx: CommandContext, mode: DisplayMode, shown: BuildProgress): Promise<FailureShell> {
   const { FailureShell: Shell } = await import('../build/failure-shell.ts')
   return new Shell(ctx, mode, shown)
-}
-
-function openLayerThread({ startWorker }: CommandContext): LayerThread {
-  if (startWorker === undefined) throw new Error('there is no layer thread')
-  return new LayerThread(startWorker)
-}
-
-function openCompressThreads({ startWorker }: CommandContext): CompressThreads {
-  if (startWorker === undefined) throw new Error('there are no threads')
-  return new CompressThreads(startWorker)
-}
-
-function openOutputThread({ startWorker }: CommandContext): OutputThread {
-  if (startWorker === undefined) throw new Error('there is no output thread')
-  return new OutputThread(startWorker)
 }

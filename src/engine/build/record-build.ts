@@ -34,6 +34,7 @@ export class BuildRecording {
   readonly #writer: RecordWriter | undefined
   readonly #failure: SystemCallError | undefined
   #steps: readonly ExplainedStep[] = []
+  #hasEnded = false
 
   constructor(store: Store, request: RecordedRequest) {
     this.#store = store
@@ -79,8 +80,9 @@ export class BuildRecording {
     })
   }
 
-  /** Ends the record of a build that failed or was stopped. */
+  /** Ends the record of a build that failed or was stopped; nothing where it has ended: the image is made then. */
   failed(error: unknown): void {
+    if (this.#hasEnded) return
     const reached = this.#steps.filter(({ outcome }) => outcome !== 'unreached')
     this.#end({
       status: isCairnError(error) && error.kind === 'canceled' ? 'canceled' : 'error',
@@ -91,6 +93,7 @@ export class BuildRecording {
   }
 
   #end(end: Omit<RecordEnd, 'completedAt' | 'steps'>): void {
+    this.#hasEnded = true
     if (this.#writer === undefined) return
     this.#writer.end({ completedAt: Date.now(), steps: this.#steps, ...end })
     trimRecords(this.#store, this.#writer.size)
