@@ -1,5 +1,6 @@
 import { parseDuration } from '../dockerfile/duration.ts'
 import { isCairnError, usageError } from '../errors/error.ts'
+import type { Filters } from './filters.ts'
 
 const perMillisecond = 1_000_000n
 const perSecond = 1_000_000_000n
@@ -24,6 +25,15 @@ export function nanosecondsOf(time: string | undefined): bigint | undefined {
  */
 export function parseMoment(text: string, now: number): bigint {
   return durationBefore(text, now) ?? dateOf(text) ?? unixTime(text) ?? fail(text)
+}
+
+/**
+ * The filter `until`: true for a time, in milliseconds since 1970, that is before each of its moments. `now` as
+ * {@link parseMoment} has it. Throws USAGE (status 1).
+ */
+export function untilFilter(filters: Filters, now: number): (milliseconds: number) => boolean {
+  const limits = (filters.get('until') ?? []).map((text) => parseMoment(text, now))
+  return (milliseconds) => limits.every((limit) => BigInt(milliseconds) * perMillisecond < limit)
 }
 
 function durationBefore(text: string, now: number): bigint | undefined {

@@ -43,7 +43,7 @@ export async function copyFromContainer(
 ): Promise<number> {
   const container = findContainer(store, name)
   using root = await openContainerRoot(store, container)
-  const from = sourceIn(root, source, container, name, options)
+  const from = sourceIn(root, source, name, options)
   const to = placeIn(directoryTree('/'), target, true)
   const { directory, name: base } = destination(from, to, () =>
     wrong(`invalid output path: directory ${JSON.stringify(parentOf(target))} does not exist`),
@@ -84,7 +84,7 @@ export async function copyAsArchive(
 ): Promise<void> {
   const container = findContainer(store, name)
   using root = await openContainerRoot(store, container)
-  const from = sourceIn(root, source, container, name, options)
+  const from = sourceIn(root, source, name, options)
   recordContainerEvent(store, 'archive-path', container, { path: source })
   const base = baseOf(from.path)
   const seen = root.mapping === undefined ? from.tree : insideTree(from.tree, root.mapping)
@@ -125,7 +125,6 @@ function findContainer(store: Store, name: string): Container {
 function sourceIn(
   root: ContainerRoot,
   source: string,
-  _container: Container,
   name: string,
   { followLink }: CopyOptions,
 ): Place & { readonly entry: TreeEntry } {

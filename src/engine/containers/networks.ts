@@ -3,12 +3,12 @@ import { stopLingering } from '../../containers/lingering-network.ts'
 import { recoverContainers } from '../../containers/recovery.ts'
 import { recordEvent } from '../../content/events.ts'
 import type { Store } from '../../content/store.ts'
-import { CairnError, isCairnError } from '../../errors/error.ts'
+import { CairnError, isCairnError, usageError } from '../../errors/error.ts'
 import { endpointsIn } from '../../networks/endpoint-records.ts'
 import { type Network, predefinedNetworks } from '../../networks/network.ts'
 import { deleteNetwork, listNetworks, resolveNetwork } from '../../networks/network-records.ts'
 import { booleanFilter, checkFilters, type Filters, suitsLabels } from '../filters.ts'
-import { parseMoment } from '../moment.ts'
+import { untilFilter } from '../moment.ts'
 
 const predefined: readonly string[] = predefinedNetworks
 
@@ -38,8 +38,7 @@ export function findNetworks(store: Store, filters: Filters = new Map()): Networ
 }
 
 function typeOf(isPredefined: boolean, value: string): string {
-  if (value !== 'custom' && value !== 'builtin')
-    throw new CairnError('USAGE', `invalid filter: 'type'='${value}'`, { exitCode: 1 })
+  if (value !== 'custom' && value !== 'builtin') throw usageError(`invalid filter: 'type'='${value}'`)
   return isPredefined ? 'builtin' : 'custom'
 }
 
@@ -123,12 +122,12 @@ export function removeNetwork(store: Store, text: string): void {
  */
 export function pruneNetworks(store: Store, filters: Filters = new Map(), now = Date.now()): string[] {
   checkFilters(filters, ['label', 'label!', 'until'])
-  const limits = (filters.get('until') ?? []).map((text) => parseMoment(text, now))
+  const isOld = untilFilter(filters, now)
   const selection = new Map([...filters].filter(([name]) => name !== 'until'))
   const names: string[] = []
   stopLingering(store)
   for (const { id, name, createdAt } of findNetworks(store, new Map([...selection, ['dangling', ['true']]]))) {
-    if (!limits.every((limit) => createdAt < limit)) continue
+    if (!isOld(createdAt)) continue
     try {
       removeNetwork(store, id)
     } catch (error) {

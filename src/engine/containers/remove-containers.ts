@@ -8,7 +8,7 @@ import { recordEvent } from '../../content/events.ts'
 import type { Store } from '../../content/store.ts'
 import { type CairnError, isCairnError } from '../../errors/error.ts'
 import { checkFilters, type Filters, suitsLabels } from '../filters.ts'
-import { parseMoment } from '../moment.ts'
+import { untilFilter } from '../moment.ts'
 
 export interface RemoveContainersOptions extends RemoveOptions {
   readonly signal?: AbortSignal
@@ -59,19 +59,14 @@ export async function pruneContainers(
   now: number = Date.now(),
 ): Promise<PrunedContainers> {
   checkFilters(filters, ['label', 'label!', 'until'])
-  const limits = (filters.get('until') ?? []).map((text) => parseMoment(text, now))
+  const isOld = untilFilter(filters, now)
   stopLingering(store)
   recoverContainers(store)
   const containers: string[] = []
   let reclaimed = 0
   for (const container of listContainerRecords(store)) {
-    if (
-      isActive(container) ||
-      container.session !== null ||
-      !suitsLabels(filters, container.settings.config.Labels ?? {})
-    )
-      continue
-    if (!limits.every((limit) => BigInt(container.createdAt) * 1_000_000n < limit)) continue
+    if (isActive(container) || container.session !== null || !isOld(container.createdAt)) continue
+    if (!suitsLabels(filters, container.settings.config.Labels ?? {})) continue
     const size = writtenSize(store, container)
     await removeContainer(store, container)
     containers.push(container.id)

@@ -48,10 +48,6 @@ async function endContainer(store: Store, container: Container, options: StopOpt
   if ((await waitForEnd(store, id, { patience: killPatience, signal })) === false)
     throw new CairnError(
       'CONTAINER_RUNNING',
-      `cannot stop container: ${name(container)}: it did not end within ${killPatience / 1000} s of SIGKILL`,
+      `cannot stop container: ${container.name}: it did not end within ${killPatience / 1000} s of SIGKILL`,
     )
-}
-
-function name({ name: own }: Container): string {
-  return own
 }

@@ -2,7 +2,7 @@ import { type CacheMount, isCacheMountUsed, listCacheMounts } from '../../conten
 import type { Store } from '../../content/store.ts'
 import { CairnError } from '../../errors/error.ts'
 import { checkFilters, type Filters } from '../filters.ts'
-import { parseMoment } from '../moment.ts'
+import { untilFilter } from '../moment.ts'
 
 /**
  * The cache mounts that suit `filters`, the one used last first: `id` is the id in the Dockerfile, `until` a moment since
@@ -13,10 +13,10 @@ import { parseMoment } from '../moment.ts'
 export function findCacheMounts(store: Store, filters: Filters = new Map(), now = Date.now()): CacheMount[] {
   checkFilters(filters, ['id', 'until'])
   const ids = filters.get('id') ?? []
-  const limits = (filters.get('until') ?? []).map((text) => parseMoment(text, now))
+  const isOld = untilFilter(filters, now)
   return listCacheMounts(store)
     .filter(({ id }) => ids.length === 0 || ids.includes(id))
-    .filter(({ usedAt }) => limits.every((limit) => BigInt(usedAt) * 1_000_000n < limit))
+    .filter(({ usedAt }) => isOld(usedAt))
 }
 
 /** True while a step uses it, so that it cannot be removed. */
