@@ -1,9 +1,9 @@
 import { CairnError } from '../errors/error.ts'
 import { listDirectory } from '../linux/directories.ts'
 import { tryStat } from '../linux/file-status.ts'
-import type { RuntimeDevice, RuntimeDeviceRule } from '../oci/runtime-spec.ts'
+import type { RuntimeDevice, RuntimeDeviceRule, RuntimeDeviceWeight } from '../oci/runtime-spec.ts'
 import type { AllowedDevice, CgroupOptions } from '../runtime/spec.ts'
-import type { DeviceSetting, ThrottleSetting } from './container.ts'
+import type { DeviceSetting, DeviceWeightSetting, ThrottleSetting } from './container.ts'
 
 /**
  * The device files that `--device` asks for, a directory meaning all in it. Throws CONFIG_INVALID, in docker's words,
@@ -39,14 +39,26 @@ function devicesAt(source: string, target: string): RuntimeDevice[] {
 /** The throttles with the numbers of their devices. Throws CONFIG_INVALID for what is not there or no disk. */
 export function deviceThrottles(settings: readonly ThrottleSetting[]): NonNullable<CgroupOptions['throttles']> {
   return settings.flatMap(({ kind, path, rate }) => {
-    const status = tryStat(path)
-    if (status?.type !== 'block-device')
-      throw new CairnError(
-        'CONFIG_INVALID',
-        `cannot limit the device ${path}: it is ${status === undefined ? 'not there' : 'no block device'}`,
-      )
-    return rate === 0 ? [] : [{ kind, rate, major: status.rdevMajor, minor: status.rdevMinor }]
+    const device = blockDevice(path)
+    return rate === 0 ? [] : [{ kind, rate, ...device }]
   })
+}
+
+/** The weights with the numbers of their devices. Throws as {@link deviceThrottles}. */
+export function deviceWeights(settings: readonly DeviceWeightSetting[]): RuntimeDeviceWeight[] {
+  return settings.flatMap(({ path, weight }) => {
+    const device = blockDevice(path)
+    return weight === 0 ? [] : [{ weight, ...device }]
+  })
+}
+
+function blockDevice(path: string): { readonly major: number; readonly minor: number } {
+  const status = tryStat(path)
+  if (status?.type === 'block-device') return { major: status.rdevMajor, minor: status.rdevMinor }
+  throw new CairnError(
+    'CONFIG_INVALID',
+    `cannot limit the device ${path}: it is ${status === undefined ? 'not there' : 'no block device'}`,
+  )
 }
 
 /** A rule of `--device-cgroup-rule`: `a|b|c MAJOR:MINOR ACCESS`, with `*` for any number. Undefined for what is none. */

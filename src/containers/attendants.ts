@@ -23,9 +23,15 @@ export function attendAgain(store: Store, container: Container, run: ContainerRu
 }
 
 /** Records that a container runs, which this process has claimed, and begins to look after it. Throws USER_UNKNOWN. */
-export function recordBegun(store: Store, container: Container, run: ContainerRun, restart: RestartRecord): void {
+export function recordBegun(
+  store: Store,
+  container: Container,
+  run: ContainerRun,
+  restart: RestartRecord,
+  at?: number,
+): void {
   recordRun(store, container.id, attended(store, container, run, true))
-  recordStarted(store, container.id, restart)
+  recordStarted(store, container.id, restart, at)
 }
 
 function attended(store: Store, container: Container, run: ContainerRun, isNew: boolean): ContainerRun {

@@ -133,13 +133,13 @@ export function recordRun(store: Store, id: string, run: ContainerRun): void {
   store.database.run('UPDATE containers SET run = ? WHERE id = ?', JSON.stringify(run), id)
 }
 
-/** Records that a container runs, which this process has claimed. */
-export function recordStarted(store: Store, id: string, restart: RestartRecord): void {
+/** Records that a container runs, which this process has claimed; `at` is when it was started, in milliseconds since 1970. */
+export function recordStarted(store: Store, id: string, restart: RestartRecord, at = Date.now()): void {
   store.database.transaction(() => {
     store.database.run(
       `UPDATE containers SET state = 'running', session = NULL, started_at = ?, exit_code = NULL, error = NULL,
          oom_killed = 0, restart = ? WHERE id = ?`,
-      Date.now(),
+      at,
       JSON.stringify(restart),
       id,
     )
@@ -171,6 +171,16 @@ export function recordStopped(store: Store, id: string): void {
   store.database.run(
     `UPDATE containers SET restart = json_set(coalesce(restart, '{"count":0,"delay":0}'), '$.isStopped', json('true'))
      WHERE id = ?`,
+    id,
+  )
+}
+
+/** Records whether a container that goes when it ends is only ended to be started again, which forgets that. */
+export function recordKept(store: Store, id: string, isKept: boolean): void {
+  store.database.run(
+    `UPDATE containers SET restart = json_set(coalesce(restart, '{"count":0,"delay":0}'), '$.isKept', json(?))
+     WHERE id = ?`,
+    JSON.stringify(isKept),
     id,
   )
 }
@@ -225,6 +235,7 @@ export function listContainerRecords(store: Store): Container[] {
  * CONTAINER_UNKNOWN, CONTAINER_AMBIGUOUS.
  */
 export function resolveContainer(store: Store, text: string): Container {
+  if (text === '') throw new CairnError('CONTAINER_UNKNOWN', 'invalid container name or ID: value is empty')
   const found = getContainer(store, text) ?? getContainerByName(store, text.replace(/^\//, ''))
   if (found !== undefined) return found
   const [first, second] = /^[0-9a-f]+$/.test(text) ? findByPrefix(store, text) : []

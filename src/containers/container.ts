@@ -82,10 +82,16 @@ export interface ContainerSettings {
   readonly ipc?: NamespaceMode | 'none' | 'shareable'
   readonly pid?: NamespaceMode
   readonly uts?: 'private' | 'host'
+  readonly cgroupns?: 'private' | 'host'
+  /** No path of /proc or /sys is hidden or read-only. */
+  readonly unmasked?: boolean
+  /** It may make cgroups below its own. */
+  readonly writableCgroups?: boolean
   readonly domainname?: string
   readonly sysctls?: Readonly<Record<string, string>>
   readonly devices?: readonly DeviceSetting[]
   readonly throttles?: readonly ThrottleSetting[]
+  readonly weightDevices?: readonly DeviceWeightSetting[]
   /** Devices that may be used besides, as rules of cgroups: `c 42:* rwm`. */
   readonly deviceRules?: readonly string[]
   readonly oomScoreAdj?: number
@@ -111,6 +117,12 @@ export interface ThrottleSetting {
   readonly kind: ThrottleKind
   readonly path: string
   readonly rate: number
+}
+
+/** What share of a device's traffic a container gets, 10 to 1000. */
+export interface DeviceWeightSetting {
+  readonly path: string
+  readonly weight: number
 }
 
 /** A device of the host that a container may use. */
@@ -179,6 +191,8 @@ export interface RestartRecord {
   readonly waiter?: ProcessIdentity
   /** It was ended by the user, so it stays ended. */
   readonly isStopped?: boolean
+  /** It is ended only to be started again, so it does not go although it was to go at its end. */
+  readonly isKept?: boolean
 }
 
 /** A container as it is recorded. Times are milliseconds since 1970. */

@@ -4,7 +4,7 @@ import type { Lease } from '../content/leases.ts'
 import { pin } from '../content/pins.ts'
 import { finishSnapshot } from '../content/snapshot-records.ts'
 import type { Store } from '../content/store.ts'
-import { CairnError } from '../errors/error.ts'
+import { CairnError, isCairnError, reworded } from '../errors/error.ts'
 import { unknownImage } from '../images/records/resolve-image.ts'
 import type { Snapshots, WritableSnapshot } from '../snapshots/snapshots.ts'
 import type { Container, ContainerSettings, MountSetting } from './container.ts'
@@ -118,16 +118,35 @@ function mountsOf(store: Store, sources: readonly string[] = []): MountSetting[]
 /** Names of other containers become their IDs, which they keep. Throws CONTAINER_UNKNOWN. */
 function withKnownContainers(store: Store, settings: ContainerSettings): ContainerSettings {
   const { pid, ipc, network } = settings
-  return {
-    ...settings,
-    ...(pid?.startsWith('container:') === true ? { pid: knownContainer(store, pid) } : {}),
-    ...(network.startsWith('container:') ? { network: knownContainer(store, network) } : {}),
-    ...(ipc?.startsWith('container:') === true ? { ipc: knownContainer(store, ipc) } : {}),
+  const other = (mode: string, what: string): Container => joinedContainer(store, mode, what)
+  const changed: { -readonly [Field in 'pid' | 'ipc' | 'network' | 'hostname']?: ContainerSettings[Field] } = {}
+  if (pid?.startsWith('container:') === true) changed.pid = `container:${other(pid, 'failed to join PID namespace').id}`
+  if (ipc?.startsWith('container:') === true) {
+    const donor = other(ipc, 'failed to join IPC namespace')
+    if (!/^(?:shareable|host|container:)/.test(donor.settings.ipc ?? ''))
+      throw new CairnError(
+        'CONFIG_INVALID',
+        `failed to join IPC namespace: container ${donor.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
+      )
+    changed.ipc = `container:${donor.id}`
   }
+  if (network.startsWith('container:')) {
+    const donor = other(network, 'joining network namespace of container')
+    changed.network = `container:${donor.id}`
+    // The two have one name in the network, and so one /etc/hostname.
+    changed.hostname = donor.settings.hostname
+  }
+  return { ...settings, ...changed }
 }
 
-function knownContainer(store: Store, mode: string): `container:${string}` {
-  return `container:${resolveContainer(store, mode.slice('container:'.length)).id}`
+/** Throws CONTAINER_UNKNOWN. */
+function joinedContainer(store: Store, mode: string, what: string): Container {
+  try {
+    return resolveContainer(store, mode.slice('container:'.length))
+  } catch (error) {
+    if (!isCairnError(error)) throw error
+    throw reworded(error, `${what}: ${error.message}`)
+  }
 }
 
 /** Throws NAME_IN_USE, in docker's words, where a container has the name. */

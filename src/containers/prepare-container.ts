@@ -1,12 +1,13 @@
 import type { Store } from '../content/store.ts'
 import type { Tree } from '../layers/tree.ts'
-import { CairnError } from '../errors/error.ts'
+import { CairnError, isCairnError, reworded } from '../errors/error.ts'
 import { stat, tryStat } from '../linux/file-status.ts'
 import { AT_FDCWD } from '../linux/files.ts'
 import { changeModeAt, makeDirectories } from '../linux/names.ts'
 import { mountOverlay } from '../linux/overlay.ts'
 import { removeTree } from '../linux/remove-tree.ts'
 import { writeTextFile } from '../linux/text-file.ts'
+import type { ProcessIdentity } from '../linux/processes.ts'
 import { inInitialUserNamespace } from '../linux/user-namespace.ts'
 import type { Digest } from '../oci/digest.ts'
 import { hostPlatform } from '../oci/platform.ts'
@@ -21,7 +22,7 @@ import { accountFiles } from '../snapshots/account-files.ts'
 import { mountPoints } from '../snapshots/mount-points.ts'
 import type { Snapshots, WritableSnapshot } from '../snapshots/snapshots.ts'
 import type { Container, ContainerSettings, MountSetting, NamespaceMode } from './container.ts'
-import { allowedDevices, deviceThrottles, parseDeviceRule } from './allowed-devices.ts'
+import { allowedDevices, deviceThrottles, deviceWeights, parseDeviceRule } from './allowed-devices.ts'
 import { checkExecutable } from './executable.ts'
 import { hostDevices } from './host-devices.ts'
 import { initMount, initPath } from './init-program.ts'
@@ -71,13 +72,13 @@ export async function prepareContainer(
   makeDirectories(bundle, 0o700)
   const files = networkMounts(store, bundle, settings, network)
   const { mounts, fileTargets } = await openMounts(store, container, tree, signal)
-  const init = settings.init === true ? [initMount()] : []
+  const init = hasInit(settings) ? [initMount()] : []
   const allMounts = [...files, ...init, ...mounts].toSorted(byDepth)
   const ownSpec = specOf(store, container, snapshot.merged, tree, allMounts, network.runtime, cgroup)
   const spec = emulated(ownSpec, settings)
   const targets = spec.mounts.map(({ destination }) => destination)
   checkExecutable(tree, settings, targets)
-  if (settings.init === true) fileTargets.add(initPath)
+  if (hasInit(settings)) fileTargets.add(initPath)
   // Those of an earlier run would not be made, and so not be stacked, again.
   removeTree(`${bundle}/points`)
   const points = mountPoints(tree, targets, `${bundle}/points`, fileTargets)
@@ -203,9 +204,10 @@ function specOf(
   const user = resolveUser(config.User ?? '', accounts)
   const groups = settings.groups.map((group) => resolveUser(`0:${group}`, accounts).gid)
   const { privileged, capAdd, capDrop, shmSize, limits, oomScoreAdj, annotations } = settings
-  const { devices: given, deviceRules, throttles } = settings
+  const { devices: given, deviceRules, throttles, weightDevices } = settings
   const wantsDevices = (given ?? deviceRules) !== undefined && inInitialUserNamespace()
-  const needsCgroup = (limits ?? throttles) !== undefined || wantsDevices
+  const needsCgroup =
+    (limits ?? throttles ?? weightDevices) !== undefined || wantsDevices || settings.writableCgroups === true
   const path = cgroup ?? (needsCgroup ? cgroupPath(container) : undefined)
   const command = commandLine(config)
   const sysctl = {
@@ -216,7 +218,7 @@ function specOf(
   return containerSpec({
     rootfs,
     readonlyRootfs: settings.readonlyRootfs,
-    args: settings.init === true ? [initPath, '--', ...command] : command,
+    args: hasInit(settings) ? [initPath, '--', ...command] : command,
     env: processEnvironment(settings),
     cwd: config.WorkingDir ?? '/',
     user: { uid: user.uid, gid: user.gid, additionalGids: [...user.additionalGids, ...groups] },
@@ -228,6 +230,8 @@ function specOf(
     ...(settings.apparmorProfile === undefined ? {} : { apparmorProfile: settings.apparmorProfile }),
     noShm: settings.ipc === 'none',
     privileged,
+    unmasked: settings.unmasked === true,
+    writableCgroups: settings.writableCgroups === true,
     noNewPrivileges: settings.noNewPrivileges,
     network,
     joins: namespaceJoins(store, settings),
@@ -242,6 +246,7 @@ function specOf(
             path,
             ...limits,
             ...(throttles === undefined ? {} : { throttles: deviceThrottles(throttles) }),
+            ...(weightDevices === undefined ? {} : { weightDevices: deviceWeights(weightDevices) }),
             deviceRules: (deviceRules ?? []).flatMap((rule) => parseDeviceRule(rule) ?? []),
           },
         }),
@@ -251,19 +256,34 @@ function specOf(
   })
 }
 
-function namespaceJoins(store: Store, { pid, ipc, uts }: ContainerSettings): NamespaceJoins {
-  const joins: { pid?: NamespaceJoin; ipc?: NamespaceJoin; uts?: NamespaceJoin } = {}
+/** Only pid 1 of a namespace takes care of orphans; docker leaves it out elsewhere, too. */
+function hasInit({ init, pid = 'private' }: ContainerSettings): boolean {
+  return init === true && pid === 'private'
+}
+
+function namespaceJoins(store: Store, { pid, ipc, uts, cgroupns }: ContainerSettings): NamespaceJoins {
+  const joins: { -readonly [Type in keyof NamespaceJoins]: NamespaceJoins[Type] } = {}
   const pidJoin = joinOf(store, pid, 'pid')
   const ipcJoin = ipc === 'none' || ipc === 'shareable' ? undefined : joinOf(store, ipc, 'ipc')
   if (pidJoin !== undefined) joins.pid = pidJoin
   if (ipcJoin !== undefined) joins.ipc = ipcJoin
   if (uts === 'host') joins.uts = 'host'
+  if (cgroupns === 'host') joins.cgroup = 'host'
   return joins
 }
 
 function joinOf(store: Store, mode: NamespaceMode | undefined, type: 'pid' | 'ipc'): NamespaceJoin | undefined {
   if (mode === undefined || mode === 'private') return undefined
   if (mode === 'host') return 'host'
-  const init = findRunningInit(store, mode.slice('container:'.length))
-  return { path: `/proc/${init.pid}/ns/${type}` }
+  return { path: `/proc/${joinedInit(store, mode.slice('container:'.length), type).pid}/ns/${type}` }
+}
+
+/** Throws CONTAINER_STOPPED, in docker's words. */
+function joinedInit(store: Store, id: string, type: 'pid' | 'ipc'): ProcessIdentity {
+  try {
+    return findRunningInit(store, id)
+  } catch (error) {
+    if (!isCairnError(error)) throw error
+    throw reworded(error, `failed to join ${type.toUpperCase()} namespace: ${error.message}`)
+  }
 }

@@ -93,9 +93,10 @@ function end(store: Store, container: Container, run: ContainerRun): void {
   const { plan, away } = store.database.transaction(() => {
     // Its user may have stopped it just now. One that was to go when it ends is not started again, as docker has it.
     const current = getContainer(store, id) ?? container
+    const goes = current.autoRemove && current.restart?.isKept !== true
     const plan = current.autoRemove ? undefined : planRestart(current, exitCode, at)
     recordMonitoredEnd(store, id, { exitCode, at, oomKilled, state: plan === undefined ? 'exited' : 'restarting' })
-    return { plan, away: current.autoRemove ? forgetContainer(store, id, true) : [] }
+    return { plan, away: goes ? forgetContainer(store, id, true) : [] }
   })
   removeTrees(away)
   tidyNetworks(store)

@@ -18,6 +18,7 @@ import { processScope } from '../rootless/namespace-record.ts'
 import { recordBegun } from './attendants.ts'
 import type { Container, ContainerRun, ContainerSettings, RestartRecord } from './container.ts'
 import { claimContainer, getContainer, recordRun, recordStartFailure } from './container-records.ts'
+import { discardContainer } from './discard-container.ts'
 import { closeNetwork, openNetwork } from './network.ts'
 import { ownCommand } from './own-command.ts'
 import { cgroupPath, containerLock, logPath, monitoredRoot, runtimeStateDirectory } from './places.ts'
@@ -61,6 +62,7 @@ export async function startMonitoredContainer(
     closeNetwork(store, id)
     const exitCode = error instanceof CairnError ? (error.exitCode ?? unstartable) : unstartable
     recordStartFailure(store, id, exitCode, error instanceof Error ? error.message : String(error))
+    if (container.autoRemove) discardContainer(store, id, true)
     throw error
   }
 }
@@ -115,8 +117,10 @@ async function launch(
     // Whoever finds that this process was killed can tell by it how far it came.
     recordRun(store, id, run)
     await attach?.(bundle)
+    // Before what it writes has a time.
+    const startedAt = Date.now()
     await startMonitored(created, options)
-    recordBegun(store, container, run, restart)
+    recordBegun(store, container, run, restart, startedAt)
   } catch (error) {
     deleteMonitored(created.runtime, created.runtimeRoot, id)
     throw error

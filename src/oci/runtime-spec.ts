@@ -117,6 +117,13 @@ export interface RuntimeThrottle {
   readonly rate: number
 }
 
+/** config-linux.md §Block IO. */
+export interface RuntimeDeviceWeight {
+  readonly major: number
+  readonly minor: number
+  readonly weight: number
+}
+
 /** config-linux.md §Control groups. */
 export interface RuntimeResources {
   readonly devices?: readonly RuntimeDeviceRule[]
@@ -133,10 +140,13 @@ export interface RuntimeResources {
     readonly period?: number
     readonly cpus?: string
     readonly mems?: string
+    readonly realtimePeriod?: number
+    readonly realtimeRuntime?: number
   }
   readonly pids?: { readonly limit: number }
   readonly blockIO?: {
     readonly weight?: number
+    readonly weightDevice?: readonly RuntimeDeviceWeight[]
     readonly throttleReadBpsDevice?: readonly RuntimeThrottle[]
     readonly throttleWriteBpsDevice?: readonly RuntimeThrottle[]
     readonly throttleReadIOPSDevice?: readonly RuntimeThrottle[]

@@ -22,6 +22,13 @@ export function cgroupLayout(root = cgroupRoot): CgroupLayout {
   return controllers.some((name) => tryStat(`${root}/${name}/cgroup.procs`) !== undefined) ? 'v1' : 'none'
 }
 
+/** True where the kernel can weigh the disk traffic of cgroups against each other: it is built with BFQ or the older CFQ. */
+export function canWeighBlockTraffic(root = cgroupRoot): boolean {
+  // Files of BFQ's weights are in cgroups below the root alone, those of its counters in the root, too.
+  const files = cgroupLayout(root) === 'v2' ? ['io.cost.qos'] : ['blkio/blkio.weight', 'blkio/blkio.bfq.io_serviced']
+  return files.some((name) => tryStat(`${root}/${name}`) !== undefined)
+}
+
 /** How often and after how many milliseconds a cgroup is tried again whose last process is just going. */
 const removalAttempts = 200
 const removalPause = 5

@@ -3,6 +3,7 @@ import { CairnError } from '../errors/error.ts'
 import {
   type RuntimeDevice,
   type RuntimeDeviceRule,
+  type RuntimeDeviceWeight,
   type RuntimeLimit,
   type RuntimeMount,
   type RuntimeNamespace,
@@ -76,6 +77,10 @@ export interface CgroupLimits {
   readonly cpusetMems?: string
   /** Processes and threads, -1 for any. */
   readonly pidsLimit?: number
+  /** Microseconds of {@link cpuRealtimePeriod} that processes of a real-time class may use. */
+  readonly cpuRealtimeRuntime?: number
+  /** Microseconds. */
+  readonly cpuRealtimePeriod?: number
   /** 10 to 1000. */
   readonly blkioWeight?: number
 }
@@ -86,6 +91,8 @@ export interface CgroupOptions extends CgroupLimits {
   readonly path: string
   /** How fast devices may be read and written. */
   readonly throttles?: readonly ({ readonly kind: ThrottleKind } & RuntimeThrottle)[]
+  /** Weights for devices that have others than the rest. */
+  readonly weightDevices?: readonly RuntimeDeviceWeight[]
   /** Devices that may be used besides those that are there. */
   readonly deviceRules?: readonly RuntimeDeviceRule[]
 }
@@ -98,6 +105,7 @@ export type NamespaceJoin = 'host' | { readonly path: string }
 
 /** Namespaces that a container does not have for itself. */
 export interface NamespaceJoins {
+  readonly cgroup?: 'host'
   readonly pid?: NamespaceJoin
   readonly ipc?: NamespaceJoin
   readonly uts?: NamespaceJoin
@@ -130,6 +138,10 @@ export interface ContainerOptions {
   readonly apparmorProfile?: string
   /** Every capability, device and path, no filter. `capabilities`, where given, still decides. */
   readonly privileged?: boolean
+  /** No path of /proc or /sys is hidden or read-only. */
+  readonly unmasked?: boolean
+  /** The container may make cgroups below its own. */
+  readonly writableCgroups?: boolean
   /** The capabilities are there for an ordinary user too. */
   readonly ambientCapabilities?: boolean
   readonly noNewPrivileges?: boolean
@@ -226,7 +238,7 @@ export function containerSpec(options: ContainerOptions): RuntimeSpec {
                 ? defaultSeccomp(capabilities, architecture)
                 : profileFilter(seccomp, capabilities, architecture),
           }),
-      ...(privileged ? {} : { maskedPaths, readonlyPaths }),
+      ...(privileged || options.unmasked === true ? {} : { maskedPaths, readonlyPaths }),
       ...(options.sysctl === undefined ? {} : { sysctl: options.sysctl }),
       ...(options.devices === undefined ? {} : { devices: options.devices.map(deviceFile) }),
       ...(options.cgroup === undefined
@@ -272,7 +284,7 @@ function namespaces(options: ContainerOptions): RuntimeNamespace[] {
     if (join === undefined) own.push({ type })
     else if (join !== 'host') own.push({ type, path: join.path })
   }
-  if (options.cgroup !== undefined) own.push({ type: 'cgroup' })
+  if (options.cgroup !== undefined && joins.cgroup !== 'host') own.push({ type: 'cgroup' })
   if (options.network === 'none') own.push({ type: 'network' })
   else if (options.network !== 'host') own.push({ type: 'network', path: options.network.path })
   return own
@@ -298,7 +310,12 @@ function containerMounts(options: ContainerOptions): RuntimeMount[] {
       options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5'],
     },
     { destination: '/sys', type: 'sysfs', source: 'sysfs', options: [...still, state] },
-    { destination: '/sys/fs/cgroup', type: 'cgroup', source: 'cgroup', options: [...still, 'relatime', state] },
+    {
+      destination: '/sys/fs/cgroup',
+      type: 'cgroup',
+      source: 'cgroup',
+      options: [...still, 'relatime', options.writableCgroups === true ? 'rw' : state],
+    },
     { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: still },
   ]
   // One that was asked for stands in place of the default, as docker has it.
@@ -358,11 +375,16 @@ function resources(cgroup: CgroupOptions, devices: readonly AllowedDevice[], pri
   }
 }
 
-function blockLimits({ throttles = [], blkioWeight }: CgroupOptions): Pick<RuntimeResources, 'blockIO'> {
+function blockLimits(cgroup: CgroupOptions): Pick<RuntimeResources, 'blockIO'> {
+  const { throttles = [], weightDevices = [], blkioWeight: weight } = cgroup
   const groups = Map.groupBy(throttles, ({ kind }) => `throttle${kind}Device` as const)
   const limits = [...groups].map(([name, found]) => [name, found.map(({ kind: _kind, ...throttle }) => throttle)])
-  if (limits.length === 0) return {}
-  return { blockIO: { ...(blkioWeight === undefined ? {} : { weight: blkioWeight }), ...Object.fromEntries(limits) } }
+  const weights = {
+    ...(weight === undefined ? {} : { weight }),
+    ...(weightDevices.length === 0 ? {} : { weightDevice: weightDevices }),
+  }
+  const blockIO = { ...weights, ...Object.fromEntries(limits) }
+  return Object.keys(blockIO).length === 0 ? {} : { blockIO }
 }
 
 /** Limits as the runtime reads them, without devices. */
@@ -381,6 +403,8 @@ export function cgroupResources(limits: CgroupLimits): Omit<RuntimeResources, 'd
     quota: cpus === undefined ? limits.cpuQuota : Math.round(cpus * cpuPeriod),
     cpus: limits.cpusetCpus,
     mems: limits.cpusetMems,
+    realtimePeriod: limits.cpuRealtimePeriod,
+    realtimeRuntime: limits.cpuRealtimeRuntime,
   })
   return {
     ...(memory === undefined ? {} : { memory }),

@@ -1,6 +1,13 @@
 import { createMonitoredContainer } from '../../engine/containers/create-container.ts'
 import { defineCommand } from '../command.ts'
-import { asContainerFailure, planContainer, withImage, writeIdFile } from '../containers/container-creation.ts'
+import { isCairnError } from '../../errors/error.ts'
+import {
+  asContainerFailure,
+  type ContainerPlan,
+  planContainer,
+  withImage,
+  writeIdFile,
+} from '../containers/container-creation.ts'
 import { containerFlags, missingFlags } from '../containers/container-flags.ts'
 import type { FlagValues } from '../flags.ts'
 import { imageNames } from '../images/image-names.ts'
@@ -15,8 +22,8 @@ export default defineCommand({
   complete: (ctx, _, args) => (args.length === 0 ? imageNames(ctx) : 'file'),
   async run(ctx, values, [image = '', ...command]) {
     const flags = values as unknown as FlagValues<typeof containerFlags>
+    const plan = planned(ctx, values, image, command)
     try {
-      const plan = planContainer(ctx, values, image, command)
       const store = await ctx.use(openStoreOf)
       const stdinOnce = plan.request.attached?.includes('stdin') === true
       const { id } = await withImage(ctx, store, flags, plan, () =>
@@ -29,3 +36,12 @@ export default defineCommand({
     }
   },
 })
+
+/** What is wrong with the command line has another status than what keeps the container from being made, as docker has it. */
+function planned(...args: Parameters<typeof planContainer>): ContainerPlan {
+  try {
+    return planContainer(...args)
+  } catch (error) {
+    throw asContainerFailure(error, isCairnError(error, 'USAGE') ? 125 : 1)
+  }
+}

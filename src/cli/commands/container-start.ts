@@ -2,7 +2,7 @@ import type { Store } from '../../content/store.ts'
 import { resolveContainer } from '../../containers/container-records.ts'
 import { containerDirectory } from '../../containers/places.ts'
 import { startContainerByName } from '../../engine/containers/start-container.ts'
-import { usageError } from '../../errors/error.ts'
+import { isCairnError, reworded, usageError } from '../../errors/error.ts'
 import { AttachSession } from '../containers/attach-session.ts'
 import { defineCommand } from '../command.ts'
 import { detachKeysFlag } from '../containers/container-flags.ts'
@@ -33,7 +33,7 @@ export default defineCommand({
     const input = flags.interactive && settings.openStdin ? (['stdin'] as const) : []
     using session = new AttachSession(ctx, { streams: [...input, 'stdout', 'stderr'], tty: settings.tty, detachKeys })
     let isAttached = false
-    await startContainerByName(store, name, {
+    await startAttached(store, name, {
       attach: async (bundle) => {
         isAttached = true
         await session.connect(bundle)
@@ -44,6 +44,15 @@ export default defineCommand({
     return await followToEnd(ctx, store, id, session, { sigProxy: !settings.tty })
   },
 })
+
+/** docker tells of no other status than 1 here. */
+async function startAttached(...args: Parameters<typeof startContainerByName>): Promise<void> {
+  try {
+    await startContainerByName(...args)
+  } catch (error) {
+    throw isCairnError(error) && error.kind !== 'canceled' ? reworded(error, error.message, { exitCode: 1 }) : error
+  }
+}
 
 async function startAll(ctx: CommandContext, store: Store, names: readonly string[]): Promise<number> {
   const failed: string[] = []

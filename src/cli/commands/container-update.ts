@@ -16,6 +16,7 @@ export default defineCommand({
   args: { min: 1 },
   flags: {
     ...limitFlags,
+    'kernel-memory': { type: 'bytes', hidden: true, summary: 'Not supported' },
     restart: {
       type: 'string',
       complete: ['no', 'always', 'on-failure', 'unless-stopped'],
@@ -24,6 +25,8 @@ export default defineCommand({
   },
   complete: (ctx) => containerNames(ctx),
   async run(ctx, flags, names) {
+    if (flags['kernel-memory'] !== undefined)
+      throw new CairnError('NOT_SUPPORTED', '--kernel-memory is not supported: Linux has no such limit any more')
     const limits = parseUpdatedLimits(flags)
     if (limits === undefined && flags.restart === undefined)
       throw new CairnError('CONFIG_INVALID', 'you must provide one or more flags when using this command', {

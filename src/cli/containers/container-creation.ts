@@ -3,6 +3,7 @@ import type { Store } from '../../content/store.ts'
 import type { ContainerImageRequest } from '../../engine/containers/container-image.ts'
 import { CairnError, isCairnError, reworded } from '../../errors/error.ts'
 import { tryStat } from '../../linux/file-status.ts'
+import { canWeighBlockTraffic } from '../../runtime/cgroups.ts'
 import { parsePlatform, type Platform } from '../../oci/platform.ts'
 import { familiarString, parseReference, type Reference, withDefaultTag } from '../../oci/reference.ts'
 import { refuseMissingFlags } from './container-flags.ts'
@@ -25,11 +26,32 @@ export function planContainer(
 ): ContainerPlan {
   const flags = values as unknown as ContainerFlagValues
   refuseMissingFlags(values, (flag) => ctx.given(flag))
-  const request = parseContainerRequest(ctx, flags, command)
+  const warn = (text: string): void => ctx.stderr.write(`${text}\n`)
+  const request = withinKernel(parseContainerRequest(ctx, flags, command), warn)
   checkPull(flags.pull)
   checkIdFile(flags.cidfile)
   const platform = flags.platform === undefined || flags.platform === '' ? undefined : platformOf(flags.platform)
-  return { image, platform, request, warn: (text) => ctx.stderr.write(`${text}\n`) }
+  return { image, platform, request, warn }
+}
+
+/** Without what the kernel cannot do and docker leaves out, too; that is told. */
+function withinKernel(request: ContainerRequest, warn: (text: string) => void): ContainerRequest {
+  const { limits = {}, weightDevices, ...rest } = request
+  const { blkioWeight, ...otherLimits } = limits
+  if (limits.disableOomKiller === true && limits.memory === undefined)
+    warn(
+      'WARNING: OOM killer is disabled for the container, but no memory limit is set, ' +
+        'this can result in the system running out of resources.',
+    )
+  if ((blkioWeight === undefined && weightDevices === undefined) || canWeighBlockTraffic()) return request
+  const without = (what: string): void =>
+    warn(
+      `WARNING: Your kernel does not support Block I/O ${what.toLowerCase().replace('-', '_')} ` +
+        `or the cgroup is not mounted. ${what} discarded.`,
+    )
+  if (blkioWeight !== undefined) without('Weight')
+  if (weightDevices !== undefined) without('Weight-device')
+  return { ...rest, ...(Object.keys(otherLimits).length === 0 ? {} : { limits: otherLimits }) }
 }
 
 function platformOf(text: string): Platform {
@@ -47,9 +69,15 @@ function checkPull(pull: string): void {
 }
 
 function checkIdFile(path: string | undefined): void {
-  if (path !== undefined && tryStat(path) !== undefined)
+  if (path === undefined) return
+  if (tryStat(path.replace(/[^/]*$/, '') || '.')?.type !== 'directory')
     throw new CairnError(
-      'USAGE',
+      'FILE_UNKNOWN',
+      `failed to create the container ID file: open ${path}: no such file or directory`,
+    )
+  if (tryStat(path) !== undefined)
+    throw new CairnError(
+      'CONFIG_INVALID',
       `container ID file found, make sure the other container isn't running or delete ${path}`,
     )
 }

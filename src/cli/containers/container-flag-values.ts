@@ -1,17 +1,21 @@
 import type { NamespaceMode, RestartPolicy } from '../../containers/container.ts'
 import type { ContainerRequest } from '../../containers/settings.ts'
 import { CairnError } from '../../errors/error.ts'
-import { readTextFile } from '../../linux/text-file.ts'
 import type { OciRuntime } from '../../runtime/runtime.ts'
 import { invalidArgument } from '../flag-argument.ts'
 import { keyValues } from '../key-values.ts'
 
 /** `--restart`: undefined for `no`. Throws USAGE and CONFIG_INVALID, in docker's words. */
 export function parseRestartPolicy(text: string, isRemoved = false): RestartPolicy | undefined {
-  const [name = '', retries] = text.split(':', 2)
-  if (retries !== undefined && !/^[+-]?\d+$/.test(retries))
+  const [name = '', ...rest] = text.split(':')
+  const retries = rest.join(':')
+  if (name === '' && rest.length > 0)
+    throw new CairnError('USAGE', 'invalid restart policy format: no policy provided before colon')
+  if (retries !== '' && !/^[+-]?\d+$/.test(retries))
     throw new CairnError('USAGE', 'invalid restart policy format: maximum retry count must be an integer')
-  const maximumRetries = Number(retries ?? 0)
+  const maximumRetries = Number(retries)
+  if (isRemoved && name !== '' && name !== 'no')
+    throw new CairnError('USAGE', 'conflicting options: cannot specify both --restart and --rm')
   if (name !== '' && name !== 'no' && name !== 'always' && name !== 'on-failure' && name !== 'unless-stopped')
     throw new CairnError(
       'CONFIG_INVALID',
@@ -25,7 +29,6 @@ export function parseRestartPolicy(text: string, isRemoved = false): RestartPoli
   if (maximumRetries < 0)
     throw new CairnError('CONFIG_INVALID', 'invalid restart policy: maximum retry count cannot be negative')
   if (name === '' || name === 'no') return undefined
-  if (isRemoved) throw new CairnError('USAGE', 'conflicting options: cannot specify both --restart and --rm')
   return { name, maximumRetries }
 }
 
@@ -34,6 +37,8 @@ export function parseIpc(text: string | undefined): ContainerRequest['ipc'] {
   if (text === undefined || text === '') return undefined
   if (text === 'private' || text === 'host' || text === 'shareable' || text === 'none') return text
   if (isContainerMode(text)) return text
+  if (text === 'container:')
+    throw new CairnError('CONFIG_INVALID', 'failed to join IPC namespace: invalid name or ID supplied: ""')
   throw new CairnError('CONFIG_INVALID', `invalid IPC mode: ${text}`)
 }
 
@@ -46,6 +51,13 @@ export function parsePid(text: string | undefined): NamespaceMode | undefined {
 
 function isContainerMode(text: string): text is `container:${string}` {
   return /^container:./.test(text)
+}
+
+/** `--cgroupns`. Throws USAGE. */
+export function parseCgroupns(text: string | undefined): 'private' | 'host' | undefined {
+  if (text === undefined || text === '') return undefined
+  if (text === 'private' || text === 'host') return text
+  throw new CairnError('USAGE', '--cgroupns: invalid CGROUP mode')
 }
 
 /** `--uts`. Throws USAGE, CONFIG_INVALID. */
@@ -90,22 +102,13 @@ export function parseExposed(given: readonly string[]): readonly string[] | unde
     const [range = '', protocol = 'tcp'] = text.split('/')
     const ends = range.split('-', 2).map((end) => {
       if (/^\d+$/.test(end) && Number(end) <= highestPort) return Number(end)
-      throw wrong(`strconv.ParseUint: parsing ${JSON.stringify(end)}: invalid syntax`)
+      const reason = /^\d+$/.test(end) ? 'value out of range' : 'invalid syntax'
+      throw wrong(`strconv.ParseUint: parsing ${JSON.stringify(end)}: ${reason}`)
     })
     const [first = 0, last = first] = ends
     if (last < first) throw wrong(`invalid range specified for port: ${range}`)
     return Array.from({ length: last - first + 1 }, (_, index) => `${first + index}/${protocol}`)
   })
-}
-
-/** The lines of a file of labels. Throws FILE_UNKNOWN. */
-export function readLabelFile(path: string): string[] {
-  const text = readTextFile(path)
-  if (text === undefined) throw new CairnError('FILE_UNKNOWN', `open ${path}: no such file or directory`)
-  return text
-    .split('\n')
-    .map((line) => line.trim())
-    .filter((line) => line !== '' && !line.startsWith('#'))
 }
 
 /** `--runtime`. Throws USAGE. */

@@ -4,38 +4,67 @@ import { deviceFlags } from './device-flags.ts'
 import { healthFlags } from './health-flags.ts'
 import { creationLimitFlags } from './limit-flags.ts'
 
-/** Flags of docker for containers that Cairn does not have yet, by what they take. */
-const missing = {
-  bool: ['use-api-socket'],
-  string: `blkio-weight cgroupns cpu-rt-period cpu-rt-runtime gpus isolation kernel-memory
-    volume-driver`.split(/\s+/),
-  stringArray: ['blkio-weight-device', 'link', 'link-local-ip', 'storage-opt'],
-} as const
+type FlagType = 'bool' | 'string' | 'stringArray'
 
-/** Definitions that make the missing flags known, so that what is said about one is that it is missing. */
+/** A flag of docker that cannot be had: what it takes, the value that says what is so anyhow, and why there is no other. */
+interface MissingFlag {
+  readonly type: FlagType
+  readonly harmless?: string
+  readonly refusal: (value: string) => string
+  readonly hint?: string
+}
+
+const missing: Readonly<Record<string, MissingFlag>> = {
+  gpus: {
+    type: 'string',
+    refusal: () => 'could not select device driver "" with capabilities: [[gpu]]',
+    hint: 'Give the device files: `--device /dev/dri`.',
+  },
+  isolation: {
+    type: 'string',
+    harmless: 'default',
+    refusal: (value) => `invalid isolation (${value}): linux only supports 'default'`,
+  },
+  'kernel-memory': {
+    type: 'string',
+    refusal: () => '--kernel-memory is not supported: Linux has no such limit any more',
+  },
+  link: {
+    type: 'stringArray',
+    refusal: () => '--link is not supported yet',
+    hint: 'Make a network with `cairn network create` and attach both containers: they find each other by name.',
+  },
+  'link-local-ip': { type: 'stringArray', refusal: () => '--link-local-ip is not supported' },
+  'storage-opt': {
+    type: 'stringArray',
+    refusal: () => '--storage-opt is not supported: what a container writes is limited by the disk alone',
+  },
+  'use-api-socket': {
+    type: 'bool',
+    refusal: () => '--use-api-socket is not supported: there is no daemon with a socket',
+  },
+  'volume-driver': {
+    type: 'string',
+    harmless: 'local',
+    refusal: (value) => `error looking up volume plugin ${value}: plugin ${JSON.stringify(value)} not found`,
+  },
+}
+
+/** Definitions that make the missing flags known, so that what is said about one is why it is missing. */
 export const missingFlags: FlagDefinitions = Object.fromEntries(
-  Object.entries(missing).flatMap(([type, names]) =>
-    names.map((name) => [name, { type, hidden: true, summary: 'Not supported yet' }]),
-  ),
-) as FlagDefinitions
-
-/** What a missing flag may say because that is how it is anyhow. */
-const harmless: Readonly<Record<string, string>> = {
-  cgroupns: 'private',
-  isolation: 'default',
-  'volume-driver': 'local',
-}
-
-const hints: Readonly<Record<string, string>> = {
-  link: 'Make a network with `cairn network create` and attach both containers: they find each other by name.',
-}
+  Object.entries(missing).map(([name, { type }]) => [name, { type, hidden: true, summary: 'Not supported' }]),
+)
 
 /** Throws NOT_SUPPORTED for a missing flag that was given. */
 export function refuseMissingFlags(values: Readonly<Record<string, unknown>>, given: (flag: string) => boolean): void {
-  for (const name of Object.keys(missingFlags)) {
+  if (given('disable-content-trust') && values['disable-content-trust'] === false)
+    throw new CairnError('NOT_SUPPORTED', '--disable-content-trust=false is not supported', {
+      hint: 'Signatures are checked by `cairn image verify`.',
+    })
+  for (const [name, { harmless, refusal, hint }] of Object.entries(missing)) {
     const value = values[name]
-    if (!given(name) || value === false || value === harmless[name]) continue
-    throw new CairnError('NOT_SUPPORTED', `--${name} is not supported yet`, { hint: hints[name] })
+    if (!given(name) || value === false || value === '' || value === harmless) continue
+    throw new CairnError('NOT_SUPPORTED', refusal(String(value)), hint === undefined ? {} : { hint })
   }
 }
 
@@ -54,6 +83,11 @@ export const containerFlags = {
   'cap-add': { type: 'stringArray', value: 'list', summary: 'Add Linux capabilities' },
   'cap-drop': { type: 'stringArray', value: 'list', summary: 'Drop Linux capabilities' },
   'cgroup-parent': { type: 'string', summary: 'Optional parent cgroup for the container' },
+  cgroupns: {
+    type: 'string',
+    complete: ['private', 'host'],
+    summary: 'Cgroup namespace to use ("host", "private")',
+  },
   cidfile: { type: 'string', complete: 'file', summary: 'Write the container ID to the file' },
   'disable-content-trust': { type: 'bool', default: true, hidden: true, summary: 'Skip image verification' },
   dns: { type: 'stringArray', value: 'list', summary: 'Set custom DNS servers' },

@@ -3,13 +3,14 @@ import { CairnError } from '../../errors/error.ts'
 import { parseSignal } from '../../linux/signals.ts'
 import type { containerFlags } from './container-flags.ts'
 import type { CommandContext } from '../context.ts'
-import { parseEnvFlags } from './env-flags.ts'
+import { parseEnvFlags, readLabelFile } from './env-flags.ts'
 import { invalidArgument } from '../flag-argument.ts'
 import type { FlagValues } from '../flags.ts'
 import { parseHealthcheck } from './health-flags.ts'
 import { keyValues } from '../key-values.ts'
 import { parseLimits } from './limit-flags.ts'
 import {
+  parseCgroupns,
   parseExposed,
   parseIpc,
   parseOomScore,
@@ -17,10 +18,10 @@ import {
   parseRestartPolicy,
   parseSysctls,
   parseUts,
-  readLabelFile,
   runtimeName,
 } from './container-flag-values.ts'
-import { parseDevice, parseDeviceRules, parseThrottles } from './device-flags.ts'
+import { parseDns } from './dns-flags.ts'
+import { parseDevice, parseDeviceRules, parseDeviceWeights, parseThrottles } from './device-flags.ts'
 import { parseLogging } from './log-flags.ts'
 import { attachedStreams } from './attached-streams.ts'
 import { parseNetworkFlags } from './network-flags.ts'
@@ -40,16 +41,19 @@ export function parseContainerRequest(
   command: readonly string[],
 ): ContainerRequest {
   const network = parseNetworkFlags(ctx, flags)
+  const security = parseSecurityOptions(flags['security-opt'], ctx.cwd)
+  if (security.writableCgroups === true && flags.cgroupns === 'host' && !flags.privileged)
+    throw new CairnError('CONFIG_INVALID', 'conflicting options: writable cgroups and the cgroup namespace of the host')
   const published = (network.ports ?? []).map(({ port, protocol }) => `${port}/${protocol}`)
   const exposed = [...(parseExposed(flags.expose) ?? []), ...published]
   const optional = {
-    name: flags.name,
+    name: flags.name === '' ? undefined : flags.name,
     entrypoint: flags.entrypoint === undefined ? undefined : flags.entrypoint === '' ? [] : [flags.entrypoint],
     workingDirectory: flags.workdir === '' ? undefined : flags.workdir,
     user: flags.user === '' ? undefined : flags.user,
     hostname: flags.hostname === '' ? undefined : flags.hostname,
     stopSignal: flags['stop-signal'] === undefined ? undefined : checkedSignal(flags['stop-signal']),
-    shmSize: flags['shm-size'],
+    shmSize: flags['shm-size'] === 0 ? undefined : flags['shm-size'],
     healthcheck: parseHealthcheck(flags),
     restart: parseRestartPolicy(flags.restart, flags.rm),
     stopTimeout: flags['stop-timeout'],
@@ -65,11 +69,12 @@ export function parseContainerRequest(
     sysctls: parseSysctls(flags.sysctl),
     devices: flags.device.length === 0 ? undefined : flags.device.map(parseDevice),
     throttles: parseThrottles(flags),
+    weightDevices: parseDeviceWeights(flags['blkio-weight-device']),
+    cgroupns: parseCgroupns(flags.cgroupns),
     deviceRules: parseDeviceRules(flags['device-cgroup-rule']),
     oomScoreAdj: parseOomScore(flags['oom-score-adj']),
     cgroupParent: flags['cgroup-parent'] === '' ? undefined : flags['cgroup-parent'],
-    annotations:
-      flags.annotation.length === 0 ? undefined : Object.fromEntries(keyValues(flags.annotation, 'annotation')),
+    annotations: parseAnnotations(flags.annotation),
     exposedPorts: exposed.length === 0 ? undefined : exposed,
     attached: attachedStreams(flags),
     runtime: flags.runtime === undefined ? undefined : runtimeName(flags.runtime),
@@ -85,16 +90,12 @@ export function parseContainerRequest(
     mounts: parseMountFlags(flags, ctx.cwd),
     ...network,
     extraHosts: flags['add-host'].map(parseHost),
-    dns: {
-      ...(flags.dns.length === 0 ? {} : { servers: flags.dns }),
-      ...(flags['dns-search'].length === 0 ? {} : { search: flags['dns-search'] }),
-      ...(flags['dns-option'].length === 0 ? {} : { options: flags['dns-option'] }),
-    },
+    dns: parseDns(flags),
     readonlyRootfs: flags['read-only'],
     privileged: flags.privileged,
     capAdd: flags['cap-add'],
     capDrop: flags['cap-drop'],
-    ...parseSecurityOptions(flags['security-opt'], ctx.cwd),
+    ...security,
     ulimits: parseUlimits(flags.ulimit),
     autoRemove: flags.rm,
   }
@@ -116,9 +117,24 @@ function checkedSignal(text: string): string {
   return text
 }
 
+function parseAnnotations(given: readonly string[]): Readonly<Record<string, string>> | undefined {
+  if (given.length === 0) return undefined
+  if (given.some((text) => /^(?:=|$)/.test(text)))
+    throw new CairnError(
+      'CONFIG_INVALID',
+      'invalid Annotations: the empty string is not permitted as an annotation key',
+      { exitCode: 125 },
+    )
+  return Object.fromEntries(keyValues(given, 'annotation'))
+}
+
 function parseLabels(given: readonly string[]): Readonly<Record<string, string>> {
-  const unnamed = given.find((label) => label === '' || label.startsWith('='))
-  if (unnamed !== undefined) throw invalidArgument(unnamed, '-l, --label', `invalid label '${unnamed}': empty name`)
+  for (const label of given) {
+    const [name = ''] = label.split('=', 1)
+    const wrong = (reason: string): CairnError => invalidArgument(label, '-l, --label', reason)
+    if (name === '') throw wrong(`invalid label '${label}': empty name`)
+    if (/\s/.test(name)) throw wrong(`label '${name}' contains whitespaces`)
+  }
   return Object.fromEntries(keyValues(given, 'label'))
 }
 

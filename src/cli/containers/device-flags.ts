@@ -1,5 +1,5 @@
 import { parseDeviceRule } from '../../containers/allowed-devices.ts'
-import type { DeviceSetting, ThrottleSetting } from '../../containers/container.ts'
+import type { DeviceSetting, DeviceWeightSetting, ThrottleSetting } from '../../containers/container.ts'
 import { CairnError } from '../../errors/error.ts'
 import type { ThrottleKind } from '../../runtime/spec.ts'
 import { invalidArgument } from '../flag-argument.ts'
@@ -8,6 +8,11 @@ import { parseByteSize } from '../units.ts'
 
 /** What of the host's devices a container may use, and how fast. */
 export const deviceFlags = {
+  'blkio-weight-device': {
+    type: 'stringArray',
+    value: 'list',
+    summary: 'Block IO weight (relative device weight)',
+  },
   device: { type: 'stringArray', value: 'list', summary: 'Add a host device to the container' },
   'device-cgroup-rule': {
     type: 'stringArray',
@@ -50,6 +55,23 @@ export function parseThrottles(flags: FlagValues<typeof deviceFlags>): readonly 
   return throttles.length === 0 ? undefined : throttles
 }
 
+/** `--blkio-weight-device`; undefined where there are none. Throws USAGE, in docker's words. */
+export function parseDeviceWeights(given: readonly string[]): readonly DeviceWeightSetting[] | undefined {
+  const weights = given.map((text) => {
+    const colon = text.indexOf(':')
+    const wrong = (reason: string): CairnError => invalidArgument(text, '--blkio-weight-device', reason)
+    if (colon < 0) throw wrong(`bad format: ${text}`)
+    const path = text.slice(0, colon)
+    if (!path.startsWith('/dev/')) throw wrong(`bad format for device path: ${text}`)
+    const number = text.slice(colon + 1)
+    const weight = /^\d{1,4}$/.test(number) ? Number(number) : undefined
+    if (weight === undefined || (weight > 0 && weight < 10) || weight > 1000)
+      throw wrong(`invalid weight for device: ${text}`)
+    return { path, weight }
+  })
+  return weights.length === 0 ? undefined : weights
+}
+
 function parseThrottle(flag: keyof typeof throttleFlags, text: string): ThrottleSetting {
   const colon = text.indexOf(':')
   const wrong = (reason: string): CairnError => invalidArgument(text, `--${flag}`, reason)
@@ -88,11 +110,12 @@ export function parseDeviceRules(given: readonly string[]): readonly string[] | 
 export function parseDevice(text: string): DeviceSetting {
   const [source = '', second, third, ...more] = text.split(':')
   const isAccess = (part: string): boolean => /^[rwm]+$/.test(part) && new Set(part).size === part.length
-  if (source === '' || more.length > 0) throw new CairnError('USAGE', `invalid device specification: ${text}`)
-  if (third !== undefined && !isAccess(third)) throw new CairnError('USAGE', `invalid device mode: ${third}`)
-  if (second !== undefined && !second.startsWith('/') && !isAccess(second))
-    throw new CairnError('USAGE', `bad mode specified: ${second}`)
-  if (!source.startsWith('/')) throw invalidArgument(text, '--device', `${source} is not an absolute path`)
+  const wrong = (reason: string): CairnError => new CairnError('USAGE', reason)
+  if (source === '' || more.length > 0) throw wrong(`bad format for path: ${text}`)
+  if (third !== undefined && !isAccess(third)) throw wrong(`bad mode specified: ${third}`)
+  if (second !== undefined && second !== '' && !second.startsWith('/') && !isAccess(second))
+    throw wrong(`${second} is not an absolute path`)
+  if (!source.startsWith('/')) throw wrong(`${source} is not an absolute path`)
   if (second !== undefined && isAccess(second) && third === undefined) return { source, target: source, access: second }
   return { source, target: second === undefined || second === '' ? source : second, access: third ?? 'rwm' }
 }

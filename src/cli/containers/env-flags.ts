@@ -1,4 +1,5 @@
 import { CairnError } from '../../errors/error.ts'
+import { errno, SystemCallError } from '../../linux/errno.ts'
 import { readTextFile } from '../../linux/text-file.ts'
 import { invalidArgument } from '../flag-argument.ts'
 
@@ -24,22 +25,46 @@ function withValue(key: string, env: Environment): string | undefined {
   return value === undefined ? undefined : `${key}=${value}`
 }
 
-/** A file of `KEY=value` lines, taken as they are: no quotes, no expansion, `#` only at the start of a line. */
 function readEnvFile(path: string, env: Environment): string[] {
-  const text = readTextFile(path)
-  if (text === undefined) throw new CairnError('FILE_UNKNOWN', `open ${path}: no such file or directory`)
+  return readKeyValueFile(path, (key) => withValue(key, env))
+}
+
+/** The labels in a file; a key alone means nothing, as docker has it. Throws FILE_UNKNOWN, CONFIG_INVALID. */
+export function readLabelFile(path: string): string[] {
+  return readKeyValueFile(path, () => undefined)
+}
+
+/**
+ * A file of `KEY=value` lines, taken as they are: no quotes, no expansion, `#` only at the start of a line.
+ *
+ * @param lone - gives what a key alone stands for, if anything
+ */
+function readKeyValueFile(path: string, lone: (key: string) => string | undefined): string[] {
   const wrong = (reason: string): CairnError =>
     new CairnError('CONFIG_INVALID', `invalid env file (${path}): ${reason}`)
-  const variables: string[] = []
-  for (const raw of text.replace(/^\uFEFF/, '').split('\n')) {
+  const pairs: string[] = []
+  for (const [index, raw] of textOf(path, wrong).split('\n').entries()) {
+    if (raw.includes('\uFFFD')) throw wrong(`invalid utf8 bytes at line ${index + 1}`)
     const line = raw.replace(/\r$/, '').trimStart()
     if (line === '' || line.startsWith('#')) continue
     const equals = line.indexOf('=')
     const key = equals < 0 ? line : line.slice(0, equals)
     if (key === '') throw wrong(`no variable name on line '${line}'`)
     if (/\s/.test(key)) throw wrong(`variable '${key}' contains whitespaces`)
-    const variable = equals < 0 ? withValue(key, env) : line
-    if (variable !== undefined) variables.push(variable)
+    const pair = equals < 0 ? lone(key) : line
+    if (pair !== undefined) pairs.push(pair)
   }
-  return variables
+  return pairs
+}
+
+function textOf(path: string, wrong: (reason: string) => CairnError): string {
+  let text: string | undefined
+  try {
+    text = readTextFile(path)
+  } catch (error) {
+    if (error instanceof SystemCallError && error.errno === errno.EISDIR) throw wrong(`read ${path}: is a directory`)
+    throw error
+  }
+  if (text === undefined) throw new CairnError('FILE_UNKNOWN', `open ${path}: no such file or directory`)
+  return text.replace(/^\uFEFF/, '')
 }

@@ -1,4 +1,5 @@
 import { CairnError } from '../../errors/error.ts'
+import { tryStat } from '../../linux/file-status.ts'
 import { readTextFile } from '../../linux/text-file.ts'
 import type { CgroupLimits } from '../../runtime/spec.ts'
 import { invalidArgument } from '../flag-argument.ts'
@@ -7,8 +8,14 @@ import { parseByteSize } from '../units.ts'
 
 /** What limits the resources of a container, as `run`, `create` and `update` take it. */
 export const limitFlags = {
+  'blkio-weight': {
+    type: 'int',
+    summary: 'Block IO (relative weight), between 10 and 1000, or 0 to disable (default 0)',
+  },
   'cpu-period': { type: 'int', summary: 'Limit CPU CFS (Completely Fair Scheduler) period' },
   'cpu-quota': { type: 'int', summary: 'Limit CPU CFS (Completely Fair Scheduler) quota' },
+  'cpu-rt-period': { type: 'int', summary: 'Limit CPU real-time period in microseconds' },
+  'cpu-rt-runtime': { type: 'int', summary: 'Limit CPU real-time runtime in microseconds' },
   'cpu-shares': { type: 'int', short: 'c', summary: 'CPU shares (relative weight)' },
   cpus: { type: 'decimal', summary: 'Number of CPUs' },
   'cpuset-cpus': { type: 'string', summary: 'CPUs in which to allow execution (0-3, 0,1)' },
@@ -51,13 +58,17 @@ export function parseLimits(
     cpusetCpus: flags['cpuset-cpus'] || undefined,
     cpusetMems: flags['cpuset-mems'] || undefined,
     pidsLimit: flags['pids-limit'] !== undefined && flags['pids-limit'] < 0 ? -1 : flags['pids-limit'],
-    blkioWeight: undefined,
+    blkioWeight: flags['blkio-weight'],
+    cpuRealtimePeriod: flags['cpu-rt-period'],
+    cpuRealtimeRuntime: flags['cpu-rt-runtime'],
   }
   const limits = Object.fromEntries(
     Object.entries(given).filter(([, value]) => value !== undefined && value !== 0),
   ) as CgroupLimits
   checkMemory(limits, swap)
   checkCpus(limits)
+  checkRealtime(limits)
+  checkBlockWeight(limits.blkioWeight)
   if (swappiness < -1 || swappiness > 100)
     throw new CairnError('USAGE', `invalid value: ${swappiness}. Valid memory swappiness range is 0-100`)
   return Object.keys(limits).length === 0 ? undefined : limits
@@ -108,6 +119,23 @@ function checkCpus({ cpus, cpuShares, cpuPeriod, cpuQuota, cpusetCpus, cpusetMem
     throw wrong('CPU cfs quota can not be less than 1ms (i.e. 1000)')
   checkSet(cpusetCpus, 'cpus', 'CPUs', '/sys/devices/system/cpu/online')
   checkSet(cpusetMems, 'mems', 'memory nodes', '/sys/devices/system/node/online')
+}
+
+function checkRealtime({ cpuRealtimePeriod: period, cpuRealtimeRuntime: runtime }: CgroupLimits): void {
+  if (period === undefined && runtime === undefined) return
+  if (tryStat('/sys/fs/cgroup/cpu/cpu.rt_period_us') === undefined)
+    throw new CairnError(
+      'NOT_SUPPORTED',
+      `Your kernel does not support CPU real-time ${period === undefined ? 'runtime' : 'period'}`,
+    )
+  if (period !== undefined && runtime !== undefined && runtime > period)
+    throw wrong('cpu real-time runtime cannot be higher than cpu real-time period')
+}
+
+/** Throws CONFIG_INVALID for a weight that no cgroup can have. */
+export function checkBlockWeight(weight: number | undefined): void {
+  if (weight !== undefined && weight !== 0 && (weight < 10 || weight > 1000))
+    throw wrong('Range of blkio weight is from 10 to 1000')
 }
 
 function checkSet(text: string | undefined, kind: string, what: string, path: string): void {

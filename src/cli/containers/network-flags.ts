@@ -32,11 +32,15 @@ export interface NetworkRequest {
 /** Reads the flags about networks. Throws USAGE and CONFIG_INVALID in docker's words, NOT_SUPPORTED. */
 export function parseNetworkFlags(ctx: CommandContext, flags: NetworkFlagValues): NetworkRequest {
   const given = [...flags.network, ...flags.net]
+  if (given.includes('')) throw new CairnError('CONFIG_INVALID', 'no name set for network')
   const endpoints = (given.length === 0 ? ['default'] : given).map(parseNetwork)
   const [first = { network: 'default', aliases: [] }] = endpoints
   const mode = modeOf(ctx, first.network)
   const ports = parsePorts(flags.publish)
   if (mode !== 'bridge') {
+    const names = endpoints.map(({ network }) => network)
+    const twice = names.find((name, index) => names.indexOf(name) !== index)
+    if (twice !== undefined) throw new CairnError('CONFIG_INVALID', `network "${twice}" is specified multiple times`)
     if (endpoints.length > 1)
       throw new CairnError(
         'CONFIG_INVALID',
@@ -69,7 +73,8 @@ export function parseNetworkFlags(ctx: CommandContext, flags: NetworkFlagValues)
 function modeOf(ctx: CommandContext, name: string): NetworkMode {
   if (name === 'host' || name === 'none') return name
   if (name.startsWith('container:')) {
-    if (name === 'container:') throw new CairnError('USAGE', 'invalid container format container:<name|id>')
+    if (name === 'container:')
+      throw new CairnError('USAGE', 'invalid network mode: invalid container format container:<name|id>')
     return name as `container:${string}`
   }
   return name === 'default' && ctx.env['CAIRN_NETWORK'] === 'host' ? 'default' : 'bridge'

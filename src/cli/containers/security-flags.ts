@@ -1,10 +1,14 @@
 import type { ContainerRequest } from '../../containers/settings.ts'
+import { parseGoBool } from '../../dockerfile/go-bool.ts'
 import { CairnError } from '../../errors/error.ts'
 import { tryStat } from '../../linux/file-status.ts'
 import { readTextFile } from '../../linux/text-file.ts'
 import { parseSeccompProfile } from '../../runtime/seccomp-profile.ts'
 
-type SecuritySettings = Pick<ContainerRequest, 'seccomp' | 'seccompProfile' | 'apparmorProfile' | 'noNewPrivileges'>
+type SecuritySettings = Pick<
+  ContainerRequest,
+  'seccomp' | 'seccompProfile' | 'apparmorProfile' | 'noNewPrivileges' | 'unmasked' | 'writableCgroups'
+>
 
 /** Nothing is confined by SELinux here, so these say what is so already. */
 const harmless = new Set(['label=disable', 'label:disable', 'systempaths=confined'])
@@ -25,11 +29,19 @@ export function parseSecurityOptions(options: readonly string[], cwd: string): S
     else if (value === undefined) throw new CairnError('USAGE', `Invalid --security-opt: ${JSON.stringify(option)}`)
     else if (key === 'seccomp') Object.assign(settings, seccompSettings(value, cwd))
     else if (key === 'apparmor') Object.assign(settings, apparmorSettings(value))
+    else if (key === 'systempaths' && value === 'unconfined') settings.unmasked = true
+    else if (key === 'writable-cgroups') Object.assign(settings, cgroupSettings(option, value))
     else if (key === 'label' || key === 'systempaths') {
       if (!harmless.has(option)) throw new CairnError('NOT_SUPPORTED', `--security-opt ${option} is not supported`)
     } else throw new CairnError('CONFIG_INVALID', `invalid --security-opt 2: ${JSON.stringify(option)}`)
   }
   return settings
+}
+
+function cgroupSettings(option: string, value: string): Partial<SecuritySettings> {
+  const writableCgroups = parseGoBool(value)
+  if (writableCgroups !== undefined) return writableCgroups ? { writableCgroups } : {}
+  throw new CairnError('CONFIG_INVALID', `invalid --security-opt 2: ${JSON.stringify(option)}`)
 }
 
 function seccompSettings(value: string, cwd: string): Partial<SecuritySettings> {

@@ -29,6 +29,7 @@ export async function updateContainer(store: Store, name: string, options: Updat
     throw refused(container, 'Restart policy cannot be updated because AutoRemove is enabled for the container')
   const limits = { ...settings.limits, ...options.limits }
   checkMemory(container, options.limits)
+  checkCpus(container, options.limits)
   if (options.limits !== undefined && isActive(container)) await setLimits(store, container, limits)
   const changed: ContainerSettings = {
     ...settings,
@@ -46,6 +47,18 @@ function checkMemory(container: Container, given: CgroupLimits | undefined): voi
       container,
       'Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time',
     )
+}
+
+function checkCpus(container: Container, given: CgroupLimits | undefined): void {
+  const { limits = {} } = container.settings
+  for (const [isBoth, what, other] of [
+    [given?.cpuQuota !== undefined && limits.cpus !== undefined, 'CPU Quota', 'NanoCPUs'],
+    [given?.cpuPeriod !== undefined && limits.cpus !== undefined, 'CPU Period', 'NanoCPUs'],
+    [given?.cpus !== undefined && limits.cpuQuota !== undefined, 'Nano CPUs', 'CPU Quota'],
+    [given?.cpus !== undefined && limits.cpuPeriod !== undefined, 'Nano CPUs', 'CPU Period'],
+  ] as const)
+    if (isBoth)
+      throw refused(container, `Conflicting options: ${what} cannot be updated as ${other} has already been set`)
 }
 
 function refused({ id }: Container, reason: string): CairnError {
