@@ -22,7 +22,12 @@ async function answer(request: ThreadRequest): Promise<void> {
     self.postMessage(reply, reply.kind === 'done' ? [reply.result.buffer] : [])
     return
   }
-  if (request.kind === 'unpack' || request.kind === 'unpack-grown' || request.kind === 'unpack-canceled') {
+  if (
+    request.kind === 'unpack' ||
+    request.kind === 'unpack-segments' ||
+    request.kind === 'unpack-grown' ||
+    request.kind === 'unpack-canceled'
+  ) {
     const { takeUnpackRequest } = await import('./engine/threads/unpack-threads.ts')
     takeUnpackRequest(request, (reply) => self.postMessage(reply))
     return

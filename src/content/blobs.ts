@@ -1,7 +1,7 @@
 import { CairnError } from '../errors/error.ts'
 import { SystemCallError, errno } from '../linux/errno.ts'
 import { fstat, tryLstat } from '../linux/file-status.ts'
-import { close, fdatasync, open, openFlags, pread, read, write } from '../linux/files.ts'
+import { close, fdatasync, open, openFlags, pread, write } from '../linux/files.ts'
 import { makeDirectories, removeFile, rename } from '../linux/names.ts'
 import { type Digest, type DigestAlgorithm, Digester, digestAlgorithm, digestHex, digestOf } from '../oci/digest.ts'
 import { layoutPaths } from '../oci/layout.ts'
@@ -25,8 +25,10 @@ export interface BlobReader {
   has(digest: Digest): boolean
   /** Bytes, or undefined where there is no such blob. */
   size(digest: Digest): number | undefined
-  /** The file that holds the blob, whether or not it is there. Never to be written. */
+  /** The file of a blob that is in one piece, whether or not it is there. Never to be written. */
   path(digest: Digest): string
+  /** {@link path} where that is there; undefined also for a blob that is composed of others, which {@link open} reads. */
+  file(digest: Digest): string | undefined
   /** The bytes in order, in a buffer that is used again for each piece. Fails with BLOB_UNKNOWN. */
   open(digest: Digest, range?: ByteRange): ByteSource
   /** True where the blob is there and its bytes are what its digest says: all of it is read. */
@@ -77,6 +79,8 @@ export interface BlobWriter {
 export interface BlobPlaces {
   /** Directory of the `blobs` directory. */
   readonly content: string
+  /** The blobs that are there already. */
+  readonly blobs: Pick<BlobReader, 'has' | 'isWhole'>
   /** A new path on the same file system. */
   temporaryPath(label: string): string
   /** Called before a blob becomes visible or is relied upon. */
@@ -94,10 +98,11 @@ export function blobReader(content: string): BlobReader {
   const path = (digest: Digest) => blobPath(content, digest)
   return {
     path,
+    file: (digest) => (tryLstat(path(digest)) === undefined ? undefined : path(digest)),
     has: (digest) => tryLstat(path(digest)) !== undefined,
     size: (digest) => tryLstat(path(digest))?.size,
     open: (digest, range) => readFile(digest, path(digest), range),
-    isWhole: (digest) => isWhole(digest, path(digest)),
+    isWhole: (digest) => hasDigest(readFile(digest, path(digest)), digest),
     readAll: (digest, limit) => readWhole(digest, path(digest), limit),
   }
 }
@@ -114,11 +119,11 @@ export function blobWriter(places: BlobPlaces): BlobWriter {
     adopt: (path, known) => adopt(places, path, known),
     claim: (digest) => {
       places.protect(digest)
-      return tryLstat(blobPath(places.content, digest)) !== undefined
+      return places.blobs.has(digest)
     },
     claimWhole: (digest) => {
       places.protect(digest)
-      return isWhole(digest, blobPath(places.content, digest))
+      return places.blobs.isWhole(digest)
     },
   }
 }
@@ -276,10 +281,11 @@ async function* readFile(digest: Digest, path: string, range: ByteRange = {}): B
   }
 }
 
-async function isWhole(digest: Digest, path: string): Promise<boolean> {
+/** True where all bytes of a blob can be read and are what its digest says. */
+export async function hasDigest(source: ByteSource, digest: Digest): Promise<boolean> {
   const digester = new Digester(digestAlgorithm(digest))
   try {
-    for await (const bytes of readFile(digest, path)) digester.update(bytes)
+    for await (const bytes of source) digester.update(bytes)
   } catch (error) {
     if (error instanceof CairnError) return false
     throw error
@@ -291,22 +297,35 @@ function readWhole(digest: Digest, path: string, limit: number): Uint8Array<Arra
   const fd = openBlob(digest, path)
   try {
     const { size } = fstat(fd)
-    if (size > limit)
-      throw new CairnError('LIMIT_EXCEEDED', `blob ${digest} has ${size} bytes, more than the limit of ${limit}`)
+    checkLimit(digest, size, limit)
     const bytes = new Uint8Array(new ArrayBuffer(size))
-    let filled = 0
-    while (filled < size) {
-      const count = read(fd, bytes.subarray(filled), path)
-      if (count === 0) break
-      filled += count
-    }
-    const found = digestOf(bytes, digestAlgorithm(digest))
-    if (found !== digest)
-      throw new CairnError('BLOB_CORRUPT', `blob ${digest} is damaged on disk: it reads as ${found}`)
-    return bytes
+    fill(bytes, fd, 0, path)
+    return checked(bytes, digest)
   } finally {
     close(fd)
   }
+}
+
+/** Reads from `position` on until `bytes` are full or the file ends. */
+export function fill(bytes: Uint8Array, fd: number, position: number, path: string): void {
+  for (let filled = 0; filled < bytes.length;) {
+    const count = pread(fd, bytes.subarray(filled), position + filled, path)
+    if (count === 0) break
+    filled += count
+  }
+}
+
+/** Throws LIMIT_EXCEEDED for a blob that is not to be held in memory. */
+export function checkLimit(digest: Digest, size: number, limit: number): void {
+  if (size > limit)
+    throw new CairnError('LIMIT_EXCEEDED', `blob ${digest} has ${size} bytes, more than the limit of ${limit}`)
+}
+
+/** The bytes of a blob of the store; throws BLOB_CORRUPT where they are not what its digest says. */
+export function checked(bytes: Uint8Array<ArrayBuffer>, digest: Digest): Uint8Array<ArrayBuffer> {
+  const found = digestOf(bytes, digestAlgorithm(digest))
+  if (found !== digest) throw new CairnError('BLOB_CORRUPT', `blob ${digest} is damaged on disk: it reads as ${found}`)
+  return bytes
 }
 
 function openBlob(digest: Digest, path: string): number {

@@ -79,9 +79,10 @@ export function getUnpackedSize(store: Store, diffId: Digest): number | undefine
   return row?.size
 }
 
-/** Bytes that all blobs of each layer take on the disk, in blocks of 4 KiB. */
+/** Bytes that all blobs of each layer take on the disk, in blocks of 4 KiB: of a composed one what is there for it alone. */
 export function listLayerSizes(store: Store): { readonly diffId: Digest; readonly size: number }[] {
   return store.database.all(
-    'SELECT diff_id AS diffId, sum((size + 4095) / 4096 * 4096) AS size FROM layers GROUP BY diff_id',
+    `SELECT diff_id AS diffId, sum((coalesce(own_size, layers.size) + 4095) / 4096 * 4096) AS size
+     FROM layers LEFT JOIN composed_blobs USING (digest) GROUP BY diff_id`,
   )
 }

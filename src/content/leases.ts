@@ -50,6 +50,7 @@ export function acquireLease(store: Store): Lease {
 
   const writer = blobWriter({
     content: store.path('content'),
+    blobs: store.blobs,
     temporaryPath: (label) => store.session.temporaryPath(label),
     protect: (digest) => protect(blobNode(digest)),
     named: (directory) => store.named(directory),

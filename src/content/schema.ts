@@ -388,4 +388,15 @@ export const migrations: readonly string[] = [
     start_time INTEGER
   ) WITHOUT ROWID;
   `,
+  `
+  -- Blobs without a file of their own: put together of pieces of others, which links keep. extents is JSON: the digests of
+  -- those, then the number of one of them, the first byte and the one after the last for each piece. own_size is the bytes
+  -- that are there for this blob alone.
+  CREATE TABLE composed_blobs (
+    digest TEXT PRIMARY KEY,
+    size INTEGER NOT NULL,
+    own_size INTEGER NOT NULL,
+    extents TEXT NOT NULL
+  );
+  `,
 ]

@@ -6,6 +6,7 @@ import { close, fsync, open, openFlags, read, write } from '../linux/files.ts'
 import { makeDirectories, rename } from '../linux/names.ts'
 import { layoutMarker, layoutPaths } from '../oci/layout.ts'
 import { type BlobReader, blobReader } from './blobs.ts'
+import { composedReader } from './composed-blobs.ts'
 import { MetadataDatabase } from './database.ts'
 import { type ContentLimits, defaultLimits } from './limits.ts'
 import { putBack } from './removal.ts'
@@ -133,7 +134,7 @@ class DiskStore implements Store {
     this.tell = tell ?? (() => {})
     this.#isFreeing = isFreeing
     this.isReadOnly = freeSpace(root).isReadOnly
-    this.blobs = blobReader(`${root}/content`)
+    this.blobs = composedReader(blobReader(`${root}/content`), () => this.database)
   }
 
   get database(): MetadataDatabase {

@@ -4,6 +4,7 @@ import { removeTree } from '../linux/remove-tree.ts'
 import { blocksOf } from '../linux/tree-size.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import type { BlobIdentity } from './blobs.ts'
+import { deleteComposedBlob } from './composed-blobs.ts'
 import { keeperOf, layerForms, layerOfNode } from './garbage.ts'
 import { snapshotNode, type StoreNode } from './graph.ts'
 import { moveAway } from './removal.ts'
@@ -113,13 +114,16 @@ export class Sweep {
     database.run('DELETE FROM links WHERE parent = ?', node)
     if (isDigest(node)) {
       const size = blobs.size(node)
+      const file = blobs.file(node)
       // Within the transaction: once others may write again, the blob may have come back.
-      if (size !== undefined) {
+      if (file !== undefined) {
         // What made it unneeded must not be undone by a power failure.
         database.sync()
-        removeFile(blobs.path(node))
-        this.#blobs.push({ digest: node, size })
+        removeFile(file)
       }
+      // What a composed one is made of goes by itself.
+      if (size !== undefined) this.#blobs.push({ digest: node, size: file === undefined ? 0 : size })
+      deleteComposedBlob(this.#store, node)
       database.run('DELETE FROM layers WHERE digest = ?', node)
       database.run('DELETE FROM manifests WHERE digest = ?', node)
     }

@@ -23,6 +23,12 @@ interface StackedLayer {
   readonly isKnown?: boolean
 }
 
+/** What reading a layer told of it. */
+export interface ScannedLayer {
+  readonly record: LayerRecord
+  readonly scan: LayerScan
+}
+
 /** Whether just these layers were found good one upon the other before. */
 export type KnowsStack = (layers: readonly ImageLayer[]) => boolean
 
@@ -116,19 +122,33 @@ export async function scanLayer(
   layer: ImageLayer,
   open: OpenLayer,
   limits: ContentLimits,
-  observe: (bytes: Uint8Array) => void = () => {},
+  observe?: (bytes: Uint8Array) => void,
   sink?: TarHandler,
-): Promise<{ readonly record: LayerRecord; readonly scan: LayerScan }> {
-  const { layerBytes, ratio, tar, absolutePaths } = limits
+): Promise<ScannedLayer> {
+  const { layerBytes, ratio } = limits
   const name = nameOf(layer)
   const compression = await compressionOf(open())
   if (compression === 'bzip2' || compression === 'xz')
     throw new CairnError('MANIFEST_INVALID', `${name} is compressed with ${compression}, which no image may be`)
+  const tar = decompress(open(), { name, maxBytes: layerBytes, maxRatio: ratio })
+  return await scanTar(layer, compression, tar, limits, observe, sink)
+}
+
+/** As {@link scanLayer} with the layer's tar, which the caller has it unpack to and limits. */
+export async function scanTar(
+  layer: ImageLayer,
+  compression: LayerCompression,
+  bytesOfTar: ByteSource,
+  { tar, absolutePaths }: ContentLimits,
+  observe: (bytes: Uint8Array) => void = () => {},
+  sink?: TarHandler,
+): Promise<ScannedLayer> {
+  const name = nameOf(layer)
   const digester = new Digester(digestAlgorithm(layer.diffId))
   const scan = new LayerScan({ name, absolutePaths })
   const decoder = new TarDecoder(sink === undefined ? scan : scannedFirst(scan, sink), tar, name)
   try {
-    for await (const bytes of decompress(open(), { name, maxBytes: layerBytes, maxRatio: ratio })) {
+    for await (const bytes of bytesOfTar) {
       digester.update(bytes)
       decoder.push(bytes)
       observe(bytes)

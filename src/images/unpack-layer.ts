@@ -1,14 +1,15 @@
 import type { LayerRecord } from '../content/layer-records.ts'
 import type { ContentLimits } from '../content/limits.ts'
 import { isCairnError } from '../errors/error.ts'
+import { type ContentOrigin, type LayerSegment, SegmentedLayer } from '../layers/unpack/layer-segments.ts'
 import { LayerUnpacker } from '../layers/unpack/layer-unpacker.ts'
 import { type LayerDemand, stackTree } from '../layers/trees/layer-tree.ts'
-import type { GrowingFile } from '../streams/growing-file.ts'
-import type { ByteSource } from '../streams/source.ts'
+import type { LayerCompression } from '../oci/media-types.ts'
+import { GrowingFile } from '../streams/growing-file.ts'
 import type { TarHandler } from '../tar/decoder.ts'
 import type { TarMember } from '../tar/member.ts'
 import type { ImageLayer } from './image.ts'
-import { scanLayer } from './layer-stack.ts'
+import { type ScannedLayer, scanLayer, scanTar } from './layer-stack.ts'
 
 /** What to do with a layer on its way in. */
 export interface UnpackJob {
@@ -32,23 +33,34 @@ export interface UnpackedLayer {
   readonly unpacked: 'whole' | 'needs-root' | 'none'
 }
 
-/** Does an {@link UnpackJob} with the blob's bytes as they come, here or on another thread. */
-export type UnpackLayer = (job: UnpackJob, file: GrowingFile) => Promise<UnpackedLayer>
+/** Where a layer is: a blob that may still be arriving, or what is there of it, compressed as it is. */
+export type LayerPlace =
+  | GrowingFile
+  | { readonly compression: LayerCompression; readonly segments: readonly LayerSegment[] }
+
+/** Does an {@link UnpackJob} with the layer's bytes, as they come, here or on another thread. */
+export type UnpackLayer = (job: UnpackJob, place: LayerPlace) => Promise<UnpackedLayer>
 
 /**
  * Examines a layer as scanLayer() does and unpacks it in the same pass, without waiting for the layers below. Where what
  * it becomes depends on those, it is examined only. Throws as scanLayer, and SystemCallError.
  */
-export const unpackLayer: UnpackLayer = async (job, file) => {
-  const open = (): ByteSource => file.open()
+export const unpackLayer: UnpackLayer = async (job, place) => {
   const { layer, directory, isLowest, limits } = job
+  const name = `layer ${layer.descriptor.digest}`
+  const segmented =
+    place instanceof GrowingFile ? undefined : new SegmentedLayer(place.segments, name, limits.layerBytes)
+  const read = (sink?: TarHandler): Promise<ScannedLayer> =>
+    place instanceof GrowingFile
+      ? scanLayer(layer, () => place.open(), limits, undefined, sink)
+      : scanTar(layer, place.compression, (segmented as SegmentedLayer).open(), limits, undefined, sink)
   if (directory === undefined) {
-    const { record, scan } = await scanLayer(layer, open, limits)
+    const { record, scan } = await read()
     return { record, demands: scan.demands, unpacked: 'none' }
   }
-  const attempt = new UnpackAttempt(directory, isLowest, `layer ${layer.descriptor.digest}`)
+  const attempt = new UnpackAttempt(directory, isLowest, name, segmented)
   try {
-    const { record, scan } = await scanLayer(layer, open, limits, undefined, attempt)
+    const { record, scan } = await read(attempt)
     const isDependent = scan.demands.length > 0 || (!isLowest && (attempt.removes || scan.tree.hides('/')))
     if (isDependent || !attempt.finish()) return { record, demands: scan.demands, unpacked: 'none' }
     return { record, demands: scan.demands, unpacked: scan.tree.isImplied('/') && !isLowest ? 'needs-root' : 'whole' }
@@ -64,10 +76,11 @@ class UnpackAttempt implements TarHandler {
   /** Whether the layer removes something: what of that is not there below, its directory must not say. */
   removes = false
 
-  constructor(directory: string, isLowest: boolean, name: string) {
+  constructor(directory: string, isLowest: boolean, name: string, origin: ContentOrigin | undefined) {
     this.#unpacker = new LayerUnpacker(directory, {
       mode: 'overlay',
       name,
+      origin,
       ...(isLowest ? { lower: stackTree([]) } : {}),
     })
   }

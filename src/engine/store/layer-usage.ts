@@ -1,4 +1,5 @@
 import { listCacheRecords } from '../../content/cache-records.ts'
+import { listComposedLayers } from '../../content/composed-blobs.ts'
 import { listLayerSizes } from '../../content/layer-records.ts'
 import { layersOfImages } from '../../content/manifest-records.ts'
 import { listSnapshotSizes } from '../../content/snapshot-records.ts'
@@ -68,6 +69,9 @@ export interface LayerUse {
   readonly ofImages: ReadonlySet<Digest>
 }
 
+/** Layers that the blobs of others are composed of count for images as these do. */
 export function layerUse(store: Store): LayerUse {
-  return { sizes: layerDiskSizes(store), ofImages: layersOfImages(store) }
+  const ofImages = new Set(layersOfImages(store))
+  for (const { layer, source } of listComposedLayers(store)) if (ofImages.has(layer)) ofImages.add(source)
+  return { sizes: layerDiskSizes(store), ofImages }
 }

@@ -1,11 +1,23 @@
 import { CairnError } from '../../errors/error.ts'
-import { unpackLayer, type UnpackedLayer, type UnpackJob, type UnpackLayer } from '../../images/unpack-layer.ts'
+import {
+  type LayerPlace,
+  unpackLayer,
+  type UnpackedLayer,
+  type UnpackJob,
+  type UnpackLayer,
+} from '../../images/unpack-layer.ts'
 import { GrowingFile } from '../../streams/growing-file.ts'
 import { type JobReply, replyTo, ThreadPool } from './thread-pool.ts'
 
 /** What the main thread tells an unpacking thread. */
 export type UnpackRequest =
   | { readonly kind: 'unpack'; readonly id: number; readonly job: UnpackJob; readonly paths: readonly string[] }
+  | {
+      readonly kind: 'unpack-segments'
+      readonly id: number
+      readonly job: UnpackJob
+      readonly place: Exclude<LayerPlace, GrowingFile>
+    }
   | { readonly kind: 'unpack-grown'; readonly id: number; readonly size: number; readonly isWhole: boolean }
   | { readonly kind: 'unpack-canceled'; readonly id: number }
 
@@ -21,6 +33,10 @@ export function takeUnpackRequest(request: UnpackRequest, reply: (reply: JobRepl
   }
   if (request.kind === 'unpack-canceled') {
     files.get(id)?.fail(new CairnError('CANCELED', 'canceled'))
+    return
+  }
+  if (request.kind === 'unpack-segments') {
+    void replyTo(id, () => unpackLayer(request.job, request.place)).then(reply)
     return
   }
   const file = new GrowingFile(...request.paths)
@@ -44,8 +60,11 @@ export class UnpackThreads implements Disposable {
   }
 
   /** As unpackLayer() of `images`, on a thread. */
-  readonly unpackLayer: UnpackLayer = async (job, file) => {
-    if (job.layer.descriptor.size < smallLayer) return await unpackLayer(job, file)
+  readonly unpackLayer: UnpackLayer = async (job, place) => {
+    if (job.layer.descriptor.size < smallLayer) return await unpackLayer(job, place)
+    if (!(place instanceof GrowingFile))
+      return await this.#pool.run((id, post) => post({ kind: 'unpack-segments', id, job, place }))
+    const file = place
     let failure: { readonly error: unknown } | undefined
     try {
       return await this.#pool.run((id, post) => {

@@ -55,6 +55,24 @@ export interface LayerPiece {
   readonly key: string
 }
 
+/** A file whose whole content is bytes `start` to `end` of the blob, as a table says. */
+export interface LayerFile {
+  readonly name: string
+  /** Bytes of its content, and what they hash to. */
+  readonly size: number
+  readonly digest: string
+  readonly start: number
+  readonly end: number
+}
+
+/** What a table says of its layer. */
+export interface LayerTable {
+  /** From the first byte up to the table. */
+  readonly pieces: readonly LayerPiece[]
+  /** In the order of the blob; none of eStargz, which does not say where content ends. */
+  readonly files: readonly LayerFile[]
+}
+
 /** Bytes at the end of a blob that say where its table is. */
 export const largestFooter = 72
 const stargzFooter = 51
@@ -96,11 +114,10 @@ function checkedPlace(place: TablePlace, size: number): TablePlace | undefined {
 }
 
 /**
- * The pieces that a compressed layer consists of, from its first byte up to its table, by what the table says. Undefined
- * where that is not what it should be, in any way. A table is a hint about which bytes may be had elsewhere and never more:
- * whoever uses it verifies the whole.
+ * What the table of a compressed layer says that it consists of. Undefined where that is not what it should be, in any
+ * way. A table is a hint about which bytes may be had elsewhere and never more: whoever uses it verifies the whole.
  */
-export async function readPieces(bytes: Uint8Array, place: TablePlace): Promise<readonly LayerPiece[] | undefined> {
+export async function readTable(bytes: Uint8Array, place: TablePlace): Promise<LayerTable | undefined> {
   try {
     const { format, digest } = place
     if (format === 'zstd:chunked' && digest !== undefined && digestOf(bytes) !== digest) return undefined
@@ -111,7 +128,8 @@ export async function readPieces(bytes: Uint8Array, place: TablePlace): Promise<
     const table: unknown = JSON.parse(new TextDecoder().decode(text))
     const entries = isJsonObject(table) ? table['entries'] : undefined
     if (!Array.isArray(entries) || entries.length > mostEntries) return undefined
-    return piecesOf(entries, place.start - (format === 'zstd:chunked' ? 8 : 0))
+    const pieces = piecesOf(entries, place.start - (format === 'zstd:chunked' ? 8 : 0))
+    return pieces === undefined ? undefined : { pieces, files: filesOf(entries) }
   } catch {
     return undefined
   }
@@ -150,6 +168,19 @@ function piecesOf(entries: readonly unknown[], end: number): readonly LayerPiece
     if (typeof sum !== 'string' || !pieces.beginChunk(sum, offset)) return undefined
   }
   return pieces.finish(end)
+}
+
+function filesOf(entries: readonly unknown[]): readonly LayerFile[] {
+  let last = 0
+  return entries.flatMap((entry): readonly LayerFile[] => {
+    if (!isJsonObject(entry)) return []
+    const { type, name, size, digest, offset, endOffset } = entry
+    if (type !== 'reg' || typeof name !== 'string' || typeof digest !== 'string') return []
+    if (!isPosition(size) || !isPosition(offset) || !isPosition(endOffset) || offset < last || endOffset <= offset)
+      return []
+    last = endOffset
+    return [{ name, size, digest, start: offset, end: endOffset }]
+  })
 }
 
 /** Where pieces begin, in their order, and what is told of each. */

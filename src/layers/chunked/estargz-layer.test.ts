@@ -5,7 +5,7 @@ import { isJsonObject } from '../../oci/descriptor.ts'
 import { digestOf } from '../../oci/digest.ts'
 import { blankEntry } from '../../tar/entry.ts'
 import { formatHeaders } from '../../tar/header-writer.ts'
-import { footerTable, largestFooter, readPieces } from './chunk-table.ts'
+import { footerTable, largestFooter, readTable } from './chunk-table.ts'
 import { type EstargzLayer, estargzLayer } from './estargz-layer.ts'
 
 const table = 'containerd.io/snapshot/stargz/toc.digest'
@@ -112,9 +112,9 @@ describe('estargzLayer()', () => {
     if (place === undefined) throw new Error('there is no footer')
     expect(place.format).toBe('estargz')
     const digest = annotations[table] as ReturnType<typeof digestOf>
-    const pieces = await readPieces(blob.subarray(place.start, place.end), { ...place, digest })
-    expect(pieces?.at(0)?.start).toBe(0)
-    expect(pieces?.at(-1)?.end).toBe(place.start)
+    const { pieces } = (await readTable(blob.subarray(place.start, place.end), { ...place, digest })) ?? { pieces: [] }
+    expect(pieces.at(0)?.start).toBe(0)
+    expect(pieces.at(-1)?.end).toBe(place.start)
   })
 
   test('gives the same bytes however the tar arrives, and others for another level', async () => {

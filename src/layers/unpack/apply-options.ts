@@ -1,6 +1,7 @@
 import type { Digest } from '../../oci/digest.ts'
 import type { TarLimits } from '../../tar/limits.ts'
 import type { Tree } from '../tree.ts'
+import type { ContentOrigin } from './layer-segments.ts'
 
 export interface ApplyOptions {
   /**
@@ -23,6 +24,8 @@ export interface ApplyOptions {
    * is not there are left out, and an opaque root, which overlayfs cannot mark, becomes whiteouts.
    */
   readonly lower?: Tree | undefined
+  /** Tells of content that is a file of another layer's directory: where metadata is the same too, it gets one more name. */
+  readonly origin?: ContentOrigin | undefined
 }
 
 export interface AppliedLayer {

@@ -1,7 +1,7 @@
 import { CairnError, isCairnError, reworded } from '../../errors/error.ts'
 import { SystemCallError, errno } from '../../linux/errno.ts'
 import { lstatAt, tryLstatAt } from '../../linux/file-status.ts'
-import { close, ftruncate, openAt, openFlags, pwrite } from '../../linux/files.ts'
+import { close, copyContent, ftruncate, openAt, openFlags, pwrite } from '../../linux/files.ts'
 import {
   changeMode,
   changeModeAt,
@@ -19,25 +19,26 @@ import type { TarEntry } from '../../tar/entry.ts'
 import type { TarMember } from '../../tar/member.ts'
 import type { ApplyOptions } from './apply-options.ts'
 import { LayerDirectory } from './layer-directory.ts'
+import type { StoredFile } from './layer-segments.ts'
+import { type FileMetadata, StoredContent } from './stored-content.ts'
 import { belongsInLayer } from '../layer-xattrs.ts'
 import { baseName, cleanMemberPath, parentPath } from '../member-path.ts'
 import { SafeRoot, pathAt } from '../safe-root.ts'
-import type { Tree, TreeEntry } from '../tree.ts'
+import type { Tree } from '../tree.ts'
 import { isOverlayXattr, isWhiteoutDevice, markerIn, parseWhiteout } from '../whiteouts.ts'
-
-type Metadata = Pick<TreeEntry, 'mode' | 'uid' | 'gid' | 'mtimeSeconds' | 'mtimeNanoseconds' | 'xattrs'>
 
 /** The regular file that content is arriving for. */
 interface OpenFile {
-  readonly fd: number
+  /** Undefined until it is made: at the latest when it ends, as it may become another name of a file that is there. */
+  fd: number | undefined
   readonly path: string
   readonly size: number
-  readonly metadata: Metadata
+  readonly metadata: FileMetadata
   written: number
 }
 
 const skippedLimit = 100
-const plainDirectory: Metadata = {
+const plainDirectory: FileMetadata = {
   mode: 0o755,
   uid: 0,
   gid: 0,
@@ -59,8 +60,10 @@ export class LayerUnpacker implements TarHandler {
   readonly #keepsOwners: boolean
   readonly #isOverlay: boolean
   readonly #name: string
+  readonly #stored: StoredContent
+  readonly #mayReuse: boolean
   /** Modes and times of directories: set last, as making what is in them needs the one and changes the other. */
-  readonly #directories = new Map<string, Metadata>()
+  readonly #directories = new Map<string, FileMetadata>()
   /** Times of directories of the layers below, which making something in them changes. */
   readonly #keptTimes = new Map<string, readonly [seconds: number, nanoseconds: number]>()
   #file: OpenFile | undefined
@@ -76,6 +79,8 @@ export class LayerUnpacker implements TarHandler {
     this.#lower = options.lower
     this.#keepsOwners = options.owners !== 'caller'
     this.#name = options.name ?? 'layer'
+    this.#stored = new StoredContent(options.origin)
+    this.#mayReuse = options.origin !== undefined
   }
 
   /** Members so far. */
@@ -95,15 +100,24 @@ export class LayerUnpacker implements TarHandler {
 
   content(bytes: Uint8Array, offset: number): void {
     const file = this.#file as OpenFile
-    pwrite(file.fd, bytes, offset, file.path)
-    file.written = offset + bytes.length
+    if (!this.#stored.take(bytes, offset, file.size)) this.#write(file, bytes, offset)
   }
 
   end(): void {
     const file = this.#file
     if (file === undefined) return
-    this.#file = undefined
-    this.#endFile(file)
+    try {
+      const stored = this.#stored.finish(file.size)
+      if (stored !== undefined && this.#tryLink(stored, file)) return
+      const fd = this.#create(file)
+      if (stored !== undefined) copyContent(stored.fd, fd, file.size, file.path)
+      if (stored !== undefined) file.written = file.size
+    } catch (error) {
+      throw this.#located(error, file.path)
+    } finally {
+      this.#file = undefined
+      if (file.fd !== undefined) this.#endFile(file, file.fd)
+    }
   }
 
   /** Sets what was put off for directories and closes the root. */
@@ -115,7 +129,7 @@ export class LayerUnpacker implements TarHandler {
       if (this.#isOverlay && !this.#directories.has('')) this.#describeParent('')
       // Children before parents: a directory's own mode may forbid what is below it.
       const paths = [...this.#directories.keys()].sort().reverse()
-      for (const path of paths) this.#finishDirectory(path, this.#directories.get(path) as Metadata)
+      for (const path of paths) this.#finishDirectory(path, this.#directories.get(path) as FileMetadata)
     } finally {
       this.#root.close()
     }
@@ -123,7 +137,7 @@ export class LayerUnpacker implements TarHandler {
 
   /** Closes what is open. What was made stays: the caller removes the directory. */
   abort(): void {
-    if (this.#file !== undefined) close(this.#file.fd)
+    if (this.#file?.fd !== undefined) close(this.#file.fd)
     this.#file = undefined
     this.#root.close()
   }
@@ -166,7 +180,8 @@ export class LayerUnpacker implements TarHandler {
         return false
       }
       case 'file':
-        this.#file = this.#createFile(path, entry.size, entry)
+        this.#file = { fd: undefined, path, size: entry.size, metadata: entry, written: 0 }
+        if (!this.#mayReuse) this.#create(this.#file)
         return true
       case 'hardlink':
         this.#makeHardlink(path, entry)
@@ -186,15 +201,28 @@ export class LayerUnpacker implements TarHandler {
     }
   }
 
-  #createFile(path: string, size: number, metadata: Metadata): OpenFile {
+  #create(file: OpenFile): number {
     const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = openFlags
-    const fd = this.#directory.create(path, (directory, name) =>
+    file.fd ??= this.#directory.create(file.path, (directory, name) =>
       openAt(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600),
     )
-    return { fd, path, size, metadata, written: 0 }
+    return file.fd
   }
 
-  #endFile({ fd, path, size, metadata, written }: OpenFile): void {
+  #write(file: OpenFile, bytes: Uint8Array, offset: number): void {
+    pwrite(this.#create(file), bytes, offset, file.path)
+    file.written = offset + bytes.length
+  }
+
+  /** Where owners are not those of the archive, files are the caller's own. */
+  #tryLink(stored: StoredFile, { path, metadata }: OpenFile): boolean {
+    return (
+      this.#keepsOwners &&
+      this.#directory.create(path, (directory, name) => this.#stored.tryLink(stored, metadata, directory, name))
+    )
+  }
+
+  #endFile({ path, size, metadata, written }: OpenFile, fd: number): void {
     try {
       if (written < size) ftruncate(fd, size, path)
       if (this.#keepsOwners) changeOwner(fd, metadata.uid, metadata.gid, path)
@@ -249,12 +277,10 @@ export class LayerUnpacker implements TarHandler {
       this.#setAttributes(path, found, true)
       return this.#setTimes(path, found)
     }
-    const file = this.#createFile(path, found.size, found)
-    for (const bytes of lower.read(`/${target}`)) {
-      pwrite(file.fd, bytes, file.written, path)
-      file.written += bytes.length
-    }
-    this.#endFile(file)
+    const file: OpenFile = { fd: undefined, path, size: found.size, metadata: found, written: 0 }
+    const fd = this.#create(file)
+    for (const bytes of lower.read(`/${target}`)) this.#write(file, bytes, file.written)
+    this.#endFile(file, fd)
   }
 
   #describeParent(path: string): void {
@@ -280,7 +306,7 @@ export class LayerUnpacker implements TarHandler {
   }
 
   /** Owner and attributes of anything but a regular file. */
-  #setAttributes(path: string, metadata: Metadata, isNew: boolean): void {
+  #setAttributes(path: string, metadata: FileMetadata, isNew: boolean): void {
     const directory = this.#directory.parent(parentPath(path))
     const name = path === '' ? '.' : baseName(path)
     if (this.#keepsOwners) changeOwnerAt(directory, name, metadata.uid, metadata.gid)
@@ -307,12 +333,12 @@ export class LayerUnpacker implements TarHandler {
     }
   }
 
-  #setTimes(path: string, metadata: Metadata): void {
+  #setTimes(path: string, metadata: FileMetadata): void {
     const directory = this.#directory.parent(parentPath(path))
     setTimesAt(directory, baseName(path), metadata.mtimeSeconds, metadata.mtimeNanoseconds)
   }
 
-  #finishDirectory(path: string, metadata: Metadata): void {
+  #finishDirectory(path: string, metadata: FileMetadata): void {
     const directory = this.#root.directory(parentPath(path))
     const name = path === '' ? '.' : baseName(path)
     // A later member may have replaced it.

@@ -25,6 +25,18 @@ export function fileContent(file: string, { digest, size }: BlobIdentity): BlobC
   return { identity: { digest, size }, file, from: (start) => Bun.file(file).slice(start).stream() }
 }
 
+/** A blob of the store, in a file or composed of others. */
+export function storedContent({ blobs }: Store, { digest, size }: BlobIdentity): BlobContent {
+  const file = blobs.file(digest)
+  if (file !== undefined) return fileContent(file, { digest, size })
+  return { identity: { digest, size }, file, from: (start) => copies(blobs.open(digest, { start })) }
+}
+
+/** A request may take the next piece before it has sent the last. */
+async function* copies(source: ByteSource): ByteSource {
+  for await (const bytes of source) yield new Uint8Array(bytes)
+}
+
 export interface LayerCompression extends CompressionSettings {
   /** Of zstd: as zstd:chunked, with a table of contents that lets others fetch only what they lack. */
   readonly isChunked?: boolean | undefined

@@ -20,6 +20,11 @@ export interface DownloadOptions {
   readonly signal: AbortSignal
   /** Milliseconds before going on after the first failure; 300 by default. */
   readonly firstPause?: number
+  /**
+   * Makes the blob of what the store has, under the lock of the download: gives the bytes that came over the network for
+   * it, or undefined where it is to be fetched.
+   */
+  readonly compose?: (() => Promise<number | undefined>) | undefined
   /** Bytes of the blob from `start` on that may be had for less, as far as they go. They need not be right. */
   readonly pieces?: ((start: number) => AsyncIterable<BlobPieceBytes>) | undefined
   /** Told of the file that the bytes go to, before there are any. */
@@ -64,8 +69,13 @@ export async function downloadBlob(blob: Descriptor, options: DownloadOptions): 
   return await withLock(store, downloadLockName(blob.digest), lock, async () => {
     // The process that was waited for has probably done it.
     if (isHere()) return { isNew: false, received: 0 }
-    makeDirectories(store.path('downloads'), 0o700)
     const path = downloadPath(store, blob.digest)
+    const composed = await options.compose?.()
+    if (composed !== undefined) {
+      removeFile(path)
+      return { isNew: true, received: composed }
+    }
+    makeDirectories(store.path('downloads'), 0o700)
     const received = await new BlobDownload(blob, path, options).run()
     await lease.adopt(path, blob)
     return { isNew: true, received }

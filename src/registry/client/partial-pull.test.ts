@@ -10,6 +10,7 @@ import { chunkedAnnotations } from '../../layers/chunked/chunk-table.ts'
 import { chunkedLayer } from '../../layers/chunked/chunked-layer.ts'
 import { digestOf } from '../../oci/digest.ts'
 import { parseReference } from '../../oci/reference.ts'
+import { chunkedFixture, noise, withTable } from './chunked-fixtures.ts'
 import type { RegistryClient } from './connection.ts'
 import { pullImage } from './pull.ts'
 import { type PackedLayer, type RemoteImage, ScriptedRegistry, testClient } from './scripted-registry.ts'
@@ -41,30 +42,9 @@ async function pull(name: string): Promise<void> {
   })
 }
 
-/** Text that hardly compresses; the same for the same seed. */
-function noise(size: number, seed: string): string {
-  let text = ''
-  for (let index = 0; text.length < size; index++)
-    text += new Bun.CryptoHasher('sha512').update(`${seed}${index}`).digest('base64')
-  return text.slice(0, size)
-}
-
 const big = noise(1_500_000, 'big')
 const first = tarOf({ 'data/big': big, 'data/small': 'one', 'data/text': noise(9000, 'text') })
 const second = tarOf({ 'data/big': big, 'data/small': 'two, which is longer', 'data/text': noise(9000, 'text') })
-
-async function chunked(tar: Uint8Array): Promise<PackedLayer & { readonly annotations: Record<string, string> }> {
-  const pieces: Uint8Array[] = []
-  const source = (async function* () {
-    for (let at = 0; at < tar.length; at += 70_000) yield tar.subarray(at, at + 70_000)
-  })()
-  const layer = chunkedLayer(source, { level: 2 })
-  for (;;) {
-    const { done, value } = await layer.next()
-    if (done === true) return { blob: new Uint8Array(Buffer.concat(pieces)), format: 'zstd', annotations: { ...value } }
-    pieces.push(new Uint8Array(value))
-  }
-}
 
 /** A layer as stargz-snapshotter writes it: headers and files in gzip members of their own, then the table and its place. */
 function stargz(files: Readonly<Record<string, string>>): PackedLayer & { readonly tar: Uint8Array<ArrayBuffer> } {
@@ -139,9 +119,9 @@ function expectSecond(packed: PackedLayer): void {
 
 describe('chunkedLayer()', () => {
   test('gives a zstd file that unpacks to the tar, always the same', async () => {
-    const one = await chunked(first)
+    const one = await chunkedFixture(first)
     expect(Buffer.compare(Bun.zstdDecompressSync(one.blob), first)).toBe(0)
-    expect(digestOf((await chunked(first)).blob)).toBe(digestOf(one.blob))
+    expect(digestOf((await chunkedFixture(first)).blob)).toBe(digestOf(one.blob))
     const position = one.annotations[chunkedAnnotations.tablePosition]?.split(':').map(Number) ?? []
     const [start = 0, size = 0, unpacked = 0] = position
     const table = one.blob.subarray(start, start + size)
@@ -170,7 +150,7 @@ test('chunkedLayer() writes plain zstd for a name that JSON cannot hold, and ref
   tar.write('        ', start + 148)
   const sum = tar.subarray(start, start + 512).reduce((total, byte) => total + byte, 0)
   tar.write(`${sum.toString(8).padStart(6, '0')}\0 `, start + 148)
-  const { blob, annotations } = await chunked(tar)
+  const { blob, annotations } = await chunkedFixture(tar)
   expect(annotations).toEqual({})
   expect(Buffer.compare(Bun.zstdDecompressSync(blob), tar)).toBe(0)
   const refused = await chunkedLayer((async function* () {})(), { level: 23 })
@@ -181,7 +161,7 @@ test('chunkedLayer() writes plain zstd for a name that JSON cannot hold, and ref
 
 describe('a pull of a layer with a table of contents', () => {
   test('fetches little more than the file that changed', async () => {
-    const [one, two] = [await chunked(first), await chunked(second)]
+    const [one, two] = [await chunkedFixture(first), await chunkedFixture(second)]
     put('1', first, one)
     put('2', second, two)
     await pull('app:1')
@@ -191,7 +171,7 @@ describe('a pull of a layer with a table of contents', () => {
   })
 
   test('fetches all of it where the registry knows no ranges', async () => {
-    const [one, two] = [await chunked(first), await chunked(second)]
+    const [one, two] = [await chunkedFixture(first), await chunkedFixture(second)]
     put('1', first, one)
     put('2', second, two)
     await pull('app:1')
@@ -202,7 +182,7 @@ describe('a pull of a layer with a table of contents', () => {
   })
 
   test('fetches the rest as it would be anyway where ranges fail in the middle', async () => {
-    const [one, two] = [await chunked(first), await chunked(second)]
+    const [one, two] = [await chunkedFixture(first), await chunkedFixture(second)]
     put('1', first, one)
     put('2', second, two)
     await pull('app:1')
@@ -226,7 +206,7 @@ describe('a pull of a layer with a table of contents', () => {
   })
 
   test('refuses a layer that unpacks to something else, whoever had its pieces', async () => {
-    const [one, two] = [await chunked(first), await chunked(second)]
+    const [one, two] = [await chunkedFixture(first), await chunkedFixture(second)]
     put('1', first, one)
     put('2', tarOf({ other: 'content' }), two)
     await pull('app:1')
@@ -240,30 +220,6 @@ describe('a pull of a layer with a table of contents', () => {
   })
 
   describe('with a hostile table', () => {
-    /** The second layer with another table in place of its own, its annotations right for that. */
-    async function withTable(table: (entries: Record<string, unknown>[]) => unknown): Promise<PackedLayer> {
-      const { blob, annotations } = await chunked(second)
-      const [start = 0, size = 0] = (annotations[chunkedAnnotations.tablePosition] ?? '').split(':').map(Number)
-      const own = JSON.parse(Buffer.from(Bun.zstdDecompressSync(blob.subarray(start, start + size))).toString()) as {
-        entries: Record<string, unknown>[]
-      }
-      const made = table(own.entries)
-      const text = typeof made === 'string' ? made : JSON.stringify({ version: 1, entries: made })
-      const packed = Bun.zstdCompressSync(text)
-      const header = new Uint8Array(8)
-      new DataView(header.buffer).setUint32(0, 0x184d2a50, true)
-      new DataView(header.buffer).setUint32(4, packed.length, true)
-      const frames = new Uint8Array(Buffer.concat([blob.subarray(0, start - 8), header, packed]))
-      return {
-        blob: frames,
-        format: 'zstd',
-        annotations: {
-          [chunkedAnnotations.tableDigest]: digestOf(packed),
-          [chunkedAnnotations.tablePosition]: `${start}:${packed.length}:${text.length}:1`,
-        },
-      }
-    }
-
     type Change = (entries: Record<string, unknown>[]) => unknown
     const changed = (change: (entry: Record<string, unknown>) => object): Change => {
       return (entries) =>
@@ -287,8 +243,8 @@ describe('a pull of a layer with a table of contents', () => {
       ['that is a bomb', () => `{"entries": [${' '.repeat(80_000_000)}]}`],
     ]
     test.each(cases)('%s brings the right layer all the same', async (_, change) => {
-      const two = await withTable(change)
-      put('1', first, await chunked(first))
+      const two = withTable(await chunkedFixture(second), change)
+      put('1', first, await chunkedFixture(first))
       put('2', second, two)
       await pull('app:1')
       await pull('app:2')
@@ -298,8 +254,8 @@ describe('a pull of a layer with a table of contents', () => {
     test.each(['1:99999999999:5:1', '99999999999999999999:1:1:1', '0:10:10:1', 'x', '5:10:10:2'])(
       'whose place is said to be %s brings the right layer all the same',
       async (position) => {
-        const two = await chunked(second)
-        put('1', first, await chunked(first))
+        const two = await chunkedFixture(second)
+        put('1', first, await chunkedFixture(first))
         put('2', second, { ...two, annotations: { ...two.annotations, [chunkedAnnotations.tablePosition]: position } })
         await pull('app:1')
         await pull('app:2')

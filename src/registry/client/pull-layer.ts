@@ -4,13 +4,15 @@ import type { Lease } from '../../content/leases.ts'
 import { type Lock, tryAcquireLock } from '../../content/lock.ts'
 import { beginSnapshot, deleteSnapshot, findSnapshot, finishSnapshot } from '../../content/snapshot-records.ts'
 import type { Store } from '../../content/store.ts'
-import { CairnError } from '../../errors/error.ts'
+import { CairnError, isCairnError } from '../../errors/error.ts'
 import type { ImageLayer } from '../../images/image.ts'
-import type { UnpackedLayer, UnpackLayer } from '../../images/unpack-layer.ts'
+import type { LayerPlace, UnpackedLayer, UnpackLayer } from '../../images/unpack-layer.ts'
 import { makeDirectories } from '../../linux/names.ts'
 import { removeTree } from '../../linux/remove-tree.ts'
 import type { Descriptor } from '../../oci/descriptor.ts'
+import { layerCompression } from '../../oci/media-types.ts'
 import { GrowingFile } from '../../streams/growing-file.ts'
+import { composedPlace } from './compose-layer.ts'
 
 /** What bringing layers needs. */
 export interface LayerPullOptions {
@@ -58,10 +60,36 @@ interface PreparedSnapshot {
   readonly size: number
 }
 
-type Download = (more: {
+/** What is told of a layer on its way. */
+export interface ArrivalListener {
+  /** It can be unpacked from here while it is checked. Where that fails it comes another way. */
+  readonly onPlace: (place: LayerPlace) => unknown
   readonly onFile: (path: string) => void
   readonly onBytes: (size: number) => void
-}) => Promise<{ readonly isNew: boolean }>
+}
+
+type Download = (listener: ArrivalListener) => Promise<{ readonly isNew: boolean }>
+
+/** A layer that is unpacked while its bytes come in. */
+class ArrivingLayer {
+  hasRestarted = false
+  readonly file: GrowingFile
+  readonly unpacking: Promise<UnpackedLayer>
+  #size = 0
+
+  constructor(file: GrowingFile, unpacking: Promise<UnpackedLayer>) {
+    this.file = file
+    this.unpacking = unpacking
+  }
+
+  /** The first `size` bytes are there; less than before where they begin anew. */
+  grow(size: number): void {
+    if (size < this.#size) this.hasRestarted = true
+    if (this.hasRestarted) this.file.fail(new Error('the download began anew'))
+    else this.file.grow(size)
+    this.#size = size
+  }
+}
 
 /** One layer on its way into the store. */
 export class LayerPull {
@@ -123,50 +151,69 @@ export class LayerPull {
     directory: string | undefined,
   ): Promise<{ readonly isNew: boolean; readonly unpacked: UnpackedLayer }> {
     const { descriptor } = this.#layer
-    let arriving:
-      | { readonly file: GrowingFile; readonly unpacking: Promise<UnpackedLayer>; size: number; hasRestarted: boolean }
-      | undefined
-    const fail = (error: unknown): void => arriving?.file.fail(error)
+    const started: Promise<UnpackedLayer>[] = []
+    const start = (into: string | undefined, place: LayerPlace): Promise<UnpackedLayer> => {
+      const unpacking = this.#unpack(into, place)
+      started.push(unpacking)
+      // Whether it failed matters once all bytes are known to be right.
+      unpacking.catch(() => {})
+      return unpacking
+    }
+    let composed: Promise<UnpackedLayer> | undefined
+    let arriving: ArrivingLayer | undefined
     try {
       const { isNew } = await download({
+        onPlace: (place) => (composed = start(directory, place)),
         onFile: (path) => {
           const file = new GrowingFile(path, this.#options.store.blobs.path(descriptor.digest))
-          const unpacking = this.#unpack(directory, file)
-          // Whether it failed matters once all bytes are known to be right.
-          unpacking.catch(() => {})
-          arriving = { file, unpacking, size: 0, hasRestarted: false }
+          // What the directory got of a layer that was put together wrongly counts for nothing.
+          arriving = new ArrivingLayer(file, start(composed === undefined ? directory : undefined, file))
+          composed = undefined
         },
         onBytes: (size) => {
-          if (arriving === undefined) return
-          if (size < arriving.size) arriving.hasRestarted = true
-          if (arriving.hasRestarted) arriving.file.fail(new Error('the download began anew'))
-          else arriving.file.grow(size)
-          arriving.size = size
+          arriving?.grow(size)
           this.#tell(descriptor, 'Downloading', size)
         },
       })
       this.#tell(descriptor, 'Download complete')
+      if (composed !== undefined) return { isNew, unpacked: await this.#composed(composed) }
       if (arriving === undefined) return { isNew, unpacked: await this.#unpackStored(directory) }
       // What was unpacked of a beginning that turned out to be bad counts for nothing.
       if (arriving.hasRestarted) return { isNew, unpacked: await this.#unpackStored(undefined) }
       arriving.file.end()
       return { isNew, unpacked: await arriving.unpacking }
     } catch (error) {
-      fail(error)
+      arriving?.file.fail(error)
       throw error
     } finally {
-      await arriving?.unpacking.catch(() => {})
+      await Promise.allSettled(started)
+    }
+  }
+
+  /** A table may have named files of other layers that are others: then the blob itself, which was verified, decides. */
+  async #composed(unpacking: Promise<UnpackedLayer>): Promise<UnpackedLayer> {
+    try {
+      return await unpacking
+    } catch (error) {
+      if (isCairnError(error, 'DISK_FULL') || isCairnError(error, 'CANCELED')) throw error
+      return await this.#unpackStored(undefined)
     }
   }
 
   async #unpackStored(directory: string | undefined): Promise<UnpackedLayer> {
-    const { digest, size } = this.#layer.descriptor
-    return await this.#unpack(directory, GrowingFile.whole(this.#options.store.blobs.path(digest), size))
+    const { store } = this.#options
+    const { digest, size, mediaType } = this.#layer.descriptor
+    const path = store.blobs.file(digest)
+    const place =
+      path === undefined
+        ? composedPlace(store, this.#layer.descriptor, layerCompression(mediaType) ?? 'none')
+        : GrowingFile.whole(path, size)
+    return await this.#unpack(directory, place)
   }
 
-  async #unpack(directory: string | undefined, file: GrowingFile): Promise<UnpackedLayer> {
+  async #unpack(directory: string | undefined, place: LayerPlace): Promise<UnpackedLayer> {
     const { unpack, store } = this.#options
-    return await unpack({ layer: this.#layer, directory, isLowest: this.#isLowest, limits: store.limits }, file)
+    return await unpack({ layer: this.#layer, directory, isLowest: this.#isLowest, limits: store.limits }, place)
   }
 
   #prepare(): { readonly id: string; readonly directory: string } {

@@ -22,10 +22,18 @@ import { familiarString, formatReference, type Reference, withDigest } from '../
 import type { TransferListener } from '../../progress/transfer-events.ts'
 import { Snapshots } from '../../snapshots/snapshots.ts'
 import type { RegistryClient } from './connection.ts'
-import { layerPieces } from './layer-pieces.ts'
+import { composeLayer } from './compose-layer.ts'
 import { downloadBlob, type DownloadOptions } from './download.ts'
+import { layerPieces } from './layer-pieces.ts'
+import { type LayerPlan, type LayerPlanOptions, planLayer } from './layer-plan.ts'
 import { findPresentImage } from './present-image.ts'
-import { discardSnapshot, LayerPull, type LayerPullOptions, type PulledLayer } from './pull-layer.ts'
+import {
+  type ArrivalListener,
+  discardSnapshot,
+  LayerPull,
+  type LayerPullOptions,
+  type PulledLayer,
+} from './pull-layer.ts'
 import type { Repository } from './repository.ts'
 import { firstOf, resolveRemote } from './resolve.ts'
 import { TaskSlots } from './task-slots.ts'
@@ -258,7 +266,7 @@ class ImagePull {
 
   async #download(
     blob: Descriptor,
-    more: Pick<DownloadOptions, 'onFile' | 'onBytes' | 'pieces'> = {},
+    more: Pick<DownloadOptions, 'onFile' | 'onBytes' | 'pieces' | 'compose'> = {},
   ): Promise<{ readonly isNew: boolean }> {
     const { store, lease, signal, client } = this.#options
     const { firstPause } = client.options
@@ -296,8 +304,8 @@ class ImagePull {
     let pulled = this.#layers.get(digest)
     if (pulled === undefined) {
       pulled = this.#slots.run(() =>
-        new LayerPull(this.#options, layer, isLowest, isUnpacked, this.#tell).run((more) =>
-          this.#download(layer.descriptor, { ...more, pieces: (start) => this.#pieces(layer.descriptor, start) }),
+        new LayerPull(this.#options, layer, isLowest, isUnpacked, this.#tell).run((listener) =>
+          this.#downloadLayer(layer.descriptor, listener),
         ),
       )
       this.#layers.set(
@@ -312,9 +320,33 @@ class ImagePull {
     return pulled
   }
 
-  #pieces(blob: Descriptor, start: number): ReturnType<typeof layerPieces> {
-    const { store, lease } = this.#options
-    return layerPieces(blob, start, { store, lease, repository: this.#repositories[0] as Repository })
+  /** What layers of the store have of it is not fetched. */
+  async #downloadLayer(
+    blob: Descriptor,
+    { onPlace, onFile, onBytes }: ArrivalListener,
+  ): Promise<{ readonly isNew: boolean }> {
+    const { store, lease, signal } = this.#options
+    const options = { store, lease, repository: this.#repositories[0] as Repository }
+    let plan: LayerPlan | undefined
+    return await this.#download(blob, {
+      onFile,
+      onBytes,
+      compose: async () => {
+        plan = await this.#plan(blob, options)
+        return plan && (await composeLayer(blob, plan, { ...options, signal, onPlace, onBytes }))
+      },
+      pieces: (start) => (plan === undefined ? noPieces : layerPieces(blob, start, plan, options)),
+    })
+  }
+
+  /** Where a plan cannot be made all is fetched, and what is wrong comes to light then. */
+  async #plan(blob: Descriptor, options: LayerPlanOptions): Promise<LayerPlan | undefined> {
+    try {
+      return await planLayer(blob, options)
+    } catch {
+      this.#options.signal.throwIfAborted()
+      return undefined
+    }
   }
 
   /** What unpacking had to leave to the layers below is done now, from the lowest up. */
@@ -382,6 +414,8 @@ class ImagePull {
     this.#listener({ id, text, ...(current === undefined || blob === undefined ? {} : { current, total: blob.size }) })
   }
 }
+
+const noPieces: AsyncIterable<never> = (async function* () {})()
 
 function blobsOf({ config, layers }: Manifest): Digest[] {
   return [config, ...layers].map(({ digest }) => digest)

@@ -23,7 +23,7 @@ import { isIndexType, isManifestType, layerCompression, mediaTypes } from '../..
 import { formatPlatform } from '../../oci/platform.ts'
 import { familiarName, familiarString, formatReference, type Reference, withDigest } from '../../oci/reference.ts'
 import type { TransferListener } from '../../progress/transfer-events.ts'
-import { CompressedContent, fileContent, type LayerCompression } from './blob-content.ts'
+import { CompressedContent, fileContent, type LayerCompression, storedContent } from './blob-content.ts'
 import { layerCompressionKey, writeChunkedLayer } from './chunked-content.ts'
 import type { RegistryClient } from './connection.ts'
 import { Repository, type UploadSession } from './repository.ts'
@@ -367,7 +367,7 @@ class ImagePush {
       const tell = (current: number): void => {
         if (isLayer) this.#listener({ id, text: 'Pushing', current, total: descriptor.size })
       }
-      await uploadBlob(fileContent(store.blobs.path(descriptor.digest), descriptor), {
+      await uploadBlob(storedContent(store, descriptor), {
         ...base,
         key: descriptor.digest,
         onBytes: tell,

@@ -1,4 +1,5 @@
 import type { Store } from '../../content/store.ts'
+import type { ByteSource } from '../../streams/source.ts'
 import type { Digest, DigestAlgorithm } from '../../oci/digest.ts'
 import { collectRegistryGarbage } from './local-garbage.ts'
 import { GroupSync } from './group-sync.ts'
@@ -156,11 +157,28 @@ class LocalStorage implements RegistryStorage {
   }
 
   #content(digest: Digest, range: BlobRange | undefined): BlobContent {
-    const file = Bun.file(this.#store.blobs.path(digest), { type: 'application/octet-stream' })
+    const path = this.#store.blobs.file(digest)
+    if (path === undefined) return { kind: 'body', body: streamOf(this.#store.blobs.open(digest, range)) }
+    const file = Bun.file(path, { type: 'application/octet-stream' })
     return { kind: 'body', body: range === undefined ? file : file.slice(range.start, range.end) }
   }
 
   #names(sql: string, { after = '', limit }: Page, ...values: string[]): string[] {
     return this.#store.database.all<{ name: string }>(sql, ...values, after, limit).map(({ name }) => name)
   }
+}
+
+/** A blob that is composed of others, whose pieces are given in a buffer that is used again. */
+function streamOf(source: ByteSource): ReadableStream<Uint8Array> {
+  const pieces = source[Symbol.asyncIterator]()
+  return new ReadableStream<Uint8Array>({
+    pull: async (controller) => {
+      const { done, value } = await pieces.next()
+      if (done === true) controller.close()
+      else controller.enqueue(new Uint8Array(value))
+    },
+    cancel: async () => {
+      await pieces.return?.()
+    },
+  })
 }

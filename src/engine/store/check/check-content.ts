@@ -1,4 +1,5 @@
 import { deleteCacheRecords } from '../../../content/cache-records.ts'
+import { listComposedBlobs } from '../../../content/composed-blobs.ts'
 import { collectGarbage } from '../../../content/gc.ts'
 import type { Store } from '../../../content/store.ts'
 import { tryListDirectory } from '../../../linux/directories.ts'
@@ -12,11 +13,11 @@ import { counted, type StoreProblem } from './problem.ts'
 /** A blob on the disk. */
 export interface FoundBlob {
   readonly digest: Digest
-  /** Bytes. */
+  /** Bytes of its file; 0 for one that is composed of others. */
   readonly size: number
 }
 
-/** What is below `content/blobs`: blobs, and what is none. */
+/** The blobs: what is below `content/blobs`, with what there is none, and those that are composed of these. */
 export function findBlobs(store: Store): { readonly blobs: FoundBlob[]; readonly strange: string[] } {
   const directory = store.path('content', 'blobs')
   const blobs: FoundBlob[] = []
@@ -29,7 +30,8 @@ export function findBlobs(store: Store): { readonly blobs: FoundBlob[]; readonly
       if (isDigest(digest) && status?.type === 'file') blobs.push({ digest, size: status.size })
       else strange.push(path)
     }
-  return { blobs, strange }
+  const composed = listComposedBlobs(store).filter((digest) => store.blobs.file(digest) === undefined)
+  return { blobs: [...blobs, ...composed.map((digest) => ({ digest, size: 0 }))], strange }
 }
 
 /** Digests that the database needs besides those of images, and by what. */
