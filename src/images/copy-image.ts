@@ -57,7 +57,10 @@ export async function copyImage(
   const written = { blobs: 0, bytes: 0 }
   for (const blob of image.blobs) {
     if (await target.has(blob)) continue
-    await target.put(blob, interruptible(openBlob(source, blob.descriptor), options.signal))
+    const isDocument = blob.role === 'manifest' || blob.role === 'index'
+    const file = target.putFile === undefined || isDocument ? undefined : source.file?.(blob.descriptor.digest)
+    if (file === undefined) await target.put(blob, interruptible(openBlob(source, blob.descriptor), options.signal))
+    else target.putFile?.(blob, file)
     written.blobs++
     written.bytes += blob.descriptor.size
   }

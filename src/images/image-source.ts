@@ -25,6 +25,8 @@ export interface ImageSource extends Disposable {
   size(digest: Digest): number | undefined
   /** The bytes as they are there, not verified. Fails with BLOB_UNKNOWN where there are none. */
   open(blob: Descriptor): ByteSource
+  /** The file that is the blob, where there is one that nobody but Cairn writes. */
+  file?(digest: Digest): string | undefined
   /** What a layer unpacks to, where it was examined before; undefined where nobody knows. */
   examined(layer: Digest): LayerRecord | undefined
   /** Manifests that refer to `subject`, where the place keeps such. */
@@ -51,6 +53,7 @@ export function storeSource(store: Store, target: Descriptor, name: string): Ima
     references: [],
     size: (blob) => store.blobs.size(blob),
     open: (blob) => store.blobs.open(blob.digest),
+    file: (digest) => (store.blobs.has(digest) ? store.blobs.path(digest) : undefined),
     examined: (layer) => getLayerRecord(store, layer),
     referrers: (subject) => Promise.resolve(listReferrers(store, subject)),
     [Symbol.dispose]: () => {},

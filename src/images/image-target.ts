@@ -57,6 +57,8 @@ export interface ImageTarget extends Disposable {
   has(blob: CopiedBlob): boolean | Promise<boolean>
   /** Takes the bytes of a blob; `bytes` fails at its end where they are not the blob's. */
   put(blob: CopiedBlob, bytes: ByteSource): Promise<void>
+  /** As `put`, of a file that stays as it is until then; fails at the latest in `commit`. Not for manifests and indexes. */
+  putFile?(blob: CopiedBlob, path: string): void
   /** Makes the image visible, with all its blobs there. */
   commit(image: CopiedImage): void | Promise<void>
 }

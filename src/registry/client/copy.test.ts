@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { acquireLease } from '../../content/leases.ts'
 import { isCairnError } from '../../errors/error.ts'
 import { copyImage } from '../../images/copy-image.ts'
@@ -18,7 +18,7 @@ import type { RegistryClient } from './connection.ts'
 import { copyRemote } from './copy.ts'
 import { openRegistrySource } from './registry-source.ts'
 import { openRegistryTarget } from './registry-target.ts'
-import { ScriptedRegistry, testClient } from './scripted-registry.ts'
+import { failure, ScriptedRegistry, testClient } from './scripted-registry.ts'
 
 let registry: ScriptedRegistry
 let other: ScriptedRegistry
@@ -244,5 +244,32 @@ describe('openRegistryTarget()', () => {
     expect(() => openRegistryTarget(place.store, client, parseReference(`x@${target.digest}`))).toThrow(
       'cannot be written to',
     )
+  })
+
+  test('leaves no manifest where a blob is damaged on disk, or refused', async () => {
+    const { target } = await putFixtureImage(place.store, {
+      layers: [{ a: 'x' }, { b: 'y' }],
+      compression: 'gzip',
+      tags: ['here:1'],
+    })
+    const copy = async (): Promise<string> => {
+      using source = await openImageSource(place.store, { transport: 'store', name: 'here:1' })
+      using to = openRegistryTarget(place.store, client, at(other, 'copy:1'))
+      const failed = await copyImage(place.store, source, to).catch((error: unknown) => error)
+      return isCairnError(failed) ? failed.code : String(failed)
+    }
+    other.intercept = ({ method }, { pathname }) =>
+      method === 'PUT' && pathname.includes('/uploads/') ? failure(403, 'DENIED') : undefined
+    expect(await copy()).toBe('DENIED')
+    other.intercept = () => undefined
+    const { value } = parseManifest(place.store.blobs.readAll(target.digest, 1e6))
+    const path = place.store.blobs.path(value.layers[1]?.digest ?? target.digest)
+    const bytes = readFileSync(path)
+    bytes[bytes.length - 1] = 255 - (bytes.at(-1) ?? 0)
+    rmSync(path)
+    writeFileSync(path, bytes)
+    expect(await copy()).toBe('BLOB_CORRUPT')
+    expect(other.documents.size).toBe(0)
+    expect(readdirSync(place.store.session.directory)).toEqual([])
   })
 })
