@@ -1,3 +1,4 @@
+import { noteGarbage } from '../../content/garbage.ts'
 import { blobNode, layerNode } from '../../content/graph.ts'
 import { getLayerRecord, type LayerRecord, putLayerRecord } from '../../content/layer-records.ts'
 import type { Lease } from '../../content/leases.ts'
@@ -127,7 +128,7 @@ export class LayerPull {
 
   async #fetch(download: Download, lock: Lock | undefined): Promise<PulledLayer> {
     const { store } = this.#options
-    const { diffId } = this.#layer
+    const { diffId, descriptor } = this.#layer
     const snapshot = lock === undefined ? undefined : this.#prepare()
     try {
       const { isNew, unpacked } = await this.#fetchAndUnpack(download, snapshot?.directory)
@@ -140,7 +141,9 @@ export class LayerPull {
       else discardSnapshot(this.#options.store, snapshot.id)
       return new PulledLayer(unpacked.record, unpacked.demands, isNew)
     } catch (error) {
-      if (snapshot !== undefined) discardSnapshot(this.#options.store, snapshot.id)
+      if (snapshot !== undefined) discardSnapshot(store, snapshot.id)
+      // Its bytes may be what their digest says, and still not what the image says.
+      if (isCairnError(error, 'BLOB_CORRUPT')) noteGarbage(store, [blobNode(descriptor.digest)])
       throw error
     }
   }
