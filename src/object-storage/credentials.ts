@@ -43,7 +43,7 @@ function fromEnvironment(env: Environment): S3Credentials {
 
 function fromFile(path: string, profile: string): S3Credentials {
   const text = readTextFile(path)
-  if (text === undefined) throw new CairnError('CONFIG_INVALID', `${path} cannot be read`)
+  if (text === undefined) throw new CairnError('CONFIG_INVALID', `${path} cannot be read: no such file or directory`)
   const values = new Map<string, string>()
   let section = 'default'
   for (const line of text.split('\n').map((one) => one.trim())) {

@@ -204,8 +204,8 @@ test('registry gc removes what no manifest names, beside a server', async () => 
 test.each([
   [['--addr', 'nonsense'], 'not HOST:PORT: "nonsense"'],
   [['--tls-cert', 'x'], '--tls-cert and --tls-key are needed together'],
-  [['--config', '/nowhere/x.toml'], '/nowhere/x.toml cannot be read'],
-  [['--htpasswd', '/nowhere/users'], '/nowhere/users cannot be read'],
+  [['--config', '/nowhere/x.toml'], '/nowhere/x.toml cannot be read: no such file or directory'],
+  [['--htpasswd', '/nowhere/users'], '/nowhere/users cannot be read: no such file or directory'],
 ])('registry serve %j is refused', async (args, message) => {
   const { status, stderr } = await run(temporaryDirectory(), 'registry', 'serve', '--addr', '127.0.0.1:0', ...args)
   expect(stderr).toContain(message)

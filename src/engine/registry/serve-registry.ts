@@ -1,12 +1,13 @@
 import { recover } from '../../content/recovery.ts'
 import { CairnError } from '../../errors/error.ts'
+import { readConfigFile } from '../../registry/access/config-file.ts'
 import { Metrics } from '../../registry/server/metrics.ts'
 import type { Address, RegistryConfig, WebhookConfig } from '../../registry/server/registry-config.ts'
 import { Webhooks, type WebhookTarget } from '../../registry/server/webhooks.ts'
 import type { RegistryStorage } from '../../registry/storage/registry-storage.ts'
 import { openRegistryStorage, type RegistryPlace } from './open-registry-storage.ts'
 import { RegistryWorkers } from './registry-workers.ts'
-import { listening, readText, serveRequests } from './serve-requests.ts'
+import { listening, serveRequests } from './serve-requests.ts'
 
 /** How long webhooks may take to send what waits when the server ends, in milliseconds. */
 const webhookPatience = 3_000
@@ -75,7 +76,7 @@ export async function serveRegistry(
 }
 
 async function openWebhook({ url, events, secret }: WebhookConfig): Promise<WebhookTarget> {
-  return { url, events, secret: secret === undefined ? undefined : (await readText(secret)).trim() }
+  return { url, events, secret: secret === undefined ? undefined : (await readConfigFile(secret)).trim() }
 }
 
 function serveMetricsAt(

@@ -4,6 +4,7 @@ import { tryStat } from '../../linux/file-status.ts'
 import type { Digest } from '../../oci/digest.ts'
 import { type AccessControl, controlAccess, openAccess } from '../../registry/access/access-control.ts'
 import { type ApiToken, parseApiTokens } from '../../registry/access/api-tokens.ts'
+import { readConfigFile } from '../../registry/access/config-file.ts'
 import { parsePasswords, type Passwords } from '../../registry/access/htpasswd.ts'
 import { parseRules, repositoryActions, type Rule } from '../../registry/access/rules.ts'
 import { WatchedFile } from '../../registry/access/watched-file.ts'
@@ -169,9 +170,9 @@ async function readCertificate(tls: RegistryConfig['tls']): Promise<ServerCertif
   if (tls === undefined) return undefined
   const { clientCa } = tls
   return {
-    cert: await readText(tls.cert),
-    key: await readText(tls.key),
-    clientAuthorities: clientCa === undefined ? undefined : await readText(clientCa),
+    cert: await readConfigFile(tls.cert),
+    key: await readConfigFile(tls.key),
+    clientAuthorities: clientCa === undefined ? undefined : await readConfigFile(clientCa),
   }
 }
 
@@ -198,14 +199,5 @@ function watchCertificate(
         cause instanceof CairnError ? cause : new CairnError('CONFIG_INVALID', `TLS: ${String(cause)}`, { cause }),
       )
     }
-  }
-}
-
-/** The text of a file that the configuration names. Throws CONFIG_INVALID. */
-export async function readText(path: string): Promise<string> {
-  try {
-    return await Bun.file(path).text()
-  } catch (cause) {
-    throw new CairnError('CONFIG_INVALID', `${path} cannot be read`, { cause })
   }
 }

@@ -237,6 +237,6 @@ describe('WatchedFile', () => {
       (text) => text,
       () => {},
     )
-    await expect(open).rejects.toThrow('/nowhere/rules.toml cannot be read: ENOENT')
+    await expect(open).rejects.toThrow('/nowhere/rules.toml cannot be read: no such file or directory')
   })
 })

@@ -1,5 +1,6 @@
 import { CairnError } from '../../errors/error.ts'
 import { tryStat } from '../../linux/file-status.ts'
+import { readConfigFile } from './config-file.ts'
 
 /** How long a file is taken to be as it was, in milliseconds. */
 const patience = 1_000
@@ -30,7 +31,7 @@ export class WatchedFile<T> {
     parse: (text: string) => T,
     complain: (error: CairnError) => void,
   ): Promise<WatchedFile<T>> {
-    return new WatchedFile(path, parse, complain, parse(await readText(path)))
+    return new WatchedFile(path, parse, complain, parse(await readConfigFile(path)))
   }
 
   async get(): Promise<T> {
@@ -41,22 +42,12 @@ export class WatchedFile<T> {
     if (mark === this.#mark) return this.#value
     this.#mark = mark
     try {
-      this.#value = this.#parse(await readText(this.path))
+      this.#value = this.#parse(await readConfigFile(this.path))
     } catch (error) {
       if (!(error instanceof CairnError)) throw error
       this.#complain(error)
     }
     return this.#value
-  }
-}
-
-async function readText(path: string): Promise<string> {
-  try {
-    return await Bun.file(path).text()
-  } catch (cause) {
-    const reason =
-      cause instanceof Error && 'code' in cause && typeof cause.code === 'string' ? cause.code : 'unreadable'
-    throw new CairnError('CONFIG_INVALID', `${path} cannot be read: ${reason}`, { cause })
   }
 }
 

@@ -6,7 +6,7 @@ import { makeDirectories, readLink, removeFile, rename } from '../../linux/names
 import { readTextFile } from '../../linux/text-file.ts'
 import { isJsonObject } from '../../oci/descriptor.ts'
 import { eraseWithHelper, storeWithHelper } from './credential-helper.ts'
-import { type CredentialPlaces, type Credentials, credentialKey, helperFor, readRegistryConfig } from './credentials.ts'
+import { type CredentialPlaces, type Credentials, credentialKey, helperFor, readDockerConfig } from './credentials.ts'
 
 /** Where credentials went. */
 export interface StoredCredentials {
@@ -26,7 +26,7 @@ export async function storeCredentials(
 ): Promise<StoredCredentials> {
   const path = configFile(configDir)
   const key = credentialKey(server)
-  const helper = helperFor(readRegistryConfig(path), key)
+  const helper = helperFor(readDockerConfig(path), key)
   if (helper !== undefined) {
     await storeWithHelper(helper, key, credentials, env)
     updateFile(path, (auths) => ({ ...auths, [key]: {} }))
@@ -40,7 +40,7 @@ export async function storeCredentials(
 export async function eraseCredentials(server: string, { configDir, env }: CredentialPlaces): Promise<boolean> {
   const path = configFile(configDir)
   const key = credentialKey(server)
-  const config = readRegistryConfig(path)
+  const config = readDockerConfig(path)
   const helper = helperFor(config, key)
   const names = Object.keys(config.auths).filter((name) => credentialKey(name) === key)
   if (helper !== undefined) await eraseWithHelper(helper, key, env)

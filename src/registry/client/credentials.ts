@@ -33,7 +33,7 @@ export interface CredentialPlaces {
 }
 
 /** The parts of docker's config.json (and containers-auth.json(5)) that are about registries. */
-export interface RegistryConfig {
+export interface DockerConfig {
   readonly auths: Readonly<Record<string, unknown>>
   readonly credsStore: string | undefined
   readonly credHelpers: Readonly<Record<string, string>>
@@ -45,15 +45,15 @@ export interface RegistryConfig {
 export class CredentialStore {
   readonly #places: CredentialPlaces
   readonly #known = new Map<string, Promise<Credentials | undefined>>()
-  #config: RegistryConfig | undefined
+  #config: DockerConfig | undefined
 
   constructor(places: CredentialPlaces) {
     this.#places = places
   }
 
   /** docker's config.json. Throws CREDENTIALS_INVALID for one that cannot be read. */
-  get config(): RegistryConfig {
-    this.#config ??= readRegistryConfig(`${this.#places.configDir}/config.json`)
+  get config(): DockerConfig {
+    this.#config ??= readDockerConfig(`${this.#places.configDir}/config.json`)
     return this.#config
   }
 
@@ -72,11 +72,11 @@ export class CredentialStore {
     const { env } = this.#places
     const { DOCKER_AUTH_CONFIG: inline, REGISTRY_AUTH_FILE: chosen } = env
     if (inline !== undefined && inline !== '') {
-      const found = fromAuths(parseRegistryConfig(inline, 'DOCKER_AUTH_CONFIG').auths, host, repository)
+      const found = fromAuths(parseDockerConfig(inline, 'DOCKER_AUTH_CONFIG').auths, host, repository)
       if (found !== undefined) return found
     }
-    const files = chosen !== undefined && chosen !== '' ? [readRegistryConfig(chosen)] : []
-    files.push(this.config, ...podmanFiles(env).map(readRegistryConfig))
+    const files = chosen !== undefined && chosen !== '' ? [readDockerConfig(chosen)] : []
+    files.push(this.config, ...podmanFiles(env).map(readDockerConfig))
     for (const config of files) {
       const found = (await this.#fromHelpers(config, host)) ?? fromAuths(config.auths, host, repository)
       if (found !== undefined) return found
@@ -84,7 +84,7 @@ export class CredentialStore {
     return undefined
   }
 
-  async #fromHelpers(config: RegistryConfig, host: string): Promise<Credentials | undefined> {
+  async #fromHelpers(config: DockerConfig, host: string): Promise<Credentials | undefined> {
     const key = credentialKey(host)
     const helper = helperFor(config, key)
     return helper === undefined ? undefined : await getFromHelper(helper, key, this.#places.env)
@@ -92,7 +92,7 @@ export class CredentialStore {
 }
 
 /** The credential helper that has the credentials under `key`: the one for it, else that for all. */
-export function helperFor({ credHelpers, credsStore }: RegistryConfig, key: string): string | undefined {
+export function helperFor({ credHelpers, credsStore }: DockerConfig, key: string): string | undefined {
   const names = key === hubKey ? [hubKey, 'docker.io', 'index.docker.io'] : [key]
   const own = names.find((name) => Object.hasOwn(credHelpers, name))
   return own === undefined ? credsStore : credHelpers[own]
@@ -105,11 +105,11 @@ function podmanFiles({ XDG_RUNTIME_DIR: runtime, XDG_CONFIG_HOME: configHome, HO
 }
 
 /** Reads docker's config.json or what has its form; nothing of it where there is no file. Throws CREDENTIALS_INVALID. */
-export function readRegistryConfig(path: string): RegistryConfig {
-  return parseRegistryConfig(readTextFile(path) ?? '{}', path)
+export function readDockerConfig(path: string): DockerConfig {
+  return parseDockerConfig(readTextFile(path) ?? '{}', path)
 }
 
-function parseRegistryConfig(text: string, where: string): RegistryConfig {
+function parseDockerConfig(text: string, where: string): DockerConfig {
   let value: unknown
   try {
     value = text.trim() === '' ? {} : JSON.parse(text)
