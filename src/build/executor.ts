@@ -10,16 +10,16 @@ import { type Digest, digestHex, Digester, digestOf } from '../oci/digest.ts'
 import type { Snapshots } from '../snapshots/snapshots.ts'
 import { type FileInput } from './cache-key.ts'
 import type { BuildContexts } from './context/context.ts'
-import type { CopyOp, CopySource, FileSource, Op, RunOp, WorkdirOp } from './graph.ts'
+import type { CopyOp, CopySource, Op, RunOp, WorkdirOp } from './graph.ts'
 import { adoptLayer } from './adopt-layer.ts'
 import { type Filesystem, type Layer, storedLayer } from './layer.ts'
 import type { RemoteSource } from './ops/remote-source.ts'
 import type { RunSettings } from './ops/run.ts'
-import type { RemoteFiles, RemoteSelection } from './context/remote-files.ts'
+import type { RemoteFiles } from './context/remote-files.ts'
 import { digestSelections, type SelectionDigest } from './context/selection-digest.ts'
 import type { StepLog } from './running-step.ts'
 import type { StepExecutor } from './solve.ts'
-import { selectSources } from './context/source-selection.ts'
+import { type SelectedFiles, selectSources } from './context/source-selection.ts'
 
 export interface ExecutorOptions {
   readonly store: Store
@@ -58,8 +58,8 @@ export class BuildExecutor implements StepExecutor {
   async digestSource(input: FileInput, filesystem: Filesystem | undefined): Promise<SelectionDigest> {
     const { contexts, snapshots } = this.#options
     if (input.source.from === 'context') {
-      const { tree: files } = contexts.get(input.source.name)
-      const selections = selectSources(files, input.pattern, input)
+      const files = contexts.files(input.source.name)
+      const selections = contexts.select(input.source.name, input.pattern, input)
       return digestSelections(selections, (path) => files.digest(path))
     }
     const layers = filesystem ?? []
@@ -114,23 +114,24 @@ export class BuildExecutor implements StepExecutor {
   async #copy(op: CopyOp, parent: Filesystem, sources: ReadonlyMap<Op, Filesystem>, log: StepLog): Promise<Layer> {
     const { snapshots, contexts, store, remotes } = this.#options
     const lower = await snapshots.tree(parent)
-    const trees = new Map<FileSource, Tree>()
+    const selected = new Map<CopySource, SelectedFiles>()
     for (const item of op.sources) {
       if (item.kind !== 'files') continue
-      const { source } = item
-      trees.set(
-        source,
-        source.from === 'context'
-          ? contexts.files(source.name)
-          : await this.#stageFiles(source.op === undefined ? [] : (sources.get(source.op) ?? [])),
-      )
+      const { source, pattern } = item
+      const options = { ...item, excludes: op.excludes }
+      if (source.from === 'context') {
+        const { name } = source
+        selected.set(item, { tree: contexts.files(name), selections: contexts.select(name, pattern, options) })
+      } else {
+        const tree = await this.#stageFiles(source.op === undefined ? [] : (sources.get(source.op) ?? []))
+        selected.set(item, { tree, selections: selectSources(tree, pattern, options) })
+      }
     }
     using opened = new DisposableStack()
-    const brought = new Map<CopySource, RemoteSelection>()
     const wanted = op.sources.filter((item) => item.kind === 'remote')
     await settled(
       wanted.map(async (item) => {
-        brought.set(item, opened.use(await remotes.open(item.remote, op.excludes, log)))
+        selected.set(item, opened.use(await remotes.open(item.remote, op.excludes, log)))
       }),
     )
     const { writeCopyLayer } = await import('./ops/copy.ts')
@@ -138,8 +139,7 @@ export class BuildExecutor implements StepExecutor {
     return await this.#store(place, (writer) =>
       writeCopyLayer(op, writer, {
         lower,
-        remote: (source) => brought.get(source) as RemoteSelection,
-        tree: ({ source }) => trees.get(source) ?? contexts.files(undefined),
+        selected: (source) => selected.get(source) as SelectedFiles,
         temporaryPath: (label) => store.session.temporaryPath(label),
         createdTime: this.#createdTime,
       }),
@@ -179,7 +179,7 @@ export class BuildExecutor implements StepExecutor {
     const writer = new LayerWriter(path, { epoch, ...(reuse === undefined ? {} : { reuse }) })
     try {
       const layer = await adoptLayer(store, lease, path, await write(writer))
-      if (place !== undefined) reuse?.parts.save(place.path, store.session.temporaryPath('parts'), layer.diffId)
+      if (place !== undefined) reuse?.parts.save(place.path, layer.diffId)
       return storedLayer(layer)
     } finally {
       writer.abort()
@@ -196,13 +196,18 @@ export class BuildExecutor implements StepExecutor {
   }): Promise<Disposable & { readonly parts: LayerParts; readonly fd: number; readonly name: string }> {
     const { store, lease } = this.#options
     const { LayerParts: Parts } = await import('../layers/pack/layer-parts.ts')
-    const known = isRead ? Parts.read(path) : Parts.none()
+    const temporary = store.session.temporaryPath('parts')
+    const known = isRead ? Parts.read(path, temporary) : Parts.none(temporary)
     const { layer } = known
     const isThere = layer !== undefined && (await lease.claimWhole(layer))
-    if (!isThere) return { parts: Parts.none(), fd: -1, name: '', [Symbol.dispose]: () => undefined }
-    const name = store.blobs.path(layer)
-    const fd = open(name, openFlags.O_RDONLY | openFlags.O_NOFOLLOW)
-    return { parts: known, fd, name, [Symbol.dispose]: () => close(fd) }
+    const parts = isThere ? known : Parts.none(temporary)
+    const name = isThere ? store.blobs.path(layer) : ''
+    const fd = isThere ? open(name, openFlags.O_RDONLY | openFlags.O_NOFOLLOW) : -1
+    const dispose = (): void => {
+      parts[Symbol.dispose]()
+      if (isThere) close(fd)
+    }
+    return { parts, fd, name, [Symbol.dispose]: dispose }
   }
 }
 

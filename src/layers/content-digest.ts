@@ -48,13 +48,12 @@ export function contentLine(record: ContentRecord, content: Digest | undefined):
     linkname,
     devMajor,
     devMinor,
-    xattrsOf(record),
+    record.xattrs.size === 0 ? [] : xattrsOf(record),
     content ?? '',
   ])
 }
 
 function xattrsOf(record: ContentRecord): readonly (readonly [string, string])[] {
-  if (record.xattrs.size === 0) return []
   return [...record.xattrs.keys()].sort().map((name) => [name, hex(record.xattrs.get(name))])
 }
 

@@ -1,5 +1,6 @@
 import { close, open, openFlags, read } from '../linux/files.ts'
 import { stableBytes } from '../linux/libc.ts'
+import { type Digest, Digester, digestOf } from '../oci/digest.ts'
 
 const chunkSize = 1024 * 1024
 
@@ -29,6 +30,21 @@ export function* readChunks(fd: number, name: string): Generator<Uint8Array> {
       if (count === 0) return
       yield buffer.subarray(0, count)
     }
+  } finally {
+    if (idle.length < idleLimit) idle.push(buffer)
+  }
+}
+
+/** Digest of an open regular file from its position, which stays open. `name` names it in the error. */
+export function digestOpenFile(fd: number, name: string): Digest {
+  const buffer = idle.pop() ?? stableBytes(chunkSize)
+  try {
+    let count = read(fd, buffer, name)
+    // Only at its end has a file fewer bytes than there is room for.
+    if (count < buffer.length) return digestOf(buffer.subarray(0, count))
+    const digester = new Digester()
+    for (; count > 0; count = read(fd, buffer, name)) digester.update(buffer.subarray(0, count))
+    return digester.digest()
   } finally {
     if (idle.length < idleLimit) idle.push(buffer)
   }

@@ -7,6 +7,9 @@
 const encoder = new TextEncoder()
 const strictDecoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
+/** Below it bytes are taken one by one, which costs less than a call. */
+const shortLength = 48
+
 const escapeBase = 0xdc00
 const firstEscape = 0xdc80
 const lastEscape = 0xdcff
@@ -14,7 +17,7 @@ const lastEscape = 0xdcff
 /** The bytes of a name or path (without a NUL) as a string. Never fails. */
 export function decodePath(bytes: Uint8Array): string {
   const length = bytes.length
-  if (length < 48) {
+  if (length < shortLength) {
     let text = ''
     let index = 0
     while (index < length) {
@@ -44,6 +47,16 @@ export function encodePath(path: string): Uint8Array<ArrayBuffer> {
  * Throws as {@link encodePath}.
  */
 export function encodePathInto(path: string, target: Uint8Array): number {
+  const { length } = path
+  if (length < shortLength && length <= target.length) {
+    let index = 0
+    for (; index < length; index++) {
+      const code = path.charCodeAt(index)
+      if (code >= 0x80) break
+      target[index] = code
+    }
+    if (index === length) return length
+  }
   if (path.isWellFormed()) {
     const { read, written } = encoder.encodeInto(path, target)
     return read === path.length ? written : -1

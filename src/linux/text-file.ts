@@ -1,4 +1,5 @@
 import { errno, isErrno } from './errno.ts'
+import { fstat } from './file-status.ts'
 import { close, open, openFlags, read, write } from './files.ts'
 
 const decoder = new TextDecoder()
@@ -43,7 +44,8 @@ export function readText(fd: number, limit: number, name = ''): string {
 }
 
 function readRest(fd: number, limit: number, name: string): Uint8Array {
-  let bytes = new Uint8Array(8192)
+  // Files of /proc say that they have none. One byte more shows the end without another buffer.
+  let bytes = new Uint8Array(Math.min(Math.max(fstat(fd).size + 1, 8192), limit))
   let length = 0
   for (;;) {
     const count = read(fd, bytes.subarray(length), name)
@@ -66,6 +68,49 @@ export function writeTextFile(path: string, text: string, mode = 0o600): void {
     write(fd, encoder.encode(text), path)
   } finally {
     close(fd)
+  }
+}
+
+const pieceLength = 64 * 1024
+
+/**
+ * Makes or replaces a file as {@link writeTextFile} does, of text that is never held as a whole. The file is not touched
+ * before there is much to write or {@link close} is called. To be disposed of.
+ */
+export class TextFileWriter implements Disposable {
+  readonly #path: string
+  readonly #mode: number
+  #fd: number | undefined
+  #text = ''
+
+  constructor(path: string, mode = 0o600) {
+    this.#path = path
+    this.#mode = mode
+  }
+
+  /** Throws SystemCallError. */
+  write(text: string): void {
+    this.#text += text
+    if (this.#text.length >= pieceLength) this.#flush()
+  }
+
+  /** Writes what is left and closes the file. Throws SystemCallError. */
+  close(): void {
+    this.#flush()
+    this[Symbol.dispose]()
+  }
+
+  /** Closes the file as it is. */
+  [Symbol.dispose](): void {
+    if (this.#fd !== undefined) close(this.#fd)
+    this.#fd = undefined
+  }
+
+  #flush(): void {
+    const { O_WRONLY, O_CREAT, O_TRUNC } = openFlags
+    this.#fd ??= open(this.#path, O_WRONLY | O_CREAT | O_TRUNC, this.#mode)
+    write(this.#fd, encoder.encode(this.#text), this.#path)
+    this.#text = ''
   }
 }
 

@@ -18,11 +18,21 @@ function status(path: string): FileStatus {
   return found
 }
 
+/** Looks a file up as a context does. */
+function digestIn(opened: ContextIndex, name: string, found: FileStatus, isPlain: boolean, hash: () => Digest): Digest {
+  const known = opened.digest(name, found)
+  if (known !== undefined) return known
+  const hashedAt = Date.now()
+  const digest = hash()
+  opened.learn(name, { status: found, isPlain, digest }, hashedAt)
+  return digest
+}
+
 /** Looks a file up in an index that is opened and saved for it; tells whether it had to be read. */
 async function lookUp(path: string): Promise<{ digest: Digest; wasRead: boolean }> {
   const opened = index()
   let wasRead = false
-  const digest = opened.digest('/f', status(path), true, () => {
+  const digest = digestIn(opened, '/f', status(path), true, () => {
     wasRead = true
     return digestOf('read')
   })
@@ -68,7 +78,7 @@ describe('ContextIndex', () => {
     const path = `${directory}/f`
     writeFileSync(path, 'content')
     const opened = index()
-    opened.digest('/f', status(path), true, () => digestOf('one'))
+    digestIn(opened, '/f', status(path), true, () => digestOf('one'))
     await opened.save(() => true)
     expect((await lookUp(path)).wasRead).toBe(true)
   })
@@ -76,8 +86,8 @@ describe('ContextIndex', () => {
   test('knows which files have no attributes to copy', async () => {
     const path = await settledFile()
     const opened = index()
-    opened.digest('/plain', status(path), true, () => digestOf('x'))
-    opened.digest('/dressed', status(path), false, () => digestOf('x'))
+    digestIn(opened, '/plain', status(path), true, () => digestOf('x'))
+    digestIn(opened, '/dressed', status(path), false, () => digestOf('x'))
     await opened.save(() => true)
     const again = index()
     expect(['/plain', '/dressed', '/other'].map((name) => again.isPlain(name, status(path)))).toEqual([
@@ -90,15 +100,15 @@ describe('ContextIndex', () => {
   test('keeps what a build did not look at, unless it is gone', async () => {
     const path = await settledFile()
     const first = index()
-    for (const name of ['/kept', '/gone']) first.digest(name, status(path), true, () => digestOf('x'))
+    for (const name of ['/kept', '/gone']) digestIn(first, name, status(path), true, () => digestOf('x'))
     await first.save(() => true)
     const second = index()
-    second.digest('/new', status(path), true, () => digestOf('x'))
+    digestIn(second, '/new', status(path), true, () => digestOf('x'))
     await second.save((name) => name !== '/gone')
     const third = index()
     const reads: string[] = []
     for (const name of ['/kept', '/gone', '/new'])
-      third.digest(name, status(path), true, () => {
+      digestIn(third, name, status(path), true, () => {
         reads.push(name)
         return digestOf('x')
       })

@@ -1,6 +1,6 @@
 import type { Digest } from '../../oci/digest.ts'
 import type { FileStatus } from '../../linux/file-status.ts'
-import { readTextFile } from '../../linux/text-file.ts'
+import { readTextFile, TextFileWriter } from '../../linux/text-file.ts'
 
 /** Version of the file's layout; another one is thrown away. */
 const version = 2
@@ -17,6 +17,15 @@ const racyNanoseconds = 50_000_000
  */
 type IndexedFile = readonly [string, number, number, number, number, number, number, string | number, 0 | 1, Digest]
 
+/** What a file was found to be. */
+interface HashedFile {
+  /** Of before it was read. */
+  readonly status: FileStatus
+  /** Seen to have no extended attribute that a build copies, which the change time covers as well. */
+  readonly isPlain: boolean
+  readonly digest: Digest
+}
+
 /**
  * What each file of a context hashed to, with the file status it had then, kept between builds: a file whose size,
  * times and inode are unchanged is not read again. The change time cannot be set by a program, so bytes rewritten under
@@ -26,7 +35,8 @@ export class ContextIndex {
   readonly #path: string
   readonly #temporaryPath: () => string
   readonly #before: ReadonlyMap<string, IndexedFile>
-  readonly #now = new Map<string, IndexedFile>()
+  /** What this build hashed. */
+  readonly #now = new Map<string, HashedFile>()
   #changed = false
 
   private constructor(path: string, temporaryPath: () => string, before: ReadonlyMap<string, IndexedFile>) {
@@ -63,26 +73,20 @@ export class ContextIndex {
     return this.#known(name, status)?.[8] === 1
   }
 
-  /**
-   * The digest of the file at `name`, from the index where `status` shows that it is the same file, else by `hash`.
-   * `isPlain` says that it was seen to have no extended attributes, which the change time covers as well.
-   */
-  digest(name: string, status: FileStatus, isPlain: boolean, hash: () => Digest): Digest {
-    const known = this.#known(name, status)
-    if (known !== undefined) return known[9]
-    const hashedAt = Date.now() * 1e6
-    const digest = hash()
+  /** The digest of the file at `name`, where `status` shows that it is the same file as when it was hashed. */
+  digest(name: string, status: FileStatus): Digest | undefined {
+    return this.#known(name, status)?.[9]
+  }
+
+  /** Takes what the file at `name` was hashed to. `hashedAt` is when that began, in milliseconds since 1970. */
+  learn(name: string, file: HashedFile, hashedAt: number): void {
     this.#changed = true
-    const { size, mtimeSeconds, mtimeNanoseconds, ctimeSeconds, ctimeNanoseconds, device } = status
-    const age = hashedAt - (ctimeSeconds * 1e9 + ctimeNanoseconds)
-    if (age <= racyNanoseconds) return digest
-    const times = [mtimeSeconds, mtimeNanoseconds, ctimeSeconds, ctimeNanoseconds] as const
-    this.#now.set(name, [name, size, ...times, device, inodeOf(status), isPlain ? 1 : 0, digest])
-    return digest
+    const { ctimeSeconds, ctimeNanoseconds } = file.status
+    if (hashedAt * 1e6 - (ctimeSeconds * 1e9 + ctimeNanoseconds) > racyNanoseconds) this.#now.set(name, file)
   }
 
   #known(name: string, status: FileStatus): IndexedFile | undefined {
-    const known = this.#now.get(name) ?? this.#before.get(name)
+    const known = this.#before.get(name)
     if (known === undefined) return undefined
     // By index: taking an array apart costs more than all the rest, and this is done for every file.
     return known[1] === status.size &&
@@ -99,12 +103,26 @@ export class ContextIndex {
   /** Writes what this build learnt. Other files are kept, unless they are gone from the context. */
   async save(stillThere: (name: string) => boolean): Promise<void> {
     if (!this.#changed) return
-    const files = [...this.#now.values()]
-    for (const [name, before] of this.#before) if (!this.#now.has(name) && stillThere(name)) files.push(before)
-    const temporary = this.#temporaryPath()
-    await Bun.write(temporary, JSON.stringify({ version, files }))
     const { rename } = await import('../../linux/names.ts')
+    const temporary = this.#temporaryPath()
+    using file = new TextFileWriter(temporary)
+    let separator = `{"version":${version},"files":[`
+    for (const indexed of this.#files(stillThere)) {
+      file.write(`${separator}${JSON.stringify(indexed)}`)
+      separator = ','
+    }
+    file.write(`${separator === ',' ? '' : separator}]}`)
+    file.close()
     rename(temporary, this.#path)
+  }
+
+  *#files(stillThere: (name: string) => boolean): Generator<IndexedFile> {
+    for (const [name, { status, isPlain, digest }] of this.#now) {
+      const { size, mtimeSeconds, mtimeNanoseconds, ctimeSeconds, ctimeNanoseconds, device } = status
+      const times = [mtimeSeconds, mtimeNanoseconds, ctimeSeconds, ctimeNanoseconds] as const
+      yield [name, size, ...times, device, inodeOf(status), isPlain ? 1 : 0, digest]
+    }
+    for (const [name, before] of this.#before) if (!this.#now.has(name) && stillThere(name)) yield before
   }
 }
 

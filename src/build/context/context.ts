@@ -5,11 +5,12 @@ import { close } from '../../linux/files.ts'
 import { getXattr, listXattrs } from '../../linux/xattrs.ts'
 import { fileChanged } from '../../layers/pack/file-changed.ts'
 import { DirectoryFiles } from '../../layers/pack/directory-files.ts'
-import { readChunks } from '../../layers/file-chunks.ts'
+import { digestOpenFile, readChunks } from '../../layers/file-chunks.ts'
 import type { Tree, TreeEntry } from '../../layers/tree.ts'
-import { type Digest, Digester } from '../../oci/digest.ts'
+import { type Digest, Digester, digestOf } from '../../oci/digest.ts'
 import type { ContextIndex } from './context-index.ts'
 import { childPath, parentPath } from '../paths.ts'
+import { type Selection, type SelectionOptions, selectSources } from './source-selection.ts'
 
 /** What a build reads its files from. To be disposed of when the build is over. */
 export interface BuildContext extends Disposable {
@@ -120,10 +121,16 @@ export class ContextTree implements ContextFiles, Disposable {
     if (known !== undefined) return known
     if (status === undefined)
       throw new CairnError('CONTEXT_PATH_UNKNOWN', `${path} vanished from the build context while it was read`)
-    if (status.type === 'socket') return digestChunks([])
-    const hash = (): Digest => digestChunks(this.#read(path))
-    const digest = this.#index?.digest(path, status, facts.xattrs === noXattrs, hash) ?? hash()
+    if (status.type === 'socket') return digestOf('')
+    const digest = this.#index?.digest(path, status) ?? this.#learn(path, status, facts.xattrs === noXattrs)
     facts.digest = digest
+    return digest
+  }
+
+  #learn(path: string, status: FileStatus, isPlain: boolean): Digest {
+    const hashedAt = Date.now()
+    const digest = this.#hash(path)
+    this.#index?.learn(path, { status, isPlain, digest }, hashedAt)
     return digest
   }
 
@@ -147,6 +154,15 @@ export class ContextTree implements ContextFiles, Disposable {
     const fd = this.open(path)
     try {
       yield* readChunks(fd, this.hostPath(path))
+    } finally {
+      close(fd)
+    }
+  }
+
+  #hash(path: string): Digest {
+    const fd = this.open(path)
+    try {
+      return digestOpenFile(fd, this.hostPath(path))
     } finally {
       close(fd)
     }
@@ -265,6 +281,7 @@ export class BuildContexts implements Disposable {
   readonly #named = new Map<string, BuildContext>()
   #fixedTime: number | undefined
   readonly #dated = new Map<ContextFiles, ContextFiles>()
+  readonly #selections = new Map<string, readonly Selection[]>()
 
   constructor(main: BuildContext) {
     this.main = main
@@ -286,6 +303,16 @@ export class BuildContexts implements Disposable {
     let dated = this.#dated.get(tree)
     if (dated === undefined) this.#dated.set(tree, (dated = datedFiles(tree, seconds)))
     return dated
+  }
+
+  /**
+   * What a source selects of {@link files}, found out once: a step's layer is made of what its key was made of. Throws as
+   * {@link selectSources}.
+   */
+  select(name: string | undefined, pattern: string, options: SelectionOptions): readonly Selection[] {
+    const { excludes, parents, optional = false } = options
+    const id = JSON.stringify([name, pattern, excludes, parents, optional])
+    return this.#selections.getOrInsertComputed(id, () => selectSources(this.files(name), pattern, options))
   }
 
   add(name: string, context: BuildContext): void {

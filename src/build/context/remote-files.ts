@@ -1,6 +1,5 @@
 import { IgnoreMatcher } from '../../dockerfile/ignore.ts'
 import { singleFileTree } from '../../layers/trees/single-file-tree.ts'
-import type { Tree } from '../../layers/tree.ts'
 import { digestOf } from '../../oci/digest.ts'
 import type { ProgressListener } from '../../progress/events.ts'
 import type { RemoteAccess } from '../../remote/access.ts'
@@ -10,16 +9,13 @@ import { canonicalJson } from '../cache-key.ts'
 import { ContextTree } from './context.ts'
 import type { RemoteSource } from '../ops/remote-source.ts'
 import type { SelectionDigest } from './selection-digest.ts'
-import { type Selection, selectSources } from './source-selection.ts'
+import { type SelectedFiles, selectSources } from './source-selection.ts'
 
 type HttpSource = Extract<RemoteSource, { kind: 'http' }>
 type GitSource = Extract<RemoteSource, { kind: 'git' }>
 
 /** The files of a remote source, ready to be copied until it is disposed of. */
-export interface RemoteSelection extends Disposable {
-  readonly tree: Tree
-  readonly selections: readonly Selection[]
-}
+export interface RemoteSelection extends Disposable, SelectedFiles {}
 
 /** Told of what is going on while files are brought. */
 export interface RemoteLog {

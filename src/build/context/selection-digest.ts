@@ -1,7 +1,7 @@
 import { type Digest, Digester } from '../../oci/digest.ts'
 import type { FileDigests } from '../explain/explain.ts'
 import { childPath, parentPath } from '../paths.ts'
-import type { Selection } from './source-selection.ts'
+import type { SelectedPath, Selection } from './source-selection.ts'
 
 export interface SelectionDigest {
   readonly digest: Digest
@@ -18,17 +18,16 @@ export function digestSelections(
   fileDigest: (path: string) => Digest,
 ): SelectionDigest {
   const digester = new Digester()
-  const parts: string[] = []
+  /** Of each path, in the order of the selections. */
+  const contents: string[] = []
+  /** Of the further names of a file, the first one. */
+  const firstNames = new Map<SelectedPath, string>()
   let lines = ''
   for (const selection of selections) {
     lines += `${selection.directory ? 'directory' : `file ${JSON.stringify(selection.name)}`}\n`
     const names = new Map<string, string>()
-    for (const { relative, path, entry, implied } of selection.paths) {
-      // The root of a copied directory lends nothing but its time to the destination.
-      const attributes =
-        relative === '' && entry.type === 'directory'
-          ? 'root'
-          : `${entry.mode.toString(8)} ${entry.uid}:${entry.gid}${implied ? ' implied' : ''}`
+    for (const selected of selection.paths) {
+      const { relative, path, entry } = selected
       let content = ''
       if (entry.type === 'file') content = fileDigest(path)
       else if (entry.type === 'symlink') content = entry.linkname
@@ -39,21 +38,18 @@ export function digestSelections(
       // Which of the names copied are one file is part of the layer; names elsewhere and the inode's number are not.
       const inode = entry.type === 'file' ? entry.inode : undefined
       const first = inode === undefined ? undefined : names.get(inode)
-      if (first !== undefined) content += ` link ${first}`
-      else if (inode !== undefined) names.set(inode, relative)
+      if (first !== undefined) {
+        content += ` link ${first}`
+        firstNames.set(selected, first)
+      } else if (inode !== undefined) names.set(inode, relative)
       // Of a plain file it is a digest, in which there is nothing to escape.
       const quoted = entry.type === 'file' && !content.includes(' ') ? `"${content}"` : JSON.stringify(content)
-      lines += `${JSON.stringify(relative)} ${entry.type} ${attributes} ${quoted}\n`
+      lines += `${JSON.stringify(relative)} ${entry.type} ${attributesOf(selected)} ${quoted}\n`
       if (lines.length > lineBytes) {
         digester.update(encoder.encode(lines))
         lines = ''
       }
-      if (relative !== '' || !selection.directory)
-        parts.push(
-          shownPath(selection, path),
-          `${first === undefined ? entry.type : 'hardlink'} ${attributes}`,
-          first ?? content,
-        )
+      contents.push(content)
     }
   }
   digester.update(encoder.encode(lines))
@@ -61,9 +57,15 @@ export function digestSelections(
   return {
     digest: digester.digest(),
     get files() {
-      return (files ??= fileDigests(parts))
+      return (files ??= fileDigests(selections, contents, firstNames))
     },
   }
+}
+
+function attributesOf({ relative, entry, implied }: SelectedPath): string {
+  // The root of a copied directory lends nothing but its time to the destination.
+  if (relative === '' && entry.type === 'directory') return 'root'
+  return `${entry.mode.toString(8)} ${entry.uid}:${entry.gid}${implied ? ' implied' : ''}`
 }
 
 /** A path in the source; of a symlink that was named and led to a file, where that link is. */
@@ -76,13 +78,23 @@ const encoder = new TextEncoder()
 /** How much text is hashed at once: a call for each line costs more than the hash. */
 const lineBytes = 64 * 1024
 
-/** `parts` is a flat list of path, attributes and content; most builds need none of it, so it is digested when asked. */
-function fileDigests(parts: readonly string[]): FileDigests {
+/** Most builds need none of it, so it is made when asked for. */
+function fileDigests(
+  selections: readonly Selection[],
+  contents: readonly string[],
+  firstNames: ReadonlyMap<SelectedPath, string>,
+): FileDigests {
   const files = new Map<string, string>()
-  for (let index = 0; index < parts.length; index += 3) {
-    const [path = '', attributes = '', content = ''] = parts.slice(index, index + 3)
-    files.set(path, `${attributes}:${fingerprint(content)}`)
-  }
+  let index = 0
+  for (const selection of selections)
+    for (const selected of selection.paths) {
+      const { relative, path, entry } = selected
+      const content = contents[index++] ?? ''
+      if (relative === '' && selection.directory) continue
+      const first = firstNames.get(selected)
+      const facts = `${first === undefined ? entry.type : 'hardlink'} ${attributesOf(selected)}`
+      files.set(shownPath(selection, path), `${facts}:${fingerprint(first ?? content)}`)
+    }
   return files
 }
 

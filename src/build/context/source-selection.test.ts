@@ -243,7 +243,7 @@ describe('whatever the tree and the pattern', () => {
             for (const [pattern, destination] of copies)
               for (const selection of selectSources(source, pattern, noOptions))
                 layout.copy(source, selection, destination)
-            return layout.members()
+            return [...layout.members()]
           })
           const types = new Map<string, string>([['/', 'directory']])
           for (const [member, { entry }] of done ?? []) {

@@ -25,6 +25,12 @@ export interface Selection {
   readonly paths: readonly SelectedPath[]
 }
 
+/** What one source selected, with the tree to read it from. */
+export interface SelectedFiles {
+  readonly tree: Tree
+  readonly selections: readonly Selection[]
+}
+
 export interface SelectionOptions {
   readonly excludes: readonly string[]
   /** `--parents`: keep the path below the pivot. */

@@ -44,6 +44,8 @@ export class CopyLayout {
   readonly #view: Tree
   /** Files with several names that were placed already, per source. */
   #files = new Map<string, Node>()
+  /** Those that have got several names. */
+  readonly #named = new Set<Node>()
 
   constructor(lower: Tree, options: LayoutOptions) {
     this.#lower = lower
@@ -58,17 +60,16 @@ export class CopyLayout {
   }
 
   /** Members in the order to write them: parents before children, siblings sorted. */
-  members(): [path: string, member: LayoutEntry][] {
+  *members(): Generator<readonly [path: string, member: LayoutEntry]> {
     for (const path of this.#members.keys().toArray()) this.#addParents(path)
     this.#members.delete('/')
     const first = new Map<Node, string>()
-    return [...this.#members]
-      .sort(([a], [b]) => comparePathElements(a, b))
-      .map(([path, node]) => {
-        const hardlink = first.get(node)
-        if (hardlink === undefined) first.set(node, path)
-        return [path, { ...node, hardlink }]
-      })
+    for (const path of [...this.#members.keys()].sort(comparePathElements)) {
+      const node = this.#members.get(path) as Node
+      const hardlink = first.get(node)
+      if (hardlink === undefined && this.#named.has(node)) first.set(node, path)
+      yield [path, { entry: node.entry, content: node.content, hardlink }]
+    }
   }
 
   /** Copies one selection to `destination` (absolute, a trailing slash kept). */
@@ -141,6 +142,7 @@ export class CopyLayout {
     }
     const { mode, uid, gid, mtimeSeconds, mtimeNanoseconds } = attributes
     if (existing.type !== 'symlink') node.entry = { ...existing, mode, uid, gid, mtimeSeconds, mtimeNanoseconds }
+    this.#named.add(node)
     this.#replace(path, node)
   }
 
@@ -206,7 +208,7 @@ export class CopyLayout {
       const content = entry.type === 'file' && entry.size > 0 ? ({ from: 'tree', tree, path } as const) : undefined
       node = { entry: this.#dressed(entry, entry.type), content }
       if (inode !== undefined) this.#files.set(inode, node)
-    }
+    } else this.#named.add(node)
     this.#putFile(destination, node)
   }
 
@@ -232,6 +234,7 @@ export class CopyLayout {
   /** The entry with --chown and --chmod applied. */
   #dressed(entry: TreeEntry, type: TreeEntry['type'] | undefined): TreeEntry {
     const { owner, chmod } = this.#options
+    if (owner === undefined && chmod === undefined) return entry
     const mode = chmod === undefined || type === 'symlink' ? entry.mode : chmod(entry.mode, type === 'directory')
     return { ...entry, ...owner, mode }
   }
@@ -243,16 +246,23 @@ export class CopyLayout {
   /** The directories above a member, as they are below, so that the layer can be unpacked on its own. */
   #addParents(path: string): void {
     for (let parent = parentPath(path); parent !== '/'; parent = parentPath(parent)) {
-      if (this.#members.has(parent)) continue
+      // Those above it were added with it, or are when its turn comes.
+      if (this.#members.has(parent)) return
       const entry = this.#lower.lookup(parent)
       if (entry?.type === 'directory') this.#members.set(parent, { entry, content: undefined })
     }
   }
 }
 
+const slash = '/'.charCodeAt(0)
+
 /** Orders paths so that a directory comes right before what is in it. */
 function comparePathElements(a: string, b: string): number {
-  const left = a.replaceAll('/', '\0')
-  const right = b.replaceAll('/', '\0')
-  return left < right ? -1 : left > right ? 1 : 0
+  const length = Math.min(a.length, b.length)
+  for (let index = 0; index < length; index++) {
+    const left = a.charCodeAt(index)
+    const right = b.charCodeAt(index)
+    if (left !== right) return left === slash ? -1 : right === slash ? 1 : left - right
+  }
+  return a.length - b.length
 }

@@ -6,8 +6,7 @@ import { resolveOwner } from '../../runtime/user.ts'
 import { accountFiles } from '../../snapshots/account-files.ts'
 import { BLOCK_SIZE, headerFormat } from '../../tar/header-block.ts'
 import type { CopyOp, CopySource, WorkdirOp } from '../graph.ts'
-import type { RemoteSelection } from '../context/remote-files.ts'
-import { type Selection, selectSources } from '../context/source-selection.ts'
+import type { SelectedFiles } from '../context/source-selection.ts'
 import { CopyLayout, type LayoutOptions } from './copy-layout.ts'
 import { openArchive } from './unpack.ts'
 
@@ -15,17 +14,13 @@ import { openArchive } from './unpack.ts'
 export interface CopyEnvironment {
   /** The filesystem the step starts from. */
   readonly lower: Tree
-  /** The tree a source is read from. */
-  readonly tree: (source: FilesSource) => Tree
-  /** What was brought for a remote source. */
-  readonly remote: (source: Extract<CopySource, { kind: 'remote' }>) => RemoteSelection
+  /** What each source that names files came to. */
+  readonly selected: (source: Exclude<CopySource, { kind: 'inline' }>) => SelectedFiles
   /** Path for a temporary file, removed with the build. */
   readonly temporaryPath: (label: string) => string
   /** Time of what Cairn makes itself, seconds since 1970. */
   readonly createdTime: number
 }
-
-type FilesSource = Extract<CopySource, { kind: 'files' }>
 
 const emptyTree: Tree = { lookup: () => undefined, list: () => [], read: () => [] }
 
@@ -45,14 +40,7 @@ export async function writeCopyLayer(
   const layout = new CopyLayout(op.link ? emptyTree : environment.lower, options)
   for (const source of op.sources) {
     if (source.kind === 'inline') layout.inline(source.name, source.content, op.destination)
-    else if (source.kind === 'remote') {
-      const { tree, selections } = environment.remote(source)
-      await layOut(layout, { tree, selections, unpack: source.unpack }, op, environment)
-    } else {
-      const tree = environment.tree(source)
-      const selections = selectSources(tree, source.pattern, { ...source, excludes: op.excludes })
-      await layOut(layout, { tree, selections, unpack: source.unpack }, op, environment)
-    }
+    else await layOut(layout, source, op, environment)
   }
   return writeLayout(layout, writer)
 }
@@ -83,14 +71,14 @@ function workdirOwner(user: string, lower: Tree): { uid: number; gid: number } |
 
 async function layOut(
   layout: CopyLayout,
-  source: { readonly tree: Tree; readonly selections: readonly Selection[]; readonly unpack: boolean },
+  source: Exclude<CopySource, { kind: 'inline' }>,
   op: CopyOp,
   environment: CopyEnvironment,
 ): Promise<void> {
-  const { tree, selections, unpack } = source
+  const { tree, selections } = environment.selected(source)
   for (const selection of selections) {
     const file = selection.paths[0]
-    if (unpack && !selection.directory && file?.entry.type === 'file' && looksPacked(tree, file.path)) {
+    if (source.unpack && !selection.directory && file?.entry.type === 'file' && looksPacked(tree, file.path)) {
       const archive = await openArchive(tree, file.path, environment.temporaryPath)
       if (archive !== undefined) {
         layout.unpack(archive, op.destination)
@@ -113,9 +101,8 @@ function looksPacked(tree: Tree, path: string): boolean {
 export function writeLayout(layout: CopyLayout, writer: LayerWriter): WrittenLayer {
   try {
     for (const [path, { entry, content, hardlink }] of layout.members()) {
-      const { inode: _inode, ...fields } = entry
-      if (hardlink === undefined) writer.add({ ...fields, path: path.slice(1) }, content)
-      else writer.add({ ...fields, type: 'hardlink', size: 0, linkname: hardlink.slice(1), path: path.slice(1) })
+      if (hardlink === undefined) writer.add({ ...entry, path: path.slice(1) }, content)
+      else writer.add({ ...entry, type: 'hardlink', size: 0, linkname: hardlink.slice(1), path: path.slice(1) })
     }
     return writer.finish()
   } catch (error) {

@@ -15,7 +15,6 @@ import { copyTree } from '../../snapshots/copy-tree.ts'
 import type { ContainerMount } from '../../runtime/spec.ts'
 import { serveAgent, type ServedAgent } from '../../ssh/serve-agent.ts'
 import { secretBytes } from '../build-secrets.ts'
-import { selectSources } from '../context/source-selection.ts'
 import type { FileSource, OpMount, RunOp } from '../graph.ts'
 import type { Filesystem } from '../layer.ts'
 import { CopyLayout } from './copy-layout.ts'
@@ -138,7 +137,7 @@ export class RunMounts {
       { owner: undefined, chmod: undefined, directoryMode: 0o755, createdTime: 0 },
     )
     const files = contexts.files(source.name)
-    const [selection] = selectSources(files, path, { excludes: [], parents: false })
+    const [selection] = contexts.select(source.name, path, { excludes: [], parents: false })
     if (selection === undefined) throw missing(path)
     const name = selection.directory ? '/root' : '/root/file'
     layout.copy(files, selection, name)

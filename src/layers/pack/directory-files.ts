@@ -46,8 +46,7 @@ export class DirectoryFiles implements Disposable {
 
   /** Names in the directory `path`, in no order. Throws SystemCallError. */
   list(path: string): string[] {
-    const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = openFlags
-    const fd = this.#openWith(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+    const fd = this.#at(path, openDirectoryAt)
     try {
       return listOpenDirectory(fd, this.hostPath(path)).map(({ name }) => name)
     } finally {
@@ -62,12 +61,7 @@ export class DirectoryFiles implements Disposable {
 
   /** Opens the file `path` to be read; the descriptor is the caller's to close. Throws SystemCallError. */
   open(path: string): number {
-    const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = openFlags
-    return this.#openWith(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
-  }
-
-  #openWith(path: string, flags: number): number {
-    return this.#at(path, (directory, name) => openAt(directory, name, flags))
+    return this.#at(path, openFileAt)
   }
 
   /** Calls `use` with the parent of `path`, opened, and the name in it; what it throws names the whole path. */
@@ -103,6 +97,16 @@ export class DirectoryFiles implements Disposable {
     this.#last = fd === undefined ? undefined : { path: parent, fd }
     return fd
   }
+}
+
+const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } = openFlags
+
+function openDirectoryAt(directory: number, name: string): number {
+  return openAt(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+}
+
+function openFileAt(directory: number, name: string): number {
+  return openAt(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
 }
 
 function nameOf(path: string): string {

@@ -271,10 +271,10 @@ describe('LayerWriter with parts of an earlier layer', () => {
   test('copies what is the same without opening it, and gives the layer that packing all gives', () => {
     const names = Array.from({ length: 1200 }, (_, index) => `f${String(index).padStart(4, '0')}`)
     const before = new Map<string, string>(names.map((name) => [name, `${text(name)} before`]))
-    const first = LayerParts.none()
+    const first = LayerParts.none(`${root}/parts.tmp`)
     const packed = pack('first.tar', before, { parts: first })
-    first.save(`${root}/parts`, `${root}/parts.tmp`, packed.diffId)
-    const known = LayerParts.read(`${root}/parts`)
+    first.save(`${root}/parts`, packed.diffId)
+    const known = LayerParts.read(`${root}/parts`, `${root}/parts.tmp`)
     expect(known.layer).toBe(packed.diffId)
 
     const after = new Map<string, string>(before)
@@ -287,19 +287,19 @@ describe('LayerWriter with parts of an earlier layer', () => {
     expect(readFileSync(`${root}/again.tar`).equals(readFileSync(`${root}/plain.tar`))).toBe(true)
 
     // And from that one, whose own parts were noted.
-    known.save(`${root}/parts`, `${root}/parts.tmp`, plain.diffId)
-    const third = LayerParts.read(`${root}/parts`)
+    known.save(`${root}/parts`, plain.diffId)
+    const third = LayerParts.read(`${root}/parts`, `${root}/parts.tmp`)
     expect(pack('third.tar', after, { parts: third, of: 'again.tar' })).toEqual(plain)
   })
 
   test('fails where the earlier layer is shorter than it was', () => {
     const names = Array.from({ length: 1200 }, (_, index) => `f${index}`)
     const contents = new Map(names.map((name) => [name, `${text(name)} before`] as const))
-    const parts = LayerParts.none()
+    const parts = LayerParts.none(`${root}/parts.tmp`)
     const { diffId } = pack('first.tar', contents, { parts })
-    parts.save(`${root}/parts`, `${root}/parts.tmp`, diffId)
+    parts.save(`${root}/parts`, diffId)
     truncateSync(`${root}/first.tar`, 10_000)
-    const known = LayerParts.read(`${root}/parts`)
+    const known = LayerParts.read(`${root}/parts`, `${root}/parts.tmp`)
     expect(() => pack('again.tar', contents, { parts: known, of: 'first.tar' })).toThrow(
       /ends in the middle of a member/,
     )
@@ -307,12 +307,12 @@ describe('LayerWriter with parts of an earlier layer', () => {
   })
 
   test('is nothing for few files, and for a file that is none of parts', () => {
-    const parts = LayerParts.none()
+    const parts = LayerParts.none(`${root}/parts.tmp`)
     const { diffId } = pack('first.tar', new Map([['f', 'x']]), { parts })
-    parts.save(`${root}/parts`, `${root}/parts.tmp`, diffId)
+    parts.save(`${root}/parts`, diffId)
     expect(existsSync(`${root}/parts`)).toBe(false)
     writeFileSync(`${root}/parts`, 'cairn layer parts 0\nsha256:ab\n0 512 f\n')
-    expect(LayerParts.read(`${root}/parts`).layer).toBeUndefined()
-    expect(LayerParts.read(`${root}/none`).find('f')).toBeUndefined()
+    expect(LayerParts.read(`${root}/parts`, `${root}/parts.tmp`).layer).toBeUndefined()
+    expect(LayerParts.read(`${root}/none`, `${root}/parts.tmp`).find('f')).toBeUndefined()
   })
 })

@@ -1,7 +1,7 @@
 import { CairnError } from '../../errors/error.ts'
 import { close, open, openFlags, startWriteback, write } from '../../linux/files.ts'
 import { removeFile } from '../../linux/names.ts'
-import { type Digest, Digester } from '../../oci/digest.ts'
+import { type Digest, Digester, digestOf } from '../../oci/digest.ts'
 import { blankEntry, type TarEntry } from '../../tar/entry.ts'
 import { type TarSink, TarWriter } from '../../tar/writer.ts'
 import { ContentDigester, contentLine } from '../content-digest.ts'
@@ -78,7 +78,8 @@ export class LayerWriter {
    * what no archive can hold, SystemCallError.
    */
   add(entry: TarEntry, content?: LayerContent): void {
-    if (parseWhiteout(baseName(entry.path.replace(/\/+$/, ''))) !== undefined)
+    const path = entry.path.endsWith('/') ? entry.path.replace(/\/+$/, '') : entry.path
+    if (parseWhiteout(baseName(path)) !== undefined)
       throw new CairnError('LAYER_UNSAFE', `${entry.path}: a layer cannot hold a file with the prefix ".wh."`, {
         hint: 'In a layer such a name says that a file of the layers below is removed.',
       })
@@ -144,7 +145,7 @@ export class LayerWriter {
     this.#copyRun()
     const start = this.#tar.nextMember
     this.#tar.add(entry)
-    const digest = entry.type === 'file' ? this.#copyContent(content, known) : undefined
+    const digest = entry.type === 'file' ? this.#copyContent(entry, content, known) : undefined
     const line = expected ?? contentLine(entry, digest)
     this.#content.addLine(line)
     if (known !== undefined) this.#options.reuse?.parts.note(partKey(entry, line), { start, end: this.#tar.nextMember })
@@ -174,17 +175,27 @@ export class LayerWriter {
   }
 
   /** Copies the bytes of a file and gives their digest. */
-  #copyContent(content: LayerContent | undefined, known: Digest | undefined): Digest {
+  #copyContent(entry: TarEntry, content: LayerContent | undefined, known: Digest | undefined): Digest {
     if (content?.from === 'tree' && content.tree.isImmutable === true && known !== undefined) {
-      this.#copy(content, undefined)
+      this.#copy(content)
       return known
     }
-    const digester = new Digester()
-    if (content !== undefined) this.#copy(content, digester)
-    const digest = digester.digest()
+    const digest = this.#copyHashed(entry, content)
     if (content?.from === 'tree' && digest !== (known ?? digest))
       throw fileChanged(content.tree.hostPath?.(content.path) ?? content.path)
     return digest
+  }
+
+  #copyHashed({ size }: TarEntry, content: LayerContent | undefined): Digest {
+    if (content === undefined) return digestOf('')
+    let whole: Digest | undefined
+    let digester: Digester | undefined
+    this.#copy(content, (bytes) => {
+      // Most files come in one piece.
+      if (bytes.length === size) whole = digestOf(bytes)
+      else (digester ??= new Digester()).update(bytes)
+    })
+    return whole ?? digester?.digest() ?? digestOf('')
   }
 
   #withTime(entry: TarEntry): TarEntry {
@@ -197,32 +208,32 @@ export class LayerWriter {
     return keepNanoseconds || entry.mtimeNanoseconds === 0 ? entry : { ...entry, mtimeNanoseconds: 0 }
   }
 
-  #copy(content: LayerContent, digester: Digester | undefined): void {
+  #copy(content: LayerContent, observe?: (bytes: Uint8Array) => void): void {
     switch (content.from) {
       case 'bytes':
-        digester?.update(content.bytes)
+        observe?.(content.bytes)
         this.#tar.write(content.bytes)
         return
       case 'tree': {
         const { tree, path } = content
-        if (tree.open !== undefined) return this.#copyFile(tree.open(path), tree.hostPath?.(path) ?? path, digester)
+        if (tree.open !== undefined) return this.#copyFile(tree.open(path), tree.hostPath?.(path) ?? path, observe)
         for (const bytes of tree.read(path)) {
-          digester?.update(bytes)
+          observe?.(bytes)
           this.#tar.write(bytes)
         }
         return
       }
       case 'file':
-        return this.#copyFile(content.open?.() ?? openFile(content.path), content.path, digester)
+        return this.#copyFile(content.open?.() ?? openFile(content.path), content.path, observe)
       default:
         content satisfies never
     }
   }
 
   /** Closes `fd`. */
-  #copyFile(fd: number, name: string, digester: Digester | undefined): void {
+  #copyFile(fd: number, name: string, observe?: (bytes: Uint8Array) => void): void {
     try {
-      this.#tar.copyFrom(fd, name, digester && ((bytes) => void digester.update(bytes)))
+      this.#tar.copyFrom(fd, name, observe)
     } finally {
       close(fd)
     }
