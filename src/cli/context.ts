@@ -1,3 +1,4 @@
+import { defaultRoot } from '../content/default-root.ts'
 import { CairnError } from '../errors/error.ts'
 import type { Terminal } from './containers/terminal.ts'
 
@@ -106,7 +107,7 @@ export function openContext(
     debug: settings.debug,
     logLevel: settings.logLevel,
     get root() {
-      return settings.root ?? defaultRoot(env)
+      return settings.root ?? defaultRoot(env, process.getuid?.() ?? 0)
     },
     get configDir() {
       return settings.configDir ?? (nonEmpty(env['DOCKER_CONFIG']) || `${homeOf(env)}/.docker`)
@@ -163,14 +164,6 @@ class SignalWatch {
   stop(): void {
     for (const name of ['SIGINT', 'SIGTERM'] as const) process.off(name, this.#handle)
   }
-}
-
-/** The store where no flag names one. Throws USAGE where HOME would have to be set. */
-export function defaultRoot(env: Readonly<Record<string, string | undefined>>): string {
-  const configured = nonEmpty(env['CAIRN_ROOT'])
-  if (configured !== undefined) return configured
-  if (process.getuid?.() === 0) return '/var/lib/cairn'
-  return `${nonEmpty(env['XDG_DATA_HOME']) ?? `${homeOf(env)}/.local/share`}/cairn`
 }
 
 function homeOf(env: Readonly<Record<string, string | undefined>>): string {

@@ -1,6 +1,7 @@
+import { parseDuration } from '../dockerfile/duration.ts'
 import { parseGoBool } from '../dockerfile/go-bool.ts'
 import { CairnError } from '../errors/error.ts'
-import { parseByteSize, parseDuration } from './units.ts'
+import { parseByteSize } from './units.ts'
 
 /**
  * Flags as pflag (the flag library of docker, kubectl and podman) reads them: `--name value`, `--name=value`,
@@ -195,6 +196,8 @@ export function bareValue(flag: FlagDefinition): string | undefined {
   return flag.type === 'string' ? flag.bare : undefined
 }
 
+const nanosecondsPerMillisecond = 1e6
+
 function nextValue(flag: FlagDefinition, text: string, before: Value, given: boolean): Value {
   switch (flag.type) {
     case 'bool':
@@ -208,7 +211,7 @@ function nextValue(flag: FlagDefinition, text: string, before: Value, given: boo
     case 'bytes':
       return parseByteSize(text)
     case 'duration':
-      return parseDuration(text)
+      return parseDuration(text) / nanosecondsPerMillisecond
     case 'string':
       if (flag.oneOf !== undefined && !flag.oneOf.includes(text))
         throw new Error(`must be one of ${flag.oneOf.map((one) => JSON.stringify(one)).join(', ')}`)

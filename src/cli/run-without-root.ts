@@ -1,9 +1,10 @@
+import { defaultRoot } from '../content/default-root.ts'
 import { ownProgram } from '../containers/own-command.ts'
 import { CairnError, isCairnError } from '../errors/error.ts'
 import { errno, isErrno } from '../linux/errno.ts'
 import { tryStat } from '../linux/file-status.ts'
 import { beginStay, enterNamespace, isRootless } from '../rootless/namespace.ts'
-import { defaultRoot, type GlobalSettings } from './context.ts'
+import type { GlobalSettings } from './context.ts'
 
 interface Invocation {
   readonly argv: readonly string[]
@@ -17,7 +18,7 @@ interface Invocation {
  * reason.
  */
 export async function runWithoutRoot({ argv, env, settings }: Invocation, run: () => Promise<number>): Promise<number> {
-  const given = settings.root ?? defaultRoot(env)
+  const given = settings.root ?? defaultRoot(env, process.getuid?.() ?? 0)
   const root = given.startsWith('/') ? given : `${process.cwd()}/${given}`
   if (isRootless()) {
     const stay = beginStay(root)

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { formatAge, formatByteSize, formatDuration, parseByteSize, parseDuration } from './units.ts'
+import { formatAge, formatByteSize, formatDuration, parseByteSize } from './units.ts'
 
 describe('formatByteSize()', () => {
   test.each([
@@ -39,24 +39,6 @@ describe('parseByteSize()', () => {
 
   test.each(['', 'x', '-1', '1.2.3', '1e3', '9999999p', '5mx', 'NaN', '1 2'])('refuses %p', (text) => {
     expect(() => parseByteSize(text)).toThrow(/^invalid (size|suffix): '/)
-  })
-})
-
-describe('parseDuration()', () => {
-  test.each([
-    ['0', 0],
-    ['300ms', 300],
-    ['1.5h', 5_400_000],
-    ['1h15m30.918s', 4_530_918],
-    ['-2m', -120_000],
-    ['250us', 0.25],
-    ['2µs', 0.002],
-  ])('reads %p as %p milliseconds', (text, milliseconds) => {
-    expect(parseDuration(text)).toBeCloseTo(milliseconds, 9)
-  })
-
-  test.each(['', '-', '1', 's', '1.s2', '1d', '--1s', '1s ', '. s'])('refuses %p', (text) => {
-    expect(() => parseDuration(text)).toThrow(/^time: /)
   })
 })
 

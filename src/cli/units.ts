@@ -52,39 +52,6 @@ function parseSize(text: string, base: number): number {
   return bytes
 }
 
-const durationUnits: Readonly<Record<string, number>> = {
-  ns: 1e-6,
-  us: 1e-3,
-  µs: 1e-3, // the micro sign
-  μs: 1e-3, // the Greek letter
-  ms: 1,
-  s: 1000,
-  m: 60_000,
-  h: 3_600_000,
-}
-
-/** Go's time.ParseDuration in milliseconds: `300ms`, `1.5h`, `-2h45m`. Throws an Error with Go's text. */
-export function parseDuration(text: string): number {
-  const quoted = JSON.stringify(text)
-  const unsigned = text.replace(/^[+-]/, '')
-  const sign = text.startsWith('-') ? -1 : 1
-  if (unsigned === '0') return 0
-  if (unsigned === '') throw new Error(`time: invalid duration ${quoted}`)
-  let total = 0
-  const part = /(\d+\.?\d*|\.\d+)([^\d.]*)/y
-  while (part.lastIndex < unsigned.length) {
-    const match = part.exec(unsigned)
-    if (match === null) throw new Error(`time: invalid duration ${quoted}`)
-    const [, number = '', unit = ''] = match
-    if (unit === '') throw new Error(`time: missing unit in duration ${quoted}`)
-    const scale = Object.hasOwn(durationUnits, unit) ? durationUnits[unit] : undefined
-    if (scale === undefined) throw new Error(`time: unknown unit ${JSON.stringify(unit)} in duration ${quoted}`)
-    total += Number(number) * scale
-  }
-  if (total > Number.MAX_SAFE_INTEGER) throw new Error(`time: invalid duration ${quoted}`)
-  return sign * total
-}
-
 /** A span of `milliseconds` in words, as docker's CREATED and STATUS columns say it: `About a minute`, `3 weeks`. */
 export function formatDuration(milliseconds: number): string {
   const seconds = Math.trunc(milliseconds / 1000)

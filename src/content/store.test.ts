@@ -14,7 +14,7 @@ import { join } from 'node:path'
 import { failsWith } from './blobs.contract.ts'
 import { acquireLease } from './leases.ts'
 import { migrations } from './schema.ts'
-import { defaultRoot, openStore } from './store.ts'
+import { openStore } from './store.ts'
 
 let root: string
 beforeEach(() => {
@@ -22,22 +22,6 @@ beforeEach(() => {
 })
 afterEach(() => {
   rmSync(root, { recursive: true })
-})
-
-describe('defaultRoot()', () => {
-  test.each([
-    [{ CAIRN_ROOT: '/x', XDG_DATA_HOME: '/data', HOME: '/home/me' }, 0, '/x'],
-    [{ CAIRN_ROOT: '', HOME: '/root' }, 0, '/var/lib/cairn'],
-    [{ HOME: '/home/me' }, 1000, '/home/me/.local/share/cairn'],
-    [{ HOME: '/home/me', XDG_DATA_HOME: '/data' }, 1000, '/data/cairn'],
-    [{ HOME: '/home/me', XDG_DATA_HOME: 'relative' }, 1000, '/home/me/.local/share/cairn'],
-  ])('of %j for user %i is %s', (env, uid, expected) => {
-    expect(defaultRoot(env, uid)).toBe(expected)
-  })
-
-  test('fails when the user has no home', async () => {
-    await failsWith('STORE_UNUSABLE', () => defaultRoot({}, 1000))
-  })
 })
 
 describe('openStore()', () => {

@@ -76,19 +76,6 @@ const versionFile = 'version'
 const ownNames =
   /^(?:content|snapshots|containers|volumes|cache|builds|downloads|registry|rootless|locks|tmp|version|reserve|cairn\.db.*|lost\+found)$/
 
-/** The store's directory: $CAIRN_ROOT, else /var/lib/cairn for root, else cairn in the user's data directory. */
-export function defaultRoot(env: Readonly<Record<string, string | undefined>>, uid: number): string {
-  const { CAIRN_ROOT: chosen, XDG_DATA_HOME: dataHome, HOME: home } = env
-  if (chosen !== undefined && chosen !== '') return chosen
-  if (uid === 0) return '/var/lib/cairn'
-  // The XDG base directory specification has relative paths ignored.
-  if (dataHome?.startsWith('/')) return `${dataHome}/cairn`
-  if (home !== undefined && home !== '') return `${home}/.local/share/cairn`
-  throw new CairnError('STORE_UNUSABLE', 'there is no place for the store: HOME is not set', {
-    hint: 'Set HOME, XDG_DATA_HOME or CAIRN_ROOT.',
-  })
-}
-
 /**
  * Opens the store at `root`, making it where there is none. Throws STORE_UNUSABLE where it cannot be read and
  * written and STORE_VERSION where a newer Cairn made it.
