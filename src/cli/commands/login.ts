@@ -9,7 +9,7 @@ const longestPassword = 64 * 1024
 
 export default defineCommand({
   usage: '[OPTIONS] [SERVER]',
-  description: 'Authenticate to a registry.\nDefaults to Docker Hub if no server is specified.',
+  description: 'Defaults to Docker Hub if no server is specified.',
   examples: [
     { text: 'With a token from a file', command: 'cairn login -u me --password-stdin ghcr.io < token' },
     { text: 'Asks for name and password', command: 'cairn login registry.example.com' },
@@ -23,11 +23,14 @@ export default defineCommand({
   complete: () => [],
   async run(ctx, flags, [server = defaultServer]) {
     const access = registryAccessOf(ctx)
-    if (flags.password !== undefined) {
+    if (flags.password !== undefined && flags['password-stdin'])
+      throw usageError('conflicting options: cannot specify both --password and --password-stdin')
+    if (flags['password-stdin'] && flags.username === undefined)
+      throw usageError('the --password-stdin option requires --username to be set')
+    if (flags.username?.trim() === '') throw usageError('username is empty')
+    if (flags.password?.trim() === '') throw usageError('password is empty')
+    if (flags.password !== undefined)
       ctx.stderr.write('WARNING! Using --password via the CLI is insecure. Use --password-stdin.\n')
-      if (flags['password-stdin']) throw usageError('--password and --password-stdin are mutually exclusive')
-    }
-    if (flags['password-stdin'] && !flags.username) throw usageError('Must provide --username with --password-stdin')
     const isAsking = flags.username === undefined && flags.password === undefined
     const known = isAsking ? await knownCredentials(server, access) : undefined
     if (known !== undefined) {
@@ -41,12 +44,15 @@ export default defineCommand({
         ctx.stderr.write('Login did not succeed, error: the stored credentials are not taken any more\n')
       }
     }
-    const username = flags.username ?? (await asked(ctx, 'Username: '))
-    const password = flags['password-stdin']
-      ? await passwordFromStdin(ctx)
-      : (flags.password ?? (await askedSecretly(ctx, 'Password: ')))
-    if (username === '') throw usageError('username is required')
-    if (password === '') throw usageError('password is required')
+    // As docker has it neither begins or ends with a space: those come from files and the clipboard.
+    const username = (flags.username ?? (await asked(ctx, 'Username: '))).trim()
+    const password = (
+      flags['password-stdin']
+        ? await passwordFromStdin(ctx)
+        : (flags.password ?? (await askedSecretly(ctx, 'Password: ')))
+    ).trim()
+    if (username === '') throw usageError('username is empty')
+    if (password === '') throw usageError('password is empty')
     const { plainFile } = await login(server, { kind: 'password', username, password }, access)
     if (plainFile !== undefined)
       ctx.stderr.write(
@@ -66,9 +72,7 @@ async function passwordFromStdin(ctx: CommandContext): Promise<string> {
     if (size > longestPassword) throw usageError('the password on stdin is too long')
     pieces.push(piece.slice())
   }
-  return Buffer.concat(pieces)
-    .toString('utf8')
-    .replace(/\r?\n$/, '')
+  return Buffer.concat(pieces).toString('utf8')
 }
 
 async function asked(ctx: CommandContext, prompt: string): Promise<string> {

@@ -4,7 +4,7 @@ import { registryAccessOf } from '../registry-access.ts'
 
 export default defineCommand({
   usage: '[SERVER]',
-  description: 'Log out from a registry.\nIf no server is specified, the default is Docker Hub.',
+  description: 'If no server is specified, the default is Docker Hub.',
   examples: [{ text: 'Forget the credentials of a registry', command: 'cairn logout registry.example.com' }],
   args: { max: 1 },
   flags: {},

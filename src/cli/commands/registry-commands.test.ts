@@ -104,6 +104,18 @@ describe('cairn login and logout', () => {
     expect(refused.err).toContain(`Log in with \`cairn login ${registry.host}\``)
   })
 
+  test('take a password from stdin without the line ends and spaces around it, and no empty one', async () => {
+    const config = join(cairn.directory, 'docker')
+    const login = ['--config', config, 'login', '-u', 'me', '--password-stdin', registry.host]
+    for (const text of ['secret', 'secret\n', 'secret\r\n', ' secret\n\n']) {
+      expect((await cairn.run(login, { stdin: Buffer.from(text) })).status).toBe(0)
+      const { auths } = JSON.parse(readFileSync(join(config, 'config.json'), 'utf8')) as { auths: object }
+      expect(auths).toEqual({ [registry.host]: { auth: Buffer.from('me:secret').toString('base64') } })
+    }
+    for (const text of ['', '\r\n'])
+      expect((await cairn.run(login, { stdin: Buffer.from(text) })).err).toStartWith('cairn: password is empty\n')
+  })
+
   test('do not keep what the registry refuses, nor ask without a terminal', async () => {
     registry.intercept = () => failure(401, 'UNAUTHORIZED', { 'WWW-Authenticate': 'Basic realm="x"' })
     const config = join(cairn.directory, 'docker')
@@ -116,7 +128,7 @@ describe('cairn login and logout', () => {
     const asked = await cairn.run(['--config', config, 'login', registry.host], { stdin: Buffer.from('') })
     expect(asked.err).toStartWith('cairn: Cannot perform an interactive login from a non TTY device\n')
     const both = await cairn.run(['login', '-p', 'x', '--password-stdin', registry.host], { stdin: Buffer.from('') })
-    expect(both.err).toContain('--password and --password-stdin are mutually exclusive')
+    expect(both.err).toContain('conflicting options: cannot specify both --password and --password-stdin')
   })
 })
 

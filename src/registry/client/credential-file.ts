@@ -1,12 +1,15 @@
 import { CairnError } from '../../errors/error.ts'
 import { SystemCallError } from '../../linux/errno.ts'
-import { tryLstat, tryStat } from '../../linux/file-status.ts'
-import { close, fdatasync, open, openFlags, write } from '../../linux/files.ts'
-import { makeDirectories, readLink, removeFile, rename } from '../../linux/names.ts'
+import { fstat, tryLstat, tryStat } from '../../linux/file-status.ts'
+import { close, fdatasync, open, openFlags, tryLock, write } from '../../linux/files.ts'
+import { changeOwner, makeDirectories, readLink, removeFile, rename } from '../../linux/names.ts'
 import { readTextFile } from '../../linux/text-file.ts'
 import { isJsonObject } from '../../oci/descriptor.ts'
 import { eraseWithHelper, storeWithHelper } from './credential-helper.ts'
 import { type CredentialPlaces, type Credentials, credentialKey, helperFor, readDockerConfig } from './credentials.ts'
+
+/** Milliseconds that other processes may take to change the file. */
+const longestTurn = 30_000
 
 /** Where credentials went. */
 export interface StoredCredentials {
@@ -29,10 +32,10 @@ export async function storeCredentials(
   const helper = helperFor(readDockerConfig(path), key)
   if (helper !== undefined) {
     await storeWithHelper(helper, key, credentials, env)
-    updateFile(path, (auths) => ({ ...auths, [key]: {} }))
+    await updateFile(path, (auths) => ({ ...auths, [key]: {} }))
     return { plainFile: undefined }
   }
-  updateFile(path, (auths) => ({ ...auths, [key]: entryOf(credentials) }))
+  await updateFile(path, (auths) => ({ ...auths, [key]: entryOf(credentials) }))
   return { plainFile: path }
 }
 
@@ -43,9 +46,9 @@ export async function eraseCredentials(server: string, { configDir, env }: Crede
   const config = readDockerConfig(path)
   const helper = helperFor(config, key)
   const names = Object.keys(config.auths).filter((name) => credentialKey(name) === key)
-  if (helper !== undefined) await eraseWithHelper(helper, key, env)
-  if (names.length === 0) return false
-  updateFile(path, (auths) => Object.fromEntries(Object.entries(auths).filter(([name]) => !names.includes(name))))
+  const hadSecret = helper !== undefined && (await eraseWithHelper(helper, key, env))
+  if (names.length === 0) return hadSecret
+  await updateFile(path, (auths) => Object.fromEntries(Object.entries(auths).filter(([name]) => !names.includes(name))))
   return true
 }
 
@@ -61,14 +64,27 @@ function entryOf(credentials: Exclude<Credentials, { kind: 'bearer' }>): Readonl
 
 type Auths = Readonly<Record<string, unknown>>
 
-/** Replaces `auths` and leaves all else as it is. */
-function updateFile(path: string, change: (auths: Auths) => Auths): void {
-  const found: unknown = JSON.parse(readTextFile(path) || '{}')
-  const config = isJsonObject(found) ? found : {}
-  const before = isJsonObject(config['auths']) ? config['auths'] : {}
-  // As docker writes it.
-  const text = JSON.stringify({ ...config, auths: change(before) }, undefined, '\t')
-  replaceFile(resolveLinks(path), text)
+/** Replaces `auths` and leaves all else as it is; of several processes one after the other, so that each entry stays. */
+async function updateFile(path: string, change: (auths: Auths) => Auths): Promise<void> {
+  const file = resolveLinks(path)
+  const directory = file.slice(0, file.lastIndexOf('/')) || '/'
+  if (tryStat(directory) === undefined) makeDirectories(directory, 0o700)
+  const lock = open(directory, openFlags.O_RDONLY | openFlags.O_DIRECTORY)
+  try {
+    const end = Date.now() + longestTurn
+    while (!tryLock(lock, 'exclusive', directory)) {
+      if (Date.now() > end)
+        throw new CairnError('CREDENTIALS_INVALID', `another process does not end to change ${file}`)
+      await Bun.sleep(5)
+    }
+    const found: unknown = JSON.parse(readTextFile(file)?.trim() || '{}')
+    const config = isJsonObject(found) ? found : {}
+    const before = isJsonObject(config['auths']) ? config['auths'] : {}
+    // As docker writes it.
+    replaceFile(file, JSON.stringify({ ...config, auths: change(before) }, undefined, '\t'))
+  } finally {
+    close(lock)
+  }
 }
 
 /** The file itself: whoever keeps the configuration elsewhere has a symlink here. */
@@ -82,11 +98,10 @@ function resolveLinks(path: string): string {
 }
 
 function replaceFile(path: string, text: string): void {
-  const directory = path.slice(0, path.lastIndexOf('/')) || '/'
-  if (tryStat(directory) === undefined) makeDirectories(directory, 0o700)
   const temporary = `${path}.${process.pid}-${crypto.randomUUID().slice(0, 8)}.tmp`
   const fd = open(temporary, openFlags.O_WRONLY | openFlags.O_CREAT | openFlags.O_EXCL, 0o600)
   try {
+    keepOwner(fd, path)
     write(fd, new TextEncoder().encode(text), path)
     fdatasync(fd, path)
     rename(temporary, path)
@@ -96,5 +111,17 @@ function replaceFile(path: string, text: string): void {
     throw new CairnError('CREDENTIALS_INVALID', `cannot write ${path}: ${error.message}`, { cause: error })
   } finally {
     close(fd)
+  }
+}
+
+/** Who owns the file now can read it afterwards: root may log in for another user. */
+function keepOwner(fd: number, path: string): void {
+  const [before, own] = [tryStat(path), fstat(fd)]
+  if (before === undefined || (before.uid === own.uid && before.gid === own.gid)) return
+  try {
+    changeOwner(fd, before.uid, before.gid, path)
+  } catch (error) {
+    // Who may not give files away replaces it by one of their own.
+    if (!(error instanceof SystemCallError)) throw error
   }
 }

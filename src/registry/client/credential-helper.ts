@@ -14,6 +14,8 @@ const notFound = /credentials not found in native keychain|no credentials server
 /** Milliseconds; a helper may show its user a window. */
 const patience = 120_000
 const longestAnswer = 1024 * 1024
+/** Milliseconds in which all that a helper wrote has come through, once it has ended. */
+const lastWords = 250
 
 /** Credentials that the helper has for a registry, undefined where it has none. Throws CREDENTIALS_INVALID. */
 export async function getFromHelper(
@@ -47,10 +49,12 @@ export async function storeWithHelper(
   if (status !== 0) throw failed(helper, output)
 }
 
-/** Has the helper forget a registry's credentials; it is no failure that it had none. Throws CREDENTIALS_INVALID. */
-export async function eraseWithHelper(helper: string, server: string, env: Environment): Promise<void> {
+/** Has the helper forget a registry's credentials; false where it says that it had none. Throws CREDENTIALS_INVALID. */
+export async function eraseWithHelper(helper: string, server: string, env: Environment): Promise<boolean> {
   const { status, output } = await runHelper(helper, 'erase', server, env)
-  if (status !== 0 && !notFound.test(output)) throw failed(helper, output)
+  if (status === 0) return true
+  if (notFound.test(output)) return false
+  throw failed(helper, output)
 }
 
 async function runHelper(
@@ -69,19 +73,44 @@ async function runHelper(
     throw new CairnError('CREDENTIALS_INVALID', `the credential helper ${program} is not on the PATH`, {
       hint: "Install it, or take it out of credsStore and credHelpers in docker's config.json.",
     })
-  const child = Bun.spawn([path, action], {
-    stdin: new TextEncoder().encode(input),
-    stdout: 'pipe',
-    stderr: 'inherit',
-    env: { ...env },
-    timeout: patience,
-    killSignal: 'SIGKILL',
-    maxBuffer: longestAnswer,
-  })
-  const output = await new Response(child.stdout).text()
+  const child = start(program, [path, action], input, env)
+  const output = await outputOf(child)
   const status = await child.exited
   if (child.signalCode !== null) throw failed(helper, `it did not answer (${child.signalCode})`)
   return { status, output: output.trim() }
+}
+
+type HelperProcess = Bun.Subprocess<Uint8Array<ArrayBuffer>, 'pipe', 'inherit'>
+
+function start(program: string, command: string[], input: string, env: Environment): HelperProcess {
+  try {
+    return Bun.spawn(command, {
+      stdin: new TextEncoder().encode(input),
+      stdout: 'pipe',
+      stderr: 'inherit',
+      env: { ...env },
+      timeout: patience,
+      killSignal: 'SIGKILL',
+      maxBuffer: longestAnswer,
+    })
+  } catch (cause) {
+    const why = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause)
+    throw new CairnError('CREDENTIALS_INVALID', `the credential helper ${program} cannot be run: ${why}`, { cause })
+  }
+}
+
+/** What the helper itself writes: one that leaves a process behind with its stdout is not waited for. */
+async function outputOf({ stdout, exited }: HelperProcess): Promise<string> {
+  const reader = stdout.getReader()
+  const late = exited.then(() => Bun.sleep(lastWords)).then(() => undefined)
+  const pieces: Uint8Array[] = []
+  for (;;) {
+    const piece = await Promise.race([reader.read(), late])
+    if (piece?.value !== undefined) pieces.push(piece.value)
+    if (piece !== undefined && !piece.done) continue
+    if (piece === undefined) void reader.cancel().catch(() => {})
+    return Buffer.concat(pieces).toString('utf8')
+  }
 }
 
 function parseAnswer(helper: string, output: string): Readonly<Record<string, unknown>> {

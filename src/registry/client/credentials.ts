@@ -118,15 +118,18 @@ function parseDockerConfig(text: string, where: string): DockerConfig {
     throw invalid(where, 'it is not JSON')
   }
   if (!isJsonObject(value)) throw invalid(where, 'it is not a JSON object')
-  const { auths = {}, credsStore, credHelpers = {}, HttpHeaders: headers = {} } = value
+  // null is as good as not there, as docker reads it.
+  const [auths, credsStore] = [value['auths'] ?? {}, value['credsStore'] ?? '']
   if (!isJsonObject(auths)) throw invalid(where, 'auths is not an object')
-  if (credsStore !== undefined && typeof credsStore !== 'string') throw invalid(where, 'credsStore is not text')
+  if (typeof credsStore !== 'string') throw invalid(where, 'credsStore is not text')
   return {
     auths,
     credsStore: credsStore === '' ? undefined : credsStore,
-    credHelpers: textMap(credHelpers, where, 'credHelpers'),
+    credHelpers: textMap(value['credHelpers'] ?? {}, where, 'credHelpers'),
     headers: Object.fromEntries(
-      Object.entries(textMap(headers, where, 'HttpHeaders')).filter(([name]) => /^x-meta-[\w-]+$/i.test(name)),
+      Object.entries(textMap(value['HttpHeaders'] ?? {}, where, 'HttpHeaders')).filter(([name]) =>
+        /^x-meta-[\w-]+$/i.test(name),
+      ),
     ),
   }
 }
