@@ -9,22 +9,26 @@ setDefaultTimeout(120_000)
 
 const project = join(import.meta.dir, '..')
 const binary = join(project, 'dist/cairn')
-const directory = mkdtempSync(join(tmpdir(), 'cairn-binary-'))
-const root = join(directory, 'store')
 
-/** Runs the compiled binary away from the sources; gives its stdout. */
-function cairn(args: readonly string[], stdin?: Uint8Array): string {
-  const ended = Bun.spawnSync([binary, ...args], {
-    cwd: directory,
-    env: { PATH: process.env['PATH'] ?? '', HOME: directory, CAIRN_ROOT: root },
-    stdin: stdin ?? 'ignore',
-  })
-  if (ended.exitCode !== 0) throw new Error(`cairn ${args.join(' ')}: ${ended.exitCode}: ${ended.stderr.toString()}`)
-  return ended.stdout.toString()
-}
+describe.each([
+  ['the compiled binary', binary],
+  ['the command of the package, which runs the sources', join(project, 'bin/cairn')],
+])('%s', (_, program) => {
+  let directory: string
 
-describe('the compiled binary', () => {
+  /** Runs the program away from the sources; gives its stdout. */
+  function cairn(args: readonly string[], stdin?: Uint8Array): string {
+    const ended = Bun.spawnSync([program, ...args], {
+      cwd: directory,
+      env: { PATH: process.env['PATH'] ?? '', HOME: directory, CAIRN_ROOT: join(directory, 'store') },
+      stdin: stdin ?? 'ignore',
+    })
+    if (ended.exitCode !== 0) throw new Error(`cairn ${args.join(' ')}: ${ended.exitCode}: ${ended.stderr.toString()}`)
+    return ended.stdout.toString()
+  }
+
   beforeAll(() => {
+    directory = mkdtempSync(join(tmpdir(), 'cairn-binary-'))
     // `npm test` has just made it; a single test file may be run without that.
     if (!existsSync(binary)) Bun.spawnSync(['bash', join(project, 'scripts/build.sh')])
     const context = join(directory, 'context')
@@ -59,6 +63,6 @@ describe('the compiled binary', () => {
   })
 
   test('leaves no temporary file in its store', () => {
-    expect(readdirSync(join(root, 'tmp'))).toEqual([])
+    expect(readdirSync(join(directory, 'store/tmp'))).toEqual([])
   })
 })

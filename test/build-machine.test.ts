@@ -1,20 +1,16 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { BuildBench, busyboxArchive } from './fixtures/build-bench.ts'
+import { cairnProgram } from './fixtures/suite.ts'
 
 let bench: BuildBench
 beforeEach(async () => {
   bench = await BuildBench.open()
   bench.closeStore()
   writeFileSync(`${bench.directory}/base.tar`, busyboxArchive())
-  writeFileSync(
-    `${bench.directory}/cairn`,
-    `#!/bin/sh\nexec ${process.execPath} ${join(import.meta.dir, '../src/main.ts')} "$@"\n`,
-    {
-      mode: 0o755,
-    },
-  )
+  writeFileSync(`${bench.directory}/cairn`, `#!/bin/sh\nexec ${cairnProgram.join(' ')} "$@"\n`, {
+    mode: 0o755,
+  })
   mkdirSync(`${bench.directory}/mnt`)
 })
 afterEach(() => bench[Symbol.dispose]())

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { readdirSync } from 'node:fs'
-import { join } from 'node:path'
 import { BuildBench } from './fixtures/build-bench.ts'
+import { cairnProgram } from './fixtures/suite.ts'
 
 // A machine that is busy otherwise is no reason to fail.
 setDefaultTimeout(60_000)
@@ -12,13 +12,11 @@ beforeAll(async () => {
 })
 afterAll(() => bench[Symbol.dispose]())
 
-const main = join(import.meta.dir, '../src/main.ts')
-
 /** `cairn build` on a terminal of its own. */
 function onTerminal(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
   let shown = ''
   const decoder = new TextDecoder()
-  const session = Bun.spawn([process.execPath, main, 'build', ...args, bench.context], {
+  const session = Bun.spawn([...cairnProgram, 'build', ...args, bench.context], {
     cwd: bench.directory,
     env: { PATH: process.env['PATH'], HOME: bench.directory, CAIRN_ROOT: bench.root, TERM: 'xterm', ...env },
     terminal: { cols: 200, rows: 40, data: (_, bytes) => void (shown += decoder.decode(bytes, { stream: true })) },

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { BuildBench, type Ended } from './fixtures/build-bench.ts'
+import { cairnProgram } from './fixtures/suite.ts'
 
 // A machine that is busy otherwise is no reason to fail.
 setDefaultTimeout(60_000)
@@ -242,7 +243,7 @@ describe('cairn cache export and import', () => {
     ran('tar', '-C', source, '-cf', pathOf('deps.tar'), 'new')
     bench.closeStore()
     const argv = ['cache', 'import', '--uid', '42', '--gid=0', '--mode', '0711', 'deps']
-    const child = Bun.spawn(['sh', '-c', 'exec "$@" < deps.tar', 'sh', process.execPath, 'MAIN', ...argv].map(main), {
+    const child = Bun.spawn(['sh', '-c', 'exec "$@" < deps.tar', 'sh', ...cairnProgram, ...argv], {
       cwd: bench.directory,
       env: { PATH: process.env['PATH'], HOME: bench.directory, CAIRN_ROOT: bench.root },
       stdout: 'ignore',
@@ -298,6 +299,3 @@ describe('cairn cache export and import', () => {
     expect(existsSync(pathOf('nobody.tar'))).toBe(false)
   })
 })
-
-const entry = new URL('../src/main.ts', import.meta.url).pathname
-const main = (word: string): string => (word === 'MAIN' ? entry : word)

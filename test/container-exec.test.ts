@@ -207,6 +207,8 @@ describe('after the machine has started again', () => {
     // As if the machine had gone down while it ran: its numbers of processes are of another boot.
     const id = (await other.ok(['inspect', '-f', '{{.Id}}', 'never'])).trim()
     using database = new Database(`${other.root}/cairn.db`)
+    // The monitors of what was stopped may still write.
+    database.run('PRAGMA busy_timeout = 10000')
     database.run("UPDATE containers SET run = json_set(run, '$.scope', 'another-boot/1') WHERE id = ?", [id])
     expect(await other.ok(['container', 'restore'])).toBe('always\n')
     expect(await other.ok(['ps', '-a', '--format', '{{.Names}} {{.State}}'])).toBe(

@@ -6,6 +6,7 @@ import { type Digest, digestOf } from '../src/oci/digest.ts'
 import { mediaTypes } from '../src/oci/media-types.ts'
 import { createBucket } from '../src/object-storage/s3-fixtures.ts'
 import { Children } from './fixtures/children.ts'
+import { cairnProgram } from './fixtures/suite.ts'
 import { type S3Server, startS3Server } from './fixtures/s3-server.ts'
 
 // A machine that is busy otherwise is no reason to fail.
@@ -47,8 +48,7 @@ afterAll(() => {
 
 /** Starts `cairn registry serve` with a store of its own. */
 async function startServer(name: string): Promise<Server> {
-  const main = join(import.meta.dir, '..', 'src', 'main.ts')
-  const command = [process.execPath, main, 'registry', 'serve', '--config', config, '--addr', '127.0.0.1:0']
+  const command = [...cairnProgram, 'registry', 'serve', '--config', config, '--addr', '127.0.0.1:0']
   const env = { ...process.env, CAIRN_ROOT: join(directory, name) }
   const child = children.add(Bun.spawn(command, { env, stderr: 'pipe', stdout: 'ignore' }))
   let said = ''

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { withHostCgroups } from '../../src/runtime/cgroups.ts'
+import { cairnProgram } from '../fixtures/suite.ts'
 
 export interface Outcome {
   readonly status: number
@@ -9,7 +9,7 @@ export interface Outcome {
 }
 
 export interface KillableOptions {
-  /** The program and its first arguments; the sources if absent. */
+  /** The program and its first arguments; that of the tests if absent. */
   readonly cairn?: readonly string[] | undefined
   readonly home: string
   readonly root: string
@@ -23,10 +23,12 @@ export interface KillableCommand {
 }
 
 /** Starts commands of Cairn that may be killed at any moment. */
-export function startCairn(argv: readonly string[], { cairn, home, root }: KillableOptions): KillableCommand {
-  const program = cairn ?? [process.execPath, join(import.meta.dir, '../../src/main.ts')]
+export function startCairn(
+  argv: readonly string[],
+  { cairn = cairnProgram, home, root }: KillableOptions,
+): KillableCommand {
   const child = withHostCgroups(() =>
-    Bun.spawn([...program, ...argv], {
+    Bun.spawn([...cairn, ...argv], {
       env: { PATH: process.env['PATH'], HOME: home, CAIRN_ROOT: root },
       stdin: 'ignore',
       stdout: 'pipe',

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Cairn, type Ended } from '../../../test/fixtures/cli/cairn.ts'
+import { cairnProgram } from '../../../test/fixtures/suite.ts'
 import { readTarFile } from '../../tar/reader.ts'
 
 /**
@@ -211,10 +212,9 @@ describe('cairn bootstrap', () => {
   })
 
   test('says what to install where there is no mmdebstrap', async () => {
-    const main = join(import.meta.dir, '../../main.ts')
     // Only what the search must not find is hidden: a file system with nothing in it covers each directory of programs.
     const hide = ['/usr/local/sbin', '/usr/local/bin', '/usr/bin/mmdebstrap'].filter((one) => existsSync(one))
-    const script = `for at in "$@"; do if [ -d "$at" ]; then mount -t tmpfs none "$at"; else mount --bind /dev/null "$at"; fi; done; exec ${process.execPath} ${main} bootstrap --suite stable fake`
+    const script = `for at in "$@"; do if [ -d "$at" ]; then mount -t tmpfs none "$at"; else mount --bind /dev/null "$at"; fi; done; exec ${cairnProgram.join(' ')} bootstrap --suite stable fake`
     const child = Bun.spawnSync(['unshare', '--mount', 'sh', '-c', script, 'sh', ...hide], {
       env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: cairn.home, CAIRN_ROOT: cairn.root },
     })
@@ -225,11 +225,10 @@ describe('cairn bootstrap', () => {
   })
 
   test('says that it needs root', () => {
-    const main = join(import.meta.dir, '../../main.ts')
     chmodSync(cairn.directory, 0o777)
     chmodSync(join(cairn.directory, '..'), 0o755)
     const child = Bun.spawnSync(
-      ['setpriv', '--reuid=65534', '--clear-groups', process.execPath, main, 'bootstrap', '--suite', 'stable', 'fake'],
+      ['setpriv', '--reuid=65534', '--clear-groups', ...cairnProgram, 'bootstrap', '--suite', 'stable', 'fake'],
       { env: { PATH: path(), HOME: cairn.directory, CAIRN_ROOT: join(cairn.directory, 'nobody') } },
     )
     expect(child.exitCode).toBe(1)

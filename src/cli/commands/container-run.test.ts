@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { closeSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ContainerCairn } from '../../../test/fixtures/cli/container-cairn.ts'
 import { eventually } from '../../../test/fixtures/container-bench.ts'
@@ -114,7 +114,7 @@ describe('`cairn run` ends with', () => {
       ['--rm', '--log-driver', 'local', '--log-opt', 'labels=x', 'busybox'],
       "cairn: unknown log opt 'labels' for log driver local\n",
     ],
-    [['--rm', '--gpus', 'all', 'busybox'], 'cairn: --gpus is not supported yet\n'],
+    [['--rm', '--gpus', 'all', 'busybox'], 'cairn: could not select device driver "" with capabilities: [[gpu]]\n'],
     [['--rm', '-p80:http', 'busybox'], 'cairn: invalid containerPort: http\n'],
     [
       ['--rm', '--network', 'mine', 'busybox'],
@@ -216,8 +216,7 @@ describe('`cairn run` makes the process', () => {
     expect(
       await shell('ls /sys/class/net; cat /etc/hosts', '--network=none', '--add-host=db:10.0.0.7', '-hbox'),
     ).toMatch(/^lo\n127\.0\.0\.1\tlocalhost box\n[^]*\n10\.0\.0\.7\tdb\n$/)
-    const hostInterfaces = Bun.spawnSync(['ls', '/sys/class/net']).stdout.toString()
-    expect(await shell('ls /sys/class/net', '--network=host')).toBe(hostInterfaces)
+    expect(await shell('readlink /proc/self/ns/net', '--network=host')).toBe(`${readlinkSync('/proc/self/ns/net')}\n`)
     const hostname = readFileSync('/proc/sys/kernel/hostname', 'utf8')
     expect(await shell('hostname; cat /etc/hostname', '--net=host')).toBe(hostname + hostname)
     expect(await shell('cat /etc/resolv.conf', '--network=none', '--dns=192.0.2.1', '--dns-search=example')).toMatch(

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Cairn } from '../../../test/fixtures/cli/cairn.ts'
+import { cairnProgram } from '../../../test/fixtures/suite.ts'
 import { directory, file, hardlink, layerOf, symlink } from '../../../test/fixtures/layers.ts'
 
 const rootfs = layerOf(directory('etc'), file('etc/hostname', 'box\n'), symlink('bin', 'usr/bin'))
@@ -139,7 +140,7 @@ describe('cairn import', () => {
   test('leaves to the next command what a kill left, and that command works', async () => {
     cairn.file('rootfs.tar', rootfs)
     const child = cairn.children.add(
-      Bun.spawn([process.execPath, join(import.meta.dir, '../../main.ts'), 'import', '-', 'killed'], {
+      Bun.spawn([...cairnProgram, 'import', '-', 'killed'], {
         env: { PATH: process.env['PATH'] ?? '', HOME: cairn.home, CAIRN_ROOT: cairn.root },
         stdin: 'pipe',
         stdout: 'ignore',
@@ -163,7 +164,7 @@ describe('cairn import', () => {
 
   test('stops at Ctrl-C and leaves nothing', async () => {
     const child = cairn.children.add(
-      Bun.spawn([process.execPath, join(import.meta.dir, '../../main.ts'), 'import', '-', 'stopped'], {
+      Bun.spawn([...cairnProgram, 'import', '-', 'stopped'], {
         env: { PATH: process.env['PATH'] ?? '', HOME: cairn.home, CAIRN_ROOT: cairn.root },
         stdin: 'pipe',
         stdout: 'ignore',

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { readdirSync, readFileSync } from 'node:fs'
 import { Cairn } from '../../../test/fixtures/cli/cairn.ts'
+import { cairnProgram } from '../../../test/fixtures/suite.ts'
 import { file, layerOf } from '../../../test/fixtures/layers.ts'
 
 let cairn: Cairn
@@ -17,7 +18,7 @@ afterEach(() => {
 async function onTerminal(args: readonly string[]): Promise<{ readonly status: number; readonly text: string }> {
   const pieces: Uint8Array[] = []
   const child = cairn.children.add(
-    Bun.spawn([process.execPath, `${import.meta.dir}/../../main.ts`, ...args], {
+    Bun.spawn([...cairnProgram, ...args], {
       env: { PATH: process.env['PATH'] ?? '', HOME: cairn.home, CAIRN_ROOT: cairn.root },
       terminal: { cols: 100, rows: 30, data: (_terminal, bytes) => void pieces.push(bytes.slice()) },
     }),

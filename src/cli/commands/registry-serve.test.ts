@@ -2,9 +2,9 @@ import { afterEach, expect, test } from 'bun:test'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { cairnProgram } from '../../../test/fixtures/suite.ts'
 import { digestOf } from '../../oci/digest.ts'
 
-const main = join(import.meta.dir, '..', '..', 'main.ts')
 const cleanups: (() => Promise<void> | void)[] = []
 
 afterEach(async () => {
@@ -23,7 +23,7 @@ interface Served {
 }
 
 function cairn(root: string, ...args: string[]): Bun.Subprocess<'ignore', 'pipe', 'pipe'> {
-  return Bun.spawn([process.execPath, main, ...args], {
+  return Bun.spawn([...cairnProgram, ...args], {
     env: { ...process.env, CAIRN_ROOT: root },
     stdin: 'ignore',
     stdout: 'pipe',
