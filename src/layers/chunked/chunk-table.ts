@@ -1,4 +1,5 @@
 import { decompress } from '../../compression/decompress.ts'
+import { decodeZstd } from '../../compression/decode-zstd.ts'
 import { type Digest, digestOf, isDigest } from '../../oci/digest.ts'
 import { isJsonObject } from '../../oci/descriptor.ts'
 import { collect } from '../../streams/source.ts'
@@ -117,13 +118,13 @@ function checkedPlace(place: TablePlace, size: number): TablePlace | undefined {
  * What the table of a compressed layer says that it consists of. Undefined where that is not what it should be, in any
  * way. A table is a hint about which bytes may be had elsewhere and never more: whoever uses it verifies the whole.
  */
-export async function readTable(bytes: Uint8Array, place: TablePlace): Promise<LayerTable | undefined> {
+export async function readTable(bytes: Uint8Array<ArrayBuffer>, place: TablePlace): Promise<LayerTable | undefined> {
   try {
     const { format, digest } = place
     if (format === 'zstd:chunked' && digest !== undefined && digestOf(bytes) !== digest) return undefined
-    const unpacked = await collect(decompress(once(bytes), { maxBytes: largestTableText }), largestTableText, 'table')
-    const text = format === 'estargz' ? tableOfTar(unpacked) : unpacked
-    if (text === undefined) return undefined
+    const text =
+      format === 'estargz' ? tableOfTar(await unpackedTable(bytes)) : decodeZstd(bytes, largestTableText + largestTable)
+    if (text === undefined || text.length > largestTableText) return undefined
     if (format === 'estargz' && digest !== undefined && digestOf(text) !== digest) return undefined
     const table: unknown = JSON.parse(new TextDecoder().decode(text))
     const entries = isJsonObject(table) ? table['entries'] : undefined
@@ -133,6 +134,10 @@ export async function readTable(bytes: Uint8Array, place: TablePlace): Promise<L
   } catch {
     return undefined
   }
+}
+
+async function unpackedTable(bytes: Uint8Array): Promise<Uint8Array> {
+  return await collect(decompress(once(bytes), { maxBytes: largestTableText }), largestTableText, 'table')
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {

@@ -14,7 +14,7 @@ const size = 'io.containers.estargz.uncompressed-size'
 async function packed(
   tar: Uint8Array,
   { step = 1_000_000, level }: { step?: number; level?: number } = {},
-): Promise<EstargzLayer & { readonly blob: Uint8Array }> {
+): Promise<EstargzLayer & { readonly blob: Uint8Array<ArrayBuffer> }> {
   const pieces: Uint8Array[] = []
   const source = (async function* () {
     for (let at = 0; at < tar.length; at += step) yield tar.subarray(at, at + step)

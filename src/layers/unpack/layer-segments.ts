@@ -1,4 +1,5 @@
 import { decompress } from '../../compression/decompress.ts'
+import { decodeZstd } from '../../compression/decode-zstd.ts'
 import { CairnError } from '../../errors/error.ts'
 import { type FileStatus, fstat } from '../../linux/file-status.ts'
 import { close, open, openAt, openFlags, pread } from '../../linux/files.ts'
@@ -39,8 +40,9 @@ export interface ContentOrigin {
 }
 
 const pieceSize = 256 * 1024
-/** So little can at most become 32 MiB, as a block takes 4 bytes and holds 128 KiB: it need not be watched. */
-const smallRun = 1024
+/** What is decoded at once: between two files there is a header or two, or a few small files. */
+const smallRun = 256 * 1024
+const smallContent = 4 * 1024 * 1024
 
 /** A layer's tar, put together of segments. */
 export class SegmentedLayer implements ContentOrigin {
@@ -113,7 +115,7 @@ export class SegmentedLayer implements ContentOrigin {
     else yield* decompress(awaited(this.#compressed(ranges)), { name: this.#name, maxBytes: this.#maxBytes })
   }
 
-  /** Decoded at once: between two files there is a header or two. Undefined for what is no zstd. */
+  /** Undefined for what is no zstd, or too much. */
   #inflateSmall(ranges: readonly FileRange[], size: number): Uint8Array | undefined {
     const bytes = new Uint8Array(new ArrayBuffer(size))
     let filled = 0
@@ -121,11 +123,7 @@ export class SegmentedLayer implements ContentOrigin {
       bytes.set(piece, filled)
       filled += piece.length
     }
-    try {
-      return Bun.zstdDecompressSync(bytes)
-    } catch {
-      return undefined
-    }
+    return decodeZstd(bytes, smallContent)
   }
 
   *#compressed(ranges: readonly FileRange[]): Generator<Uint8Array> {

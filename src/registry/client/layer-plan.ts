@@ -138,7 +138,7 @@ async function fetchRange(
   start: number,
   end: number,
   { repository }: LayerPlanOptions,
-): Promise<Uint8Array | undefined> {
+): Promise<Uint8Array<ArrayBuffer> | undefined> {
   const part = await repository.openRange(blob, start, end)
   if (part === undefined) return undefined
   const bytes = await collect(part.body, end - start, 'table')
