@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { closeSync, mkdirSync, openSync, readdirSync, rmSync, statfsSync, writeSync } from 'node:fs'
+import { tarOf } from '../src/images/image-fixtures.ts'
+import { ScriptedRegistry } from '../src/registry/client/scripted-registry.ts'
 import { BuildBench, type Ended } from './fixtures/build-bench.ts'
 
 /** The store is on a file system of its own, which a file beside it fills. */
@@ -115,5 +117,24 @@ describe('a disk that gets full meanwhile', () => {
       await cairn('rmi', '-f', 'app', 'imported')
       await cairn('builder', 'prune', '-af')
     }
+  }, 120_000)
+
+  test('takes back what a pull had brought when the space was not enough', async () => {
+    using registry = new ScriptedRegistry()
+    const layers = [1, 2].map((id) => {
+      const text = Buffer.from(crypto.getRandomValues(new Uint8Array(60_000))).toString('base64')
+      return tarOf({ [`file-${id}`]: text.repeat(30) })
+    })
+    const packed = layers.map((blob) => ({ blob: Bun.gzipSync(blob, { level: 0 }), format: 'gzip' as const }))
+    registry.putImage('app', '1', layers, { packed })
+    for (const rest of [2_000_000, 4_500_000, 7_000_000]) {
+      fill(rest)
+      const before = statfsSync(disk).bavail
+      expect((await cairn('pull', `${registry.host}/app:1`)).err).toMatch(/^cairn: .*no space left on device/)
+      expect(statfsSync(disk).bavail * 4096).toBeGreaterThan(before * 4096 - 300_000)
+      emptied()
+      await isWhole()
+    }
+    await ok('pull', '-q', `${registry.host}/app:1`)
   }, 120_000)
 })

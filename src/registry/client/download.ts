@@ -5,10 +5,11 @@ import type { Store } from '../../content/store.ts'
 import { CairnError, isCairnError } from '../../errors/error.ts'
 import { fstat } from '../../linux/file-status.ts'
 import { close, ftruncate, open, openFlags, pread, pwrite, startWriteback } from '../../linux/files.ts'
+import { freeSpace } from '../../linux/free-space.ts'
 import { makeDirectories, removeFile } from '../../linux/names.ts'
 import type { Descriptor } from '../../oci/descriptor.ts'
 import { Digester, digestAlgorithm } from '../../oci/digest.ts'
-import { isPassing } from './http-exchange.ts'
+import { isPassing, isSilence } from './http-exchange.ts'
 import type { Repository } from './repository.ts'
 
 export interface DownloadOptions {
@@ -58,8 +59,8 @@ const writebackSize = 16 * 1024 * 1024
 /**
  * Brings a blob into the store, its digest and size checked. What an interrupted attempt got, of this process or another,
  * is not fetched again: it is kept below `downloads/`, and the rest is asked for by its range. Of several processes one
- * fetches. Throws BLOB_CORRUPT (then nothing is kept), what {@link Repository.openBlob} throws, and the reason of the
- * signal.
+ * fetches. Throws BLOB_CORRUPT and DISK_FULL (then nothing is kept), what {@link Repository.openBlob} throws, and the
+ * reason of the signal.
  */
 export async function downloadBlob(blob: Descriptor, options: DownloadOptions): Promise<Download> {
   const { store, lease, signal } = options
@@ -113,6 +114,7 @@ class BlobDownload {
   async run(): Promise<number> {
     const fd = open(this.#path, openFlags.O_RDWR | openFlags.O_CREAT, 0o600)
     try {
+      this.#requireSpace(fd)
       this.#options.onFile?.(this.#path)
       let found = await this.#takeBeginning(fd)
       found += await this.#takePieces(fd)
@@ -128,11 +130,26 @@ class BlobDownload {
         hint: 'The registry, or what is between it and this machine, gave wrong data. Nothing of it was kept.',
       })
     } catch (error) {
-      if (isCairnError(error, 'BLOB_CORRUPT')) removeFile(this.#path)
+      // Half a blob must not be what keeps a disk full, nor is nothing worth a file.
+      const isKept =
+        this.#digester.size > 0 && !isCairnError(error, 'BLOB_CORRUPT') && !isCairnError(error, 'DISK_FULL')
+      if (!isKept) removeFile(this.#path)
       throw error
     } finally {
       close(fd)
     }
+  }
+
+  /** What cannot fit is not begun with: a manifest may say any size. */
+  #requireSpace(fd: number): void {
+    const { digest, size } = this.#blob
+    const missing = size - fstat(fd).size
+    const { bytes } = freeSpace(this.#path)
+    if (missing > bytes)
+      throw new CairnError(
+        'DISK_FULL',
+        `no space left on device: blob ${digest} takes ${missing} bytes more, of which ${this.#path} can have ${bytes}`,
+      )
   }
 
   /** Hashes what an earlier attempt left; gives its size. */
@@ -193,7 +210,9 @@ class BlobDownload {
         return
       } catch (error) {
         signal.throwIfAborted()
-        failures = this.#digester.size - before >= leastProgress ? 1 : failures + 1
+        const hasMore = this.#digester.size - before >= leastProgress
+        // Who was silent all the time was waited for long enough.
+        failures = hasMore ? 1 : isSilence(error) ? fruitlessAttempts : failures + 1
         const isLast = source === repositories.length - 1
         const isGone = this.#received > 0 && isCairnError(error, 'CONNECTION_REFUSED')
         const isWorthAnother = (isPassing(error) || isGone) && failures < fruitlessAttempts

@@ -209,7 +209,9 @@ class PaceWatch {
   explain(error: unknown, url: URL): unknown {
     if (this.#caller.aborted) return this.#caller.reason
     if (this.#isStalled)
-      return new CairnError('NETWORK', `${url.host}: the server sent nothing for ${this.#stall / 1000} s`)
+      return new CairnError('NETWORK', `${url.host}: the server sent nothing for ${this.#stall / 1000} s`, {
+        cause: silence,
+      })
     return error instanceof CairnError ? error : networkError(error, url)
   }
 
@@ -270,4 +272,11 @@ function messageOf(error: unknown): string {
 /** True for failures that another attempt may get past. */
 export function isPassing(error: unknown): boolean {
   return isCairnError(error, 'NETWORK') || isCairnError(error, 'REGISTRY_FAILED')
+}
+
+const silence = new DOMException('nothing came in time', 'TimeoutError')
+
+/** True for a server that did nothing for as long as one is waited for: each further attempt may take as long again. */
+export function isSilence(error: unknown): boolean {
+  return isCairnError(error) && error.cause === silence
 }

@@ -1,5 +1,5 @@
 import type { HttpAnswer } from './http-exchange.ts'
-import { isPassing } from './http-exchange.ts'
+import { isPassing, isSilence } from './http-exchange.ts'
 import { retryAfter } from './registry-answer.ts'
 
 /** Which failures of a request another attempt may follow. */
@@ -12,6 +12,8 @@ export interface Repetition {
 
 /** How often a request is sent in all, and the longest wait that a server is granted, in milliseconds. */
 const attempts = 6
+/** How often a server may do nothing for as long as it is waited for. */
+const mostSilences = 2
 const longestWait = 90_000
 
 /**
@@ -34,7 +36,7 @@ export class Patience {
    * does, and the reason of the signal.
    */
   async run(send: () => Promise<HttpAnswer>, { statuses, afterBreaks }: Repetition): Promise<HttpAnswer> {
-    for (let attempt = 1, pause = this.#firstPause; ; attempt++, pause *= 2) {
+    for (let attempt = 1, silences = 0, pause = this.#firstPause; ; attempt++, pause *= 2) {
       await this.#sleep(this.#pausedUntil - Date.now())
       try {
         const answer = await send()
@@ -43,6 +45,7 @@ export class Patience {
         await answer.discard()
       } catch (error) {
         if (!afterBreaks || attempt === attempts || !isPassing(error)) throw error
+        if (isSilence(error) && ++silences === mostSilences) throw error
       }
       await this.#sleep(pause * (0.75 + Math.random() / 2))
     }

@@ -12,6 +12,7 @@ import { platformEntries, resolveImage } from '../../images/records/resolve-imag
 import { unpackLayer } from '../../images/unpack-layer.ts'
 import { type Digest, digestOf } from '../../oci/digest.ts'
 import { serializeIndex } from '../../oci/image-index.ts'
+import { parseManifest, serializeManifest } from '../../oci/manifest.ts'
 import { mediaTypes } from '../../oci/media-types.ts'
 import { parsePlatform } from '../../oci/platform.ts'
 import { parseReference } from '../../oci/reference.ts'
@@ -318,7 +319,7 @@ describe('pullImage() of a registry that breaks off', () => {
 
 describe('pullImage() of a hostile registry', () => {
   /** Answers the GET of a path that ends so. */
-  function answer(end: string, make: () => Response): void {
+  function answer(end: string, make: () => Response | Promise<Response>): void {
     registry.intercept = (request, url) => (request.method === 'GET' && url.pathname.endsWith(end) ? make() : undefined)
   }
 
@@ -474,6 +475,31 @@ describe('pullImage() of a hostile registry', () => {
     )
     expect(await failureOf(pull('app:2', { client: impatient }))).toContain('sent nothing')
   }, 40_000)
+
+  test('waits for a server that does not answer twice, not again and again', async () => {
+    const image = registry.putImage('app', '1')
+    using impatient = testClient({}, { stall: 150 })
+    const blob = `/blobs/${image.layers[0]?.digest}`
+    answer(blob, () => new Promise<Response>(() => {}))
+    expect(await failureOf(pull('app:1', { client: impatient }))).toContain('sent nothing')
+    expect(registry.asked('GET').filter((path) => path.endsWith(blob))).toHaveLength(2)
+    expect(readdirSync(target.store.path('downloads'))).toEqual([])
+  })
+
+  test('begins with no blob for which there is no space', async () => {
+    const { raw } = registry.putImage('app', '1')
+    const { value } = parseManifest(raw)
+    const [layer] = value.layers
+    if (layer === undefined) throw new Error('the image has no layer')
+    const manifest = serializeManifest({ ...value, layers: [{ ...layer, size: 9e15 }] })
+    registry.putDocument('app', '1', manifest, mediaTypes.ociManifest)
+    expect(await failureOf(pull('app:1'))).toMatch(
+      /^DISK_FULL: no space left on device: blob .* takes 9000000000000000 /,
+    )
+    expect(registry.asked('GET').some((path) => path.endsWith(layer.digest))).toBe(false)
+    expect(readdirSync(target.store.path('downloads'))).toEqual([])
+    expectNothing()
+  })
 
   test('shows nothing of a server’s text that could move the cursor', async () => {
     registry.intercept = (_request, url) =>

@@ -114,9 +114,10 @@ class ImagePull {
       return await this.#run()
     } catch (error) {
       await this.#discardUnfinished()
-      // Of an image that is wrong nothing is worth another attempt.
+      // Of an image that is wrong nothing is worth another attempt, nor may it be half an image that fills the disk.
       const { store, lease } = this.#options
-      if (isCairnError(error) && error.kind === 'invalid') noteGarbage(store, lease.nodes)
+      const isWaste = isCairnError(error) && (error.kind === 'invalid' || error.code === 'DISK_FULL')
+      if (isWaste) noteGarbage(store, lease.nodes)
       throw error
     }
   }
@@ -359,7 +360,7 @@ class ImagePull {
       if (rest !== undefined) {
         const [directory] = await snapshots.directories(below, signal)
         if (directory !== undefined) takeRootFrom(directory, rest.directory)
-        finishSnapshot(store, rest.id, { state: 'committed', diffId, size: rest.size })
+        finishSnapshot(store, rest.id, { state: 'committed', diffId, size: rest.size, linked: rest.linked })
       }
       below.push({ diffId, directory: undefined })
     }

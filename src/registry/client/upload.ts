@@ -4,7 +4,7 @@ import type { Store } from '../../content/store.ts'
 import { CairnError, isCairnError } from '../../errors/error.ts'
 import type { ByteSource } from '../../streams/source.ts'
 import type { BlobContent } from './blob-content.ts'
-import { isPassing } from './http-exchange.ts'
+import { isPassing, isSilence } from './http-exchange.ts'
 import type { Repository, UploadSession } from './repository.ts'
 
 export interface UploadOptions {
@@ -86,7 +86,7 @@ class BlobUpload {
         session = (await this.#standing(session)) ?? (await this.#begin())
         if (session.offset > before) refused = 0
         this.#failures = session.offset > before ? 1 : this.#failures + 1
-        if (this.#failures >= fruitlessAttempts) throw error
+        if (this.#failures >= (isSilence(error) ? 2 : fruitlessAttempts)) throw error
         await Bun.sleep(Math.min(longestPause, firstPause * 2 ** (this.#failures - 1)) * (0.5 + Math.random()))
       }
     }
