@@ -1,4 +1,4 @@
-import { getCacheRecord, listCacheRecordsOf, putCacheRecord } from '../content/cache-records.ts'
+import { getCacheRecord, listCacheRecordsOf, putCacheRecord, touchCacheRecords } from '../content/cache-records.ts'
 import { layerNode } from '../content/graph.ts'
 import { findSnapshot } from '../content/snapshot-records.ts'
 import { listLayerForms, preferredForms } from '../content/layer-records.ts'
@@ -59,7 +59,7 @@ export class BuildCache {
     this.#imported = imported
   }
 
-  /** Protects what is recorded under any of `keys`, all at once: {@link get} then has nothing left to do for them. */
+  /** Protects what is recorded under any of `keys`, and notes its use, all at once: {@link get} has nothing left to do then. */
   prepare(keys: readonly CacheKey[]): void {
     const records = listCacheRecordsOf(this.#store, keys)
     if (records.length === 0) return
@@ -68,6 +68,10 @@ export class BuildCache {
     this.#lease.protect(...layers.map(layerNode))
     const present = preferredForms(this.#store, layers)
     for (const { key, result } of results) if (present.has(result.layer.diffId)) this.#prepared.set(key, result)
+    touchCacheRecords(
+      this.#store,
+      records.filter(({ key }) => this.#prepared.has(key)),
+    )
   }
 
   /**
@@ -143,7 +147,9 @@ export class BuildCache {
     if (record === undefined) return undefined
     const result = record.result as CachedResult
     this.#lease.protect(layerNode(result.layer.diffId))
-    return this.#isPresent(result) ? result : undefined
+    if (!this.#isPresent(result)) return undefined
+    touchCacheRecords(this.#store, [record])
+    return result
   }
 
   #record({ keys, definition, result }: CachedStep): void {

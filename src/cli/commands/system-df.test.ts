@@ -1,3 +1,4 @@
+import { Database } from 'bun:sqlite'
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -84,6 +85,15 @@ describe('cairn builder prune', () => {
     expect(await cairn.ok(['builder', 'prune', '-f'])).toEndWith('\nTotal:\t40.96kB\n')
     expect(readdirSync(join(cairn.root, 'content/blobs/sha256'))).toEqual([])
     expect((await cairn.run(['builder', 'prune', '-f', '--filter', 'foo=1'])).err).toContain("invalid filter 'foo'")
+  })
+
+  test('keeps what a build has used since, however long ago it was made', async () => {
+    using database = new Database(join(cairn.root, 'cairn.db'))
+    const twoDaysAgo = Date.now() - 2 * 24 * 60 * 60 * 1000
+    database.run('UPDATE cache_records SET created_at = ?1, used_at = ?1', [twoDaysAgo])
+    await cairn.ok(['build', '-q', '-t', 'box', '.'])
+    await cairn.ok(['rmi', 'box'])
+    expect(await cairn.ok(['builder', 'prune', '-f', '--filter', 'until=24h'])).toBe('Total:\t0B\n')
   })
 
   test('removes the oldest until no more is left than may be', async () => {
