@@ -399,4 +399,16 @@ export const migrations: readonly string[] = [
     extents TEXT NOT NULL
   );
   `,
+  `
+  -- Unpacked layers that have files in common, each of which is one file with several names. The group is stale where one
+  -- is gone: then the sizes of the others are to be found anew.
+  CREATE TABLE linked_snapshots (
+    id TEXT PRIMARY KEY REFERENCES snapshots (id) ON DELETE CASCADE,
+    group_name TEXT NOT NULL,
+    is_stale INTEGER NOT NULL
+  ) WITHOUT ROWID;
+  CREATE INDEX linked_snapshots_by_group ON linked_snapshots (group_name);
+  CREATE TRIGGER linked_snapshots_gone AFTER DELETE ON linked_snapshots
+    BEGIN UPDATE linked_snapshots SET is_stale = 1 WHERE group_name = old.group_name; END;
+  `,
 ]

@@ -1,6 +1,7 @@
 import { CairnError } from '../errors/error.ts'
 import { tryLstat } from '../linux/file-status.ts'
 import type { Digest } from '../oci/digest.ts'
+import { putLinkedSnapshot, settleLinkedSizes } from './linked-snapshots.ts'
 import type { Store } from './store.ts'
 import { bootId } from './unsynced-snapshots.ts'
 
@@ -37,17 +38,22 @@ export function beginSnapshot(store: Store, id: string): void {
 
 /**
  * Records that a snapshot is finished: the content of layer `diffId`, which takes `size` bytes on the disk, or `active` without
- * a layer. From now on it stays while something leads to it.
+ * a layer. From now on it stays while something leads to it. What it has of the snapshots `linked` is not in its size.
  */
 export function finishSnapshot(
   store: Store,
   id: string,
   result:
-    | { readonly state: 'committed'; readonly diffId: Digest; readonly size: number }
+    | {
+        readonly state: 'committed'
+        readonly diffId: Digest
+        readonly size: number
+        readonly linked?: readonly string[]
+      }
     | { readonly state: 'active' },
 ): void {
   const diffId = result.state === 'committed' ? result.diffId : null
-  const size = result.state === 'committed' ? result.size : 0
+  const { size, linked = [] } = result.state === 'committed' ? result : { size: 0 }
   const changed = store.database.transaction(() => {
     const updated = store.database.run(
       'UPDATE snapshots SET state = ?, diff_id = ?, size = ?, session = NULL WHERE id = ?',
@@ -58,6 +64,7 @@ export function finishSnapshot(
     )
     if (updated > 0 && diffId !== null)
       store.database.run('INSERT OR REPLACE INTO unsynced_snapshots VALUES (?, ?)', id, bootId())
+    if (updated > 0 && linked.length > 0) putLinkedSnapshot(store, id, linked)
     return updated
   })
   if (changed === 0) throw new CairnError('STORE_UNUSABLE', `snapshot ${id} was removed while it was being made`)
@@ -95,6 +102,7 @@ export function deleteSnapshot(store: Store, id: string): boolean {
 
 /** Bytes on the disk of the directory of each layer that is unpacked. */
 export function listSnapshotSizes(store: Store): { readonly diffId: Digest; readonly size: number }[] {
+  settleLinkedSizes(store)
   return store.database.all(
     `SELECT diff_id AS diffId, size FROM snapshots WHERE diff_id IS NOT NULL AND state = 'committed'`,
   )

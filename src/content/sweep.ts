@@ -7,6 +7,7 @@ import type { BlobIdentity } from './blobs.ts'
 import { deleteComposedBlob } from './composed-blobs.ts'
 import { keeperOf, layerForms, layerOfNode } from './garbage.ts'
 import { snapshotNode, type StoreNode } from './graph.ts'
+import { settleLinkedSizes } from './linked-snapshots.ts'
 import { moveAway } from './removal.ts'
 import type { Store } from './store.ts'
 
@@ -88,7 +89,8 @@ export class Sweep {
   report(): GarbageReport {
     const blobs = this.#blobs.reduce((total, { size }) => total + blocksOf(size), 0)
     const snapshots = this.#snapshots.reduce((total, { size }) => total + size, 0)
-    return { blobs: this.#blobs, snapshots: this.#snapshots, reclaimed: blobs + snapshots }
+    const kept = this.#snapshots.length === 0 ? 0 : settleLinkedSizes(this.#store)
+    return { blobs: this.#blobs, snapshots: this.#snapshots, reclaimed: blobs + snapshots - kept }
   }
 
   #removeNode(node: StoreNode, away: string[]): StoreNode[] | 'leased' {

@@ -3,7 +3,7 @@ import type { ContentLimits } from '../content/limits.ts'
 import { isCairnError } from '../errors/error.ts'
 import { type ContentOrigin, type LayerSegment, SegmentedLayer } from '../layers/unpack/layer-segments.ts'
 import { LayerUnpacker } from '../layers/unpack/layer-unpacker.ts'
-import { type LayerDemand, stackTree } from '../layers/trees/layer-tree.ts'
+import { type LayerDemand, type LayerScan, stackTree } from '../layers/trees/layer-tree.ts'
 import type { LayerCompression } from '../oci/media-types.ts'
 import { GrowingFile } from '../streams/growing-file.ts'
 import type { TarHandler } from '../tar/decoder.ts'
@@ -31,6 +31,9 @@ export interface UnpackedLayer {
    * describe. `none`: what it becomes depends on the layers below; the directory is to be thrown away.
    */
   readonly unpacked: 'whole' | 'needs-root' | 'none'
+  /** Bytes that the directory takes on the disk, without files that are also in those of `linkedWith`. */
+  readonly diskSize: number
+  readonly linkedWith: readonly string[]
 }
 
 /** Where a layer is: a blob that may still be arriving, or what is there of it, compressed as it is. */
@@ -56,17 +59,22 @@ export const unpackLayer: UnpackLayer = async (job, place) => {
       : scanTar(layer, place.compression, (segmented as SegmentedLayer).open(), limits, undefined, sink)
   if (directory === undefined) {
     const { record, scan } = await read()
-    return { record, demands: scan.demands, unpacked: 'none' }
+    return examined(record, scan)
   }
   const attempt = new UnpackAttempt(directory, isLowest, name, segmented)
   try {
     const { record, scan } = await read(attempt)
     const isDependent = scan.demands.length > 0 || (!isLowest && (attempt.removes || scan.tree.hides('/')))
-    if (isDependent || !attempt.finish()) return { record, demands: scan.demands, unpacked: 'none' }
-    return { record, demands: scan.demands, unpacked: scan.tree.isImplied('/') && !isLowest ? 'needs-root' : 'whole' }
+    if (isDependent || !attempt.finish()) return examined(record, scan)
+    const unpacked = scan.tree.isImplied('/') && !isLowest ? 'needs-root' : 'whole'
+    return { ...examined(record, scan), unpacked, ...attempt.result }
   } finally {
     attempt.abort()
   }
+}
+
+function examined(record: LayerRecord, { demands }: LayerScan): UnpackedLayer {
+  return { record, demands, unpacked: 'none', diskSize: 0, linkedWith: [] }
 }
 
 /** Unpacks until something turns up that cannot be unpacked without the layers below. */
@@ -113,6 +121,11 @@ class UnpackAttempt implements TarHandler {
     this.#isOver = true
     this.#unpacker.finish()
     return true
+  }
+
+  get result(): Pick<UnpackedLayer, 'diskSize' | 'linkedWith'> {
+    const { diskSize, linkedWith } = this.#unpacker
+    return { diskSize, linkedWith }
   }
 
   abort(): void {

@@ -3,11 +3,11 @@ import { type FileStatus, tryLstat } from './file-status.ts'
 
 /**
  * Bytes on the disk of what is at `path` with all below it, as du(1) tells them: whole blocks, directories too. Several
- * names of one file count once, and what vanishes meanwhile does not.
+ * names of one file count once, and what vanishes meanwhile does not. Files of `linked` were counted; those that have
+ * several names are noted there.
  */
-export function treeSize(path: string): number {
+export function treeSize(path: string, linked = new Set<string>()): number {
   let size = 0
-  const linked = new Set<string>()
   const waiting = [path]
   for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
     const status = tryLstat(next)

@@ -26,6 +26,8 @@ export type LayerSegment =
 export interface StoredFile {
   readonly fd: number
   readonly status: FileStatus
+  /** The layer's directory. */
+  readonly root: string
   /** The directory that it is in, open, and its name there. */
   readonly directory: number
   readonly name: string
@@ -99,7 +101,7 @@ export class SegmentedLayer implements ContentOrigin {
         const count = pread(fd, this.#buffer, position, path)
         if (count === 0) throw otherFile(path)
         const bytes = this.#buffer.subarray(0, count)
-        this.current = { fd, status, directory, name, bytes, position }
+        this.current = { fd, status, root, directory, name, bytes, position }
         yield bytes
         position += count
       }

@@ -14,6 +14,7 @@ import {
   setTimesAt,
 } from '../../linux/names.ts'
 import { listXattrs, removeXattr, setXattr, setXattrOf } from '../../linux/xattrs.ts'
+import { blocksOf } from '../../linux/tree-size.ts'
 import type { TarHandler } from '../../tar/decoder.ts'
 import type { TarEntry } from '../../tar/entry.ts'
 import type { TarMember } from '../../tar/member.ts'
@@ -68,6 +69,7 @@ export class LayerUnpacker implements TarHandler {
   readonly #keptTimes = new Map<string, readonly [seconds: number, nanoseconds: number]>()
   #file: OpenFile | undefined
   #entries = 0
+  #size = 0
 
   constructor(root: string, options: ApplyOptions) {
     this.#root = new SafeRoot(root)
@@ -86,6 +88,16 @@ export class LayerUnpacker implements TarHandler {
   /** Members so far. */
   get entries(): number {
     return this.#entries
+  }
+
+  /** Bytes that it takes on the disk, in blocks, as far as members tell; without what other layers have, too. */
+  get diskSize(): number {
+    return this.#size + blocksOf(1) * this.#directories.size
+  }
+
+  /** Directories of other layers that have files of this one: each is one file with several names. */
+  get linkedWith(): readonly string[] {
+    return [...this.#stored.roots]
   }
 
   entry(member: TarMember): boolean {
@@ -224,6 +236,7 @@ export class LayerUnpacker implements TarHandler {
 
   #endFile({ path, size, metadata, written }: OpenFile, fd: number): void {
     try {
+      this.#size += blocksOf(Math.min(written, size))
       if (written < size) ftruncate(fd, size, path)
       if (this.#keepsOwners) changeOwner(fd, metadata.uid, metadata.gid, path)
       if (metadata.xattrs.size > 0)

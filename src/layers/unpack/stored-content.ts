@@ -18,6 +18,8 @@ export class StoredContent {
   readonly #origin: ContentOrigin | undefined
   /** Files that this layer has a link to: a second one would make two files of it one. */
   readonly #linked = new Set<string>()
+  /** Directories of the layers that files are links to. */
+  readonly roots = new Set<string>()
   #file: StoredFile | undefined
   #held = 0
 
@@ -64,6 +66,7 @@ export class StoredContent {
       throw error
     }
     this.#linked.add(key)
+    this.roots.add(file.root)
     return true
   }
 }

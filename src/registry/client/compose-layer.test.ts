@@ -4,11 +4,12 @@ import { listComposedBlobs } from '../../content/composed-blobs.ts'
 import { collectGarbage } from '../../content/gc.ts'
 import { getTag } from '../../content/image-records.ts'
 import { acquireLease } from '../../content/leases.ts'
-import { findSnapshot } from '../../content/snapshot-records.ts'
+import { findSnapshot, listSnapshotSizes } from '../../content/snapshot-records.ts'
 import { isCairnError } from '../../errors/error.ts'
 import { type TemporaryStore, temporaryStore } from '../../images/image-fixtures.ts'
 import { removeImage } from '../../images/records/remove-image.ts'
 import { unpackLayer } from '../../images/unpack-layer.ts'
+import { treeSize } from '../../linux/tree-size.ts'
 import { type Digest, digestOf } from '../../oci/digest.ts'
 import { parseReference } from '../../oci/reference.ts'
 import { collect } from '../../streams/source.ts'
@@ -105,6 +106,12 @@ async function expectWhole(packed: ChunkedFixture): Promise<void> {
   }
 }
 
+/** What is recorded of unpacked layers is what they take on the disk. */
+function expectTrueSizes(): void {
+  const told = listSnapshotSizes(target.store).reduce((sum, { size }) => sum + size, 0)
+  expect(Math.abs(told - treeSize(target.store.path('snapshots')))).toBeLessThan(32 * 1024)
+}
+
 function blobFiles(): readonly string[] {
   return readdirSync(target.store.path('content', 'blobs', 'sha256'))
 }
@@ -135,8 +142,10 @@ describe('a pull of a layer most of which another layer has', () => {
 
   test('is of use without the other image, and leaves nothing when it goes too', async () => {
     const packed = await pullBoth()
+    expectTrueSizes()
     removeImage(target.store, `${registry.host}/app:1`)
     await collectGarbage(target.store)
+    expectTrueSizes()
     await expectWhole(packed)
     expect(fileOf(second, 'data/two').text).toBe(two)
     removeImage(target.store, `${registry.host}/app:2`)
@@ -164,6 +173,24 @@ describe('a pull of a layer most of which another layer has', () => {
     })
     const sent = elsewhere.blobs.get(`copy ${digestOf(packed.blob)}`)
     expect(sent !== undefined && Buffer.compare(sent, packed.blob) === 0).toBe(true)
+  })
+
+  test('has files of all layers count once, whichever of them go, and frees what it says', async () => {
+    await pullBoth()
+    const third = tarWith({ 'data/one': one, 'data/other': noise(100_000, 'x'), 'data/two': two })
+    put('3', third, await chunkedFixture(third))
+    await pull('3')
+    expectTrueSizes()
+    expect(fileOf(third, 'data/two').status.nlink).toBe(3)
+    for (const tag of ['1', '3', '2']) {
+      removeImage(target.store, `${registry.host}/app:${tag}`)
+      const before = treeSize(target.store.path('snapshots')) + treeSize(target.store.path('content'))
+      // oxlint-disable-next-line no-await-in-loop -- each needs what the one before left
+      const { reclaimed } = await collectGarbage(target.store)
+      const after = treeSize(target.store.path('snapshots')) + treeSize(target.store.path('content'))
+      expect(Math.abs(before - after - reclaimed)).toBeLessThan(64 * 1024)
+      expectTrueSizes()
+    }
   })
 
   test('is made of files only, also where the other layer was composed', async () => {

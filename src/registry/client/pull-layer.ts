@@ -10,6 +10,7 @@ import type { ImageLayer } from '../../images/image.ts'
 import type { LayerPlace, UnpackedLayer, UnpackLayer } from '../../images/unpack-layer.ts'
 import { makeDirectories } from '../../linux/names.ts'
 import { removeTree } from '../../linux/remove-tree.ts'
+import { blocksOf } from '../../linux/tree-size.ts'
 import type { Descriptor } from '../../oci/descriptor.ts'
 import { layerCompression } from '../../oci/media-types.ts'
 import { GrowingFile } from '../../streams/growing-file.ts'
@@ -57,8 +58,10 @@ export class PulledLayer {
 interface PreparedSnapshot {
   readonly id: string
   readonly directory: string
-  /** Bytes of the unpacked layer. */
+  /** Bytes on the disk. */
   readonly size: number
+  /** Snapshots that have files of it. */
+  readonly linked: readonly string[]
 }
 
 /** What is told of a layer on its way. */
@@ -134,10 +137,13 @@ export class LayerPull {
       const { isNew, unpacked } = await this.#fetchAndUnpack(download, snapshot?.directory)
       putLayerRecord(store, unpacked.record)
       if (snapshot === undefined) return new PulledLayer(unpacked.record, unpacked.demands, isNew)
-      const size = unpacked.record.unpackedSize
-      if (unpacked.unpacked === 'needs-root')
-        return new PulledLayer(unpacked.record, unpacked.demands, isNew, { ...snapshot, size })
-      if (unpacked.unpacked === 'whole') finishSnapshot(store, snapshot.id, { state: 'committed', diffId, size })
+      // The directory of the snapshot, and of the layer in it.
+      const size = unpacked.diskSize + 2 * blocksOf(1)
+      const linked = unpacked.linkedWith.map((directory) => idOfSnapshot(store, directory))
+      const prepared = { ...snapshot, size, linked }
+      if (unpacked.unpacked === 'needs-root') return new PulledLayer(unpacked.record, unpacked.demands, isNew, prepared)
+      if (unpacked.unpacked === 'whole')
+        finishSnapshot(store, snapshot.id, { state: 'committed', diffId, size, linked })
       else discardSnapshot(this.#options.store, snapshot.id)
       return new PulledLayer(unpacked.record, unpacked.demands, isNew)
     } catch (error) {
@@ -227,6 +233,11 @@ export class LayerPull {
     makeDirectories(directory, 0o755)
     return { id, directory }
   }
+}
+
+/** `path` is the directory of the layer in it. */
+function idOfSnapshot(store: Store, path: string): string {
+  return path.slice(store.path('snapshots').length + 1, -'/fs'.length)
 }
 
 /** Removes a directory that did not become a layer's. */

@@ -1,3 +1,4 @@
+import { listLinkedSnapshots, settleLinkedSizes } from '../../../content/linked-snapshots.ts'
 import type { Store, StoreArea } from '../../../content/store.ts'
 import { tryListDirectory } from '../../../linux/directories.ts'
 import { blocksOf, treeSize } from '../../../linux/tree-size.ts'
@@ -36,7 +37,10 @@ export function measureStore(store: Store, blobs: readonly FoundBlob[]): StoreSi
 /** Without what the runtimes keep of running containers. */
 function areaSize(store: Store, area: StoreArea): number {
   const names = tryListDirectory(store.path(area)).map(({ name }) => name)
-  return names.filter((name) => name !== 'run').reduce((total, name) => total + treeSize(store.path(area, name)), 0)
+  const linked = new Set<string>()
+  return names
+    .filter((name) => name !== 'run')
+    .reduce((total, name) => total + treeSize(store.path(area, name), linked), 0)
 }
 
 /** Blobs that running processes bring in: `system df` does not tell of them. */
@@ -65,11 +69,16 @@ export function checkSizes(sizes: StoreSizes): StoreProblem[] {
 
 /** Unpacked layers whose recorded size is another than that of their files: pruning would tell a wrong sum. */
 export function checkSnapshotSizes(store: Store): StoreProblem[] {
+  settleLinkedSizes(store)
   const rows = store.database.all<{ id: string; diffId: string; size: number }>(
-    "SELECT id, diff_id AS diffId, size FROM snapshots WHERE state = 'committed'",
+    "SELECT id, diff_id AS diffId, size FROM snapshots WHERE state = 'committed' ORDER BY created_at, id",
   )
+  const groups = listLinkedSnapshots(store)
+  const counted = new Map<string, Set<string>>()
   return rows.flatMap(({ id, diffId, size }): StoreProblem[] => {
-    const found = treeSize(store.path('snapshots', id))
+    const linked = counted.get(groups.get(id) ?? id) ?? new Set<string>()
+    counted.set(groups.get(id) ?? id, linked)
+    const found = treeSize(store.path('snapshots', id), linked)
     if (found === 0 || Math.abs(found - size) <= found * tolerance + 64 * 1024) return []
     return [
       {
