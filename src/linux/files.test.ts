@@ -17,6 +17,7 @@ import { fstat, lstat, stat, tryLstat } from './file-status.ts'
 import {
   AT_FDCWD,
   close,
+  copyContent,
   ftruncate,
   open,
   openAt2,
@@ -148,6 +149,27 @@ describe('reading and writing', () => {
       expect(fstat(fd).allocated).toBeLessThan(1024 * 1024)
     } finally {
       close(fd)
+    }
+  })
+
+  test.each([tmpdir(), '/dev/shm'])('copyContent() copies a file of %s, also to another file system', (directory) => {
+    const from = mkdtempSync(join(directory, 'cairn-copy-'))
+    try {
+      const bytes = crypto.getRandomValues(new Uint8Array(60_000)).toBase64().repeat(40)
+      writeFileSync(join(from, 'f'), bytes)
+      const [source, target] = [
+        open(join(from, 'f'), openFlags.O_RDONLY),
+        open(at('t'), openFlags.O_WRONLY | openFlags.O_CREAT),
+      ]
+      try {
+        copyContent(source, target, bytes.length - 7)
+      } finally {
+        close(source)
+        close(target)
+      }
+      expect(readFileSync(at('t'), 'utf8') === bytes.slice(0, -7)).toBe(true)
+    } finally {
+      rmSync(from, { recursive: true })
     }
   })
 

@@ -171,8 +171,9 @@ export function copyContent(from: number, to: number, length: number, name = '')
       if (number !== errno.EINTR) throw new SystemCallError('copy_file_range', number, name)
     }
   }
-  const buffer = copied < length ? stableBytes(Math.min(length - copied, 1024 * 1024)) : undefined
-  while (buffer !== undefined && copied < length) {
+  if (copied === length) return
+  const buffer = stableBytes(Math.min(length - copied, 1024 * 1024))
+  while (copied < length) {
     const count = pread(from, buffer.subarray(0, Math.min(buffer.length, length - copied)), copied, name)
     if (count === 0) throw new Error(`${name} has fewer than ${length} bytes`)
     pwrite(to, buffer.subarray(0, count), copied, name)
