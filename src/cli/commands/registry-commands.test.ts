@@ -132,6 +132,41 @@ describe('cairn login and logout', () => {
   })
 })
 
+describe('a proxy', () => {
+  const ask = async (proxy: string): Promise<string> =>
+    (await cairn.run(['registry', 'digest', 'registry.test/app:1'], { env: { HTTPS_PROXY: proxy } })).err
+
+  test('that refuses, is not there or speaks something else is named, without its password', async () => {
+    let asked = 0
+    const listener = Bun.listen({
+      hostname: '127.0.0.1',
+      port: 0,
+      socket: {
+        data(socket) {
+          asked++
+          socket.end('HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n')
+        },
+      },
+    })
+    try {
+      const address = `127.0.0.1:${listener.port}`
+      const hint = `\n\nRequests go through the proxy http://${address}/ unless NO_PROXY names the host.\n`
+      const refused = await ask(`http://me:secret@${address}`)
+      expect(refused).toBe(
+        `cairn: registry.test: Proxy refused to open a tunnel: 407 Proxy Authentication Required${hint}`,
+      )
+      expect(asked).toBe(1)
+      listener.stop(true)
+      expect(await ask(`http://me:secret@${address}`)).toBe(`cairn: registry.test: connection refused${hint}`)
+      expect(await ask('socks5://127.0.0.1:1')).toStartWith(
+        'cairn: registry.test: proxies are spoken to by HTTP and HTTPS only\n',
+      )
+    } finally {
+      listener.stop(true)
+    }
+  })
+})
+
 describe('cairn build and run', () => {
   test('pull what they lack, and ask again with --pull', async () => {
     registry.putImage('base', '1', [tarOf({ 'etc/name': 'one' })])

@@ -2,6 +2,7 @@ import { CairnError, isCairnError } from '../../errors/error.ts'
 import { redactUrl } from '../../errors/redact.ts'
 import type { ByteSource } from '../../streams/source.ts'
 import { isLoopback } from './hosts.ts'
+import { printable } from './registry-answer.ts'
 import type { TlsSettings } from './tls-settings.ts'
 
 /** One request and its answer, redirections not followed. */
@@ -254,15 +255,41 @@ function networkError(error: unknown, url: URL): CairnError {
         'If it is to be spoken to in the clear, say insecure = true for it in registries.conf.',
       )
     case 'ECONNREFUSED':
-      return make('CONNECTION_REFUSED', 'connection refused', 'Is the registry running, and is the port right?')
+      return make(
+        'CONNECTION_REFUSED',
+        'connection refused',
+        proxyHint(url) ?? 'Is the registry running, and is the port right?',
+      )
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
-      return make('HOST_UNKNOWN', 'no such host', 'Check the name, and that this machine can resolve names.')
+      return make(
+        'HOST_UNKNOWN',
+        'no such host',
+        proxyHint(url) ?? 'Check the name, and that this machine can resolve names.',
+      )
+    case 'UnsupportedProxyProtocol':
+      return make('CONFIG_INVALID', 'proxies are spoken to by HTTP and HTTPS only', proxyHint(url))
     case 'ECONNRESET':
       return make('NETWORK', 'unexpected EOF: the server closed the connection before the end')
+    case 'ERR_PROXY_TUNNEL':
+      // A refusal of the proxy, which stays, or that it does not reach the host.
+      return make(
+        / 4\d\d( |$)/.test(messageOf(error)) ? 'CONNECTION_REFUSED' : 'NETWORK',
+        printable(messageOf(error)),
+        proxyHint(url),
+      )
     default:
       return make('NETWORK', messageOf(error))
   }
+}
+
+/** What to say of a failure that may be that of a proxy; undefined where there is none. */
+function proxyHint({ protocol, host }: URL): string | undefined {
+  const name = protocol === 'https:' ? 'HTTPS_PROXY' : 'HTTP_PROXY'
+  const proxy = [name.toLowerCase(), name, 'all_proxy', 'ALL_PROXY'].map((one) => Bun.env[one]).find(Boolean)
+  if (proxy === undefined || isLoopback(host)) return undefined
+  const address = redactUrl(proxy.includes('://') ? proxy : `http://${proxy}`)
+  return `Requests go through the proxy ${address} unless NO_PROXY names the host.`
 }
 
 function messageOf(error: unknown): string {
