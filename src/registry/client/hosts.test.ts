@@ -123,10 +123,28 @@ describe('RegistryHosts', () => {
     ])
   })
 
+  test('takes slashes at the end, and the form that was there before [[registry]]', () => {
+    const hosts = hostsOf(`
+      [registries.insecure]
+      registries = ["old.example:5000"]
+      [registries.block]
+      registries = ["bad.example"]
+      [[registry]]
+      prefix = "a.example/"
+      location = "b.example/c/"
+    `)
+    expect(shown(hosts.endpointsFor(parseReference('a.example/x')))).toEqual(['b.example/c/x'])
+    expect(hosts.endpointFor(parseReference('old.example:5000/x')).isInsecure).toBe(true)
+    expect(() => hosts.endpointsFor(parseReference('bad.example/x'))).toThrow('registry bad.example is blocked')
+  })
+
   test('refuses blocked registries, and configuration that it cannot read', () => {
     const blocked = hostsOf('[[registry]]\nlocation = "bad.example"\nblocked = true\n')
     expect(() => blocked.endpointsFor(parseReference('bad.example/x'))).toThrow('registry bad.example is blocked')
+    expect(() => blocked.hostEndpoint('bad.example')).toThrow('registry bad.example is blocked')
     for (const [text, why] of [
+      ['[[registry]]\nlocation = "https://x"', 'location "https://x" is a URL'],
+      ['[registries]\nblock = 1', 'registries.block is not a table with a list'],
       ['[[registry', 'it is not TOML'],
       ['registry = 1', 'registry is not a list'],
       ['[[registry]]\ninsecure = true', 'neither prefix nor location'],

@@ -60,10 +60,7 @@ export class RegistryHosts {
   endpointsFor(reference: Reference): readonly Endpoint[] {
     const name = `${reference.domain}/${reference.path}`
     const rule = this.#ruleOf(name, reference)
-    if (rule?.isBlocked === true)
-      throw new CairnError('REGISTRY_BLOCKED', `registry ${reference.domain} is blocked for ${name}`, {
-        hint: `It says so in ${this.#describe()}.`,
-      })
+    this.#requireFree(rule, reference.domain, name)
     const own = endpoint(rewritten(name, rule, rule?.location), rule?.isInsecure ?? false, false)
     const isDigest = reference.digest !== undefined
     const mirrors = (rule?.mirrors ?? []).filter(
@@ -75,7 +72,16 @@ export class RegistryHosts {
 
   /** A registry as a whole, not one of its repositories. Throws as {@link endpointsFor}. */
   hostEndpoint(host: string): Endpoint {
-    return { ...endpoint(`${host}/`, this.#ruleOf(host, { domain: host })?.isInsecure ?? false, false), path: '' }
+    const rule = this.#ruleOf(host, { domain: host })
+    this.#requireFree(rule, host, host)
+    return { ...endpoint(`${host}/`, rule?.isInsecure ?? false, false), path: '' }
+  }
+
+  #requireFree(rule: RegistryRule | undefined, host: string, name: string): void {
+    if (rule?.isBlocked !== true) return
+    throw new CairnError('REGISTRY_BLOCKED', `registry ${host} is blocked for ${name}`, {
+      hint: `It says so in ${this.#describe()}.`,
+    })
   }
 
   /** Where an image is pushed to: never a mirror. Throws as {@link endpointsFor}. */
@@ -156,15 +162,36 @@ function parseRules(text: string, path: string): readonly RegistryRule[] {
   } catch (cause) {
     throw invalid(path, `it is not TOML: ${cause instanceof Error ? cause.message : String(cause)}`)
   }
-  const registries = isJsonObject(value) ? (value['registry'] ?? []) : []
+  const table = isJsonObject(value) ? value : {}
+  const registries = table['registry'] ?? []
   if (!Array.isArray(registries)) throw invalid(path, 'registry is not a list of tables ([[registry]])')
-  return registries.map((one: unknown) => parseRule(one, path))
+  return [...parseOldRules(table['registries'] ?? {}, path), ...registries.map((one: unknown) => parseRule(one, path))]
+}
+
+/** The form before `[[registry]]`: lists of hosts under `[registries.insecure]` and `[registries.block]`. */
+function parseOldRules(value: unknown, path: string): readonly RegistryRule[] {
+  if (!isJsonObject(value)) throw invalid(path, 'registries is not a table')
+  const hosts = (kind: 'insecure' | 'block'): ReadonlySet<string> => {
+    const table = value[kind] ?? {}
+    const list = isJsonObject(table) ? (table['registries'] ?? []) : undefined
+    if (!Array.isArray(list)) throw invalid(path, `registries.${kind} is not a table with a list "registries"`)
+    return new Set(list.map((one: unknown) => place(one, path, `registries.${kind}`) ?? ''))
+  }
+  const [insecure, blocked] = [hosts('insecure'), hosts('block')]
+  return [...insecure.union(blocked)].map((prefix) => ({
+    prefix,
+    location: undefined,
+    isInsecure: insecure.has(prefix),
+    isBlocked: blocked.has(prefix),
+    mirrorsByDigestOnly: false,
+    mirrors: [],
+  }))
 }
 
 function parseRule(value: unknown, path: string): RegistryRule {
   if (!isJsonObject(value)) throw invalid(path, 'a [[registry]] is not a table')
-  const location = text(value['location'], path, 'location')
-  const prefix = text(value['prefix'], path, 'prefix') ?? location
+  const location = place(value['location'], path, 'location')
+  const prefix = place(value['prefix'], path, 'prefix') ?? location
   if (prefix === undefined || prefix === '') throw invalid(path, 'a [[registry]] has neither prefix nor location')
   const mirrors = value['mirror'] ?? []
   if (!Array.isArray(mirrors)) throw invalid(path, `the mirrors of ${prefix} are not a list of tables`)
@@ -179,7 +206,7 @@ function parseRule(value: unknown, path: string): RegistryRule {
 }
 
 function parseMirror(value: unknown, prefix: string, path: string): MirrorRule {
-  const location = isJsonObject(value) ? text(value['location'], path, 'location') : undefined
+  const location = isJsonObject(value) ? place(value['location'], path, 'location') : undefined
   if (!isJsonObject(value) || location === undefined) throw invalid(path, `a mirror of ${prefix} has no location`)
   const pulls = value['pull-from-mirror'] ?? 'all'
   if (pulls !== 'all' && pulls !== 'digest-only' && pulls !== 'tag-only')
@@ -187,10 +214,12 @@ function parseMirror(value: unknown, prefix: string, path: string): MirrorRule {
   return { location, isInsecure: flag(value['insecure'], path, 'insecure'), pulls }
 }
 
-function text(value: unknown, path: string, name: string): string | undefined {
+/** A host, with or without a path below it; a slash at the end means nothing. */
+function place(value: unknown, path: string, name: string): string | undefined {
   if (value === undefined) return undefined
   if (typeof value !== 'string') throw invalid(path, `${name} is not text`)
-  return value
+  if (value.includes('://')) throw invalid(path, `${name} ${JSON.stringify(value)} is a URL, not HOST[:PORT][/PATH]`)
+  return value.replace(/\/+$/, '')
 }
 
 function flag(value: unknown, path: string, name: string): boolean {
