@@ -96,7 +96,7 @@ describe('parseDisplayMode()', () => {
       'tty',
       'plain',
       'quiet',
-      'quiet',
+      'none',
       'rawjson',
     ])
     expect(() => parseDisplayMode('fancy')).toThrow('invalid progress mode fancy')

@@ -1,19 +1,26 @@
-import { CairnError } from '../errors/error.ts'
+import { CairnError, usageError } from '../errors/error.ts'
 import type { Display, DisplayMode, DisplaySink } from './display.ts'
 import { PlainDisplay } from './plain.ts'
 import { QuietDisplay } from './quiet.ts'
 import { RawJsonDisplay } from './rawjson.ts'
 import { TtyDisplay } from './tty.ts'
 
-const modes: ReadonlySet<string> = new Set<DisplayMode>(['auto', 'tty', 'plain', 'quiet', 'rawjson'])
+/** The modes there are, as `--progress` takes them. */
+export const displayModes = [
+  'auto',
+  'none',
+  'plain',
+  'quiet',
+  'rawjson',
+  'tty',
+] as const satisfies readonly DisplayMode[]
 
-/** `text` as a display mode; the empty text and `none` are `auto` and `quiet`. Throws USAGE for any other. */
+/** `text` as a display mode; the empty text is `auto`. Throws USAGE (status 1) with BuildKit's text for any other. */
 export function parseDisplayMode(text: string): DisplayMode {
   if (text === '') return 'auto'
-  if (text === 'none') return 'quiet'
-  if (!modes.has(text))
-    throw new CairnError('USAGE', `invalid progress mode ${text}`, { hint: `Choose one of: ${[...modes].join(', ')}.` })
-  return text as DisplayMode
+  const mode = displayModes.find((one) => one === text)
+  if (mode !== undefined) return mode
+  throw usageError(`invalid progress mode ${text}`, { hint: `Choose one of: ${displayModes.join(', ')}.` })
 }
 
 /**
@@ -35,6 +42,7 @@ export function createDisplay(
     case 'plain':
       return new PlainDisplay(sink)
     case 'quiet':
+    case 'none':
       return new QuietDisplay()
     case 'rawjson':
       return new RawJsonDisplay(sink)

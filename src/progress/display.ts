@@ -22,5 +22,8 @@ export interface Display {
   finish(): void
 }
 
-/** How progress is shown; `auto` is `tty` on a terminal and `plain` elsewhere. */
-export type DisplayMode = 'auto' | 'tty' | 'plain' | 'quiet' | 'rawjson'
+/**
+ * How progress is shown; `auto` is `tty` on a terminal and `plain` elsewhere. `quiet` and `none` show nothing, but of a
+ * quiet build the result is told.
+ */
+export type DisplayMode = 'auto' | 'tty' | 'plain' | 'quiet' | 'none' | 'rawjson'

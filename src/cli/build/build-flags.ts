@@ -1,6 +1,5 @@
+import { displayModes } from '../../progress/create-display.ts'
 import type { FlagDefinitions } from '../flags.ts'
-
-export const progressModes = ['auto', 'tty', 'plain', 'quiet', 'rawjson'] as const
 
 /** The flags of `build`, in the order of their names. */
 export const buildFlags = {
@@ -83,9 +82,9 @@ export const buildFlags = {
   platform: { type: 'stringSlice', summary: 'Set target platform for build' },
   progress: {
     type: 'string',
-    oneOf: progressModes,
+    complete: displayModes,
     summary:
-      'Set type of progress output ("auto", "plain", "quiet", "rawjson", "tty"). Use plain to show container output (default "auto")',
+      'Set type of progress output ("auto", "none", "plain", "quiet", "rawjson", "tty"). Use plain to show container output (default "auto")',
   },
   provenance: { type: 'string', bare: 'true', summary: 'Shorthand for "--attest=type=provenance"' },
   pull: { type: 'bool', summary: 'Always attempt to pull all referenced images' },

@@ -37,7 +37,7 @@ export class BuildProgress {
     if (this.#isFinished) return
     this.#isFinished = true
     this.#display.finish()
-    if (this.#mode === 'quiet' || this.#mode === 'rawjson') return
+    if (this.#mode === 'quiet' || this.#mode === 'none' || this.#mode === 'rawjson') return
     const { stderr, env, debug } = this.#ctx
     const colored = stderr.isTTY && (env['NO_COLOR'] ?? '') === ''
     stderr.write(renderWarnings(this.#warnings, { expanded: debug, colored }))

@@ -19,7 +19,7 @@ export function buildFailure(ctx: CommandContext, error: unknown, mode: DisplayM
     ctx.stderr.write(
       renderFailure({
         ...(error.title === undefined ? {} : { vertexName: error.title }),
-        logTail: mode === 'plain' || mode === 'auto' || mode === 'tty' || mode === 'quiet' ? error.logTail : [],
+        logTail: mode === 'rawjson' ? [] : error.logTail,
         excerpt: error.excerpt,
       }),
     )

@@ -12,8 +12,9 @@ import type { BuildOutput } from '../../outputs/output.ts'
 import { type OutputOptions, parseAnnotations, parseOutputs } from '../../outputs/parse-output.ts'
 import { type CacheExport, parseCacheExports, parseCacheImports } from '../../remote-cache/cache-options.ts'
 import { SourceLock } from '../../remote/source-lock.ts'
+import { parseDisplayMode } from '../../progress/create-display.ts'
 import type { DisplayMode } from '../../progress/display.ts'
-import { type buildFlags, progressModes } from './build-flags.ts'
+import type { buildFlags } from './build-flags.ts'
 import type { CommandContext } from '../context.ts'
 import type { FlagValues } from '../flags.ts'
 import { parseExtraHost } from '../containers/host-addresses.ts'
@@ -123,13 +124,11 @@ function outputOptions(ctx: CommandContext, flags: BuildFlagValues): OutputOptio
 
 /** How progress is shown: `--quiet`, `--progress`, else BUILDKIT_PROGRESS. Throws USAGE. */
 export function displayMode(ctx: CommandContext, flags: Pick<BuildFlagValues, 'quiet' | 'progress'>): DisplayMode {
-  const wanted = flags.progress ?? ctx.env['BUILDKIT_PROGRESS']
-  if (flags.quiet) {
-    if (flags.progress !== undefined && flags.progress !== 'quiet' && flags.progress !== 'auto')
-      throw usageError(`progress=${flags.progress} and quiet cannot be used together`)
-    return 'quiet'
-  }
-  return progressModes.find((mode) => mode === wanted) ?? 'auto'
+  if (!flags.quiet) return parseDisplayMode(flags.progress ?? ctx.env['BUILDKIT_PROGRESS'] ?? '')
+  const { progress = '' } = flags
+  if (!['', 'auto', 'none', 'quiet'].includes(progress))
+    throw usageError(`progress=${progress} and quiet cannot be used together`)
+  return 'quiet'
 }
 
 function parseTag(text: string): Reference {

@@ -20,7 +20,8 @@ export async function verifyShown(
   { mode, options, first }: BuiltOnce,
 ): Promise<Verification> {
   const { verifyBuild } = await import('../../engine/build/verify-build.ts')
-  if (mode !== 'quiet' && mode !== 'rawjson') ctx.stderr.write('\nBuilding again, apart from the first.\n')
+  if (mode !== 'quiet' && mode !== 'none' && mode !== 'rawjson')
+    ctx.stderr.write('\nBuilding again, apart from the first.\n')
   const shown = new BuildProgress(ctx, mode)
   try {
     const verification = await verifyBuild(store, { ...options, progress: shown.listener }, first)
