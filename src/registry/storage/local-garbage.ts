@@ -113,7 +113,8 @@ class RepositorySweep {
     const stillNeeded = `${this.#unusedGrace === undefined ? tagged : ''}
       SELECT 1 FROM registry_references WHERE repository = ?1 AND digest = ?2
       UNION ALL SELECT 1 FROM registry_manifests WHERE repository = ?1 AND digest = ?2 AND pushed_at > ?3
-      UNION ALL SELECT 1 FROM registry_referrers JOIN registry_manifests AS subjects
+      UNION ALL SELECT 1 FROM registry_referrers INDEXED BY registry_referrers_by_digest
+        JOIN registry_manifests AS subjects
         ON subjects.repository = ?1 AND subjects.digest = registry_referrers.subject
         WHERE registry_referrers.repository = ?1 AND registry_referrers.digest = ?2`
     const oldest = this.#now - (this.#unusedGrace ?? this.#policy.untaggedGrace ?? 0)

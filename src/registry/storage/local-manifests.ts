@@ -180,12 +180,19 @@ export class LocalManifests {
   }
 }
 
-/** Removes all that is recorded of a manifest. To be called in a transaction. False where there is none. */
+/**
+ * Removes all that is recorded of a manifest. To be called in a transaction. False where there is none. SQLite would rather
+ * look at all tags and referrers of the repository, so the indexes are named.
+ */
 export function forgetManifest({ database }: Store, repository: string, digest: Digest): boolean {
   if (database.run('DELETE FROM registry_manifests WHERE repository = ? AND digest = ?', repository, digest) === 0)
     return false
   database.run('DELETE FROM registry_references WHERE repository = ? AND manifest = ?', repository, digest)
-  database.run('DELETE FROM registry_referrers WHERE repository = ? AND digest = ?', repository, digest)
-  database.run('DELETE FROM registry_tags WHERE repository = ? AND digest = ?', repository, digest)
+  for (const table of ['registry_referrers', 'registry_tags'])
+    database.run(
+      `DELETE FROM ${table} INDEXED BY ${table}_by_digest WHERE repository = ? AND digest = ?`,
+      repository,
+      digest,
+    )
   return true
 }

@@ -8,7 +8,7 @@ import { isCairnError } from '../../errors/error.ts'
 import { digestOf } from '../../oci/digest.ts'
 import { localStorage } from './local-storage.ts'
 import { registryStorageContract } from './registry-storage.contract.ts'
-import { push } from './storage-fixtures.ts'
+import { push, put, testManifest } from './storage-fixtures.ts'
 
 const cleanups: (() => void)[] = []
 
@@ -108,6 +108,29 @@ test('collectGarbage() keeps a blob for the whole grace time after a client aske
   } finally {
     setSystemTime()
   }
+})
+
+test('collectGarbage() takes no longer for a manifest where a repository has many tags and referrers', async () => {
+  const store = temporaryStore()
+  const storage = localStorage(store)
+  /** Milliseconds of this process: a machine that is busy otherwise does not count. */
+  const time = async () => {
+    for (let index = 0; index < 100; index++) await put(storage, 'r', testManifest(`untagged ${index}`))
+    const start = process.cpuUsage()
+    const policy = { isDryRun: false, blobGrace: -1, uploadGrace: -1, untaggedGrace: -1 }
+    expect((await storage.collectGarbage(policy)).items).toHaveLength(100)
+    return process.cpuUsage(start).user / 1000
+  }
+  const kept = testManifest('kept')
+  await put(storage, 'r', kept, { tags: ['t'] })
+  const alone = await time()
+  const numbers = 'WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 40000)'
+  for (const rows of [
+    `registry_tags ${numbers} SELECT 'r', 't' || n, ?, 0 FROM numbers`,
+    `registry_referrers ${numbers} SELECT 'r', ?, 'd' || n, NULL, '{}' FROM numbers`,
+  ])
+    store.database.run(`INSERT INTO ${rows}`, kept.digest)
+  expect(await time()).toBeLessThan(alone * 4 + 150)
 })
 
 test('findUpload() does not know an upload whose file is gone', async () => {
