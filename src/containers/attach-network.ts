@@ -77,6 +77,15 @@ export async function disconnectContainer(store: Store, id: string, network: Net
   using _lock = await acquireLock(store, containerLock(id))
   settleContainer(store, id)
   const container = containerOf(store, id)
+  if (network.driver === 'host' && container.settings.network === 'host')
+    throw new CairnError(
+      'CONTAINER_STATE',
+      'cannot disconnect container from host network - container was created in host network mode',
+    )
+  if (network.driver === 'null' && container.settings.network === 'none') {
+    recordSettings(store, id, { ...container.settings, network: 'bridge', networks: [] })
+    return
+  }
   const { networks = [] } = container.settings
   const left = networks.filter((one) => findNetwork(store, one.network)?.id !== network.id)
   if (left.length === networks.length)
@@ -175,7 +184,9 @@ function checkConnectable({ settings }: Container, { driver }: Network): void {
   if (driver !== 'bridge')
     throw new CairnError(
       'CONTAINER_STATE',
-      `container cannot be connected to ${driver === 'host' ? 'host' : 'none'} network`,
+      driver === 'host'
+        ? 'cannot connect container to host network - container must be created in host network mode'
+        : 'container cannot be connected to multiple networks with one of the networks in private (none) mode',
       {
         hint: 'It is made with that network: `cairn run --network`.',
       },

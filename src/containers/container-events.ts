@@ -1,5 +1,6 @@
 import { recordEvent } from '../content/events.ts'
 import type { Store } from '../content/store.ts'
+import { findNetwork } from '../networks/network-records.ts'
 import type { Container } from './container.ts'
 
 /** What can happen to a container, by docker's names. */
@@ -60,6 +61,16 @@ export function recordVolumesMounted(store: Store, { id, settings }: Container):
 export function recordVolumesUnmounted(store: Store, { id, settings }: Container): void {
   for (const mount of settings.mounts)
     if (mount.type === 'volume') recordEvent(store, 'volume', 'unmount', mount.name, { container: id, driver: 'local' })
+}
+
+/** Records that a container is in its networks no more. To be called in the transaction of its end. */
+export function recordNetworksLeft(store: Store, { id, settings }: Container): void {
+  if (settings.network !== 'bridge') return
+  for (const { network } of settings.networks ?? []) {
+    const found = findNetwork(store, network)
+    if (found === undefined) continue
+    recordEvent(store, 'network', 'disconnect', found.id, { container: id, name: found.name, type: found.driver })
+  }
 }
 
 /** The exit status with which a container ended last, also one that is gone since; undefined where nobody knows. */

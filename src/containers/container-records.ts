@@ -2,7 +2,12 @@ import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
 import type { Digest } from '../oci/digest.ts'
 import { type Container, type ContainerRun, isActive, type RestartRecord } from './container.ts'
-import { recordContainerEvent, recordVolumesMounted, recordVolumesUnmounted } from './container-events.ts'
+import {
+  recordContainerEvent,
+  recordNetworksLeft,
+  recordVolumesMounted,
+  recordVolumesUnmounted,
+} from './container-events.ts'
 
 interface Row extends Omit<Container, 'autoRemove' | 'settings' | 'run' | 'restart' | 'oomKilled'> {
   readonly autoRemove: number
@@ -82,6 +87,7 @@ export function recordEnd(
 /** Records that a container that ran has ended, at `now`, in milliseconds since 1970. */
 function recordDeath(store: Store, container: Container, exitCode: number, now: number): void {
   const seconds = Math.max(0, Math.trunc((now - (container.startedAt ?? now)) / 1000))
+  recordNetworksLeft(store, container)
   recordVolumesUnmounted(store, container)
   recordContainerEvent(store, 'die', container, { execDuration: String(seconds), exitCode: String(exitCode) })
 }

@@ -13,6 +13,7 @@ import { mountPoints } from '../snapshots/mount-points.ts'
 import { Snapshots } from '../snapshots/snapshots.ts'
 import type { Container } from './container.ts'
 import { findInit } from './init-process.ts'
+import { containerDirectory } from './places.ts'
 import { snapshotOf } from './start-monitored.ts'
 import type { UserMapping } from './user-mapping.ts'
 import { openVolume } from './volumes.ts'
@@ -78,7 +79,17 @@ async function openMounts(store: Store, { id, settings }: Container, tree: Tree)
     const status = tryStat(source)
     if (status !== undefined) opened.push({ source, target: mount.target, isFile: status.type !== 'directory' })
   }
+  opened.push(...networkFiles(store, id, opened))
   return opened
+}
+
+/** The files of its network as they were when it ran last. */
+function networkFiles(store: Store, id: string, mounts: readonly OpenedMount[]): OpenedMount[] {
+  return ['hostname', 'hosts', 'resolv.conf'].flatMap((name) => {
+    const [source, target] = [`${containerDirectory(store, id)}/${name}`, `/etc/${name}`]
+    const isTaken = mounts.some((mount) => mount.target === target)
+    return isTaken || tryStat(source) === undefined ? [] : [{ source, target, isFile: true }]
+  })
 }
 
 /** By a descriptor, since the place is the container's: no symlink in it leads out. */

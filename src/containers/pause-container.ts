@@ -8,12 +8,23 @@ import type { Container } from './container.ts'
 import { findInit } from './init-process.ts'
 
 /**
+ * Lets the processes of a container go on whose Cairn process was killed while it held them: this shell waits on a pipe
+ * that only that process has open, and is told when it has nothing to do.
+ */
+const guard = String.raw`
+read -r line && exit
+ls -l /proc/[0-9]*/ns/pid 2>/dev/null |
+  sed -n "s#.* /proc/\([0-9]*\)/ns/pid -> pid:\[$1\]\$#\1#p" | xargs -r kill -CONT
+`
+
+/**
  * Holds all processes of a container, if it runs, until the result is disposed of: its files do not change meanwhile.
- * They are stopped by SIGSTOP, which those that wait for them may see.
+ * They are stopped by SIGSTOP, which those that wait for them may see, and go on also when this process is killed.
  */
 export function pauseContainer(store: Store, container: Container): Disposable {
   const init = findInit(store, container.id)
   const space = init === undefined ? undefined : pidNamespace(init.pid)
+  const guarded = space === undefined ? undefined : startGuard(space)
   const stopped = new Map<number, number>()
   const send = (pid: number, startTime: number, signal: number): void => void signalProcess({ pid, startTime }, signal)
   // One that was not stopped yet may have started others in the meantime.
@@ -30,8 +41,21 @@ export function pauseContainer(store: Store, container: Container): Disposable {
   return {
     [Symbol.dispose]: () => {
       for (const [pid, startTime] of stopped) send(pid, startTime, signalNumbers.SIGCONT)
+      void guarded?.stdin.write('done\n')
+      void guarded?.stdin.end()
     },
   }
+}
+
+function startGuard(space: number | bigint) {
+  const started = Bun.spawn(['/bin/sh', '-c', guard, 'sh', String(space)], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    cwd: '/',
+    env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
+    detached: true,
+  })
+  started.unref()
+  return started
 }
 
 /** Numbers of the processes that a container has in its PID namespace; none where it does not run. */

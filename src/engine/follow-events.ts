@@ -71,13 +71,14 @@ function suits(event: StoreEvent, filters: Filters): boolean {
   }
   return (
     isExactly('type', type) &&
-    isExactly('event', action) &&
+    // `exec_create: sh -c …` is an event `exec_create`.
+    isExactly('event', action, action.replace(/: .*$/s, '')) &&
     isExactly('scope', 'local') &&
     isExactly('daemon') &&
     isExactly('image', actor, image, withoutTag(actor), withoutTag(image)) &&
     begins('container', ...(type === 'container' ? [actor, name] : [])) &&
     begins('volume', ...(type === 'volume' ? [actor] : [])) &&
-    begins('network') &&
+    begins('network', ...(type === 'network' ? [actor, name] : [])) &&
     suitsLabels(filters, attributes)
   )
 }

@@ -25,7 +25,16 @@ export const nilPointer = asNull(Object.defineProperty({}, 'toString', { value: 
 
 /** A set as Go has it, a map to empty structs: `map[80/tcp:{}]`. */
 export function goSet(set: Readonly<Record<string, object>>): Readonly<Record<string, object>> {
-  return Object.fromEntries(Object.keys(set).map((key) => [key, emptyStruct]))
+  return Object.fromEntries(
+    Object.keys(set)
+      .toSorted()
+      .map((key) => [key, emptyStruct]),
+  )
+}
+
+/** A struct of plain fields, which templates print without their names: `{always 0}`. */
+export function goStruct<Fields extends Readonly<Record<string, string | number | boolean>>>(fields: Fields): Fields {
+  return printedAs(fields, `{${Object.values(fields).join(' ')}}`)
 }
 
 /** `fields`, and for whoever asks by name also `defaults`, which neither JSON nor a list of fields shows. */

@@ -1,5 +1,7 @@
+import { existsSync, readFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { ContainerCairn } from '../../../test/fixtures/cli/container-cairn.ts'
+import { eventually } from '../../../test/fixtures/container-bench.ts'
 
 // A machine that is busy otherwise is no reason to fail.
 setDefaultTimeout(60_000)
@@ -77,6 +79,25 @@ describe('`cairn commit`', () => {
     } finally {
       await cairn.run(['rm', '-f', 'busy'])
       await child.exited
+    }
+  })
+
+  test('lets the container go on that it held, also when it is killed', async () => {
+    const script = 'head -c 60000000 /dev/urandom >/big; while :; do sleep 0.05; date +%N >/tick; done'
+    await cairn.ok(['run', '-d', '--name', 'held', '--network', 'none', 'busybox', 'sh', '-c', script])
+    try {
+      const init = (await cairn.ok(['inspect', '-f', '{{.State.Pid}}', 'held'])).trim()
+      const state = (): string => /\) (\S)/.exec(readFileSync(`/proc/${init}/stat`, 'utf8'))?.[1] ?? ''
+      expect(await eventually(() => existsSync(`/proc/${init}/root/tick`))).toBe(true)
+      const child = cairn.start(['commit', 'held', 'never:1'])
+      expect(await eventually(() => state() === 'T' || child.exitCode !== null)).toBe(true)
+      child.kill('SIGKILL')
+      await child.exited
+      expect(await eventually(() => state() !== 'T')).toBe(true)
+      await cairn.ok(['commit', 'held', 'held:1'])
+      expect(state()).not.toBe('T')
+    } finally {
+      await cairn.run(['rm', '-f', 'held'])
     }
   })
 

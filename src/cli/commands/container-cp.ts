@@ -32,8 +32,11 @@ export default defineCommand({
   },
   complete: async (ctx) => (await containerNames(ctx)).map((name) => `${name}:`),
   async run(ctx, flags, [source = '', target = '']) {
+    if (source === '') throw usageError('source can not be empty')
+    if (target === '') throw usageError('destination can not be empty')
     const from = splitPath(source)
     const to = splitPath(target)
+    if (to.container !== undefined && to.path === '') throw usageError('destination path of the container is empty')
     if (from.container !== undefined && to.container !== undefined)
       throw new CairnError('CONFIG_INVALID', 'copying between containers is not supported')
     const options: CopyOptions = { followLink: flags['follow-link'], archive: flags.archive }
@@ -63,6 +66,6 @@ export default defineCommand({
 function splitPath(text: string): { readonly container?: string; readonly path: string } {
   if (text === '-' || text.startsWith('/')) return { path: text }
   const colon = text.indexOf(':')
-  if (colon < 0 || text.startsWith('.')) return { path: text }
+  if (colon <= 0 || text.startsWith('.')) return { path: text }
   return { container: text.slice(0, colon), path: text.slice(colon + 1) }
 }

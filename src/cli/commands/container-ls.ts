@@ -40,7 +40,7 @@ export default defineCommand({
   output: 'collected',
   async run(ctx, flags) {
     const store = await ctx.use(openStoreOf)
-    const limit = flags.latest ? 1 : flags.last > 0 ? flags.last : undefined
+    const limit = flags.last > 0 ? flags.last : flags.latest ? 1 : undefined
     const containers = findContainers(store, {
       all: flags.all,
       filters: parseFilters(flags.filter),

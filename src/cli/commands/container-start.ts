@@ -1,4 +1,5 @@
 import type { Store } from '../../content/store.ts'
+import { recordContainerEvent } from '../../containers/container-events.ts'
 import { resolveContainer } from '../../containers/container-records.ts'
 import { containerDirectory } from '../../containers/places.ts'
 import { startContainerByName } from '../../engine/containers/start-container.ts'
@@ -29,13 +30,15 @@ export default defineCommand({
     if (!flags.attach && !flags.interactive) return await startAll(ctx, store, names)
     const [name = '', another] = names
     if (another !== undefined) throw usageError('you cannot start and attach multiple containers at once')
-    const { id, settings } = resolveContainer(store, name)
+    const container = resolveContainer(store, name)
+    const { id, settings } = container
     const input = flags.interactive && settings.openStdin ? (['stdin'] as const) : []
     using session = new AttachSession(ctx, { streams: [...input, 'stdout', 'stderr'], tty: settings.tty, detachKeys })
     let isAttached = false
     await startAttached(store, name, {
       attach: async (bundle) => {
         isAttached = true
+        recordContainerEvent(store, 'attach', container)
         await session.connect(bundle)
       },
       terminalSize: session.terminalSize,

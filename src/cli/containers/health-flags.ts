@@ -42,7 +42,7 @@ export function parseHealthcheck(flags: FlagValues<typeof healthFlags>): Healthc
     StartInterval: ['start-interval', flags['health-start-interval']],
   } as const
   const retries = flags['health-retries']
-  const isAsked = command !== undefined || retries !== 0 || Object.values(times).some(([, time]) => time !== 0)
+  const isAsked = (command ?? '') !== '' || retries !== 0 || Object.values(times).some(([, time]) => time !== 0)
   if (flags['no-healthcheck']) {
     if (isAsked) throw new CairnError('USAGE', '--no-healthcheck conflicts with --health-* options')
     return { Test: ['NONE'] }

@@ -3,6 +3,7 @@ import { CairnError } from '../../errors/error.ts'
 import { parseAddress } from '../../networks/addresses.ts'
 import type { EndpointSetting, PortSetting } from '../../networks/network.ts'
 import type { CommandContext } from '../context.ts'
+import { invalidArgument } from '../flag-argument.ts'
 import { parsePorts } from './port-flags.ts'
 
 /** The flags of `run` and `create` about networks. */
@@ -38,9 +39,7 @@ export function parseNetworkFlags(ctx: CommandContext, flags: NetworkFlagValues)
   const mode = modeOf(ctx, first.network)
   const ports = parsePorts(flags.publish)
   if (mode !== 'bridge') {
-    const names = endpoints.map(({ network }) => network)
-    const twice = names.find((name, index) => names.indexOf(name) !== index)
-    if (twice !== undefined) throw new CairnError('CONFIG_INVALID', `network "${twice}" is specified multiple times`)
+    refuseTwice(endpoints.map(({ network }) => network))
     if (endpoints.length > 1)
       throw new CairnError(
         'CONFIG_INVALID',
@@ -51,6 +50,13 @@ export function parseNetworkFlags(ctx: CommandContext, flags: NetworkFlagValues)
       ctx.stderr.write('WARNING: Published ports are discarded when using host network mode\n')
     return { network: mode }
   }
+  const names = endpoints.map(({ network }) => network)
+  if (names.some((name) => modeOf(ctx, name) !== 'bridge'))
+    throw new CairnError(
+      'CONFIG_INVALID',
+      'conflicting options: cannot attach both user-defined and non-user-defined network-modes',
+    )
+  refuseTwice(names)
   const networks = endpoints.map((endpoint, index) => (index === 0 ? withFlags(endpoint, flags) : named(endpoint)))
   for (const { network, aliases, ip, ip6 } of networks) {
     if (network !== 'bridge') continue
@@ -68,6 +74,11 @@ export function parseNetworkFlags(ctx: CommandContext, flags: NetworkFlagValues)
     ...(ports.length > 0 ? { ports } : {}),
     ...(flags['publish-all'] ? { publishAll: true } : {}),
   }
+}
+
+function refuseTwice(names: readonly string[]): void {
+  const twice = names.find((name, index) => names.indexOf(name) !== index)
+  if (twice !== undefined) throw new CairnError('CONFIG_INVALID', `network "${twice}" is specified multiple times`)
 }
 
 function modeOf(ctx: CommandContext, name: string): NetworkMode {
@@ -123,6 +134,7 @@ function withFlags(endpoint: EndpointSetting, flags: NetworkFlagValues): Endpoin
 /** A network's name, or fields: `name=net,alias=a,ip=172.20.0.5`. */
 function parseNetwork(text: string): EndpointSetting {
   if (!/^[a-z0-9-]+=/.test(text)) return { network: text, aliases: [] }
+  const wrong = (reason: string): CairnError => invalidArgument(text, '--network', reason)
   const values = new Map<string, string>()
   const aliases: string[] = []
   let name = ''
@@ -130,15 +142,15 @@ function parseNetwork(text: string): EndpointSetting {
     const equals = field.indexOf('=')
     const key = field.slice(0, equals).trim().toLowerCase()
     const value = field.slice(equals + 1).trim()
-    if (equals < 0) throw new CairnError('USAGE', `invalid field ${field}: must be a key=value pair`)
+    if (equals < 0) throw wrong(`invalid field ${field}: must be a key=value pair`)
     if (key === 'name') name = value
     else if (key === 'alias') aliases.push(checkAlias(value))
     else if (key === 'ip' || key === 'ip6' || key === 'mac-address') values.set(key, value)
     else if (key === 'driver-opt' || key === 'link-local-ip' || key === 'gw-priority')
       throw new CairnError('NOT_SUPPORTED', `${key} of --network is not supported`)
-    else throw new CairnError('USAGE', `invalid field key ${key}`)
+    else throw wrong(`invalid field key ${key}`)
   }
-  if (name === '') throw new CairnError('USAGE', 'network name/id is not specified')
+  if (name === '') throw wrong('network name/id is not specified')
   return { network: name, aliases, ...endpointOf(values) }
 }
 

@@ -18,7 +18,7 @@ interface Range {
 function parsePort(text: string): PortSetting[] {
   const [, rest = '', protocolText = 'tcp'] = /^(.*?)(?:\/([^/]*))?$/s.exec(text) ?? []
   const protocol = parseProtocol(protocolText)
-  const parts = /^(?:(?:(\[[^\]]*\]|[^:[\]]*):)?([^:]*):)?([^:]*)$/.exec(rest)
+  const parts = /^(?:(?:(\[[^\]]*\]|[^[\]]*):)?([^:]*):)?([^:]*)$/.exec(rest)
   if (parts === null) throw new CairnError('USAGE', `invalid hostPort: ${rest.split(':')[0] ?? ''}`)
   const [, address = '', hostText = '', containerText = ''] = parts
   if (containerText === '') throw new CairnError('USAGE', `no port specified: ${text}<empty>`)

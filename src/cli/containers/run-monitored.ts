@@ -1,3 +1,4 @@
+import { recordContainerEvent } from '../../containers/container-events.ts'
 import { startMonitoredContainer } from '../../containers/start-monitored.ts'
 import { createMonitoredContainer } from '../../engine/containers/create-container.ts'
 import { CairnError, usageError } from '../../errors/error.ts'
@@ -39,11 +40,16 @@ export async function runAttached(ctx: CommandContext, flags: RunFlagValues, pla
     })
   const detachKeys = parseDetachKeys(flags['detach-keys'])
   const store = await ctx.use(openStoreOf)
-  const { id } = await withImage(ctx, store, flags, plan, () =>
+  const container = await withImage(ctx, store, flags, plan, () =>
     createMonitoredContainer(store, { ...plan, request: { ...plan.request, stdinOnce: streams.includes('stdin') } }),
   )
+  const { id } = container
   await writeIdFile(flags.cidfile, id)
   using session = new AttachSession(ctx, { streams, tty, detachKeys })
-  await startMonitoredContainer(store, id, { attach: session.connect, terminalSize: session.terminalSize })
+  const attach = async (bundle: string): Promise<void> => {
+    recordContainerEvent(store, 'attach', container)
+    await session.connect(bundle)
+  }
+  await startMonitoredContainer(store, id, { attach, terminalSize: session.terminalSize })
   return await followToEnd(ctx, store, id, session, { sigProxy: flags['sig-proxy'] })
 }

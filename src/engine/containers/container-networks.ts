@@ -10,7 +10,7 @@ import {
   type PublishedPort,
 } from '../../networks/network.ts'
 import { findNetwork, getNetwork } from '../../networks/network-records.ts'
-import { nilList } from '../go-values.ts'
+import { goStruct, nilList } from '../go-values.ts'
 
 /** A container's network by docker's name: that of the first it is attached to. */
 export function networkMode({ settings }: Pick<Container, 'settings'>): string {
@@ -30,11 +30,16 @@ export function networkNames(container: Pick<Container, 'settings'>): string[] {
 export function portBindings({ settings }: Pick<Container, 'settings'>): Readonly<Record<string, unknown>> {
   const groups = Map.groupBy(settings.ports ?? [], ({ port, protocol }) => `${port}/${protocol}`)
   return Object.fromEntries(
-    [...groups].map(([name, ports]) => [
+    sortedByName(groups).map(([name, ports]) => [
       name,
-      ports.map(({ hostAddress, hostPorts }) => ({ HostIp: hostAddress, HostPort: rangeText(hostPorts) })),
+      ports.map(({ hostAddress, hostPorts }) => goStruct({ HostIp: hostAddress, HostPort: rangeText(hostPorts) })),
     ]),
   )
+}
+
+/** As Go writes maps. */
+function sortedByName<Value>(map: ReadonlyMap<string, Value>): (readonly [string, Value])[] {
+  return [...map].toSorted(([a], [b]) => (a < b ? -1 : 1))
 }
 
 function rangeText(ports: PortSetting['hostPorts']): string {
@@ -86,7 +91,7 @@ export function networkSettings(store: Store, container: Container): Readonly<Re
     `${port}/${protocol}`,
     published.length === 0
       ? nilList
-      : published.map(({ hostAddress, hostPort }) => ({ HostIp: hostAddress, HostPort: String(hostPort) })),
+      : published.map(({ hostAddress, hostPort }) => goStruct({ HostIp: hostAddress, HostPort: String(hostPort) })),
   ])
   const wanted: readonly EndpointSetting[] =
     settings.network === 'bridge'

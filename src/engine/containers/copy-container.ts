@@ -4,9 +4,11 @@ import type { Container } from '../../containers/container.ts'
 import { recordContainerEvent } from '../../containers/container-events.ts'
 import { resolveContainer } from '../../containers/container-records.ts'
 import { type ContainerRoot, openContainerRoot } from '../../containers/container-root.ts'
+import { decompress } from '../../compression/decompress.ts'
 import { recoverContainers } from '../../containers/recovery.ts'
 import type { Store } from '../../content/store.ts'
 import { CairnError } from '../../errors/error.ts'
+import { copiedTree } from './container-tree.ts'
 import { copyMember, type CopyOwners, MemberCopier, renamedTree } from '../../layers/unpack/copy-member.ts'
 import { directoryTree, openedTree, resolvePath } from '../../layers/trees/layer-tree.ts'
 import { packTree } from '../../layers/pack/pack-tree.ts'
@@ -86,13 +88,14 @@ export async function copyAsArchive(
   using root = await openContainerRoot(store, container)
   const from = sourceIn(root, source, name, options)
   recordContainerEvent(store, 'archive-path', container, { path: source })
-  const base = baseOf(from.path)
+  const isContent = /(?:^|\/)\.$/.test(source)
+  const base = isContent ? '.' : baseOf(from.path)
   const seen = root.mapping === undefined ? from.tree : insideTree(from.tree, root.mapping)
   const tree = base === '' ? seen : renamedTree(seen, from.path, base)
   packTree(tree, '/', sink, { keepNanoseconds: true })
 }
 
-/** Makes the members of a tar in a directory of a container. Throws as {@link copyToContainer}, TAR_INVALID. */
+/** Makes the members of a tar, which may be compressed, in a directory of a container. Throws as {@link copyToContainer}, TAR_INVALID. */
 export async function copyArchiveToContainer(
   store: Store,
   name: string,
@@ -109,7 +112,7 @@ export async function copyArchiveToContainer(
   recordContainerEvent(store, 'extract-to-dir', container, { path: to.path })
   const copier = new MemberCopier(`/proc/self/fd/${root.fd}`, to.path, ownersOf(container, options, root))
   try {
-    for await (const chunk of archive) asRootOf(root, () => copier.push(chunk))
+    for await (const chunk of decompress(archive, { name: 'archive' })) asRootOf(root, () => copier.push(chunk))
     asRootOf(root, () => copier.finish())
   } catch (error) {
     copier.abort()
@@ -129,7 +132,8 @@ function sourceIn(
   { followLink }: CopyOptions,
 ): Place & { readonly entry: TreeEntry } {
   const path = absolute(source)
-  const from = placeIn(openedTree(root.fd), path, followLink || isDirectoryText(path))
+  const found = placeIn(openedTree(root.fd), path, followLink || isDirectoryText(path))
+  const from = { ...found, tree: copiedTree(found.tree, root.fd, found.path) }
   if (from.entry === undefined) throw notFound(path, name)
   if (isDirectoryText(path) && from.entry.type !== 'directory') throw wrong(`lstat ${path}: not a directory`)
   return { ...from, entry: from.entry }
@@ -161,7 +165,9 @@ function destination(
     if (isDirectoryText(to.text)) throw wrong('not a directory')
     return { directory: parentOf(to.path), name: baseOf(to.path) }
   }
-  if (to.tree.lookup(parentOf(to.path))?.type !== 'directory') throw noParent()
+  const parent = to.tree.lookup(parentOf(to.path))
+  if (parent !== undefined && parent.type !== 'directory') throw wrong(`${parentOf(to.path)} is not a directory`)
+  if (parent === undefined) throw noParent()
   if (!isDirectory && isDirectoryText(to.text)) throw wrong('no such directory')
   return { directory: parentOf(to.path), name: baseOf(to.path) }
 }

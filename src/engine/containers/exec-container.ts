@@ -45,7 +45,8 @@ export async function execInContainer(store: Store, name: string, options: ExecO
   if (container.state !== 'running' || init === undefined || state === undefined) throw notRunning(id)
   const process = unlessEnded(id, init, () => execProcess(container, init.pid, options))
   const execId = newId()
-  const label = options.command.join(' ')
+  const [program = '', ...rest] = options.command
+  const label = `${program} ${rest.join(' ')}`
   recordContainerEvent(store, `exec_create: ${label}`, container, { execID: execId })
   const directory = store.session.temporaryPath('exec')
   makeDirectories(directory, 0o700)

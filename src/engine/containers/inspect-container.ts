@@ -9,9 +9,10 @@ import { writtenSize } from '../../containers/written-size.ts'
 import type { Store } from '../../content/store.ts'
 import { listImages } from '../../images/records/list-images.ts'
 import { ImageSizes } from '../../images/size.ts'
+import { cgroupLayout, withHostCgroups } from '../../runtime/cgroups.ts'
 import { maskedPaths, readonlyPaths, type ThrottleKind } from '../../runtime/spec.ts'
 import { networkMode, networkSettings, portBindings } from './container-networks.ts'
-import { goSet, nilList, nilMap } from '../go-values.ts'
+import { goSet, goStruct, nilList, nilMap, nilPointer, withDefaults } from '../go-values.ts'
 
 /** Go's zero time. */
 const never = '0001-01-01T00:00:00Z'
@@ -67,7 +68,7 @@ function timeOf(milliseconds: number | null): string {
 function stateOf(store: Store, container: Container): Readonly<Record<string, unknown>> {
   const { state } = container
   const health = healthOf(store, container)
-  return {
+  const fields = {
     Status: state,
     Running: isActive(container),
     Paused: state === 'paused',
@@ -94,6 +95,7 @@ function stateOf(store: Store, container: Container): Readonly<Record<string, un
           },
         }),
   }
+  return withDefaults<Readonly<Record<string, unknown>>>({ Health: nilPointer }, fields)
 }
 
 function graphOf(store: Store, { id, snapshot }: Container): Readonly<Record<string, string>> {
@@ -109,6 +111,10 @@ function sizesOf(store: Store, container: Container): { readonly SizeRw: number;
 }
 
 function mountPoint(store: Store, mount: MountSetting): object[] {
+  return mountFields(store, mount).map(goStruct)
+}
+
+function mountFields(store: Store, mount: MountSetting): Readonly<Record<string, string | boolean>>[] {
   const { target, readonly } = mount
   const rights = { RW: !readonly }
   switch (mount.type) {
@@ -141,11 +147,16 @@ function mountPoint(store: Store, mount: MountSetting): object[] {
   }
 }
 
+function sortedOptions(options: Readonly<Record<string, string>> = {}): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(options).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+}
+
 const nanosecondsPerCpu = 1e9
 
 function hostConfigOf(container: Container): Readonly<Record<string, unknown>> {
   const { settings, autoRemove } = container
   const { limits = {}, log, restart, dns, privileged, userns } = settings
+  const layout = withHostCgroups(() => cgroupLayout())
   const security = [
     ...(settings.noNewPrivileges ? ['no-new-privileges'] : []),
     ...(settings.seccomp === 'unconfined' ? ['seccomp=unconfined'] : []),
@@ -154,13 +165,13 @@ function hostConfigOf(container: Container): Readonly<Record<string, unknown>> {
     ...(settings.apparmorProfile === undefined ? [] : [`apparmor=${settings.apparmorProfile}`]),
     ...(privileged || settings.pid === 'host' || settings.ipc === 'host' ? ['label=disable'] : []),
   ]
-  return {
+  const fields = {
     Binds: nullIfEmpty(settings.mounts.flatMap(bindText)),
     ContainerIDFile: '',
-    LogConfig: { Type: log?.driver ?? 'json-file', Config: log?.options ?? {} },
+    LogConfig: { Type: log?.driver ?? 'json-file', Config: sortedOptions(log?.options) },
     NetworkMode: networkMode(container),
     PortBindings: portBindings(container),
-    RestartPolicy: { Name: restart?.name ?? 'no', MaximumRetryCount: restart?.maximumRetries ?? 0 },
+    RestartPolicy: goStruct({ Name: restart?.name ?? 'no', MaximumRetryCount: restart?.maximumRetries ?? 0 }),
     AutoRemove: autoRemove,
     VolumeDriver: '',
     VolumesFrom: nullIfEmpty(settings.volumesFrom ?? []),
@@ -215,11 +226,10 @@ function hostConfigOf(container: Container): Readonly<Record<string, unknown>> {
     DeviceRequests: null,
     MemoryReservation: limits.memoryReservation ?? 0,
     MemorySwap: limits.memorySwap ?? 0,
-    MemorySwappiness: limits.memorySwappiness ?? null,
-    OomKillDisable: limits.disableOomKiller === true ? true : limits.memory === undefined ? null : false,
-    PidsLimit: limits.pidsLimit ?? null,
-    Ulimits:
-      nullIfEmpty(settings.ulimits.map(({ type, soft, hard }) => ({ Name: type, Hard: hard, Soft: soft }))) ?? [],
+    MemorySwappiness: limits.memorySwappiness ?? nilPointer,
+    OomKillDisable: limits.disableOomKiller === true ? true : layout === 'v2' ? nilPointer : false,
+    PidsLimit: limits.pidsLimit ?? nilPointer,
+    Ulimits: settings.ulimits.map(({ type, soft, hard }) => ({ Name: type, Hard: hard, Soft: soft })),
     CpuCount: 0,
     CpuPercent: 0,
     IOMaximumIOps: 0,
@@ -228,10 +238,11 @@ function hostConfigOf(container: Container): Readonly<Record<string, unknown>> {
     ReadonlyPaths: privileged ? null : settings.unmasked === true ? [] : readonlyPaths,
     ...(settings.init === true ? { Init: true } : {}),
   }
+  return withDefaults<Readonly<Record<string, unknown>>>({ Init: nilPointer }, fields)
 }
 
-function nullIfEmpty<Item>(items: readonly Item[]): readonly Item[] | null {
-  return items.length === 0 ? null : items
+function nullIfEmpty<Item>(items: readonly Item[]): readonly Item[] {
+  return items.length === 0 ? nilList : items
 }
 
 function capabilityName(name: string): string {
@@ -264,7 +275,7 @@ function configOf({ settings }: Container): Readonly<Record<string, unknown>> {
   const { config, attached = [], mounts } = settings
   const anonymous = mounts.flatMap((mount) => (mount.type === 'volume' && mount.anonymous ? [mount.target] : []))
   const volumes = { ...config.Volumes, ...Object.fromEntries(anonymous.map((target) => [target, {}])) }
-  return {
+  const fields = {
     Hostname: settings.hostname,
     Domainname: settings.domainname ?? '',
     User: config.User ?? '',
@@ -288,6 +299,10 @@ function configOf({ settings }: Container): Readonly<Record<string, unknown>> {
     ...(settings.stopTimeout === undefined ? {} : { StopTimeout: settings.stopTimeout }),
     ...(config.Shell ? { Shell: config.Shell } : {}),
   }
+  return withDefaults<Readonly<Record<string, unknown>>>(
+    { Healthcheck: nilPointer, ExposedPorts: nilMap, StopTimeout: nilPointer, StopSignal: '', Shell: nilList },
+    fields,
+  )
 }
 
 function throttlesOf({ throttles = [] }: Container['settings'], wanted: ThrottleKind): readonly object[] {

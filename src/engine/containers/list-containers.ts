@@ -61,7 +61,12 @@ function filterTests(store: Store, filters: Filters): Test[] {
     if (options !== undefined) tests.push((container) => options.some((test) => test(container)))
   }
   add('id', (value) => matching('id', value, ({ id }) => id))
-  add('name', (value) => matching('name', value.replace(/^\//, ''), ({ name }) => name))
+  // Docker's names begin with a slash, which a pattern may have or not.
+  add('name', (value) => {
+    const tests = [({ name }: Container) => name, ({ name }: Container) => `/${name}`]
+    const [plain, slashed] = tests.map((textOf) => matching('name', value, textOf))
+    return (container) => plain?.(container) === true || slashed?.(container) === true
+  })
   add('status', (value) => {
     if (!states.includes(value)) throw invalidState(value)
     return ({ state }) => state === value
@@ -88,7 +93,7 @@ function filterTests(store: Store, filters: Filters): Test[] {
       )
   })
   add('expose', (value) => {
-    const isWanted = portFilter(value)
+    const isWanted = portFilter('expose', value)
     return ({ settings }) =>
       Object.keys(settings.config.ExposedPorts ?? {}).some((exposed) => {
         const [number, protocol = 'tcp'] = exposed.split('/')
@@ -96,7 +101,7 @@ function filterTests(store: Store, filters: Filters): Test[] {
       })
   })
   add('publish', (value) => {
-    const isWanted = portFilter(value)
+    const isWanted = portFilter('publish', value)
     return (container) =>
       containerPorts(store, container).some(({ protocol, published }) =>
         published.some(({ hostPort }) => isWanted(hostPort, protocol)),
@@ -125,10 +130,15 @@ function filterTests(store: Store, filters: Filters): Test[] {
   return tests
 }
 
-/** `80`, `80-90`, `53/udp`. */
-function portFilter(value: string): (port: number, protocol: string) => boolean {
+/** `80`, `80-90`, `53/udp`. Throws USAGE (status 1). */
+function portFilter(filter: string, value: string): (port: number, protocol: string) => boolean {
   const [range = '', wanted = 'tcp'] = value.split('/')
   const [first = '', last = first] = range.split('-')
+  const wrong = [first, last].find((end) => !/^\d{1,5}$/.test(end))
+  if (wrong !== undefined)
+    throw usageError(
+      `error while looking up for ${filter} ${value}: strconv.ParseUint: parsing ${JSON.stringify(wrong)}: invalid syntax`,
+    )
   return (port, protocol) => protocol === wanted && port >= Number(first) && port <= Number(last)
 }
 
