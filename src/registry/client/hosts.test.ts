@@ -204,6 +204,16 @@ describe('a registry with TLS', () => {
     mkdirSync(directory, { recursive: true })
     writeFileSync(join(directory, 'me.cert'), cert)
     expect(await failureOf(resolveRemote(client, parseReference(`${registry.host}/app:1`)))).toContain('lacks me.key')
+    writeFileSync(join(directory, 'me.key'), 'no key')
+    using again = testClient({ XDG_CONFIG_HOME: client.configDir })
+    expect(await failureOf(resolveRemote(again, parseReference(`${registry.host}/app:1`)))).toBe(
+      `CONFIG_INVALID: ${directory}/me.key holds no private key in PEM`,
+    )
+    writeFileSync(join(directory, 'ca.crt'), '')
+    using third = testClient({ XDG_CONFIG_HOME: client.configDir })
+    expect(await failureOf(resolveRemote(third, parseReference(`${registry.host}/app:1`)))).toBe(
+      `CONFIG_INVALID: ${directory}/ca.crt holds no certificate in PEM`,
+    )
   })
 
   test('does not lead to one without', async () => {

@@ -18,7 +18,7 @@ export interface TlsSettings {
 /**
  * Certificates for a registry: the machine's authorities, and of docker's and podman's `certs.d/HOST[:PORT]/` every
  * `*.crt` as one more authority and `NAME.cert` with `NAME.key` as the client's own. Throws CONFIG_INVALID for a
- * certificate without its key.
+ * certificate without its key, and for a file that is none.
  */
 export function tlsSettings({ host, isInsecure }: Endpoint, env: Environment): TlsSettings {
   const directory = certificateDirectory(host, env)
@@ -28,7 +28,7 @@ export function tlsSettings({ host, isInsecure }: Endpoint, env: Environment): T
   const machine = isAny ? undefined : trustedCertificates(env)
   const ca = [
     ...(machine === undefined ? [] : [machine]),
-    ...authorities.map((name) => readTextFile(`${directory?.path}/${name}`) ?? ''),
+    ...authorities.map((name) => readPem(`${directory?.path}/${name}`, 'CERTIFICATE')),
   ]
   return {
     ...(ca.length === 0 ? {} : { ca }),
@@ -77,9 +77,14 @@ function clientCertificate({
   const orphan = names.find((one) => one.endsWith('.key') && !names.includes(`${one.slice(0, -4)}.cert`))
   if (name === undefined && orphan === undefined) return {}
   const missing = name === undefined ? `${orphan?.slice(0, -4)}.cert` : `${name}.key`
-  const cert = name === undefined ? undefined : readTextFile(`${path}/${name}.cert`)
-  const key = name === undefined ? undefined : readTextFile(`${path}/${name}.key`)
-  if (cert === undefined || key === undefined)
+  if (name === undefined || !names.includes(`${name}.key`))
     throw new CairnError('CONFIG_INVALID', `${path} lacks ${missing}: a client certificate is NAME.cert and NAME.key`)
-  return { cert, key }
+  return { cert: readPem(`${path}/${name}.cert`, 'CERTIFICATE'), key: readPem(`${path}/${name}.key`, 'PRIVATE KEY') }
+}
+
+/** A file in PEM with at least one thing of a kind: what is something else would only end as a connection that breaks. */
+function readPem(path: string, kind: 'CERTIFICATE' | 'PRIVATE KEY'): string {
+  const text = readTextFile(path) ?? ''
+  if (new RegExp(`^-----BEGIN (?:[A-Z0-9]+ )*${kind}-----`, 'm').test(text)) return text
+  throw new CairnError('CONFIG_INVALID', `${path} holds no ${kind.toLowerCase()} in PEM`)
 }
