@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { chmodSync, cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { digestOf } from '../src/oci/digest.ts'
 import { BuildBench } from './fixtures/build-bench.ts'
 import { type Outcome, outcomeOf } from './fixtures/build-outcome.ts'
@@ -131,3 +131,90 @@ describe.if(process.arch === 'x64')('a cache that docker buildx wrote', () => {
 function replace(before: string, after: string): void {
   writeFileSync(`${bench.context}/Dockerfile`, dockerfile.replace(before, after))
 }
+
+// What it is read by here are BuildKit's records alone; that BuildKit computes the same keys the tests above show.
+describe.if(process.arch === 'x64')('a cache that Cairn wrote, to BuildKit', () => {
+  let there: BuildBench
+  let cache: string
+  beforeEach(async () => {
+    there = await BuildBench.open()
+    await there.importBase('tiny', [], tinyRootfs())
+    there.closeStore()
+    writeProject(there.context)
+    cache = `${there.directory}/cache`
+    bench.file('Dockerfile', dockerfile)
+  })
+  afterEach(() => there[Symbol.dispose]())
+
+  async function write(...flags: readonly string[]): Promise<void> {
+    expect(await there.cairn(['build', '-q', ...flags, there.context])).toMatchObject({ status: 0 })
+  }
+
+  function put(text: string): Pick<Descriptor, 'digest' | 'size'> {
+    const digest = digestOf(text)
+    writeFileSync(blob(cache, digest), text)
+    return { digest, size: Buffer.byteLength(text) }
+  }
+
+  function replaceManifest(manifest: object): void {
+    const index = readJson(`${cache}/index.json`) as { manifests: [Descriptor] }
+    index.manifests[0] = { ...index.manifests[0], ...put(JSON.stringify(manifest)) }
+    writeFileSync(`${cache}/index.json`, JSON.stringify(index))
+  }
+
+  /** Leaves what BuildKit looks at. */
+  function withoutOwn(): void {
+    const manifest = manifestOf(cache)
+    expect(manifest.config.mediaType).toBe('application/vnd.buildkit.cacheconfig.v0')
+    replaceManifest({ ...manifest, layers: manifest.layers.filter(({ mediaType }) => !mediaType.includes('cairn')) })
+  }
+
+  test.each(['gzip', 'zstd', 'uncompressed'])('has all steps, compressed with %s', async (compression) => {
+    await write('--cache-to', `type=local,dest=${cache},mode=max,compression=${compression}`)
+    withoutOwn()
+    const { text, ...outcome } = await build(cache)
+    expect(outcome).toMatchObject({ cached: stepCount, rebuilt: {} })
+    expect(text).toContain('records of BuildKit')
+  })
+
+  test('has with mode=min the steps of the result, which spare the others', async () => {
+    await write('--cache-to', `type=local,dest=${cache}`)
+    withoutOwn()
+    expect(await build(cache)).toMatchObject({ cached: stepCount, rebuilt: {} })
+  })
+
+  test('has them in the config of an image with type=inline', async () => {
+    await write('--cache-to', 'type=inline', '-t', 'app', '-o', `type=oci,tar=false,dest=${cache}`)
+    const manifest = manifestOf(cache)
+    const config = readJson(blob(cache, manifest.config.digest)) as Record<string, unknown>
+    delete config['cairn.cache.v1']
+    replaceManifest({ ...manifest, config: { ...manifest.config, ...put(JSON.stringify(config)) } })
+    const { cached, rebuilt } = await build(`${cache},tag=app:latest`)
+    expect({ cached, rebuilt }).toEqual({ cached: stepCount, rebuilt: {} })
+  })
+
+  test('has nothing with buildkit=false, and no layer of a base image', async () => {
+    const place = `type=local,dest=${cache},mode=max`
+    await write('--cache-to', `${place},buildkit=false`)
+    const bare = manifestOf(cache)
+    expect(await build(cache)).toMatchObject({ cached: stepCount })
+    await write('--cache-to', place)
+    expect(manifestOf(cache).layers).toHaveLength(bare.layers.length + 1)
+    await write('--cache-to', `${place},buildkit=false`)
+    expect(manifestOf(cache)).toEqual(bare)
+    withoutOwn()
+    expect((await build(cache)).text).toContain('#4 0 records of BuildKit ')
+  })
+
+  test('is written again without a look at the files where nothing changed', async () => {
+    const place = `type=local,dest=${cache},mode=max`
+    await write('--cache-to', place)
+    const before = readdirSync(`${cache}/blobs/sha256`)
+    const { config } = manifestOf(cache)
+    // The document is told by the rest: it is neither made nor looked for.
+    rmSync(blob(cache, config.digest))
+    await write('--cache-to', place)
+    expect(manifestOf(cache).config).toEqual(config)
+    expect(readdirSync(`${cache}/blobs/sha256`)).toHaveLength(before.length - 1)
+  })
+})

@@ -81,6 +81,20 @@ function manifestAt(directory = cache): CacheManifest {
   return readJson(blobPath(manifests[0]?.digest ?? '')) as CacheManifest
 }
 
+const configType = 'application/vnd.cairn.cache.config.v1+json'
+
+/** The blob that says which steps the layers are of; these come first, and then those of base images, for BuildKit. */
+function configOf({ layers }: CacheManifest): Descriptor {
+  return layers.find(({ mediaType }) => mediaType === configType) as Descriptor
+}
+
+/** The layers of steps. */
+function ownLayers(): readonly Descriptor[] {
+  const manifest = manifestAt()
+  const config = readJson(blobPath(configOf(manifest).digest)) as CacheConfig
+  return manifest.layers.slice(0, config.layers.length)
+}
+
 function putBlob(content: string): Pick<Descriptor, 'digest' | 'size'> {
   const digest: Digest = digestOf(content)
   writeFileSync(blobPath(digest), content)
@@ -90,9 +104,9 @@ function putBlob(content: string): Pick<Descriptor, 'digest' | 'size'> {
 /** Has the cache say something else, its digests all being right. */
 function forge(change: (config: CacheConfig, manifest: { layers: Descriptor[] }) => void): void {
   const manifest = structuredClone(manifestAt()) as { config: Descriptor; layers: Descriptor[] }
-  const config = readJson(blobPath(manifest.config.digest)) as CacheConfig
+  const config = readJson(blobPath(configOf(manifest).digest)) as CacheConfig
   change(config, manifest)
-  manifest.config = { ...manifest.config, ...putBlob(JSON.stringify(config)) }
+  Object.assign(configOf(manifest), putBlob(JSON.stringify(config)))
   const index = readJson(`${cache}/index.json`) as { manifests: Descriptor[] }
   const [entry] = index.manifests
   const manifests = [{ ...entry, ...putBlob(JSON.stringify(manifest)) }]
@@ -116,7 +130,7 @@ describe('a cache in a directory', () => {
 
   test('is read no further than its layers are needed', async () => {
     await build(here, '--cache-to', exported('mode=max'))
-    const big = manifestAt().layers.toSorted((a, b) => b.size - a.size)[0] as Descriptor
+    const big = ownLayers().toSorted((a, b) => b.size - a.size)[0] as Descriptor
     rmSync(blobPath(big.digest))
     expect(await build(there, '--cache-from', imported())).toMatchObject({ cached: steps, rebuilt: {} })
     rmSync(`${cache}/blobs/sha256`, { recursive: true })
@@ -164,8 +178,7 @@ describe('a cache in a directory', () => {
 
   test('has only the steps of the result with mode=min', async () => {
     await build(here, '--cache-to', exported())
-    const { layers } = manifestAt()
-    expect(layers).toHaveLength(2 + 1)
+    expect(ownLayers()).toHaveLength(2)
     expect(await build(there, '--cache-from', imported())).toMatchObject({ cached: steps, rebuilt: {} })
     there.file('Dockerfile', dockerfile.replace('echo final', 'echo last'))
     const { rebuilt } = await build(there, '--cache-from', imported())
@@ -184,7 +197,7 @@ describe('a cache in a directory', () => {
     const before = readdirSync(`${cache}/blobs/sha256`).length
     const both = ['--cache-from', imported(), '--cache-to', exported('mode=max')]
     expect(await build(there, ...both)).toMatchObject({ cached: steps })
-    expect(manifestAt().layers).toHaveLength(steps + 1)
+    expect(ownLayers()).toHaveLength(steps)
     expect(readdirSync(`${cache}/blobs/sha256`).length - before).toBeLessThanOrEqual(3)
   })
 
@@ -282,7 +295,7 @@ describe('a cache that is not to be trusted', () => {
   })
 
   test('loses only the steps whose layers are missing', async () => {
-    const config = readJson(blobPath(manifestAt().config.digest)) as CacheConfig
+    const config = readJson(blobPath(configOf(manifestAt()).digest)) as CacheConfig
     const last = manifestAt().layers[config.records.at(-1)?.layer ?? 0] as Descriptor
     rmSync(blobPath(last.digest))
     const { text, rebuilt } = await build(there, '--cache-from', imported())
@@ -421,6 +434,13 @@ describe('a cache at a registry', () => {
 })
 
 describe('an inline cache', () => {
+  test('makes an image no other one in another store at another time', async () => {
+    const flags = ['-t', 'app', '--cache-to', 'type=inline']
+    const first = await build(here, ...flags)
+    const second = await build(there, ...flags)
+    expect(second).toMatchObject({ cached: 0, image: first.image })
+  })
+
   test('can be read from an image that was exported to a directory', async () => {
     mkdirSync(cache)
     await build(here, '-t', 'app:latest', '--cache-to', 'type=inline', '-o', `type=oci,tar=false,dest=${cache}`)

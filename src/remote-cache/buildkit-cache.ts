@@ -9,7 +9,7 @@ import { isTime, largestCacheConfig } from './cache-document.ts'
 export const buildkitConfigType = 'application/vnd.buildkit.cacheconfig.v0'
 
 /** The field of an image config that has BuildKit's inline cache: base64 of the records. */
-const inlineField = 'moby.buildkit.cache.v0'
+export const buildkitInlineField = 'moby.buildkit.cache.v0'
 
 /** A layer of one of BuildKit's caches. */
 export interface BuildkitLayer {
@@ -62,14 +62,14 @@ export function parseBuildkitInline(
   config: Readonly<Record<string, unknown>>,
   layers: readonly BuildkitLayer[],
 ): readonly BuildkitRecord[] | undefined {
-  const text = config[inlineField]
+  const text = config[buildkitInlineField]
   if (text === undefined) return undefined
-  if (typeof text !== 'string') throw invalid(`${inlineField} is not text`)
+  if (typeof text !== 'string') throw invalid(`${buildkitInlineField} is not text`)
   let records: unknown
   try {
     records = JSON.parse(Buffer.from(text, 'base64').toString())
   } catch (cause) {
-    throw new CairnError('CACHE_INVALID', `${inlineField} of the image config is not JSON`, { cause })
+    throw new CairnError('CACHE_INVALID', `${buildkitInlineField} of the image config is not JSON`, { cause })
   }
   const known = layers.map((layer, index) => ({ layer, parent: index - 1 }))
   return parseRecords(records, known)

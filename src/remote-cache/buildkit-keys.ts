@@ -33,14 +33,16 @@ export interface BuildkitKey {
 }
 
 /**
- * The digests that BuildKit's records of a base image have: by its layers (source/containerimage, solver/ops/source.go).
+ * The digests that BuildKit's records of a base image have: by its manifest and by its layers (source/containerimage,
+ * solver/ops/source.go). An image of several platforms it knows by the index, which Cairn does not look at here.
  */
-export function buildkitBaseKey({ image }: BaseOp): string {
-  const [first, ...rest] = image.config.rootfs.diff_ids
-  if (first === undefined) return ''
+export function buildkitBaseKeys({ image: { digest, config, platform } }: BaseOp): readonly string[] {
+  const [first, ...rest] = config.rootfs.diff_ids
+  if (first === undefined) return []
+  const manifest = digestOf(JSON.stringify(Object.fromEntries([['Digest', digest], ...platformFields(platform)])))
   // image-spec config.md §layer chain ID.
   const chain = rest.reduce<string>((below, diffId) => digestOf(`${below} ${diffId}`), first)
-  return recordDigest(digestOf(`buildkit.source.v0:${chain}`), 0)
+  return [manifest, chain].map((key) => recordDigest(digestOf(`buildkit.source.v0:${key}`), 0))
 }
 
 /** The digest of the record for what a context has at some paths, whose content hash this is. */
@@ -185,9 +187,13 @@ function copyKey(op: CopyOp): BuildkitKey | undefined {
     files: source.from === 'context' ? fileSources(op) : [],
   }
   const below: BuildkitInput | undefined = parent === undefined ? undefined : { op: parent, selector: '', files: [] }
-  if (below !== undefined && !link) return { digest: fileKey(actions, undefined), inputs: [below, from] }
-  // Of the empty filesystem there is no input: the numbers of the inputs are not the usual ones then.
   const last = actions.length - 1
+  if (below !== undefined && !link) {
+    // Two inputs, and what each action gives to the next; left out where there are no more than two actions.
+    const numbers = actions.map((_, index) => [index === 0 ? 0 : index + 1, 1, index === last ? 0 : -1])
+    return { digest: fileKey(actions, actions.length > 2 ? numbers : undefined), inputs: [below, from] }
+  }
+  // Of the empty filesystem there is no input: the numbers of the inputs are not the usual ones then.
   const indexes = actions.map((_, index) => [index === 0 ? -1 : index, 0, index === last ? 0 : -1])
   const copied = { digest: fileKey(actions, indexes), inputs: [from] }
   // A link is a step on the empty filesystem to BuildKit, and another one that merges it.

@@ -3,7 +3,7 @@ import type { BaseOp, Op } from '../build/graph.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { Digest } from '../oci/digest.ts'
 import {
-  buildkitBaseKey,
+  buildkitBaseKeys,
   buildkitContentKey,
   type BuildkitInput,
   type BuildkitKey,
@@ -44,7 +44,8 @@ export function buildkitRecords(ops: readonly Op[], options: RecordsOptions): re
 class RecordWriter {
   readonly records: ExportedRecord[] = []
   readonly #options: RecordsOptions
-  readonly #indexes = new Map<Op, number>()
+  /** The records that a step may be looked for by. */
+  readonly #indexes = new Map<Op, readonly number[]>()
   /** Records of what contexts have, by their digests. */
   readonly #contents = new Map<string, number>()
 
@@ -54,13 +55,14 @@ class RecordWriter {
 
   add(op: Op): void {
     if (op.kind === 'base') {
-      const digest = buildkitBaseKey(op)
-      if (digest !== '') this.#indexes.set(op, this.#put({ digest, inputs: [], layers: undefined, createdAt: noTime }))
+      const keys = buildkitBaseKeys(op)
+      const put = (digest: string): number => this.#put({ digest, inputs: [], layers: undefined, createdAt: noTime })
+      if (keys.length > 0) this.#indexes.set(op, keys.map(put))
       return
     }
     const key = buildkitKey(op)
     const index = key === undefined ? undefined : this.#write(key, this.#layersOf(op), this.#createdAt(op))
-    if (index !== undefined) this.#indexes.set(op, index)
+    if (index !== undefined) this.#indexes.set(op, [index])
   }
 
   #write({ digest, inputs }: BuildkitKey, layers: ExportedRecord['layers'], createdAt: string): number | undefined {
@@ -70,10 +72,7 @@ class RecordWriter {
   }
 
   #links({ op, step, selector, files }: BuildkitInput): ExportedRecord['inputs'][number] {
-    if (op !== undefined) {
-      const link = this.#indexes.get(op)
-      return link === undefined ? [] : [{ selector, link }]
-    }
+    if (op !== undefined) return (this.#indexes.get(op) ?? []).map((link) => ({ selector, link }))
     if (step !== undefined) {
       const link = this.#write(step, undefined, noTime)
       return link === undefined ? [] : [{ selector, link }]
@@ -110,7 +109,27 @@ class RecordWriter {
   }
 }
 
-/** BuildKit's document of a cache whose layers are objects by their digests: its CacheConfig, with annotations. */
+/** BuildKit's records as the config of an image has them (cache/remotecache/inline): with the layers of that by their order. */
+export function inlineRecords(records: readonly ExportedRecord[], diffIds: readonly Digest[]): string {
+  const place = (stack: readonly Digest[]): number | undefined =>
+    stack.every((diffId, index) => diffId === diffIds[index]) ? stack.length - 1 : undefined
+  return Buffer.from(JSON.stringify(records.map((record) => written(record, place)))).toString('base64')
+}
+
+/** A record of a document; `place` gives the index of the topmost of some layers there, undefined for others. */
+function written(
+  { digest, inputs, layers: stack = [], createdAt }: ExportedRecord,
+  place: (stack: readonly Digest[], createdAt: string) => number | undefined,
+): BuildkitDocument['records'][number] {
+  const layer = stack.length === 0 ? undefined : place(stack, createdAt)
+  return {
+    ...(layer === undefined ? {} : { layers: [{ layer, createdAt }] }),
+    digest,
+    ...(inputs.length === 0 ? {} : { inputs }),
+  }
+}
+
+/** BuildKit's document of a cache: its CacheConfig. Where layers are objects by their digests it goes by the annotations. */
 export interface BuildkitDocument {
   readonly layers: readonly {
     readonly blob: Digest
@@ -150,10 +169,5 @@ export function buildkitDocument(
     stacks.set(name, index)
     return index
   }
-  const written = records.map(({ digest, inputs, layers: stack, createdAt }) => ({
-    ...(stack === undefined || stack.length === 0 ? {} : { layers: [{ layer: place(stack, createdAt), createdAt }] }),
-    digest,
-    ...(inputs.length === 0 ? {} : { inputs }),
-  }))
-  return { layers, records: written }
+  return { records: records.map((record) => written(record, place)), layers }
 }

@@ -45,6 +45,8 @@ export interface CacheExport {
   readonly ignoreError: boolean
   /** Cache mounts that the steps use are written, too. */
   readonly mounts: boolean
+  /** BuildKit is to find the steps, too. */
+  readonly buildkit: boolean
   /** What the new cache does not need is removed from the directory. */
   readonly reset: boolean
 }
@@ -109,6 +111,7 @@ function exportOf(fields: CacheFields, environment: CacheEnvironment): CacheExpo
     force: fields.bool('force-compression', false),
     ignoreError: fields.bool('ignore-error', false),
     mounts: type !== 'inline' && fields.bool('mounts', false),
+    buildkit: fields.bool('buildkit', true),
     reset: false,
   }
   if (mode !== 'min' && mode !== 'max') throw wrong(`invalid cache mode ${JSON.stringify(mode)}`, 'It is min or max.')

@@ -2,6 +2,7 @@ import type { BlobIdentity } from '../content/blobs.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { ImageDocument } from '../oci/image-index.ts'
+import type { Manifest } from '../oci/manifest.ts'
 import type { BlobContent } from '../registry/client/blob-content.ts'
 import type { ByteSource } from '../streams/source.ts'
 import type { BuildkitDocument } from './buildkit-records.ts'
@@ -24,14 +25,16 @@ export interface CacheSource {
 export interface CacheTarget extends Disposable {
   /** Blobs that are sent at once; four if absent. */
   readonly parallelism?: number
-  /** Whether the place has BuildKit's records, too, and all layers that they name. */
-  readonly hasRecords?: boolean
+  /** Whether the cache's name leads to BuildKit's document itself, which then is no blob. */
+  readonly holdsDocument?: boolean
   /** True where the blob is there. */
   has(blob: BlobIdentity): Promise<boolean>
   /** Takes a blob; `key` names it among unfinished uploads. Gives what it turned out to be. */
   put(content: BlobContent, key: string): Promise<BlobIdentity>
   /** Takes a small blob. */
   putBytes(bytes: Uint8Array<ArrayBuffer>, digest: Digest): Promise<void>
-  /** Has the cache's name lead to a manifest all of whose blobs are there; `records` where {@link hasRecords}. */
-  commit(manifest: Uint8Array<ArrayBuffer>, descriptor: Descriptor, records?: BuildkitDocument): Promise<void>
+  /** What the cache's name leads to at the moment, where that is a cache of this form. */
+  current?(): Promise<Manifest | undefined>
+  /** Has the cache's name lead to a manifest all of whose blobs are there, but for the document of {@link holdsDocument}. */
+  commit(manifest: Uint8Array<ArrayBuffer>, descriptor: Descriptor, document: BuildkitDocument): Promise<void>
 }

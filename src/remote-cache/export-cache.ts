@@ -12,7 +12,7 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
 import { type Manifest, serializeManifest } from '../oci/manifest.ts'
 import { type LayerCompression, mediaTypes } from '../oci/media-types.ts'
-import { type BlobContent, CompressedContent, fileContent } from '../registry/client/blob-content.ts'
+import { type BlobContent, CompressedContent, storedContent } from '../registry/client/blob-content.ts'
 import { TaskSlots } from '../registry/client/task-slots.ts'
 import {
   cacheConfig,
@@ -21,7 +21,8 @@ import {
   serializeCacheConfig,
   serializeHistories,
 } from './cache-document.ts'
-import { buildkitDocument, type ExportedRecord } from './buildkit-records.ts'
+import { buildkitConfigType } from './buildkit-cache.ts'
+import { type BuildkitDocument, buildkitDocument, type ExportedRecord } from './buildkit-records.ts'
 import type { CacheExport } from './cache-options.ts'
 import type { CacheTarget } from './cache-places.ts'
 import type { ImportedCaches } from './import-cache.ts'
@@ -54,8 +55,8 @@ export interface FinishedBuild {
   readonly steps: readonly CachedStep[]
   readonly histories: readonly NamedHistory[]
   readonly extra: readonly ExtraBlob[]
-  /** None for a target that has no place for them. */
-  readonly records: readonly ExportedRecord[]
+  /** BuildKit's of the same steps, absent where it is not to read the cache. Takes long: files of contexts are hashed. */
+  readonly records: (() => Promise<readonly ExportedRecord[]>) | undefined
 }
 
 /**
@@ -83,10 +84,10 @@ export class CacheExporter {
   }
 
   /**
-   * Sends what is missing of the layers of `steps`, and has the cache's name lead to all of it. Gives the manifest;
-   * undefined where there is nothing to export. Throws what sending throws; the cache is then as it was.
+   * Sends what is missing of the layers of `steps` and of those that BuildKit's records name, and has the cache's name lead
+   * to all of it, where it does not yet. Gives the manifest; undefined where there is nothing to export. Throws what
+   * sending throws; the cache is then as it was.
    *
-   * @param records - BuildKit's, for a target that has them: with all layers that they name
    * @param status - told of each thing that is there
    */
   async finish(
@@ -96,33 +97,61 @@ export class CacheExporter {
     const { target } = this.#options
     const order = [...new Set(steps.map(({ result }) => result.layer.diffId))]
     if (order.length === 0) return undefined
-    const all = new Set([...order, ...records.flatMap(({ layers = [] }) => layers)])
-    const sent = new Map<Digest, Descriptor>()
-    const results = await Promise.allSettled(
-      [...all].map(async (diffId) => [diffId, await this.#send(diffId)] as const),
-    )
-    for (const result of results) {
-      if (result.status === 'rejected') throw result.reason
-      const [diffId, layer] = result.value
-      sent.set(diffId, layer)
-      status(`writing layer ${layer.digest}`, layer.size)
-    }
-    const layers = order.map((diffId) => sent.get(diffId) as Descriptor)
-    const history = await this.#put(cacheTypes.history, serializeHistories(histories))
-    const config = await this.#put(cacheTypes.config, serializeCacheConfig(cacheConfig(steps, order)))
+    const sent = await this.#sendAll(order, status)
+    const own = [
+      await this.#put(cacheTypes.history, serializeHistories(histories)),
+      await this.#put(cacheTypes.config, serializeCacheConfig(cacheConfig(steps, order))),
+      ...(await this.#sendExtra(extra)),
+    ]
+    const current = await target.current?.()
+    const known = new Set(current?.layers.map(({ digest }) => digest))
+    const isThere = [...sent.values(), ...own].every(({ digest }) => known.has(digest))
+    const hasRecords = current?.config.size !== documentBytes(noDocument).length
+    if (current !== undefined && isThere && hasRecords === (records !== undefined))
+      return await this.#commit(current, noDocument, status)
+    const made = (await records?.()) ?? []
+    const below = new Set(made.flatMap(({ layers = [] }) => layers)).difference(new Set(order))
+    for (const [diffId, layer] of await this.#sendAll([...below], status)) sent.set(diffId, layer)
+    const document = buildkitDocument(made, sent)
+    const bytes = documentBytes(document)
+    const config = { mediaType: buildkitConfigType, digest: digestOf(bytes), size: bytes.length }
+    if (target.holdsDocument !== true) await this.#put(config.mediaType, bytes)
     status(`writing config ${config.digest}`, config.size)
     const manifest: Manifest = {
       schemaVersion: 2,
       mediaType: mediaTypes.ociManifest,
       artifactType: cacheTypes.artifact,
       config,
-      layers: [...layers, history, ...(await this.#sendExtra(extra))],
+      layers: [...sent.values(), ...own],
     }
+    return await this.#commit(manifest, document, status)
+  }
+
+  async #commit(
+    manifest: Manifest,
+    document: BuildkitDocument,
+    status: (text: string, size: number) => void,
+  ): Promise<Descriptor> {
     const bytes = serializeManifest(manifest)
     const descriptor = { mediaType: mediaTypes.ociManifest, digest: digestOf(bytes), size: bytes.length }
-    await target.commit(bytes, descriptor, buildkitDocument(records, sent))
+    await this.#options.target.commit(bytes, descriptor, document)
     status(`writing cache image manifest ${descriptor.digest}`, descriptor.size)
     return descriptor
+  }
+
+  /** The layers as they are at the target, in this order, with what BuildKit wants to be told of each. */
+  async #sendAll(
+    diffIds: readonly Digest[],
+    status: (text: string, size: number) => void,
+  ): Promise<Map<Digest, Descriptor>> {
+    const sent = new Map<Digest, Descriptor>()
+    for (const result of await Promise.allSettled(diffIds.map((diffId) => this.#send(diffId)))) {
+      if (result.status === 'rejected') throw result.reason
+      const diffId = diffIds[sent.size] as Digest
+      sent.set(diffId, { ...result.value, annotations: { 'containerd.io/uncompressed': diffId } })
+      status(`writing layer ${result.value.digest}`, result.value.size)
+    }
+    return sent
   }
 
   async #sendExtra(extra: readonly ExtraBlob[]): Promise<Descriptor[]> {
@@ -185,7 +214,7 @@ export class CacheExporter {
     const { store, lease, target } = this.#options
     if (!lease.claim(digest)) throw new CairnError('BLOB_UNKNOWN', `blob ${digest} is not in the store`)
     const blob = { digest, size }
-    if (!(await target.has(blob))) await target.put(fileContent(store.blobs.path(digest), blob), digest)
+    if (!(await target.has(blob))) await target.put(storedContent(store, blob), digest)
     return { mediaType: layerTypes[compression], ...blob }
   }
 
@@ -223,6 +252,12 @@ export class CacheExporter {
     }
     putLayerRecord(store, { diffId, digest: diffId, compression: 'none', size: unpackedSize, unpackedSize })
   }
+}
+
+const noDocument: BuildkitDocument = { layers: [], records: [] }
+
+function documentBytes(document: BuildkitDocument): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(JSON.stringify(document))
 }
 
 const layerTypes: Readonly<Record<LayerCompression, string>> = {

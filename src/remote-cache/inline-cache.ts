@@ -10,6 +10,8 @@ import {
   parseHistories,
   serializeHistories,
 } from './cache-document.ts'
+import { buildkitInlineField } from './buildkit-cache.ts'
+import { type ExportedRecord, inlineRecords } from './buildkit-records.ts'
 
 /** The field of an image config that has an inline cache. */
 const field = 'cairn.cache.v1'
@@ -23,17 +25,37 @@ export interface InlineCache {
   readonly histories: readonly NamedHistory[]
 }
 
-/** The config of an image with a cache of those of `steps` whose layers the image has. */
-export function withInlineCache(
-  config: ImageConfig,
-  steps: readonly CachedStep[],
-  histories: readonly NamedHistory[],
-): ImageConfig {
+/** What goes into the config of an image. */
+interface InlineParts {
+  readonly steps: readonly CachedStep[]
+  readonly histories: readonly NamedHistory[]
+  /** BuildKit's of the same steps; none where it is not to read the cache. */
+  readonly records: readonly ExportedRecord[]
+}
+
+/**
+ * The config of an image with a cache of those of `steps` whose layers the image has. Those are dated as its history
+ * dates them, so that the cache makes no image another one than it would be at another time.
+ */
+export function withInlineCache(config: ImageConfig, { steps, histories, records }: InlineParts): ImageConfig {
   const whole = serializeHistories(histories)
   const bare = histories.map((history) => ({ ...history, files: {} }))
   const history = whole.length <= largestHistory ? whole : serializeHistories(bare)
+  const { diff_ids: diffIds } = config.rootfs
+  const entries = (config.history ?? []).filter((entry) => entry.empty_layer !== true)
+  const dates = new Map(diffIds.map((diffId, index) => [diffId, entries[index]?.created]))
+  const dated = steps.map((step) => {
+    const { layer } = step.result
+    const createdAt = dates.get(layer.diffId) ?? layer.createdAt
+    return { ...step, result: { ...step.result, layer: { ...layer, createdAt } } }
+  })
+  const datedRecords = records.map((record) => {
+    const topmost = record.layers?.at(-1)
+    return { ...record, createdAt: (topmost === undefined ? undefined : dates.get(topmost)) ?? record.createdAt }
+  })
   return Object.assign({}, config, {
-    [field]: { ...cacheConfig(steps, config.rootfs.diff_ids), history: history.toBase64() },
+    ...(records.length === 0 ? {} : { [buildkitInlineField]: inlineRecords(datedRecords, diffIds) }),
+    [field]: { ...cacheConfig(dated, diffIds), history: history.toBase64() },
   })
 }
 

@@ -1,6 +1,6 @@
 import type { BlobIdentity } from '../content/blobs.ts'
 import type { Lease } from '../content/leases.ts'
-import { CairnError } from '../errors/error.ts'
+import { CairnError, isCairnError } from '../errors/error.ts'
 import { directoryFiles } from '../images/layouts/directory-files.ts'
 import { writeFileFrom, withEntry } from '../images/layouts/layout-target.ts'
 import { tryListDirectory } from '../linux/directories.ts'
@@ -19,6 +19,7 @@ import {
   serializeIndex,
 } from '../oci/image-index.ts'
 import { largestDocument } from '../oci/json-document.ts'
+import type { Manifest } from '../oci/manifest.ts'
 import { layoutAnnotations, layoutBlobPath, layoutMarker, layoutPaths } from '../oci/layout.ts'
 import { isIndexType, isManifestType, mediaTypes } from '../oci/media-types.ts'
 import type { BlobContent } from '../registry/client/blob-content.ts'
@@ -47,10 +48,9 @@ export function localCacheSource({ path, tag, digest }: LocalPlace, lease: Lease
     roots: async () => {
       const text = readTextFile(`${path}/${layoutPaths.index}`)
       if (text === undefined) return []
-      const { manifests } = parseIndex(text).value
-      const found = manifests.find((entry) =>
-        digest === undefined ? entry.annotations?.[layoutAnnotations.refName] === tag : entry.digest === digest,
-      )
+      const { value } = parseIndex(text)
+      const found =
+        digest === undefined ? entryOf(value, tag) : value.manifests.find((entry) => entry.digest === digest)
       return found === undefined ? [] : [await document(found)]
     },
     document,
@@ -60,6 +60,10 @@ export function localCacheSource({ path, tag, digest }: LocalPlace, lease: Lease
       await fileOf(blob).store(lease, { digest: blob.digest, size: blob.size })
     },
   }
+}
+
+function entryOf({ manifests }: ImageIndex, tag: string): Descriptor | undefined {
+  return manifests.find(({ annotations }) => annotations?.[layoutAnnotations.refName] === tag)
 }
 
 /**
@@ -116,6 +120,22 @@ class LocalTarget implements CacheTarget {
     makeDirectories(this.#scratch)
     await writeFileFrom(temporary, [bytes])
     this.#place(temporary, digest)
+  }
+
+  async current(): Promise<Manifest | undefined> {
+    try {
+      const text = readTextFile(`${this.#path}/${layoutPaths.index}`)
+      const entry = text === undefined ? undefined : entryOf(parseIndex(text).value, this.#tag)
+      const file = entry === undefined ? undefined : directoryFiles(this.#path).find(layoutBlobPath(entry.digest))
+      if (entry === undefined || file === undefined) return undefined
+      const raw = await collect(verified(file.read(), entry), largestDocument, entry.digest)
+      const document = parseImageDocument(raw, entry.mediaType)
+      return document.type === 'manifest' ? document.value : undefined
+    } catch (error) {
+      // Whatever is there is replaced, so it need not be readable.
+      if (isCairnError(error)) return undefined
+      throw error
+    }
   }
 
   async commit(manifest: Uint8Array<ArrayBuffer>, descriptor: Descriptor): Promise<void> {

@@ -4,7 +4,7 @@ import type { BaseOp, Op } from '../build/graph.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { BuildkitLayer, BuildkitRecord } from './buildkit-cache.ts'
 import {
-  buildkitBaseKey,
+  buildkitBaseKeys,
   buildkitContentKey,
   type BuildkitInput,
   type BuildkitKey,
@@ -84,7 +84,9 @@ class BuildkitMatch {
 
   #recordsOf(op: Op): readonly number[] {
     if (op.kind === 'base')
-      return (this.#byDigest.get(buildkitBaseKey(op)) ?? []).filter((index) => this.#isRoot(index))
+      return buildkitBaseKeys(op)
+        .flatMap((key) => this.#byDigest.get(key) ?? [])
+        .filter((index) => this.#isRoot(index))
     const key = buildkitKey(op)
     return key === undefined ? [] : (this.#byDigest.get(key.digest) ?? []).filter((index) => this.#isRecord(key, index))
   }

@@ -12,7 +12,6 @@ import { mediaTypes } from '../oci/media-types.ts'
 import type { BlobContent } from '../registry/client/blob-content.ts'
 import { type ByteSource, collect, verified } from '../streams/source.ts'
 import { buildkitConfigType } from './buildkit-cache.ts'
-import type { BuildkitDocument } from './buildkit-records.ts'
 import { largestCacheConfig } from './cache-document.ts'
 import type { CacheSource, CacheTarget } from './cache-places.ts'
 
@@ -128,7 +127,7 @@ export function objectCacheTarget(objects: CacheObjects, store: Store): CacheTar
   }
   return {
     ...(objects.parallelism === undefined ? {} : { parallelism: objects.parallelism }),
-    hasRecords: true,
+    holdsDocument: true,
     has: (blob) => objects.has(blob),
     put: async (content) => {
       const { identity, file } = content
@@ -146,16 +145,13 @@ export function objectCacheTarget(objects: CacheObjects, store: Store): CacheTar
       }
     },
     putBytes: async (bytes, digest) => await put({ digest, size: bytes.length }, new Blob([bytes])),
-    commit: async (manifest, _descriptor, records) => {
+    commit: async (manifest, _descriptor, document) => {
       const own: unknown = JSON.parse(new TextDecoder().decode(manifest))
-      const document = { ...(records ?? emptyDocument), [ownField]: own }
-      await objects.replaceDocument(new TextEncoder().encode(JSON.stringify(document)))
+      await objects.replaceDocument(new TextEncoder().encode(JSON.stringify({ ...document, [ownField]: own })))
     },
     [Symbol.dispose]: () => {},
   }
 }
-
-const emptyDocument: BuildkitDocument = { layers: [], records: [] }
 
 async function writeAside(content: BlobContent, path: string): Promise<BlobIdentity> {
   const digester = new Digester()

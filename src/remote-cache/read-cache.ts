@@ -86,10 +86,11 @@ const noCache: CacheContent = { parts: [], buildkit: [], histories: [], mounts: 
 
 async function readManifest(source: CacheSource, manifest: Manifest): Promise<CacheContent> {
   const { config, layers } = manifest
-  if (config.mediaType === cacheTypes.config) {
+  const steps = layers.find(({ mediaType }) => mediaType === cacheTypes.config)
+  if (steps !== undefined) {
     const own = layers.filter(({ mediaType }) => layerCompression(mediaType) !== undefined)
     const [bytes, histories] = await Promise.all([
-      source.read(config, largestCacheConfig),
+      source.read(steps, largestCacheConfig),
       readHistories(
         source,
         layers.find(({ mediaType }) => mediaType === cacheTypes.history),

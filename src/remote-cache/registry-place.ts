@@ -5,6 +5,7 @@ import type { Store } from '../content/store.ts'
 import { CairnError, isCairnError } from '../errors/error.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
+import type { Manifest } from '../oci/manifest.ts'
 import { familiarName, type Reference } from '../oci/reference.ts'
 import type { BlobContent } from '../registry/client/blob-content.ts'
 import type { RegistryClient } from '../registry/client/connection.ts'
@@ -55,6 +56,12 @@ export function registryCacheSource(reference: Reference, options: RegistryPlace
   }
 }
 
+/** What a tag leads to: a manifest or an index, itself among the digests. */
+interface TagContent {
+  readonly manifest: Manifest | undefined
+  readonly digests: ReadonlySet<Digest>
+}
+
 /** A cache at a registry. What the tag leads to already is not asked for again. */
 export function registryCacheTarget(reference: Reference, options: RegistryPlaceOptions): CacheTarget {
   return new RegistryTarget(reference, options)
@@ -64,7 +71,7 @@ class RegistryTarget implements CacheTarget {
   readonly #options: RegistryPlaceOptions
   readonly #repository: Repository
   readonly #tag: string
-  #present: Promise<ReadonlySet<Digest>> | undefined
+  #present: Promise<TagContent> | undefined
 
   constructor(reference: Reference, options: RegistryPlaceOptions) {
     this.#options = options
@@ -75,8 +82,7 @@ class RegistryTarget implements CacheTarget {
   }
 
   async has({ digest }: BlobIdentity): Promise<boolean> {
-    this.#present ??= this.#findPresent()
-    if ((await this.#present).has(digest)) return true
+    if ((await this.#content()).digests.has(digest)) return true
     return await this.#repository.hasBlob(digest)
   }
 
@@ -94,23 +100,32 @@ class RegistryTarget implements CacheTarget {
     await this.put(heldContent(bytes, digest), digest)
   }
 
+  async current(): Promise<Manifest | undefined> {
+    return (await this.#content()).manifest
+  }
+
   async commit(manifest: Uint8Array<ArrayBuffer>, { digest, mediaType }: Descriptor): Promise<void> {
-    if ((await this.#present)?.has(digest) === true) return
+    if ((await this.#content()).digests.has(digest)) return
     await this.#repository.putDocument(this.#tag, manifest, mediaType)
   }
 
   [Symbol.dispose](): void {}
 
-  /** What the tag leads to at the moment, itself included. */
-  async #findPresent(): Promise<ReadonlySet<Digest>> {
+  #content(): Promise<TagContent> {
+    return (this.#present ??= this.#find())
+  }
+
+  async #find(): Promise<TagContent> {
     try {
       const { document } = await this.#repository.document(this.#tag)
-      if (document.type === 'index') return new Set([digestOf(document.raw)])
+      if (document.type === 'index') return { manifest: undefined, digests: new Set([digestOf(document.raw)]) }
       const { config, layers } = document.value
-      return new Set([digestOf(document.raw), config.digest, ...layers.map(({ digest }) => digest)])
+      const digests = new Set([digestOf(document.raw), config.digest, ...layers.map(({ digest }) => digest)])
+      return { manifest: document.value, digests }
     } catch (error) {
       // Whatever is there is replaced, so it need not be readable.
-      if (isAbsence(error) || isCairnError(error, 'MANIFEST_INVALID')) return new Set()
+      if (isAbsence(error) || isCairnError(error, 'MANIFEST_INVALID'))
+        return { manifest: undefined, digests: new Set() }
       throw error
     }
   }

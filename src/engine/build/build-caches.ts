@@ -1,5 +1,4 @@
-import type { CachedStep } from '../../build/cache.ts'
-import type { RunOp } from '../../build/graph.ts'
+import type { Op, RunOp } from '../../build/graph.ts'
 import type { BlockCompressor } from '../../compression/compress.ts'
 import { CairnError } from '../../errors/error.ts'
 import type { ImageConfig } from '../../oci/config.ts'
@@ -9,7 +8,7 @@ import type { CacheExport, CacheImport } from '../../remote-cache/cache-options.
 import type { ExtraBlob } from '../../remote-cache/export-cache.ts'
 import type { ImportedCaches } from '../../remote-cache/import-cache.ts'
 import { withInlineCache } from '../../remote-cache/inline-cache.ts'
-import { CacheExports, type ExportedBuild } from './export-caches.ts'
+import { CacheExports, type ExportedBuild, recordsOf } from './export-caches.ts'
 import { type CacheAccess, importCaches, importId } from './import-caches.ts'
 import { type RegistryAccess, registryClient } from '../registry/registry-access.ts'
 import { CacheMountArrivals, packCacheMounts } from './travelling-mounts.ts'
@@ -29,22 +28,29 @@ interface CachesOptions extends CacheRequest, Omit<CacheAccess, 'client'> {
   readonly concurrency?: number | undefined
 }
 
+/** The steps that an image was made by. */
+interface CachedImage extends Pick<ExportedBuild, 'ops' | 'steps' | 'hashContent'> {
+  /** Those whose layers it has. */
+  readonly resultOps: readonly Op[]
+  readonly histories: () => readonly NamedHistory[]
+}
+
 /** The caches elsewhere that one build reads and writes. To be disposed of, once they are settled. */
 export class BuildCaches implements Disposable {
   readonly imported: ImportedCaches
   readonly #options: CachesOptions
   readonly #arrivals: CacheMountArrivals
   readonly #exports: CacheExports
-  readonly #isInline: boolean
+  readonly #inline: CacheExport | undefined
 
-  private constructor(imported: ImportedCaches, exports: CacheExports, options: CachesOptions, isInline: boolean) {
+  private constructor(imported: ImportedCaches, exports: CacheExports, options: CachesOptions) {
     this.imported = imported
     this.#options = options
     const warn = (short: string): void =>
       options.progress({ type: 'warning', vertex: importId(options.cacheFrom?.[0]), level: 1, short })
     this.#arrivals = new CacheMountArrivals(options.store, imported.mounts(), { signal: options.signal, warn })
     this.#exports = exports
-    this.#isInline = isInline
+    this.#inline = options.cacheTo?.find(({ place }) => place === undefined)
   }
 
   /** Reads the caches to import but for their layers, and opens the places to export to. Throws as importCaches() does. */
@@ -55,8 +61,7 @@ export class BuildCaches implements Disposable {
       return registryClient(registry)
     }
     const imported = await importCaches(cacheFrom, { ...options, client })
-    const isInline = cacheTo.some(({ place }) => place === undefined)
-    return new BuildCaches(imported, new CacheExports(cacheTo, { ...options, client, imported }), options, isInline)
+    return new BuildCaches(imported, new CacheExports(cacheTo, { ...options, client, imported }), options)
   }
 
   /** Has the layer of a step sent while others still run. */
@@ -65,12 +70,11 @@ export class BuildCaches implements Disposable {
   }
 
   /** The config of an image of these steps, with a cache in it where that is asked for. */
-  async configWith(
-    config: ImageConfig,
-    steps: () => Promise<readonly CachedStep[]>,
-    histories: () => readonly NamedHistory[],
-  ): Promise<ImageConfig> {
-    return this.#isInline ? withInlineCache(config, await steps(), histories()) : config
+  async configWith(config: ImageConfig, image: CachedImage): Promise<ImageConfig> {
+    if (this.#inline === undefined) return config
+    const { resultOps, steps, histories } = image
+    const records = this.#inline.buildkit ? await recordsOf(image, resultOps) : []
+    return withInlineCache(config, { steps: await steps(resultOps), histories: histories(), records })
   }
 
   /** Brings the cache mounts that a step is about to use. */

@@ -1,6 +1,5 @@
 import { type BuildContext, BuildContexts } from '../../build/context/context.ts'
 import { BuildExecutor } from '../../build/executor.ts'
-import type { CachedStep } from '../../build/cache.ts'
 import type { BuildPlan, Op } from '../../build/graph.ts'
 import { type JoinedPlans, planBuild, type PlannedBuild, type PlanOptions } from '../../build/plan/plan.ts'
 import { RemoteFiles } from '../../build/context/remote-files.ts'
@@ -206,8 +205,13 @@ async function resultImages(
     const environment = { store, lease, snapshots: solved.snapshots }
     const built = options.squash === true ? await squashed(made, plan, environment, options.progress) : made
     const diffIds = built.layers.map(({ diffId }) => diffId)
-    const stepsOf = (): Promise<readonly CachedStep[]> => solved.steps(stackOf(plan.target))
-    const config = await caches?.configWith(built.config, stepsOf, () => solved.histories(index))
+    const config = await caches?.configWith(built.config, {
+      ops: plan.ops,
+      resultOps: stackOf(plan.target),
+      steps: solved.steps,
+      hashContent: solved.hashContent,
+      histories: () => solved.histories(index),
+    })
     images.push({ config: config ?? built.config, diffIds, baseLayers: baseLayersOf(plan) })
   }
   return images

@@ -86,7 +86,7 @@ export class CacheExports implements Disposable {
     for (const { target } of this.#exports) target[Symbol.dispose]()
   }
 
-  async #finish({ settings, target, exporter }: OpenExport, build: ExportedBuild): Promise<void> {
+  async #finish({ settings, exporter }: OpenExport, build: ExportedBuild): Promise<void> {
     const { progress } = this.#options
     const { ops, resultOps, histories, mounts } = build
     const kind = placeNames[settings.place?.type ?? 'registry']
@@ -102,7 +102,7 @@ export class CacheExports implements Disposable {
       status('preparing build cache for export')
       const kept = settings.mode === 'max' ? ops : ops.filter((op) => resultOps.has(op))
       const steps = await build.steps(kept)
-      const records = target.hasRecords === true ? await recordsOf(build, kept) : []
+      const records = settings.buildkit ? () => recordsOf(build, kept) : undefined
       const extra = settings.mounts ? await mounts() : []
       const written = await exporter.finish({ steps, histories, extra, records }, status)
       if (written === undefined) status('skipping cache export for empty result')
@@ -134,8 +134,8 @@ const placeNames: Readonly<Record<CachePlace['type'], string>> = {
 }
 
 /** BuildKit's records of all steps, with the results of those that are kept. */
-async function recordsOf(
-  { ops, steps, hashContent }: ExportedBuild,
+export async function recordsOf(
+  { ops, steps, hashContent }: Pick<ExportedBuild, 'ops' | 'steps' | 'hashContent'>,
   kept: readonly Op[],
 ): Promise<readonly ExportedRecord[]> {
   const results = new Map<Op, CachedStep>()
