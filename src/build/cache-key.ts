@@ -52,9 +52,13 @@ export function stackedKey(below: CacheKey, key: CacheKey): CacheKey {
 export function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
   if (typeof value !== 'object' || value === null) return JSON.stringify(value)
-  const fields = Object.entries(value).filter(([, item]) => item !== undefined)
-  fields.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
-  return `{${fields.map(([name, item]) => `${JSON.stringify(name)}:${canonicalJson(item)}`).join(',')}}`
+  const fields = value as Readonly<Record<string, unknown>>
+  let text = ''
+  for (const name of Object.keys(fields).sort()) {
+    const item = fields[name]
+    if (item !== undefined) text += `${text === '' ? '' : ','}${JSON.stringify(name)}:${canonicalJson(item)}`
+  }
+  return `{${text}}`
 }
 
 /** A short digest that stands for a value which must not be kept, such as that of a variable. */
@@ -132,9 +136,7 @@ function runInputs(op: RunOp): Pick<StepInputs, 'definition' | 'env'> {
       ...(op.devices.length === 0 ? {} : { devices: op.devices.join(' ') }),
       ...(op.hostname === defaultHostname ? {} : { hostname: op.hostname }),
       ...(op.script === undefined ? {} : { script: digestOf(op.script.content) }),
-      ...(op.extraHosts.length === 0
-        ? {}
-        : { hosts: op.extraHosts.map(({ name }) => name).join(' ') }),
+      ...(op.extraHosts.length === 0 ? {} : { hosts: op.extraHosts.map(({ name }) => name).join(' ') }),
       ...Object.fromEntries(op.mounts.map((mount) => [`mount ${mountName(mount)}`, mountText(mount)])),
       ...Object.fromEntries(op.mounts.flatMap(secretFingerprint)),
     },

@@ -1,4 +1,4 @@
-import { getCacheRecord, listCacheRecordsOf, putCacheRecord, touchCacheRecords } from '../content/cache-records.ts'
+import { getCacheRecord, listCacheResults, putCacheRecord, touchCacheRecords } from '../content/cache-records.ts'
 import { layerNode } from '../content/graph.ts'
 import { findSnapshot } from '../content/snapshot-records.ts'
 import { listLayerForms, preferredForms } from '../content/layer-records.ts'
@@ -61,7 +61,7 @@ export class BuildCache {
 
   /** Protects what is recorded under any of `keys`, and notes its use, all at once: {@link get} has nothing left to do then. */
   prepare(keys: readonly CacheKey[]): void {
-    const records = listCacheRecordsOf(this.#store, keys)
+    const records = listCacheResults(this.#store, keys)
     if (records.length === 0) return
     const results = records.map(({ key, result }) => ({ key, result: result as CachedResult }))
     const layers = results.map(({ result }) => result.layer.diffId)

@@ -47,10 +47,12 @@ export function getCacheRecord(store: Store, key: string): CacheRecord | undefin
   return row === undefined ? undefined : cacheRecord(row)
 }
 
-/** What is recorded under any of `keys`. */
-export function listCacheRecordsOf(store: Store, keys: readonly string[]): CacheRecord[] {
-  const sql = `SELECT ${cacheColumns} FROM cache_records WHERE key IN (SELECT value FROM json_each(?))`
-  return store.database.all<CacheRow>(sql, JSON.stringify(keys)).map(cacheRecord)
+/** The results that are recorded under any of `keys`. */
+export function listCacheResults(store: Store, keys: readonly string[]): Omit<CacheRecord, 'inputs' | 'createdAt'>[] {
+  const sql = 'SELECT key, result, used_at AS usedAt FROM cache_records WHERE key IN (SELECT value FROM json_each(?))'
+  return store.database
+    .all<Omit<CacheRow, 'inputs' | 'createdAt'>>(sql, JSON.stringify(keys))
+    .map((row) => ({ ...row, result: JSON.parse(row.result) as unknown }))
 }
 
 /** Records a result, replacing an older one, and what it keeps from garbage collection (layers, blobs). */
@@ -78,7 +80,7 @@ export function putCacheRecord(
 }
 
 /** Notes that records were used just now, unless that was noted within the last hour. */
-export function touchCacheRecords(store: Store, records: readonly CacheRecord[]): void {
+export function touchCacheRecords(store: Store, records: readonly Pick<CacheRecord, 'key' | 'usedAt'>[]): void {
   const now = Date.now()
   const stale = records.filter(({ usedAt }) => now - usedAt > useResolution)
   if (stale.length === 0) return
@@ -115,6 +117,12 @@ export function lastStepRecord(store: Store, stepId: string): BuildStepRecord | 
   return row === undefined ? undefined : { ...row, inputs: JSON.parse(row.inputs) as unknown }
 }
 
+/** The key of {@link lastStepRecord}. */
+export function lastStepKey(store: Store, stepId: string): string | undefined {
+  const sql = 'SELECT key FROM build_steps WHERE step_id = ? ORDER BY created_at DESC, rowid DESC'
+  return store.database.one<{ key: string }>(sql, stepId)?.key
+}
+
 /** What is recorded of builds' steps, the newest first. */
 export function listStepRecords(store: Store): BuildStepRecord[] {
   return store.database
@@ -124,7 +132,7 @@ export function listStepRecords(store: Store): BuildStepRecord[] {
 
 /** Records a build of a step; does nothing where the last record has the same key. Older ones are forgotten by and by. */
 export function putStepRecord(store: Store, step: Pick<BuildStepRecord, 'stepId' | 'key' | 'inputs'>): void {
-  if (lastStepRecord(store, step.stepId)?.key === step.key) return
+  if (lastStepKey(store, step.stepId) === step.key) return
   store.database.transaction(() => {
     store.database.run(
       'INSERT INTO build_steps VALUES (?, ?, ?, ?)',

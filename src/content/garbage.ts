@@ -2,16 +2,22 @@ import type { Digest } from '../oci/digest.ts'
 import { blobNode, layerNode, type StoreNode } from './graph.ts'
 import type { Store } from './store.ts'
 
-/** True where a record keeps the node `?1` itself, whatever links lead to it. */
-const isRecorded = `EXISTS (SELECT 1 FROM images WHERE digest = ?1)
-  OR EXISTS (SELECT 1 FROM tags WHERE digest = ?1) OR EXISTS (SELECT 1 FROM pins WHERE node = ?1)
-  OR EXISTS (SELECT 1 FROM fetched_files WHERE digest = ?1)
-  OR EXISTS (SELECT 1 FROM registry_blobs WHERE digest = ?1)
-  OR EXISTS (SELECT 1 FROM registry_manifests WHERE digest = ?1)
-  OR (?1 LIKE 'cache/%' AND EXISTS (SELECT 1 FROM cache_records WHERE key = substr(?1, 7)))`
+/** True where a record keeps a node itself, whatever links lead to it. `node` is an expression of SQL. */
+function isRecorded(node: string): string {
+  return `EXISTS (SELECT 1 FROM images WHERE digest = ${node})
+  OR EXISTS (SELECT 1 FROM tags WHERE digest = ${node}) OR EXISTS (SELECT 1 FROM pins WHERE node = ${node})
+  OR EXISTS (SELECT 1 FROM fetched_files WHERE digest = ${node})
+  OR EXISTS (SELECT 1 FROM registry_blobs WHERE digest = ${node})
+  OR EXISTS (SELECT 1 FROM registry_manifests WHERE digest = ${node})
+  OR (${node} LIKE 'cache/%' AND EXISTS (SELECT 1 FROM cache_records WHERE key = substr(${node}, 7)))`
+}
 
-const keepers = `SELECT EXISTS (SELECT 1 FROM links WHERE child = ?1) OR ${isRecorded} AS kept,
+const keepers = `SELECT EXISTS (SELECT 1 FROM links WHERE child = ?1) OR ${isRecorded('?1')} AS kept,
   EXISTS (SELECT 1 FROM lease_nodes WHERE node = ?1) AS leased`
+
+const doubtfulNodes = `SELECT value AS node FROM json_each(?) AS asked
+  WHERE NOT (EXISTS (SELECT 1 FROM links WHERE child = asked.value) OR ${isRecorded('asked.value')})
+    OR EXISTS (SELECT 1 FROM garbage WHERE node = asked.value)`
 
 /** What keeps a thing of the store: a record, nothing but processes that work with it, or nothing. */
 export type Keeper = 'record' | 'lease' | undefined
@@ -25,6 +31,14 @@ export function keeperOf(store: Store, forms: readonly StoreNode[]): Keeper {
     if (row?.leased === 1) keeper = 'lease'
   }
   return keeper
+}
+
+/**
+ * Those of `nodes` that may have to go: that nothing keeps under this very name, or that lost a keeper. Asked for all at
+ * once, as nearly everything is kept nearly always.
+ */
+export function doubtful(store: Store, nodes: readonly StoreNode[]): StoreNode[] {
+  return linked(store, doubtfulNodes, JSON.stringify(nodes))
 }
 
 /** The layer that a node stands for, in all its forms. */
@@ -76,10 +90,10 @@ export function pendingGarbage(store: Store): PendingGarbage {
 }
 
 function isKeptBeside(store: Store, node: StoreNode, gone: ReadonlySet<StoreNode>): boolean {
-  if (store.database.one<{ kept: number }>(`SELECT ${isRecorded} AS kept`, node)?.kept === 1) return true
+  if (store.database.one<{ kept: number }>(`SELECT ${isRecorded('?1')} AS kept`, node)?.kept === 1) return true
   return linked(store, 'SELECT parent AS node FROM links WHERE child = ?', node).some((parent) => !gone.has(parent))
 }
 
-function linked(store: Store, query: string, node: StoreNode): StoreNode[] {
-  return store.database.all<{ node: StoreNode }>(query, node).map((row) => row.node)
+function linked(store: Store, query: string, value: string): StoreNode[] {
+  return store.database.all<{ node: StoreNode }>(query, value).map((row) => row.node)
 }

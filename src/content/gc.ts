@@ -2,6 +2,7 @@ import { tryListDirectory } from '../linux/directories.ts'
 import { removeTree } from '../linux/remove-tree.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { removeOldDownloads } from './downloads.ts'
+import { doubtful } from './garbage.ts'
 import { blobNode, snapshotNode, type StoreNode } from './graph.ts'
 import { acquireLock, type LockOptions } from './lock.ts'
 import { recoverThoroughly } from './recovery.ts'
@@ -38,7 +39,7 @@ export async function collectFrom(
   const queue = [...nodes]
   while (queue.length > 0) {
     options.signal?.throwIfAborted()
-    queue.push(...sweep.removeUnneeded(queue.splice(-batchSize)))
+    queue.push(...sweep.removeUnneeded(doubtful(store, queue.splice(-batchSize))))
     await Bun.sleep(0)
   }
   return sweep.report()

@@ -37,7 +37,8 @@ export function acquireLease(store: Store): Lease {
     const session = store.session.id
     store.database.transaction(() => {
       store.database.run('INSERT OR IGNORE INTO leases VALUES (?, ?, ?)', id, session, Date.now())
-      for (const node of fresh) store.database.run('INSERT OR IGNORE INTO lease_nodes VALUES (?, ?)', id, node)
+      const sql = 'INSERT OR IGNORE INTO lease_nodes SELECT ?, value FROM json_each(?)'
+      store.database.run(sql, id, JSON.stringify(fresh))
     })
     for (const node of fresh) nodes.add(node)
   }

@@ -80,11 +80,13 @@ test('removing one image of ten thousand asks about its own layers only, each by
   ])
   const nodes = asked
     .flatMap(({ values }) => values)
+    // Some are asked about all at once.
+    .flatMap((value): unknown[] => (String(value).startsWith('[') ? (JSON.parse(String(value)) as unknown[]) : [value]))
     .filter((value): value is StoreNode => String(value).includes('sha256:'))
   expect(nodes.filter((node) => !own.has(node.replace(/^layer\//, '')))).toEqual([])
   for (const sql of new Set(asked.map((one) => one.sql))) {
     if (!/^\s*(SELECT|DELETE|UPDATE)/.test(sql)) continue
     const plan = database.all<{ detail: string }>(`EXPLAIN QUERY PLAN ${sql}`).map(({ detail }) => detail)
-    expect([sql, plan.filter((detail) => /^SCAN (?!CONSTANT)/.test(detail))]).toEqual([sql, []])
+    expect([sql, plan.filter((detail) => /^SCAN (?!CONSTANT|asked VIRTUAL TABLE)/.test(detail))]).toEqual([sql, []])
   }
 }, 60_000)

@@ -67,6 +67,7 @@ export class Sweep {
    * processes need that work with it is noted as garbage, for the one that ends last.
    */
   removeUnneeded(nodes: readonly StoreNode[]): StoreNode[] {
+    if (nodes.length === 0) return []
     const away: string[] = []
     const { database } = this.#store
     const orphans = database.transaction(() =>

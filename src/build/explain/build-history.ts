@@ -1,7 +1,7 @@
-import { lastStepRecord, putStepRecord } from '../../content/cache-records.ts'
+import { lastStepKey, lastStepRecord, putStepRecord } from '../../content/cache-records.ts'
 import type { Store } from '../../content/store.ts'
 import { digestOf } from '../../oci/digest.ts'
-import { type CacheKey, canonicalJson, type StepInputs } from '../cache-key.ts'
+import type { CacheKey, StepInputs } from '../cache-key.ts'
 import {
   explainBase,
   explainMiss,
@@ -48,6 +48,7 @@ export class BuildHistory {
   readonly #steps: ReadonlySet<string>
   readonly #stages: ReadonlySet<string>
   #before: readonly StepTrace[] | undefined
+  #former: FormerStages | undefined
   #filesBefore: StoredFiles | undefined
   readonly #imported: readonly StoredHistory[]
   readonly #contents = new Map<Op, readonly (SelectionDigest | undefined)[]>()
@@ -71,6 +72,7 @@ export class BuildHistory {
     let best: StoredHistory = this.stored()
     for (const history of this.#imported) if (common(history) > common(best) || best.steps.length === 0) best = history
     this.#before = best.steps
+    this.#former = undefined
     this.#filesBefore = best.files
   }
 
@@ -113,6 +115,8 @@ export class BuildHistory {
       readonly files: readonly (SelectionDigest | undefined)[]
     }[],
   ): void {
+    const lastKey = lastStepKey(this.#store, this.#scope)
+    if (lastKey === historyKey(steps.map(({ op, key }) => ({ stage: op.stage, text: op.text, key })))) return
     const traces = steps.map(({ op, key, inputs, files }): StepTrace => {
       const known = this.#contents.get(op) ?? files
       const before = this.#counterpart(op)
@@ -124,8 +128,8 @@ export class BuildHistory {
     })
     const stages = new Set(traces.map(({ stage }) => stage))
     const all = [...this.#traces().filter(({ stage }) => !stages.has(stage)), ...traces]
-    const key = digestOf(canonicalJson(all.map((trace) => [trace.stage, trace.text, trace.key])))
-    if (lastStepRecord(this.#store, this.#scope)?.key === key) return
+    const key = historyKey(all)
+    if (lastKey === key) return
     const known = new Map<string, SelectionDigest>()
     for (const { op, inputs, files } of steps) {
       for (const [index, { label }] of (inputs.sources ?? []).entries()) {
@@ -179,14 +183,8 @@ export class BuildHistory {
    * there has only moved. A stage that was not there may have had the name of one that is not there any more.
    */
   #counterpart(op: Op): StepTrace | undefined {
-    const named = this.#traces().filter((trace) => trace.stage === op.stage)
-    const stage = named.length > 0 ? named : this.#traces().filter((trace) => !this.#stages.has(trace.stage))
-    const same = stage.filter((trace) => trace.text === op.text)
-    return (
-      same.find((trace) => trace.ordinal === op.ordinal) ??
-      same[0] ??
-      stage.find((trace) => trace.ordinal === op.ordinal && !this.#steps.has(stepName(trace)))
-    )
+    this.#former ??= new FormerStages(this.#traces(), this.#stages, this.#steps)
+    return this.#former.counterpart(op)
   }
 
   #traces(): readonly StepTrace[] {
@@ -205,6 +203,44 @@ export class BuildHistory {
   #readFiles(): StoredFiles {
     return (lastStepRecord(this.#store, `${this.#scope} files`)?.inputs as StoredFiles | undefined) ?? {}
   }
+}
+
+/** Steps of an earlier build by what they are looked for by. */
+class FormerStages {
+  /** By stage; under undefined those of stages that are not there any more. */
+  readonly #stages: ReadonlyMap<string | undefined, FormerSteps>
+
+  /** `stages` and `steps` are the names of what there is now. */
+  constructor(traces: readonly StepTrace[], stages: ReadonlySet<string>, steps: ReadonlySet<string>) {
+    const groups = Map.groupBy(traces, ({ stage }) => (stages.has(stage) ? stage : undefined))
+    this.#stages = new Map([...groups].map(([stage, own]) => [stage, formerSteps(own, steps)]))
+  }
+
+  counterpart({ stage, text, ordinal }: Op): StepTrace | undefined {
+    const former = this.#stages.get(stage) ?? this.#stages.get(undefined)
+    return former?.exact.get(`${ordinal} ${text}`) ?? former?.byText.get(text) ?? former?.byOrdinal.get(ordinal)
+  }
+}
+
+/** Of several that are alike each has the first. */
+interface FormerSteps {
+  readonly exact: ReadonlyMap<string, StepTrace>
+  readonly byText: ReadonlyMap<string, StepTrace>
+  /** Without those that have only moved. */
+  readonly byOrdinal: ReadonlyMap<number, StepTrace>
+}
+
+function formerSteps(traces: readonly StepTrace[], steps: ReadonlySet<string>): FormerSteps {
+  const first = traces.toReversed()
+  return {
+    exact: new Map(first.map((trace) => [`${trace.ordinal} ${trace.text}`, trace])),
+    byText: new Map(first.map((trace) => [trace.text, trace])),
+    byOrdinal: new Map(first.filter((trace) => !steps.has(stepName(trace))).map((trace) => [trace.ordinal, trace])),
+  }
+}
+
+function historyKey(steps: readonly Pick<StepTrace, 'stage' | 'text' | 'key'>[]): string {
+  return digestOf(JSON.stringify(steps.map(({ stage, text, key }) => [stage, text, key])))
 }
 
 function imageOf({ image }: Extract<Op, { kind: 'base' }>): string {

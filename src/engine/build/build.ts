@@ -9,7 +9,6 @@ import type { FailedCommand } from '../../build/running-step.ts'
 import type { BuiltImage, SquashEnvironment } from '../../build/squash.ts'
 import { withLease } from '../../content/leased-work.ts'
 import type { Lease } from '../../content/leases.ts'
-import { recover } from '../../content/recovery.ts'
 import type { Store } from '../../content/store.ts'
 import type { Dockerfile } from '../../dockerfile/instruction.ts'
 import type { ImageConfig } from '../../oci/config.ts'
@@ -93,7 +92,6 @@ export interface BuildResult {
  * succeeded. Throws DockerfileError and StepError with the place in the file, CANCELED when `signal` aborts.
  */
 export async function build(store: Store, options: BuildOptions): Promise<BuildResult> {
-  recover(store)
   reapAbandoned(store.path('builds', 'run'))
   return await withLease(store, (lease) => buildUnder(store, lease, options))
 }
