@@ -20,7 +20,12 @@ describe.each([
   function cairn(args: readonly string[], stdin?: Uint8Array): string {
     const ended = Bun.spawnSync([program, ...args], {
       cwd: directory,
-      env: { PATH: process.env['PATH'] ?? '', HOME: directory, CAIRN_ROOT: join(directory, 'store') },
+      env: {
+        PATH: process.env['PATH'] ?? '',
+        HOME: directory,
+        CAIRN_ROOT: join(directory, 'store'),
+        CAIRN_NETWORK: 'host',
+      },
       stdin: stdin ?? 'ignore',
     })
     if (ended.exitCode !== 0) throw new Error(`cairn ${args.join(' ')}: ${ended.exitCode}: ${ended.stderr.toString()}`)

@@ -8,7 +8,7 @@ import { stat, tryStat } from '../src/linux/file-status.ts'
 import { withHostCgroups } from '../src/runtime/cgroups.ts'
 import { detectRuntime } from '../src/runtime/runtime.ts'
 import { ContainerCairn } from './fixtures/cli/container-cairn.ts'
-import { eventually } from './fixtures/container-bench.ts'
+import { eventually, processesWith } from './fixtures/container-bench.ts'
 
 // A machine that is busy otherwise is no reason to fail.
 setDefaultTimeout(60_000)
@@ -41,7 +41,7 @@ async function becomes(name: string, format: string, wanted: string, limit = 15_
     await Bun.sleep(50)
     found = await inspected(name, format)
   }
-  expect(found).toBe(wanted)
+  expect(found, await inspected(name, '{{.State.Error}}')).toBe(wanted)
 }
 
 /** Of a file of the machine's cgroups; nothing where it is not there. */
@@ -258,6 +258,15 @@ describe('health checks', () => {
     expect(events).toContain('health_status: unhealthy')
     await cairn.ok(['rm', '-f', 'watched'])
     expect(await eventually(() => cairn.attendants().length === 0)).toBe(true)
+  })
+
+  test('leave no process when the container ends long before the next is due', async () => {
+    const id = await detached('seldom', 'sleep 1000', '--health-cmd', 'true', '--health-interval', '4242s')
+    const waiting = (): number => processesWith('sleep\x004242').length
+    expect(await eventually(() => waiting() === 1)).toBe(true)
+    await cairn.ok(['stop', '-t', '0', id])
+    expect(await eventually(() => waiting() === 0)).toBe(true)
+    await cairn.ok(['rm', id])
   })
 
   test('are none of a container that ends before they begin', async () => {

@@ -1,5 +1,5 @@
 import type { Store } from '../content/store.ts'
-import { isRunning, signalProcess } from '../linux/processes.ts'
+import { isRunning, signalGroup } from '../linux/processes.ts'
 import { signalNumbers } from '../linux/signals.ts'
 import type { Container, ContainerRun, RestartRecord } from './container.ts'
 import { recordRun, recordStarted } from './container-records.ts'
@@ -42,10 +42,10 @@ function attended(store: Store, container: Container, run: ContainerRun, isNew: 
   return { ...rest, ...(health === undefined ? {} : { health }), ...(logSize === undefined ? {} : { logSize }) }
 }
 
-/** Ends what looks after a container. */
+/** Ends what looks after a container: shells that were started in groups of their own, with what they wait for. */
 export function dismissAttendants(run: ContainerRun): void {
   for (const kind of kinds) {
     const attendant = run[kind]
-    if (attendant !== undefined && isRunning(attendant)) signalProcess(attendant, signalNumbers.SIGTERM)
+    if (attendant !== undefined && isRunning(attendant)) signalGroup(attendant, signalNumbers.SIGTERM)
   }
 }

@@ -1,7 +1,7 @@
 import { acquireLock } from '../content/lock.ts'
 import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
-import { isRunning, signalProcess } from '../linux/processes.ts'
+import { isRunning, signalGroup, signalProcess } from '../linux/processes.ts'
 import { signalNumbers } from '../linux/signals.ts'
 import { runRuntime } from '../runtime/monitor.ts'
 import { type Container, isActive } from './container.ts'
@@ -86,7 +86,7 @@ async function cancelRestart(store: Store, id: string, isFinal: boolean): Promis
   const container = getContainer(store, id)
   if (container?.state !== 'restarting') return false
   const waiter = container.restart?.waiter
-  if (waiter !== undefined && isRunning(waiter)) signalProcess(waiter, signalNumbers.SIGKILL)
+  if (waiter !== undefined && isRunning(waiter)) signalGroup(waiter, signalNumbers.SIGKILL)
   recordEnd(store, id, { state: 'exited', exitCode: container.exitCode ?? 0 }, { isDeath: false })
   // What was recorded about starting it again may have come later than the wish to stop it.
   if (isFinal) recordStopped(store, id)

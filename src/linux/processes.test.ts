@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { Children } from '../../test/fixtures/children.ts'
-import { isAlive, ownIdentity, processStatus, signalProcess } from './processes.ts'
+import { eventually } from '../../test/fixtures/container-bench.ts'
+import { isAlive, ownIdentity, processStatus, signalGroup, signalProcess } from './processes.ts'
 import { openPipe, readPipe } from './pipes.ts'
 import { close, write } from './files.ts'
 import { signalNumbers } from './signals.ts'
@@ -31,6 +32,21 @@ describe('processes', () => {
     expect(child.signalCode).toBe('SIGTERM')
     expect(signalProcess({ pid: child.pid, startTime }, signalNumbers.SIGTERM)).toBe(false)
     expect(signalProcess({ pid: 2 ** 22 + 1, startTime: 1 }, signalNumbers.SIGTERM)).toBe(false)
+  })
+
+  test('`signalGroup()` signals what a process has started, too, and no other group with its number', async () => {
+    using children = new Children()
+    const leader = children.add(Bun.spawn(['sh', '-c', 'sleep 60 & echo $!; wait'], { detached: true, stdout: 'pipe' }))
+    const first = await leader.stdout.getReader().read()
+    const below = Number(new TextDecoder().decode(first.value))
+    const startTime = processStatus(leader.pid)?.startTime ?? 0
+    expect(signalGroup({ pid: leader.pid, startTime: startTime - 1 }, signalNumbers.SIGKILL)).toBe(false)
+    expect(processStatus(below)?.isZombie).toBe(false)
+    expect(signalGroup({ pid: leader.pid, startTime }, signalNumbers.SIGTERM)).toBe(true)
+    await leader.exited
+    expect(leader.signalCode).toBe('SIGTERM')
+    expect(await eventually(() => processStatus(below)?.isZombie !== false)).toBe(true)
+    expect(signalGroup({ pid: leader.pid, startTime }, signalNumbers.SIGTERM)).toBe(false)
   })
 })
 

@@ -6,6 +6,7 @@ import { readTextFile } from './text-file.ts'
 const { i32, u32, i64, ptr: pointer } = types
 
 const libc = openLibc({
+  kill: { args: [i32, i32], returns: i32 },
   waitpid: { args: [i32, pointer, i32], returns: i32 },
   syscall: { args: [i64, i32, i32, pointer, u32], returns: i64 },
 })
@@ -75,6 +76,15 @@ export function signalProcess(identity: ProcessIdentity, signal: number): boolea
   } finally {
     close(fd)
   }
+}
+
+/**
+ * Sends signal number `signal` to a process that leads a group, and to the rest of that group. False when it is gone. Throws
+ * SystemCallError, EPERM among others.
+ */
+export function signalGroup(leader: ProcessIdentity, signal: number): boolean {
+  // While its leader is there, no other group has that number.
+  return isAlive(leader) && (libc.kill(-leader.pid, signal) === 0 || goneOrThrow('kill', leader))
 }
 
 /**
