@@ -1,3 +1,4 @@
+import { recover } from '../../content/recovery.ts'
 import type { Store } from '../../content/store.ts'
 import { type CairnError, isCairnError } from '../../errors/error.ts'
 import { parseImageLocation } from '../../images/image-location.ts'
@@ -46,6 +47,7 @@ export async function* syncImages(
   jobs: readonly SyncJob[],
   options: SyncOptions,
 ): AsyncGenerator<SyncedImage> {
+  recover(store)
   const client = registryClient(options.access)
   const running = new Map<number, Promise<readonly [id: number, image: SyncedImage]>>()
   const turns = new Turns()

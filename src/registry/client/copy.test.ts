@@ -167,6 +167,17 @@ describe('copyRemote() that fails', () => {
     expect(readdirSync(place.store.session.directory)).toEqual([])
   })
 
+  test('leaves nothing of what was sent before it was ended', async () => {
+    registry.putImage('app', '1')
+    uploadsGet(503)
+    await copy().catch(() => {})
+    for (const bytes of registry.blobs.values()) other.putBlob('copy', bytes)
+    other.intercept = () => undefined
+    await copy()
+    expect(fetched()).toBe(2)
+    expect(readdirSync(place.store.path('downloads'))).toEqual([])
+  })
+
   test('keeps nothing where it may not push', async () => {
     registry.putImage('app', '1')
     uploadsGet(403)

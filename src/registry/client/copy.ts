@@ -11,7 +11,7 @@ import { familiarName, familiarString, type Reference } from '../../oci/referenc
 import { CairnError } from '../../errors/error.ts'
 import { type BlobContent, fileContent, storedContent } from './blob-content.ts'
 import type { RegistryClient } from './connection.ts'
-import { keepDownload, type KeptDownload } from './kept-download.ts'
+import { forgetDownload, keepDownload, type KeptDownload } from './kept-download.ts'
 import { Repository } from './repository.ts'
 import { firstOf, type ResolvedRemote, resolveRemote } from './resolve.ts'
 import { TaskSlots } from './task-slots.ts'
@@ -130,8 +130,8 @@ class RegistryCopy {
   }
 
   async #moveOne(blob: Descriptor): Promise<void> {
-    if (await this.#isThere(blob)) return
     const { store } = this.#options
+    if (await this.#isThere(blob)) return forgetDownload(store, blob)
     if (store.blobs.size(blob.digest) === blob.size && this.#lease.claim(blob.digest)) {
       await this.#send(blob, storedContent(store, blob))
       return

@@ -43,6 +43,14 @@ export async function keepDownload(
   }
 }
 
+/** Removes what a process that was ended kept of a blob, whole, which is where it was to go by now. */
+export function forgetDownload(store: Store, { digest, size }: Descriptor): void {
+  const kept = downloadPath(store, digest)
+  if (tryLstat(kept)?.size !== size) return
+  using lock = tryAcquireLock(store, downloadLockName(digest))
+  if (lock !== undefined) removeFile(kept)
+}
+
 function drop(store: Store, { digest }: Descriptor, path: string, kept: string): void {
   using lock = tryAcquireLock(store, downloadLockName(digest))
   if (lock !== undefined && isSame(path, kept)) removeFile(kept)
