@@ -55,8 +55,6 @@ export function resizeMonitored(bundle: string, { columns, rows }: TerminalSize)
     }
   } catch (error) {
     // Nobody reads from it any more, or it is gone.
-    if (!isErrno(error, ENXIO, errno.ENOENT)) throw error
+    if (!isErrno(error, errno.ENXIO, errno.ENOENT)) throw error
   }
 }
-
-const ENXIO = 6

@@ -12,12 +12,7 @@ export function pin(store: Store, owner: string, nodes: readonly StoreNode[]): v
   })
 }
 
+/** Ends what {@link pin} keeps for `owner`. */
 export function unpin(store: Store, owner: string): void {
   store.database.run('DELETE FROM pins WHERE owner = ?', owner)
-}
-
-/** Who pins this very node. */
-export function pinOwners(store: Store, node: StoreNode): string[] {
-  const rows = store.database.all<{ owner: string }>('SELECT owner FROM pins WHERE node = ? ORDER BY owner', node)
-  return rows.map(({ owner }) => owner)
 }

@@ -18,7 +18,6 @@ import {
   AT_FDCWD,
   close,
   copyContent,
-  ftruncate,
   open,
   openAt2,
   openFlags,
@@ -26,8 +25,6 @@ import {
   pwrite,
   read,
   resolveFlags,
-  seekData,
-  seekHole,
   tryLock,
   unlock,
   write,
@@ -136,20 +133,6 @@ describe('reading and writing', () => {
       close(fd)
     }
     expect(readFileSync(at('f'), 'utf8')).toBe('hello World')
-  })
-
-  test('seekData() and seekHole() find the data of a file with holes', () => {
-    const fd = open(at('f'), openFlags.O_RDWR | openFlags.O_CREAT)
-    try {
-      ftruncate(fd, 10 * 1024 * 1024)
-      pwrite(fd, new Uint8Array(4096).fill(1), 4 * 1024 * 1024)
-      expect(seekData(fd, 0)).toBe(4 * 1024 * 1024)
-      expect(seekHole(fd, 4 * 1024 * 1024)).toBe(4 * 1024 * 1024 + 4096)
-      expect(seekData(fd, 5 * 1024 * 1024)).toBeUndefined()
-      expect(fstat(fd).allocated).toBeLessThan(1024 * 1024)
-    } finally {
-      close(fd)
-    }
   })
 
   test.each([tmpdir(), '/dev/shm'])('copyContent() copies a file of %s, also to another file system', (directory) => {

@@ -20,7 +20,6 @@ const libc = openLibc({
   ftruncate: { args: [i32, i64], returns: i32 },
   copy_file_range: { args: [i32, pointer, i32, pointer, u64, u32], returns: size },
   sync_file_range: { args: [i32, i64, i64, u32], returns: i32 },
-  lseek: { args: [i32, i64, i32], returns: size },
   flock: { args: [i32, i32], returns: i32 },
   fcntl: { args: [i32, i32, i32], returns: i32 },
 })
@@ -209,25 +208,6 @@ export function startWriteback(fd: number, position: number, length: number): vo
 /** Sets a file's length in bytes; what is added reads as zeros. */
 export function ftruncate(fd: number, length: number, name = ''): void {
   if (libc.ftruncate(fd, length) !== 0) throw new SystemCallError('ftruncate', lastErrno(), name)
-}
-
-const SEEK_DATA = 3
-const SEEK_HOLE = 4
-
-/** Where data begins at or after `position`, or undefined when only a hole follows. */
-export function seekData(fd: number, position: number, name = ''): number | undefined {
-  const found = Number(libc.lseek(fd, position, SEEK_DATA))
-  if (found >= 0) return found
-  const number = lastErrno()
-  if (number === errno.ENXIO) return undefined
-  throw new SystemCallError('lseek', number, name)
-}
-
-/** Where the hole at or after `position` begins: the file's end where there is none before. */
-export function seekHole(fd: number, position: number, name = ''): number {
-  const found = Number(libc.lseek(fd, position, SEEK_HOLE))
-  if (found >= 0) return found
-  throw new SystemCallError('lseek', lastErrno(), name)
 }
 
 const LOCK_SH = 1

@@ -204,13 +204,16 @@ function isEmpty(value: unknown): boolean {
 }
 
 /**
- * The chain ID of a stack of layers, base first: identifies the whole root filesystem. image-spec config.md §layer
- * chainid. Throws RangeError for no layers, which have none.
+ * The chain ID of each layer of a stack, base first: it stands for the layer and all below it, so that of the last one
+ * identifies the whole root filesystem. image-spec config.md §layer chainid.
  */
-export function chainId(diffIds: readonly Digest[]): Digest {
-  const [first, ...rest] = diffIds
-  if (first === undefined) throw new RangeError('no layers, so no chain ID')
-  return rest.reduce<Digest>((parent, diffId) => digestOf(`${parent} ${diffId}`), first)
+export function chainIds(diffIds: readonly Digest[]): readonly Digest[] {
+  const chain: Digest[] = []
+  for (const diffId of diffIds) {
+    const below = chain.at(-1)
+    chain.push(below === undefined ? diffId : digestOf(`${below} ${diffId}`))
+  }
+  return chain
 }
 
 function invalid(message: string): CairnError {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import * as fc from 'fast-check'
 import { CairnError } from '../errors/error.ts'
-import { chainId, parseImageConfig, serializeConfig } from './config.ts'
+import { chainIds, parseImageConfig, serializeConfig } from './config.ts'
 import { type Digest, digestOf } from './digest.ts'
 import { goJson } from './go-json.ts'
 import { isAttestation, parseImageDocument, parseIndex, serializeIndex } from './image-index.ts'
@@ -303,13 +303,11 @@ describe('serializeManifest() and serializeIndex()', () => {
   })
 })
 
-describe('chainId()', () => {
-  test('is the diff ID of a single layer, and hashes the chain of several', () => {
-    expect(chainId([a])).toBe(a)
+describe('chainIds()', () => {
+  test('begins with the diff ID of the base, and hashes the chain for each layer on it', () => {
     const two = digestOf(`${a} ${b}`)
-    expect(chainId([a, b])).toBe(two)
-    expect(chainId([a, b, a])).toBe(digestOf(`${two} ${a}`))
-    expect(() => chainId([])).toThrow(RangeError)
+    expect(chainIds([a, b, a])).toEqual([a, two, digestOf(`${two} ${a}`)])
+    expect(chainIds([])).toEqual([])
   })
 })
 

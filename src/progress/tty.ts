@@ -43,8 +43,6 @@ export interface TtyOptions {
   readonly color?: boolean
   /** The clock, in milliseconds. */
   readonly now?: () => number
-  /** What the header says is going on. */
-  readonly phase?: string
 }
 
 /**
@@ -56,7 +54,6 @@ export class TtyDisplay implements Display {
   readonly #sink: DisplaySink
   readonly #color: boolean
   readonly #now: () => number
-  readonly #phase: string
   readonly #trace = new Trace()
   readonly #stopResize: () => void
   #began: number | undefined
@@ -66,11 +63,10 @@ export class TtyDisplay implements Display {
   #painted: readonly string[] = []
   #finished = false
 
-  constructor(sink: DisplaySink, { color = true, now = Date.now, phase = 'Building' }: TtyOptions = {}) {
+  constructor(sink: DisplaySink, { color = true, now = Date.now }: TtyOptions = {}) {
     this.#sink = sink
     this.#color = color
     this.#now = now
-    this.#phase = phase
     this.#stopResize = sink.onResize(() => this.#paint())
   }
 
@@ -135,7 +131,7 @@ export class TtyDisplay implements Display {
     const finished = final && outcomes.length === vertexes.length ? ' FINISHED' : ''
     const elapsed = formatSeconds(this.#now() - (this.#began ?? 0))
     const count = `(${outcomes.length}/${vertexes.length})`
-    return `[+] ${this.#phase} ${elapsed} ${count}${finished}${cached === 0 ? '' : `, ${cached} cached`}`
+    return `[+] Building ${elapsed} ${count}${finished}${cached === 0 ? '' : `, ${cached} cached`}`
   }
 
   #block(vertex: Vertex, final: boolean): Block {

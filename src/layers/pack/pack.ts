@@ -5,12 +5,10 @@ import { LayerWriter, type LayerWriterOptions, type WrittenLayer } from './layer
 export interface PackOptions extends LayerWriterOptions {
   /** Paths relative to the directory (`var/cache`) that are left out with all below them. */
   readonly exclude?: ReadonlySet<string>
-  /** Also write an entry for the directory itself. Off by default, as docker does. */
-  readonly includeRoot?: boolean
 }
 
 /**
- * Writes the tree below `directory` as a layer to the file `target` or into a sink: entries sorted, hard links by inode,
+ * Writes what is in `directory`, which gets no entry itself, as a layer to the file `target` or into a sink: entries sorted, hard links by inode,
  * xattrs and devices kept, sockets left out. Removes the file again when it fails. Throws FILE_CHANGED, LAYER_UNSAFE,
  * SystemCallError.
  */
@@ -18,7 +16,6 @@ export function packDirectory(directory: string, target: string | TarSink, optio
   const writer = new LayerWriter(target, options)
   try {
     using packer = new DirectoryPacker(writer, directory)
-    if (options.includeRoot === true) packer.add('', packer.status(''), packer.xattrs('').kept)
     packChildren(packer, '', options.exclude)
     return writer.finish()
   } finally {
