@@ -4,6 +4,7 @@ import { CairnError, type ErrorDetails } from '../errors/error.ts'
 export const errno = {
   EPERM: 1,
   ENOENT: 2,
+  ESRCH: 3,
   EINTR: 4,
   EIO: 5,
   ENXIO: 6,

@@ -16,8 +16,6 @@ const pidfd_send_signal = 424
 const pidfd_open = 434
 const pidfd_getfd = 438
 
-const ESRCH = 3
-
 /** A process that is not mistaken for a later one with the same number. */
 export interface ProcessIdentity {
   readonly pid: number
@@ -105,7 +103,7 @@ export function duplicateDescriptor(pid: number, descriptor: number): number | u
 
 function goneOrThrow(call: string, { pid }: { readonly pid: number }): false {
   const failure = lastErrno()
-  if (failure === ESRCH || failure === errno.EINVAL) return false
+  if (failure === errno.ESRCH || failure === errno.EINVAL) return false
   throw new SystemCallError(call, failure, `process ${pid}`)
 }
 

@@ -21,7 +21,7 @@ export function readTextFile(path: string, limit = 4 << 20): string | undefined 
     return readText(fd, limit, path)
   } catch (error) {
     // A process of /proc ended between open and read.
-    if (isErrno(error, ESRCH)) return undefined
+    if (isErrno(error, errno.ESRCH)) return undefined
     throw error
   } finally {
     close(fd)
@@ -113,8 +113,6 @@ export class TextFileWriter implements Disposable {
     this.#text = ''
   }
 }
-
-const ESRCH = 3
 
 function isAbsence(error: unknown): boolean {
   return isErrno(error, errno.ENOENT, errno.ENOTDIR)

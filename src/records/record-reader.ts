@@ -1,6 +1,7 @@
 import { CairnError } from '../errors/error.ts'
 import { fstat } from '../linux/file-status.ts'
 import { close, open, openFlags, pread, tryLock, unlock } from '../linux/files.ts'
+import { isJsonObject } from '../oci/descriptor.ts'
 import type { ProgressEvent } from '../progress/events.ts'
 import type { BuildRecord, RecordEnd, RecordHeader, RecordItem } from './record.ts'
 import { recordVersion, trailerSize } from './record-writer.ts'
@@ -94,7 +95,7 @@ class RecordFile implements Disposable {
     const offset = Number(trailer.slice(1, -1))
     if (offset >= size - trailerSize || size - offset > longestLine) throw this.invalid('its end is not where it says')
     const { end } = this.parse(this.read(offset, size - trailerSize - offset))
-    if (!isRecord(end) || !Array.isArray(end['steps']) || typeof end['completedAt'] !== 'number')
+    if (!isJsonObject(end) || !Array.isArray(end['steps']) || typeof end['completedAt'] !== 'number')
       throw this.invalid('its end lacks steps or time')
     return end as unknown as RecordEnd
   }
@@ -113,7 +114,7 @@ class RecordFile implements Disposable {
     } catch (error) {
       throw this.invalid('a line of it is no JSON', error)
     }
-    if (!isRecord(value)) throw this.invalid('a line of it is no object')
+    if (!isJsonObject(value)) throw this.invalid('a line of it is no object')
     return value
   }
 
@@ -149,10 +150,10 @@ class RecordLines {
     if (line === undefined) return undefined
     const value = this.#file.parse(line)
     if ('end' in value) return 'end'
-    if (isRecord(value['source'])) return { kind: 'source', source: value['source'] as never }
-    if (isRecord(value['event'])) return { kind: 'event', event: value['event'] as never }
+    if (isJsonObject(value['source'])) return { kind: 'source', source: value['source'] as never }
+    if (isJsonObject(value['event'])) return { kind: 'event', event: value['event'] as never }
     const log = value['log']
-    if (!isRecord(log)) throw this.#file.invalid('it has a line of an unknown kind')
+    if (!isJsonObject(log)) throw this.#file.invalid('it has a line of an unknown kind')
     const size = Number(log['size'])
     if (!Number.isSafeInteger(size) || size < 0 || size > longestOutput)
       throw this.#file.invalid('it has output of an impossible size')
@@ -187,8 +188,4 @@ class RecordLines {
     this.#window = skipped >= 0 && skipped <= this.#window.length ? this.#window.subarray(skipped) : new Uint8Array(0)
     this.#offset = offset
   }
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

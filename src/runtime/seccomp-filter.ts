@@ -1,5 +1,5 @@
 import { dlopen, FFIType, ptr } from 'bun:ffi'
-import { SystemCallError } from '../linux/errno.ts'
+import { SystemCallError, errno } from '../linux/errno.ts'
 import { tryStat } from '../linux/file-status.ts'
 import { close, open, openFlags, read, write } from '../linux/files.ts'
 import { stableBytes } from '../linux/libc.ts'
@@ -103,7 +103,6 @@ const comparisons = {
   SCMP_CMP_GT: 6,
   SCMP_CMP_MASKED_EQ: 7,
 } as const
-const EEXIST = 17
 
 function compile(profile: RuntimeSeccomp): Uint8Array<ArrayBuffer> | undefined {
   let library: Libseccomp
@@ -190,5 +189,5 @@ function actionNumber(action: RuntimeSeccomp['defaultAction'], errnoValue = 1): 
 
 /** libseccomp gives a negated errno. A rule that the filter has already is no mistake. */
 function check(call: string, status: number, subject: string): void {
-  if (status < 0 && -status !== EEXIST) throw new SystemCallError(call, -status, subject)
+  if (status < 0 && -status !== errno.EEXIST) throw new SystemCallError(call, -status, subject)
 }

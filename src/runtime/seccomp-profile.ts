@@ -1,5 +1,7 @@
 import { CairnError } from '../errors/error.ts'
+import { errno } from '../linux/errno.ts'
 import { readTextFile } from '../linux/text-file.ts'
+import { isJsonObject } from '../oci/descriptor.ts'
 import type { RuntimeSeccomp, RuntimeSeccompArgument, RuntimeSeccompRule, SeccompAction } from '../oci/runtime-spec.ts'
 
 /**
@@ -65,7 +67,7 @@ export function parseSeccompProfile(text: string): SeccompProfile {
   } catch (error) {
     throw invalid(error instanceof Error ? error.message : String(error))
   }
-  if (!isRecord(value)) throw invalid('not a JSON object')
+  if (!isJsonObject(value)) throw invalid('not a JSON object')
   const unknown = Object.keys(value).find((field) => !fields.has(field) && !isEmpty(value[field]))
   if (unknown !== undefined) throw invalid(`${JSON.stringify(unknown)} is not supported`)
   if (!actions.has(value['defaultAction']))
@@ -79,7 +81,7 @@ export function parseSeccompProfile(text: string): SeccompProfile {
 }
 
 function checkRule(rule: unknown, place: string): void {
-  if (!isRecord(rule)) throw invalid(`${place} is not an object`)
+  if (!isJsonObject(rule)) throw invalid(`${place} is not an object`)
   const names = rule['names']
   if (!isEmpty(names) && !isEmpty(rule['name'])) throw invalid(`${place}: use either 'name' or 'names'`)
   if (!isEmpty(names) && !(Array.isArray(names) && names.every((name) => typeof name === 'string')))
@@ -88,7 +90,7 @@ function checkRule(rule: unknown, place: string): void {
   const given = rule['args'] ?? []
   if (!Array.isArray(given)) throw invalid(`${place}.args is not a list`)
   for (const argument of given) {
-    if (!isRecord(argument) || !operators.has(argument['op'])) throw invalid(`${place}.args: no such comparison`)
+    if (!isJsonObject(argument) || !operators.has(argument['op'])) throw invalid(`${place}.args: no such comparison`)
     const { index, value, valueTwo = 0 } = argument
     // JSON's numbers are exact up to here only, and half a comparison is another one.
     if (![index, value, valueTwo].every((number) => Number.isSafeInteger(number) && Number(number) >= 0))
@@ -123,12 +125,12 @@ export function profileFilter(
     // A rule that says what holds anyhow is a mistake to libseccomp.
     syscalls: rules.filter(
       ({ names, action, errnoRet }) =>
-        names.length > 0 && !(action === defaultAction && (errnoRet ?? EPERM) === (defaultErrnoRet ?? EPERM)),
+        names.length > 0 &&
+        !(action === defaultAction && (errnoRet ?? errno.EPERM) === (defaultErrnoRet ?? errno.EPERM)),
     ),
   }
 }
 
-const EPERM = 1
 const nativeNames: Readonly<Record<string, string>> = { amd64: 'SCMP_ARCH_X86_64', arm64: 'SCMP_ARCH_AARCH64' }
 
 /** All that a rule asks for is so. */
@@ -161,10 +163,6 @@ function isKernelSince(version: string): boolean {
   const [major = 0, minor = 0] = (readTextFile('/proc/sys/kernel/osrelease') ?? '').split('.').map(Number.parseFloat)
   const [wantedMajor = 0, wantedMinor = 0] = version.split('.').map(Number)
   return major > wantedMajor || (major === wantedMajor && minor >= wantedMinor)
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function isEmpty(value: unknown): boolean {

@@ -1,3 +1,4 @@
+import { errno } from '../linux/errno.ts'
 import type { RuntimeSeccomp, RuntimeSeccompArgument, RuntimeSeccompRule } from '../oci/runtime-spec.ts'
 
 /**
@@ -84,9 +85,6 @@ const socketFamilies = [
 /** The flags of clone(2) that make namespaces: all CLONE_NEW* but CLONE_NEWTIME, which shares its bit with a signal. */
 const cloneNamespaceFlags = 0x7e02_0000
 
-const ENOSYS = 38
-const EPERM = 1
-
 const architectures: Readonly<Record<string, readonly string[]>> = {
   amd64: ['SCMP_ARCH_X86_64', 'SCMP_ARCH_X86', 'SCMP_ARCH_X32'],
   arm64: ['SCMP_ARCH_AARCH64', 'SCMP_ARCH_ARM'],
@@ -109,11 +107,11 @@ export function defaultSeccomp(capabilities: readonly string[], architecture: st
   for (const value of personalities) rules.push(when('personality', { index: 0, value, op: 'SCMP_CMP_EQ' }))
   if (!held.has('CAP_SYS_ADMIN')) {
     rules.push(when('clone', { index: 0, value: cloneNamespaceFlags, valueTwo: 0, op: 'SCMP_CMP_MASKED_EQ' }))
-    rules.push({ names: ['clone3'], action: 'SCMP_ACT_ERRNO', errnoRet: ENOSYS })
+    rules.push({ names: ['clone3'], action: 'SCMP_ACT_ERRNO', errnoRet: errno.ENOSYS })
   }
   return {
     defaultAction: 'SCMP_ACT_ERRNO',
-    defaultErrnoRet: EPERM,
+    defaultErrnoRet: errno.EPERM,
     architectures: architectures[architecture] ?? [],
     syscalls: rules,
   }
