@@ -1,5 +1,6 @@
 import { CairnError } from '../errors/error.ts'
 import type { ByteSource } from '../streams/source.ts'
+import { decodeZstd } from './decode-zstd.ts'
 import { type Compression, detectCompression, magicLength } from './detect.ts'
 import { InputBuffer } from './input-buffer.ts'
 
@@ -13,6 +14,9 @@ export interface DecompressOptions {
 }
 
 const ratioFreeBytes = 64 * 1024 * 1024
+/** Bytes of input that are looked at whole, and of what it holds. */
+const smallInput = 64 * 1024
+const largestSmallContent = 4 * 1024 * 1024
 
 /**
  * The bytes of `source` decompressed by what they are: gzip (RFC 1952, any number of members), zstd (RFC 8878, any number
@@ -50,6 +54,8 @@ async function decoder(kind: Compression, input: InputBuffer, name: string): Pro
       return input.rest()
     case 'gzip':
     case 'zstd': {
+      const small = kind === 'zstd' ? await smallContent(input) : undefined
+      if (small !== undefined) return once(small)
       const { inflate } = await import('./inflate.ts')
       return inflate(kind, input, name)
     }
@@ -64,6 +70,18 @@ async function decoder(kind: Compression, input: InputBuffer, name: string): Pro
     default:
       return kind satisfies never
   }
+}
+
+/** What a small input holds, if that is little too: a stream would take longer to begin. */
+async function smallContent(input: InputBuffer): Promise<Uint8Array | undefined> {
+  if (await input.fill(smallInput)) return undefined
+  const found = decodeZstd(input.bytes.subarray(input.start, input.end), largestSmallContent)
+  if (found !== undefined) input.start = input.end
+  return found
+}
+
+async function* once(bytes: Uint8Array): ByteSource {
+  yield bytes
 }
 
 async function* counted(source: ByteSource, count: (bytes: number) => void): ByteSource {
