@@ -226,9 +226,9 @@ describe('a step that runs again says why', () => {
     ['RUN true', 'SHELL ["/bin/sh", "-ec"]\nRUN true', 'SHELL changed from ["/bin/sh","-c"] to ["/bin/sh","-ec"]'],
     ['RUN --network=none true', 'RUN true', 'the instruction changed (was RUN --network=none true)'],
     ['RUN true', 'COPY package.json /', 'the instruction changed (was RUN true)'],
-    ['RUN cat <<E\n1\nE', 'RUN cat <<E\n2\nE', 'the text of the instruction changed'],
-    ['RUN <<E\n#!/bin/sh\ntrue\nE', 'RUN <<E\n#!/bin/sh\ntrue #\nE', 'the text of the instruction changed'],
-    ['COPY <<E /e\n1\nE', 'COPY <<E /e\n2\nE', 'the text of the instruction changed'],
+    ['RUN cat <<E\n1\nE', 'RUN cat <<E\n2\nE', 'the text that it runs or writes changed'],
+    ['RUN <<E\n#!/bin/sh\ntrue\nE', 'RUN <<E\n#!/bin/sh\ntrue #\nE', 'the text that it runs or writes changed'],
+    ['COPY <<E /e\n1\nE', 'COPY <<E /e\n2\nE', 'the text that it runs or writes changed'],
   ])('when %j became %j', async (before, now, reason) => {
     appContext()
     await steps(`FROM busybox\n${before}\n`)
@@ -469,6 +469,24 @@ describe('of what was not kept, a reason', () => {
     await steps(source)
     bench.dir('other/src')
     expect(await steps(source, { contexts: ['b=other'] })).toEqual(['/src from b changed'])
+  })
+
+  test('is what is different below, also where that was cached as it once was', async () => {
+    appContext()
+    bench.file('package.json', 'other')
+    await steps(app.replace(/COPY src[^]*/, ''))
+    bench.file('package.json', '{}')
+    await steps(app)
+    bench.file('package.json', 'other')
+    const cause = 'package.json changed (COPY package.json ., line 2)'
+    expect(await steps(app)).toEqual(['cached', 'cached', cause, cause])
+  })
+
+  test('names no file as the terminal would take it', async () => {
+    bench.dir('d')
+    await steps('FROM busybox\nCOPY d /d\n')
+    bench.file('d/\x1b[31m\r\nx')
+    expect(await steps('FROM busybox\nCOPY d /d\n')).toEqual(['d/^[[31m^M^Jx added'])
   })
 
   test('is found where the stage has another name now', async () => {

@@ -3,9 +3,8 @@ import type { Dockerfile } from '../dockerfile/instruction.ts'
 import type { ProgressListener } from '../progress/events.ts'
 import { type BuildCache, type CachedResult, type CachedStep, contentIdOf, emptyContentId } from './cache.ts'
 import { cacheKey, type CacheKey, fileSources, remoteSources, type StepInputs } from './cache-key.ts'
-import { type BuildHistory, mentionOf } from './explain/build-history.ts'
+import type { BuildHistory } from './explain/build-history.ts'
 import type { Op } from './graph.ts'
-import { passedOn } from './explain/explain.ts'
 import { isFirst, type Miss, missText } from './explain/miss.ts'
 import { type FailedCommand, RunningStep, type StepLog } from './running-step.ts'
 import { baseLayer, type Filesystem, type Layer, type PackedLayer, storedLayer } from './layer.ts'
@@ -250,12 +249,15 @@ export class Solver {
     if (!(await this.#fits(op, hit, parent))) return undefined
     this.#showCached(op, this.#options.cache.originOf(hit))
     this.#options.onLayer?.(op, hit.layer)
+    const history = this.#options.history(op)
+    const key = await this.#keys.of(op)
     return {
       filesystem: [...(parent?.filesystem ?? []), storedLayer(hit.layer)],
       contentId: this.#contentIdOf(op, hit, parent),
-      // What stands on a step that is on its own may have to run for what is below.
-      miss:
-        onItsOwn(op) && op.parent !== undefined ? passedOn({ ...mentionOf(op.parent), miss: parent?.miss }) : undefined,
+      // Asked for where a step that stands on it has to run.
+      get miss() {
+        return history.difference(op, { ...key, below: parent?.miss })
+      },
     }
   }
 

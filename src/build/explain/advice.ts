@@ -89,6 +89,8 @@ export function adviseSteps(dockerfile: Pick<Dockerfile, 'stages'>, steps: reado
     if (step.kind === 'base') baseAdvice(miss.own, (text) => say(step, text))
     if (!isMiss(step)) continue
     for (const text of fileAdvice(miss.own)) say(step, text)
+    if (step.kind === 'copy' && !/ --chmod=/.test(step.text) && miss.own.length > 0 && miss.own.every(isModeChange))
+      say(step, 'only modes changed: with COPY --chmod=… the steps after it would be cached')
     const moved = variableAdvice(dockerfile, step, miss.own)
     if (moved !== undefined) say(step, moved)
     const installer = installerAdvice(step, miss)
@@ -102,18 +104,20 @@ function baseAdvice(causes: readonly Cause[], say: (text: string) => void): void
     say('pin the base image by digest, or build with --lock, to choose when it moves')
 }
 
+function isModeChange(cause: Cause): boolean {
+  return cause.kind === 'file' && cause.change === 'mode'
+}
+
 function fileAdvice(causes: readonly Cause[]): string[] {
   const files = causes.filter((cause) => cause.kind === 'file')
   const advice: string[] = []
   const ignored = noise.flatMap(([pattern, name]) => (files.some(({ path }) => pattern.test(path)) ? [name] : []))
   if (ignored.length > 0)
     advice.push(
-      files.every(({ path }) => noise.some(([pattern]) => pattern.test(path)))
+      files.length === causes.length && files.every(({ path }) => noise.some(([pattern]) => pattern.test(path)))
         ? `nothing but files that images do not need changed: put ${ignored.join(', ')} in .dockerignore`
         : `put ${ignored.join(', ')} in .dockerignore`,
     )
-  if (files.length > 0 && files.every(({ change }) => change === 'mode'))
-    advice.push('only modes changed: COPY --chmod=… does not depend on those of the context')
   return advice
 }
 

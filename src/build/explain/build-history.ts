@@ -7,6 +7,7 @@ import {
   explainMiss,
   type FileDigests,
   isSameSource,
+  passedOn,
   type SourceComparison,
   type StepTrace,
 } from './explain.ts'
@@ -106,6 +107,27 @@ export class BuildHistory {
     })
   }
 
+  /**
+   * What is different about a step that was found all the same, as it once was like this: a step on it may have to run
+   * for that. Undefined where that is nothing but its place.
+   */
+  difference(op: Op, { key, inputs, files, below }: Omit<MissedStep, 'isPruned' | 'source'>): Miss | undefined {
+    const before = this.#counterpart(op)
+    if (before === undefined) return undefined
+    const lower = op.parent === undefined ? undefined : { ...mentionOf(op.parent), miss: below }
+    if (before.key === key) return lower === undefined ? undefined : passedOn(lower)
+    const miss = explainMiss({
+      now: { text: op.text, key, inputs },
+      before,
+      known: true,
+      forced: undefined,
+      sources: () => this.#compareSources(before, { inputs, files }),
+      below: lower,
+      source: undefined,
+    })
+    return miss.own[0]?.kind === 'moved' ? undefined : miss
+  }
+
   /** Remembers the steps of this build for the next one. Stages that this build did not need are kept. */
   save(
     steps: readonly {
@@ -160,7 +182,7 @@ export class BuildHistory {
     })
   }
 
-  #compareSources(before: StepTrace, { inputs, files }: MissedStep): SourceComparison[] {
+  #compareSources(before: StepTrace, { inputs, files }: Pick<MissedStep, 'inputs' | 'files'>): SourceComparison[] {
     const labels = (before.inputs.sources ?? []).map(({ label }) => label)
     return (inputs.sources ?? []).map(({ label }, index) => {
       const at = isSameSource(labels[index], label) ? index : labels.findIndex((other) => isSameSource(other, label))
@@ -247,8 +269,7 @@ function imageOf({ image }: Extract<Op, { kind: 'base' }>): string {
   return `${image.name}@${image.digest}`
 }
 
-/** A step as explanations of others name it. */
-export function mentionOf({ text, range }: Op): StepMention {
+function mentionOf({ text, range }: Op): StepMention {
   return { text, line: range.start }
 }
 

@@ -1,3 +1,5 @@
+import { printable } from '../../dockerfile/characters.ts'
+
 /**
  * Why a step could not be taken from the cache, as data: what `--explain` prints, what a build's record keeps and what
  * the one line under a step says. Values of variables and secrets are in none of it.
@@ -101,7 +103,7 @@ export function causeText(cause: Cause): string {
     case 'instruction':
       return `the instruction changed (was ${cause.before})`
     case 'text':
-      return 'the text of the instruction changed'
+      return 'the text that it runs or writes changed'
     case 'setting':
       return settingText(cause)
     case 'secret':
@@ -115,7 +117,7 @@ export function causeText(cause: Cause): string {
     case 'more':
       return `${cause.count} more files`
     case 'files':
-      return `${cause.label} changed`
+      return `${printable(cause.label)} changed`
     default:
       return cause satisfies never
   }
@@ -128,7 +130,9 @@ function settingText({ name, before, now }: Extract<Cause, { kind: 'setting' }>)
   return now === undefined ? `${name} was removed` : `${name} changed from ${before} to ${now}`
 }
 
-function fileText({ path, change, before, now }: FileCause): string {
+function fileText({ path: name, change, before, now }: FileCause): string {
+  // Who names a file is not who reads the terminal.
+  const path = printable(name).replaceAll('\n', '^J')
   switch (change) {
     case 'content':
       return `${path} changed`
