@@ -1,5 +1,6 @@
 import type { Display, DisplaySink } from './display.ts'
 import type { LogEvent, ProgressEvent, StatusEvent, VertexId } from './events.ts'
+import { type LogPosition, prefixedLines } from './log-lines.ts'
 import { formatAmount, formatLogTime, formatSeconds } from './quantities.ts'
 import { outcomeOf, Trace, type Vertex } from './trace.ts'
 
@@ -14,9 +15,7 @@ const statusStep = 0.05
 const statusInterval = 5_000
 
 /** Something to print for a vertex: a whole line, or a piece of its log. */
-type Item =
-  | { readonly line: string; readonly isWarning?: true }
-  | { readonly log: Uint8Array; readonly time: string; readonly ends: boolean }
+type Item = { readonly line: string; readonly isWarning?: true } | { readonly log: Uint8Array; readonly time: string }
 
 /** What the plain display remembers of one vertex. */
 interface Shown {
@@ -25,11 +24,7 @@ interface Shown {
   index: number
   waiting: Item[]
   waitingBytes: number
-  /** The log stands in the middle of a line; `open` when that is also where the output stands. */
-  partial: boolean
-  open: boolean
-  /** A lone `\r` at the end of the last chunk: whether it ends a line depends on the next byte. */
-  carriageReturn: boolean
+  position: LogPosition
   reasonShown: boolean
   finished: boolean
   /** Updates since, and the moment from which, its share of the output is counted. */
@@ -38,8 +33,7 @@ interface Shown {
   readonly statusShown: Map<string, StatusEvent>
 }
 
-const lineFeed = 10
-const carriageReturn = 13
+const beginning: LogPosition = { isInLine: false, isOpen: false, isAfterReturn: false }
 const encoder = new TextEncoder()
 
 /**
@@ -108,9 +102,7 @@ export class PlainDisplay implements Display {
       index: 0,
       waiting: [],
       waitingBytes: 0,
-      partial: false,
-      open: false,
-      carriageReturn: false,
+      position: { ...beginning },
       reasonShown: false,
       finished: false,
       count: 0,
@@ -149,26 +141,10 @@ export class PlainDisplay implements Display {
     this.#touch(shown, { line: statusLine(status) })
   }
 
-  /** Cuts a log into lines. A piece without its line end is printed too and the line goes on with the next one. */
   #takeLog(shown: Shown, { data, timestamp }: LogEvent): void {
+    if (data.length === 0) return
     const time = formatLogTime(timestamp - (shown.vertex.started ?? timestamp))
-    const cut = (from: number, to: number, ends: boolean): void => {
-      if (to === from && !ends) return
-      this.#touch(shown, { log: data.slice(from, to), time, ends })
-      shown.partial = !ends
-    }
-    if (shown.carriageReturn && shown.partial && data[0] !== lineFeed) cut(0, 0, true)
-    shown.carriageReturn = data.at(-1) === carriageReturn
-    const end = shown.carriageReturn ? data.byteLength - 1 : data.byteLength
-    let from = 0
-    for (let at = 0; at < end; at++) {
-      if (data[at] === lineFeed) cut(from, at, true)
-      else if (data[at] !== carriageReturn) continue
-      else if (data[at + 1] === lineFeed) cut(from, at++, true)
-      else if (at > from || shown.partial) cut(from, at, true)
-      from = at + 1
-    }
-    cut(from, Math.max(from, end), false)
+    this.#touch(shown, { log: data.slice(), time })
   }
 
   /** Prints what may be printed now: steps that ended, the step on show, and others that waited long enough. */
@@ -245,11 +221,9 @@ export class PlainDisplay implements Display {
     this.#last = shown
   }
 
-  #log(shown: Shown, item: Extract<Item, { log: Uint8Array }>): void {
-    if (!shown.open) this.#out.push(encoder.encode(`#${shown.index} ${item.time} `))
-    this.#out.push(item.log)
-    shown.open = true
-    if (item.ends) this.#breakLine(shown)
+  /** A piece without its line end is printed too, and the line goes on with the next one. */
+  #log({ index, position }: Shown, { log, time }: Extract<Item, { log: Uint8Array }>): void {
+    this.#out.push(prefixedLines(log, encoder.encode(`#${index} ${time} `), position))
   }
 
   #end(shown: Shown): void {
@@ -259,15 +233,14 @@ export class PlainDisplay implements Display {
     this.#breakLine(shown)
     if (!shown.finished) this.#line(`#${shown.index} ${endText(vertex)}`)
     shown.finished = true
-    shown.partial = false
-    shown.carriageReturn = false
+    shown.position = { ...beginning }
     shown.count = 0
     this.#current = undefined
   }
 
   #breakLine(shown: Shown | undefined): void {
-    if (shown?.open !== true) return
-    shown.open = false
+    if (shown?.position.isOpen !== true) return
+    shown.position.isOpen = false
     this.#line('')
   }
 
