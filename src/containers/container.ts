@@ -5,7 +5,7 @@ import type { ProcessIdentity } from '../linux/processes.ts'
 import type { EndpointSetting, PortSetting } from '../networks/network.ts'
 import type { OciRuntime } from '../runtime/runtime.ts'
 import type { UserMapping } from './user-mapping.ts'
-import type { CgroupLimits, ContainerMount, ThrottleKind } from '../runtime/spec.ts'
+import type { CgroupLimits, ContainerMount, MountPropagation, ThrottleKind } from '../runtime/spec.ts'
 
 /**
  * `created`: never ran, or could not be started. `restarting`: has ended and is to be started again by its restart
@@ -150,6 +150,10 @@ export type MountSetting =
       readonly recursive: boolean
       /** A source that is not there becomes a directory. */
       readonly createSource: boolean
+      /** How mounts made later travel; `rprivate` if absent. */
+      readonly propagation?: MountPropagation
+      /** Of a read-only mount: those below stay as they are, or have to be read-only. */
+      readonly below?: 'writable' | 'readonly'
     }
   | {
       readonly type: 'volume'
@@ -159,6 +163,10 @@ export type MountSetting =
       readonly readonly: boolean
       /** An empty volume gets what the image has at the target. */
       readonly copy: boolean
+      /** What of the volume is mounted; all if absent. */
+      readonly subpath?: string
+      /** Labels of the volume, where it is made for this container. */
+      readonly labels?: Readonly<Record<string, string>>
     }
   | (Extract<ContainerMount, { type: 'tmpfs' }> & { readonly readonly: boolean })
 

@@ -17,7 +17,10 @@ describe('parseBind()', () => {
     ['/data', { type: 'volume', target: '/data' }],
     ['/a:/b', { type: 'bind', source: '/a', target: '/b', readonly: false, createSource: true }],
     ['/a:/b:ro', { type: 'bind', source: '/a', target: '/b', readonly: true, createSource: true }],
-    ['/a:/b:rw,z,rprivate,cached', { type: 'bind', source: '/a', target: '/b', readonly: false, createSource: true }],
+    [
+      '/a:/b:rw,z,rprivate,cached',
+      { type: 'bind', source: '/a', target: '/b', readonly: false, createSource: true, propagation: 'rprivate' },
+    ],
     ['name:/b', { type: 'volume', name: 'name', target: '/b', readonly: false, copy: true }],
     ['name:/b:ro,nocopy', { type: 'volume', name: 'name', target: '/b', readonly: true, copy: false }],
   ])('reads %s', (text, expected) => {
@@ -25,13 +28,18 @@ describe('parseBind()', () => {
   })
 
   test.each([
-    ['', "CONFIG_INVALID: invalid volume specification: ''"],
-    [':/b', "CONFIG_INVALID: invalid volume specification: ':/b'"],
-    ['/a::ro', "CONFIG_INVALID: invalid volume specification: '/a::ro'"],
+    ['', 'CONFIG_INVALID: invalid spec: : empty section between colons'],
+    [':/b', 'CONFIG_INVALID: invalid spec: :/b: empty section between colons'],
+    ['/a::ro', 'CONFIG_INVALID: invalid spec: /a::ro: empty section between colons'],
     ['/a:/b:ro:rw', "CONFIG_INVALID: invalid volume specification: '/a:/b:ro:rw'"],
     ['/a:ro', "CONFIG_INVALID: invalid volume specification: '/a:ro'"],
     ['/a:/b:zz', 'CONFIG_INVALID: invalid mode: zz'],
-    ['/a:/b:rshared', 'NOT_SUPPORTED: mount propagation rshared is not supported yet, only rprivate is'],
+    ['/a:/b:ro,rw', 'CONFIG_INVALID: invalid mode: ro,rw'],
+    ['/a:/b:slave,shared', 'CONFIG_INVALID: invalid mode: slave,shared'],
+    [
+      'name:/b:rslave',
+      `CONFIG_INVALID: invalid volume specification: 'name:/b:rslave': invalid mount config for type "volume": field BindOptions must not be specified`,
+    ],
   ])('refuses %p', (text, message) => {
     expect(messageOf(() => parseBind(text))).toBe(message)
   })

@@ -1,6 +1,7 @@
 import { cleanPath } from '../dockerfile/path-match.ts'
 import { CairnError } from '../errors/error.ts'
 import { tryStat } from '../linux/file-status.ts'
+import type { MountPropagation } from '../runtime/spec.ts'
 import type { MountSetting } from './container.ts'
 
 /** A mount as it is asked for, by `-v`, `--mount` or `--tmpfs`. */
@@ -13,6 +14,9 @@ export type MountRequest =
       readonly recursive?: boolean
       /** As `-v` has it: a source that is not there becomes a directory. */
       readonly createSource?: boolean
+      readonly propagation?: MountPropagation
+      /** Of a read-only mount: those below stay as they are, or have to be read-only. */
+      readonly below?: 'writable' | 'readonly'
     }
   | {
       readonly type: 'volume'
@@ -21,6 +25,8 @@ export type MountRequest =
       readonly target: string
       readonly readonly?: boolean
       readonly copy?: boolean
+      readonly subpath?: string
+      readonly labels?: Readonly<Record<string, string>>
     }
   | {
       readonly type: 'tmpfs'
@@ -37,23 +43,31 @@ const accessModes = new Set(['ro', 'rw'])
 /** Mean nothing on Linux, where a bind mount is the host's file. */
 const consistencyModes = new Set(['consistent', 'cached', 'delegated', 'default'])
 const labelModes = new Set(['z', 'Z'])
-const privatePropagation = new Set(['private', 'rprivate'])
-const otherPropagation = new Set(['shared', 'rshared', 'slave', 'rslave'])
+const propagations: ReadonlySet<string> = new Set(['private', 'rprivate', 'shared', 'rshared', 'slave', 'rslave'])
 
 /**
  * What `-v` takes: `target`, `source:target` or `source:target:modes`; an absolute source is a path, any other the name
- * of a volume. Texts of errors are docker's. Throws CONFIG_INVALID, NOT_SUPPORTED for other than private propagation.
+ * of a volume. Texts of errors are docker's. Throws CONFIG_INVALID.
  */
 export function parseBind(text: string): MountRequest {
   const parts = text.split(':')
   const [first = '', second, modes = ''] = parts
-  const isWrong = parts.length > 3 || parts.some((part) => part === '') || (parts.length === 2 && isMode(second ?? ''))
+  if (parts.some((part) => part === '')) throw invalid(`invalid spec: ${text}: empty section between colons`)
+  const isWrong = parts.length > 3 || (parts.length === 2 && isMode(second ?? ''))
   if (isWrong) throw invalid(`invalid volume specification: '${text}'`)
   if (second === undefined) return { type: 'volume', target: first }
-  const { readonly, copy } = parseModes(modes, text)
-  checkTarget(second, first.startsWith('/') ? 'bind' : 'volume', text)
-  if (first.startsWith('/')) return { type: 'bind', source: first, target: second, readonly, createSource: true }
-  return { type: 'volume', name: first, target: second, readonly, copy }
+  const isPath = first.startsWith('/')
+  const { readonly, copy, propagation } = parseModes(modes, text)
+  checkTarget(second, isPath ? 'bind' : 'volume', text)
+  const wrong = (type: MountRequest['type'], field: string): CairnError =>
+    invalid(
+      `invalid volume specification: '${text}': invalid mount config for type "${type}": field ${field} must not be specified`,
+    )
+  if (isPath && !copy) throw wrong('bind', 'VolumeOptions')
+  if (!isPath && propagation !== undefined) throw wrong('volume', 'BindOptions')
+  if (!isPath) return { type: 'volume', name: first, target: second, readonly, copy }
+  const bind = { type: 'bind', source: first, target: second, readonly, createSource: true } as const
+  return propagation === undefined ? bind : { ...bind, propagation }
 }
 
 /** Of `-v` docker says it with the whole text. */
@@ -64,20 +78,25 @@ function checkTarget(target: string, type: MountRequest['type'], spec: string): 
 }
 
 function isMode(text: string): boolean {
-  return text.split(',').every((mode) => accessModes.has(mode) || labelModes.has(mode) || privatePropagation.has(mode))
+  return text.split(',').every((mode) => accessModes.has(mode) || labelModes.has(mode) || propagations.has(mode))
 }
 
-function parseModes(modes: string, spec: string): { readonly readonly: boolean; readonly copy: boolean } {
-  let readonly = false
-  let copy = true
-  for (const mode of modes === '' ? [] : modes.split(',')) {
-    if (accessModes.has(mode)) readonly = mode === 'ro'
-    else if (mode === 'nocopy') copy = false
-    else if (labelModes.has(mode)) refuseLabels(spec)
-    else if (otherPropagation.has(mode)) throw unsupportedPropagation(mode)
-    else if (!consistencyModes.has(mode) && !privatePropagation.has(mode)) throw invalid(`invalid mode: ${modes}`)
-  }
-  return { readonly, copy }
+interface BindModes {
+  readonly readonly: boolean
+  readonly copy: boolean
+  readonly propagation?: MountPropagation
+}
+
+function parseModes(modes: string, spec: string): BindModes {
+  const given = modes === '' ? [] : modes.split(',')
+  const groups = [accessModes, consistencyModes, labelModes, propagations, new Set(['nocopy'])]
+  const isKnown = (mode: string): boolean => groups.some((group) => group.has(mode))
+  const isTwice = groups.some((group) => given.filter((mode) => group.has(mode)).length > 1)
+  if (isTwice || !given.every(isKnown)) throw invalid(`invalid mode: ${modes}`)
+  if (given.some((mode) => labelModes.has(mode))) refuseLabels(spec)
+  const propagation = given.find((mode): mode is MountPropagation => propagations.has(mode))
+  const parsed = { readonly: given.includes('ro'), copy: !given.includes('nocopy') }
+  return propagation === undefined ? parsed : { ...parsed, propagation }
 }
 
 /**
@@ -97,9 +116,10 @@ function refuseLabels(spec: string): void {
     throw new CairnError('NOT_SUPPORTED', `relabelling for SELinux is not supported yet: ${spec}`)
 }
 
-/** NOT_SUPPORTED for a propagation that is not private. */
-export function unsupportedPropagation(mode: string): CairnError {
-  return new CairnError('NOT_SUPPORTED', `mount propagation ${mode} is not supported yet, only rprivate is`)
+/** How mounts travel, by `bind-propagation`. Throws CONFIG_INVALID. */
+export function parsePropagation(text: string): MountPropagation {
+  if (propagations.has(text)) return text as MountPropagation
+  throw invalid(`invalid mount config for type "bind": invalid propagation mode: ${text}`)
 }
 
 /**
@@ -147,13 +167,35 @@ function checkMount(request: MountRequest, newName: () => string): MountSetting 
     const { name } = request
     if (name !== undefined) checkVolumeName(name)
     const named = name === undefined ? { name: newName(), anonymous: true } : { name, anonymous: false }
-    return { type: 'volume', ...named, target, readonly, copy: request.copy ?? true }
+    if (named.anonymous && readonly) throw wrong('must not set ReadOnly mode when using anonymous volumes')
+    const { subpath, labels } = request
+    if (subpath !== undefined && (subpath.startsWith('/') || subpath.split('/').includes('..')))
+      throw wrong('subpath must be a relative path within the volume')
+    return {
+      type: 'volume',
+      ...named,
+      target,
+      readonly,
+      copy: request.copy ?? true,
+      ...(subpath === undefined ? {} : { subpath }),
+      ...(labels === undefined ? {} : { labels }),
+    }
   }
   const { source, recursive = true, createSource = false } = request
   if (source === '') throw wrong('field Source must not be empty')
   if (!source.startsWith('/')) throw wrong(notAbsolute(source))
   if (!createSource && tryStat(source) === undefined) throw wrong(`bind source path does not exist: ${source}`)
-  return { type: 'bind', source, target, readonly, recursive, createSource }
+  const { propagation, below } = request
+  return {
+    type: 'bind',
+    source,
+    target,
+    readonly,
+    recursive,
+    createSource,
+    ...(propagation === undefined ? {} : { propagation }),
+    ...(below === undefined ? {} : { below }),
+  }
 }
 
 const notRoot = "invalid specification: destination can't be '/'"

@@ -6,7 +6,7 @@ import { AT_FDCWD } from '../linux/files.ts'
 import { changeModeAt, makeDirectories } from '../linux/names.ts'
 import { mountOverlay } from '../linux/overlay.ts'
 import { removeTree } from '../linux/remove-tree.ts'
-import { writeTextFile } from '../linux/text-file.ts'
+import { readTextFile, writeTextFile } from '../linux/text-file.ts'
 import type { ProcessIdentity } from '../linux/processes.ts'
 import { inInitialUserNamespace } from '../linux/user-namespace.ts'
 import type { Digest } from '../oci/digest.ts'
@@ -29,6 +29,7 @@ import { initMount, initPath } from './init-program.ts'
 import { cgroupPath, containerDirectory } from './places.ts'
 import { findRunningInit } from './init-process.ts'
 import type { OpenNetwork } from './network.ts'
+import { PinnedMounts } from './pinned-mounts.ts'
 import { commandLine, processEnvironment } from './settings.ts'
 import { mapFiles, type OpenUserNamespace } from './user-namespace.ts'
 import { openVolume } from './volumes.ts'
@@ -40,6 +41,8 @@ export interface PreparedContainer {
   readonly bundle: string
   /** Mounts its root file system; in a mount namespace that this thread alone is in. */
   readonly mountRoot: () => void
+  /** Takes away what `mountRoot` mounted besides that; where the namespace is there for longer than the container. */
+  readonly unmountPins: () => void
 }
 
 /** What a container is prepared for. */
@@ -71,7 +74,8 @@ export async function prepareContainer(
   const bundle = containerDirectory(store, container.id)
   makeDirectories(bundle, 0o700)
   const files = networkMounts(store, bundle, settings, network)
-  const { mounts, fileTargets } = await openMounts(store, container, tree, signal)
+  const pins = new PinnedMounts(`${bundle}/pinned`)
+  const { mounts, fileTargets } = await openMounts(store, container, tree, pins, signal)
   const init = hasInit(settings) ? [initMount()] : []
   const allMounts = [...files, ...init, ...mounts].toSorted(byDepth)
   const ownSpec = specOf(store, container, snapshot.merged, tree, allMounts, network.runtime, cgroup)
@@ -95,8 +99,17 @@ export async function prepareContainer(
       nodev: !settings.privileged,
     })
   }
-  const mountRoot = mapped === undefined ? mountOwn : (): void => mapped.mount(mountOwn)
-  return { spec: mapped === undefined ? spec : mapped.spec(withoutDevices(spec)), bundle, mountRoot }
+  const mountRoot = (): void => {
+    pins.attach()
+    if (mapped === undefined) mountOwn()
+    else mapped.mount(mountOwn)
+  }
+  return {
+    spec: mapped === undefined ? spec : mapped.spec(withoutDevices(spec)),
+    bundle,
+    mountRoot,
+    unmountPins: () => pins.detach(),
+  }
 }
 
 /** Throws EMULATOR_MISSING. */
@@ -126,12 +139,13 @@ async function openMounts(
   store: Store,
   container: Container,
   tree: Tree,
+  pins: PinnedMounts,
   signal: AbortSignal | undefined,
 ): Promise<OpenMounts> {
   const fileTargets = new Set<string>()
   const mounts: ContainerMount[] = []
   for (const setting of container.settings.mounts) {
-    const mount = await openMount(store, container, setting, tree, signal)
+    const mount = await openMount(store, container, setting, tree, pins, signal)
     if (mount.type === 'bind' && stat(mount.source).type !== 'directory') fileTargets.add(mount.target)
     mounts.push(mount)
   }
@@ -143,14 +157,18 @@ async function openMount(
   { id }: Container,
   mount: MountSetting,
   tree: Tree,
+  pins: PinnedMounts,
   signal: AbortSignal | undefined,
 ): Promise<ContainerMount> {
   const { target, readonly } = mount
   switch (mount.type) {
     case 'tmpfs':
       return mount
-    case 'volume':
-      return { type: 'bind', source: await openVolume(store, id, mount, tree, signal), target, readonly }
+    case 'volume': {
+      const volume = await openVolume(store, id, mount, tree, signal)
+      const source = mount.subpath === undefined ? volume : pins.pinInside(volume, mount.subpath)
+      return { type: 'bind', source, target, readonly }
+    }
     case 'bind':
       if (tryStat(mount.source) === undefined) {
         if (!mount.createSource)
@@ -160,8 +178,31 @@ async function openMount(
           )
         makeDirectories(mount.source)
       }
-      return { type: 'bind', source: mount.source, target, readonly, recursive: mount.recursive }
+      return boundMount(mount, pins)
   }
+}
+
+/** Throws CONFIG_INVALID, NOT_SUPPORTED. */
+function boundMount(mount: Extract<MountSetting, { type: 'bind' }>, pins: PinnedMounts): ContainerMount {
+  const { source, target, readonly, recursive, propagation = 'rprivate', below } = mount
+  const isPrivate = propagation === 'private' || propagation === 'rprivate'
+  if (below === 'readonly' && !canRestrictBelow())
+    throw new CairnError('NOT_SUPPORTED', 'read-only mounts below a mount need Linux 5.12: bind-recursive=readonly')
+  return {
+    type: 'bind',
+    source: isPrivate ? source : pins.pinHost(source, propagation, recursive),
+    target,
+    readonly,
+    recursive,
+    deeplyReadonly: below !== 'writable' && canRestrictBelow(),
+    propagation,
+  }
+}
+
+/** True where mount_setattr(2) is there. */
+function canRestrictBelow(): boolean {
+  const [major = 0, minor = 0] = (readTextFile('/proc/sys/kernel/osrelease') ?? '').split('.').map(Number.parseFloat)
+  return major > 5 || (major === 5 && minor >= 12)
 }
 
 /** Outer mounts before those inside them. */

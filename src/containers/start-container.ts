@@ -46,6 +46,7 @@ export async function startContainer(
     enterPrivateMounts()
     mountRoot()
     opened.defer(() => void unmount(snapshot.merged, { lazy: true }))
+    opened.defer(prepared.unmountPins)
   }
   const stateDirectory = runtimeStateDirectory(store)
   const needsTerminal = container.settings.tty && options.runtime === undefined

@@ -20,8 +20,8 @@ export type VolumeMount = Extract<MountSetting, { type: 'volume' }>
 
 /** Records the volumes of a new container; those that are there already are only used. To be called in a transaction. */
 export function recordVolumes(store: Store, containerId: string, mounts: readonly VolumeMount[]): void {
-  for (const { name, anonymous } of mounts) {
-    const values = [name, anonymous ? 1 : 0, '{}', Date.now()]
+  for (const { name, anonymous, labels = {} } of mounts) {
+    const values = [name, anonymous ? 1 : 0, JSON.stringify(labels), Date.now()]
     if (store.database.run('INSERT OR IGNORE INTO volumes VALUES (?, ?, ?, ?)', ...values) > 0)
       recordEvent(store, 'volume', 'create', name, { driver: 'local' })
     store.database.run('INSERT OR IGNORE INTO container_volumes VALUES (?, ?)', containerId, name)

@@ -17,6 +17,8 @@ const move_mount = 429
 const mount_setattr = 442
 
 const OPEN_TREE_CLONE = 1
+const OPEN_TREE_CLOEXEC = 0o2000000
+const AT_RECURSIVE = 0x8000
 const AT_EMPTY_PATH = 0x1000
 const MOVE_MOUNT_F_EMPTY_PATH = 4
 const MOUNT_ATTR_IDMAP = 0x10_0000n
@@ -60,9 +62,23 @@ function mappingError(failure: number, source: string): CairnError {
   )
 }
 
+/**
+ * A mount of its own of the file or directory that a descriptor stands for, not attached anywhere yet. It is in the peer group of
+ * the mount below, so what is mounted there later comes along where that is shared. Throws SystemCallError, NOT_ROOT.
+ *
+ * @returns a descriptor, to be closed
+ */
+export function cloneMount(from: number, name: string, { recursive }: { readonly recursive: boolean }): number {
+  const flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0)
+  const tree = call(open_tree, from, pathArgument('', 'open_tree'), flags, null, 0)
+  if (tree < 0) throw mountError('open_tree', lastErrno(), name)
+  return tree
+}
+
 const AT_FDCWD = -100
 
-function moveMount(tree: number, target: string): void {
+/** Attaches what {@link cloneMount} gave at `target`, which is there and of the same kind. Throws SystemCallError, NOT_ROOT. */
+export function moveMount(tree: number, target: string): void {
   const to = secondPathArgument(target, 'move_mount')
   const nothing = pathArgument('', 'move_mount')
   if (call(move_mount, tree, nothing, AT_FDCWD, to, MOVE_MOUNT_F_EMPTY_PATH) !== 0)

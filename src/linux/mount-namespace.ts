@@ -17,6 +17,8 @@ const CLONE_NEWNS = 0x2_0000
 const CLONE_FS = 0x200
 
 let isPrivate = false
+/** Descriptor of the namespace that this thread left first, whose mounts others make and see. */
+let outerNamespace: number | undefined
 
 /**
  * Moves the calling thread into a mount namespace of its own, once per process. Mounts made afterwards are seen by this
@@ -29,6 +31,7 @@ let isPrivate = false
  */
 export function enterPrivateMounts(): void {
   if (isPrivate) return
+  outerNamespace ??= open('/proc/thread-self/ns/mnt', openFlags.O_RDONLY)
   if (libc.unshare(CLONE_NEWNS) !== 0) throw mountError('unshare', lastErrno(), 'the mount namespace')
   // Until this, mounts below a shared mount would still travel back to the host.
   mount('none', '/', undefined, mountFlags.MS_REC | mountFlags.MS_PRIVATE, undefined, '/ as private')
@@ -75,8 +78,32 @@ export function joinMountsOf(pid: number): void {
     if (libc.setns(target, CLONE_NEWNS) !== 0)
       throw new SystemCallError('setns', lastErrno(), `into the mount namespace of process ${pid}`)
     isPrivate = false
+    if (outerNamespace !== undefined) close(outerNamespace)
+    outerNamespace = undefined
   } finally {
     close(target)
+  }
+}
+
+/**
+ * Calls `action`, a synchronous function, with this thread in the mount namespace in which it was before it entered private
+ * mounts: there mounts are shared with those of the host where the host has them so.
+ */
+export function inOuterMounts<Result>(action: () => Result): Result {
+  if (!isPrivate || outerNamespace === undefined) return action()
+  const here = open('/proc/thread-self/ns/mnt', openFlags.O_RDONLY)
+  const directory = open('.', openFlags.O_PATH | openFlags.O_DIRECTORY)
+  try {
+    if (libc.setns(outerNamespace, CLONE_NEWNS) !== 0)
+      throw new SystemCallError('setns', lastErrno(), 'into the mount namespace of the host')
+    try {
+      return action()
+    } finally {
+      comeBack(here, directory)
+    }
+  } finally {
+    close(here)
+    close(directory)
   }
 }
 

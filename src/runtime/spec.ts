@@ -18,6 +18,9 @@ import { defaultCapabilities, heldCapabilities } from './capabilities.ts'
 import { defaultSeccomp } from './seccomp.ts'
 import { profileFilter, type SeccompProfile } from './seccomp-profile.ts'
 
+/** mount_namespaces(7); with an `r` it is said of mounts below, too. */
+export type MountPropagation = 'private' | 'rprivate' | 'shared' | 'rshared' | 'slave' | 'rslave'
+
 /** A mount beside those every container has. */
 export type ContainerMount =
   | {
@@ -28,6 +31,10 @@ export type ContainerMount =
       readonly readonly?: boolean
       /** Mounts below the source come along; true unless told otherwise. */
       readonly recursive?: boolean
+      /** Mounts below the source are read-only too, where the mount is; Linux 5.12. */
+      readonly deeplyReadonly?: boolean
+      /** How mounts made later travel between the two sides; `rprivate`, not at all, if absent. */
+      readonly propagation?: MountPropagation
       /** Nothing in it can be run. */
       readonly inert?: boolean
     }
@@ -209,6 +216,7 @@ export function containerSpec(options: ContainerOptions): RuntimeSpec {
   const user = options.user ?? { uid: 0, gid: 0 }
   const { seccomp = 'default' } = options
   const { architecture } = hostPlatform()
+  const rootfsPropagation = rootPropagation(options.mounts ?? [])
   return {
     ociVersion: runtimeSpecVersion,
     root: { path: options.rootfs, readonly: options.readonlyRootfs === true },
@@ -230,6 +238,7 @@ export function containerSpec(options: ContainerOptions): RuntimeSpec {
     mounts: containerMounts(options),
     linux: {
       namespaces: namespaces(options),
+      ...(rootfsPropagation === undefined ? {} : { rootfsPropagation }),
       ...(seccomp === 'unconfined' || (privileged && seccomp === 'default')
         ? {}
         : {
@@ -250,6 +259,13 @@ export function containerSpec(options: ContainerOptions): RuntimeSpec {
     },
     ...(options.annotations === undefined ? {} : { annotations: options.annotations }),
   }
+}
+
+/** What the root has to be so that mounts of the container can be as they are asked for; docker's. */
+function rootPropagation(mounts: readonly ContainerMount[]): string | undefined {
+  const asked = mounts.map((mount) => (mount.type === 'bind' ? mount.propagation : undefined))
+  if (asked.some((mode) => mode === 'shared' || mode === 'rshared')) return 'shared'
+  return asked.some((mode) => mode === 'slave' || mode === 'rslave') ? 'rslave' : undefined
 }
 
 function deviceFile({ access: _access, ...device }: AllowedDevice): RuntimeDevice {
@@ -351,7 +367,9 @@ function containerMounts(options: ContainerOptions): RuntimeMount[] {
 
 function extraMount(mount: ContainerMount, guarded: boolean): RuntimeMount {
   if (mount.type === 'bind') {
-    const options = [mount.recursive === false ? 'bind' : 'rbind', 'rprivate', mount.readonly === true ? 'ro' : 'rw']
+    const { recursive = true, readonly = false, deeplyReadonly = false, propagation = 'rprivate' } = mount
+    const rights = readonly ? (deeplyReadonly && recursive ? 'rro' : 'ro') : 'rw'
+    const options = [recursive ? 'rbind' : 'bind', propagation, rights]
     if (mount.inert === true) options.push('nosuid', 'nodev', 'noexec')
     else if (guarded) options.push('nodev')
     return { destination: mount.target, type: 'bind', source: mount.source, options }

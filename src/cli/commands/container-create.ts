@@ -29,7 +29,7 @@ export default defineCommand({
       const { id } = await withImage(ctx, store, flags, plan, () =>
         createMonitoredContainer(store, { ...plan, request: { ...plan.request, stdinOnce } }),
       )
-      await writeIdFile(flags.cidfile, id)
+      writeIdFile(flags.cidfile, id)
       ctx.stdout.write(`${id}\n`)
     } catch (error) {
       throw asContainerFailure(error, 1)

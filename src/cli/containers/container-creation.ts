@@ -10,7 +10,7 @@ import { refuseMissingFlags } from './container-flags.ts'
 import { type ContainerFlagValues, parseContainerRequest } from './container-request.ts'
 import type { CommandContext } from '../context.ts'
 import { registryAccessOf } from '../registry-access.ts'
-import { writeFileAtomic } from '../write-file.ts'
+import { writeFile } from '../write-file.ts'
 
 /** A container that the command line asks for. */
 export interface ContainerPlan extends ContainerImageRequest {
@@ -83,8 +83,8 @@ function checkIdFile(path: string | undefined): void {
 }
 
 /** Writes the ID of a new container where `--cidfile` says. */
-export async function writeIdFile(path: string | undefined, id: string): Promise<void> {
-  if (path !== undefined) await writeFileAtomic(path, id)
+export function writeIdFile(path: string | undefined, id: string): void {
+  if (path !== undefined) writeFile(path, id)
 }
 
 /** What `--pull` and `--quiet` say. */

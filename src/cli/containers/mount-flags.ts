@@ -1,9 +1,10 @@
 import type { MountRequest } from '../../containers/mounts.ts'
-import { parseBind, unsupportedPropagation } from '../../containers/mounts.ts'
+import { parseBind, parsePropagation } from '../../containers/mounts.ts'
 import { cleanPath } from '../../dockerfile/path-match.ts'
 import { CairnError } from '../../errors/error.ts'
 import { invalidArgument } from '../flag-argument.ts'
 import { parseCommaSeparated } from '../flags.ts'
+import { keyValues } from '../key-values.ts'
 import { parseByteSize } from '../units.ts'
 
 /** The mounts that `--volume`, `--mount` and `--tmpfs` ask for. Throws USAGE, CONFIG_INVALID, NOT_SUPPORTED. */
@@ -13,7 +14,7 @@ export function parseMountFlags(
 ): MountRequest[] {
   return [
     ...[...new Set(flags.volume)].map((text) => parseVolume(text, cwd)),
-    ...flags.mount.map((text) => parseMount(text)),
+    ...flags.mount.map((text) => parseMount(text, cwd)),
     ...[...new Set(flags.tmpfs)].map(parseTmpfs),
   ]
 }
@@ -33,14 +34,14 @@ const keyNames: Readonly<Record<string, string>> = {
   ro: 'readonly',
 }
 const switches = new Set(['readonly', 'volume-nocopy', 'bind-nonrecursive'])
-const missing = new Set(['volume-driver', 'volume-label', 'volume-opt', 'volume-subpath', 'image-subpath'])
+const missing = new Set(['volume-opt', 'image-subpath'])
 const known = new Set(
-  `type source target readonly consistency bind-propagation bind-nonrecursive bind-recursive volume-nocopy tmpfs-size
-  tmpfs-mode`.split(/\s+/),
+  `type source target readonly consistency bind-propagation bind-nonrecursive bind-recursive volume-driver volume-label
+  volume-nocopy volume-subpath tmpfs-size tmpfs-mode`.split(/\s+/),
 )
 
 /** One `--mount`: `type=bind,src=/data,dst=/data,readonly`. */
-function parseMount(text: string): MountRequest {
+function parseMount(text: string, cwd: string): MountRequest {
   const wrong = (reason: string): CairnError => invalidArgument(text, '--mount', reason)
   const fields = mountFields(text, wrong)
   const target = fields.get('target')
@@ -51,15 +52,9 @@ function parseMount(text: string): MountRequest {
   const readonly = truth(fields, 'readonly', wrong)
   switch (type) {
     case 'bind':
-      return { type, source: source ?? '', target, readonly, recursive: isRecursive(fields, wrong) }
+      return bindRequest(source ?? '', target, readonly, fields, cwd, wrong)
     case 'volume':
-      return {
-        type,
-        ...(source === undefined ? {} : { name: source }),
-        target,
-        readonly,
-        copy: !truth(fields, 'volume-nocopy', wrong),
-      }
+      return volumeRequest(source, target, readonly, fields, wrong)
     case 'tmpfs': {
       if (source !== undefined) throw badMount(type, 'field Source must not be specified')
       const size = fields.get('tmpfs-size')
@@ -73,8 +68,6 @@ function parseMount(text: string): MountRequest {
       }
     }
     case 'image':
-    case 'cluster':
-    case 'npipe':
       throw new CairnError('NOT_SUPPORTED', `--mount type=${type} is not supported yet`)
     default:
       throw badMount(type, 'mount type unknown')
@@ -92,7 +85,10 @@ function mountFields(text: string, wrong: Wrong): Map<string, string> {
     if (equals < 0 && !switches.has(key)) throw wrong(`invalid field '${field}' must be a key=value pair`)
     if (missing.has(key)) throw new CairnError('NOT_SUPPORTED', `${key} of --mount is not supported yet`)
     if (!known.has(key)) throw wrong(`unexpected key '${given}' in '${field}'`)
-    fields.set(key, equals < 0 ? 'true' : field.slice(equals + 1))
+    const value = equals < 0 ? 'true' : field.slice(equals + 1)
+    // The one field that may be there several times: its values are kept with a byte between them that none can hold.
+    const before = key === 'volume-label' ? fields.get(key) : undefined
+    fields.set(key, before === undefined ? value : `${before}\0${value}`)
   }
   return fields
 }
@@ -120,17 +116,55 @@ function truth(fields: ReadonlyMap<string, string>, key: string, wrong: Wrong): 
   throw wrong(`invalid value for ${key}: ${value}`)
 }
 
-function isRecursive(fields: ReadonlyMap<string, string>, wrong: Wrong): boolean {
-  const propagation = fields.get('bind-propagation') ?? 'rprivate'
-  if (propagation !== 'rprivate' && propagation !== 'private') throw unsupportedPropagation(propagation)
-  if (truth(fields, 'bind-nonrecursive', wrong)) return false
-  const recursive = fields.get('bind-recursive') ?? 'enabled'
-  if (recursive === 'enabled' || recursive === 'disabled') return recursive === 'enabled'
-  if (recursive === 'writable' || recursive === 'readonly')
-    throw new CairnError('NOT_SUPPORTED', `bind-recursive=${recursive} of --mount is not supported yet`)
-  throw wrong(
-    `invalid value for bind-recursive: ${recursive} (must be "enabled", "disabled", "writable", or "readonly")`,
-  )
+function bindRequest(
+  source: string,
+  target: string,
+  readonly: boolean,
+  fields: ReadonlyMap<string, string>,
+  cwd: string,
+  wrong: Wrong,
+): MountRequest {
+  const propagation = fields.get('bind-propagation')
+  const below = fields.get('bind-recursive') ?? 'enabled'
+  if (!['enabled', 'disabled', 'writable', 'readonly'].includes(below))
+    throw wrong(`invalid value for bind-recursive: ${below} (must be "enabled", "disabled", "writable", or "readonly")`)
+  const isRestricted = below === 'writable' || below === 'readonly'
+  const needs = (what: string): CairnError =>
+    wrong(`option 'bind-recursive=${below}' requires '${what}' to be specified in conjunction`)
+  if (isRestricted && !readonly) throw needs('readonly')
+  if (below === 'readonly' && propagation !== 'rprivate') throw needs('bind-propagation=rprivate')
+  return {
+    type: 'bind',
+    source: /^\.{1,2}(?:\/|$)/.test(source) ? cleanPath(`${cwd}/${source}`) : source,
+    target,
+    readonly,
+    recursive: below !== 'disabled' && !truth(fields, 'bind-nonrecursive', wrong),
+    ...(propagation === undefined ? {} : { propagation: parsePropagation(propagation) }),
+    ...(isRestricted ? { below } : {}),
+  }
+}
+
+function volumeRequest(
+  source: string | undefined,
+  target: string,
+  readonly: boolean,
+  fields: ReadonlyMap<string, string>,
+  wrong: Wrong,
+): MountRequest {
+  const driver = fields.get('volume-driver') ?? 'local'
+  if (driver !== 'local')
+    throw new CairnError('NOT_SUPPORTED', `error looking up volume plugin ${driver}: plugin "${driver}" not found`)
+  const labels = fields.get('volume-label')?.split('\0')
+  const subpath = fields.get('volume-subpath')
+  return {
+    type: 'volume',
+    ...(source === undefined || source === '' ? {} : { name: source }),
+    target,
+    readonly,
+    copy: !truth(fields, 'volume-nocopy', wrong),
+    ...(subpath === undefined || subpath === '' ? {} : { subpath }),
+    ...(labels === undefined ? {} : { labels: Object.fromEntries(keyValues(labels, 'volume-label')) }),
+  }
 }
 
 function sizeOf(text: string, key: string, wrong: Wrong): number {

@@ -21,7 +21,7 @@ export async function runDetached(ctx: CommandContext, flags: RunFlagValues, pla
   parseDetachKeys(flags['detach-keys'])
   const store = await ctx.use(openStoreOf)
   const { id } = await withImage(ctx, store, flags, plan, () => createMonitoredContainer(store, plan))
-  await writeIdFile(flags.cidfile, id)
+  writeIdFile(flags.cidfile, id)
   ctx.stdout.write(`${id}\n`)
   await startMonitoredContainer(store, id, { signal: ctx.signal })
   return 0
@@ -44,7 +44,7 @@ export async function runAttached(ctx: CommandContext, flags: RunFlagValues, pla
     createMonitoredContainer(store, { ...plan, request: { ...plan.request, stdinOnce: streams.includes('stdin') } }),
   )
   const { id } = container
-  await writeIdFile(flags.cidfile, id)
+  writeIdFile(flags.cidfile, id)
   using session = new AttachSession(ctx, { streams, tty, detachKeys })
   const attach = async (bundle: string): Promise<void> => {
     recordContainerEvent(store, 'attach', container)

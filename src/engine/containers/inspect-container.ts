@@ -124,9 +124,9 @@ function mountFields(store: Store, mount: MountSetting): Readonly<Record<string,
           Type: 'bind',
           Source: mount.source,
           Destination: target,
-          Mode: readonly ? 'ro' : '',
+          Mode: bindModes(mount),
           ...rights,
-          Propagation: 'rprivate',
+          Propagation: mount.propagation ?? 'rprivate',
         },
       ]
     case 'volume':
@@ -250,10 +250,17 @@ function capabilityName(name: string): string {
   return upper === 'ALL' || upper.startsWith('CAP_') ? upper : `CAP_${upper}`
 }
 
+function bindModes({ readonly, propagation }: Extract<MountSetting, { type: 'bind' }>): string {
+  return [...(readonly ? ['ro'] : []), ...(propagation === undefined ? [] : [propagation])].join(',')
+}
+
 /** A mount as `-v` gives it. */
 function bindText(mount: MountSetting): string[] {
   const mode = mount.readonly ? ':ro' : ''
-  if (mount.type === 'bind') return [`${mount.source}:${mount.target}${mode}`]
+  if (mount.type === 'bind') {
+    const modes = bindModes(mount)
+    return [`${mount.source}:${mount.target}${modes === '' ? '' : `:${modes}`}`]
+  }
   return mount.type === 'volume' && !mount.anonymous ? [`${mount.name}:${mount.target}${mode}`] : []
 }
 

@@ -30,7 +30,9 @@ export async function updateContainer(store: Store, name: string, options: Updat
   const limits = { ...settings.limits, ...options.limits }
   checkMemory(container, options.limits)
   checkCpus(container, options.limits)
-  if (options.limits !== undefined && isActive(container)) await setLimits(store, container, limits)
+  // One that waits to be started again gets them then.
+  const isRunning = isActive(container) && container.state !== 'restarting'
+  if (options.limits !== undefined && isRunning) await setLimits(store, container, limits)
   const changed: ContainerSettings = {
     ...settings,
     ...(options.limits === undefined ? {} : { limits }),
