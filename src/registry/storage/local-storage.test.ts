@@ -1,14 +1,14 @@
 import { afterEach, expect, setSystemTime, test } from 'bun:test'
-import { mkdtempSync, readdirSync, rmSync, truncateSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, statSync, truncateSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { collectGarbage } from '../../content/gc.ts'
 import { openStore, type Store } from '../../content/store.ts'
 import { isCairnError } from '../../errors/error.ts'
-import { digestOf } from '../../oci/digest.ts'
+import { Digester, digestOf } from '../../oci/digest.ts'
 import { localStorage } from './local-storage.ts'
 import { registryStorageContract } from './registry-storage.contract.ts'
-import { push, put, testManifest } from './storage-fixtures.ts'
+import { push, put, reopen, testManifest } from './storage-fixtures.ts'
 
 const cleanups: (() => void)[] = []
 
@@ -131,7 +131,30 @@ test('collectGarbage() takes no longer for a manifest where a repository has man
   ])
     store.database.run(`INSERT INTO ${rows}`, kept.digest)
   expect(await time()).toBeLessThan(alone * 4 + 150)
-})
+}, 60_000)
+
+test('an upload takes no more of the disk than its bytes, when it pauses and when it is a blob', async () => {
+  const store = temporaryStore()
+  const storage = localStorage(store)
+  const piece = new Uint8Array(1_000_000).fill(1)
+  const hash = new Digester('sha256')
+  const { id } = await storage.beginUpload('r', { algorithm: 'sha256', owner: undefined })
+  const writeMore = async () => {
+    const writer = await reopen(storage, 'r', id)
+    for (let count = 0; count < 20; count++) {
+      await writer.write(piece)
+      hash.update(piece)
+    }
+    return writer
+  }
+  const blocks = (path: string) => statSync(path).blocks * 512
+  await (await writeMore())[Symbol.asyncDispose]()
+  expect(blocks(store.path('registry', 'uploads', id))).toBeWithin(20_000_000, 20_100_000)
+  const writer = await writeMore()
+  const digest = hash.digest()
+  expect(await writer.commit(digest)).toBe(true)
+  expect(blocks(store.blobs.path(digest))).toBeWithin(40_000_000, 40_200_000)
+}, 30_000)
 
 test('findUpload() does not know an upload whose file is gone', async () => {
   const store = temporaryStore()

@@ -4,6 +4,7 @@ import { CairnError, isCairnError } from '../../errors/error.ts'
 import { errno, isErrno } from '../../linux/errno.ts'
 import { fstat, tryLstat } from '../../linux/file-status.ts'
 import { close, ftruncate, open, openFlags, pread, pwrite, startWriteback, tryLock } from '../../linux/files.ts'
+import { reserveSpace } from '../../linux/free-space.ts'
 import { makeDirectories, removeFile } from '../../linux/names.ts'
 import { type Digest, type DigestAlgorithm, Digester, digestAlgorithm } from '../../oci/digest.ts'
 import type { GroupSync } from './group-sync.ts'
@@ -18,6 +19,8 @@ const keptHashes = 1_000
 const pieceSize = 1024 * 1024
 /** Bytes after which the kernel begins to bring them to the disk, so that the end of an upload waits for little. */
 const writebackSize = 16 * 1024 * 1024
+/** Bytes of the disk that an upload which has become that large takes at once. */
+const reservedSize = 64 * 1024 * 1024
 
 interface UploadRow {
   readonly owner: string | null
@@ -152,6 +155,8 @@ class LocalUpload implements UploadWriter {
   #fd: number
   #size: number
   #flushed: number
+  /** Up to here the disk has room for it. */
+  #reserved: number
   #hash: Digester | undefined
 
   constructor(store: Store, { id, repository, owner, fd, size, hash }: OpenUpload, uploads: LocalUploads) {
@@ -165,6 +170,7 @@ class LocalUpload implements UploadWriter {
     this.#fd = fd
     this.#size = size
     this.#flushed = size
+    this.#reserved = size
     this.#hash = hash
   }
 
@@ -173,6 +179,10 @@ class LocalUpload implements UploadWriter {
   }
 
   write(bytes: Uint8Array): void {
+    if (this.#size >= writebackSize && this.#size + bytes.length > this.#reserved) {
+      reserveSpace(this.#fd, this.#size, reservedSize)
+      this.#reserved = this.#size + reservedSize
+    }
     pwrite(this.#fd, bytes, this.#size, this.#path)
     this.#hash?.update(bytes)
     this.#size += bytes.length
@@ -186,6 +196,7 @@ class LocalUpload implements UploadWriter {
       ftruncate(this.#fd, this.#start, this.#path)
       this.#size = this.#start
       this.#flushed = this.#start
+      this.#reserved = this.#start
       this.#hash = undefined
     }
     return Promise.resolve()
@@ -213,6 +224,7 @@ class LocalUpload implements UploadWriter {
   async #keep(digest: Digest, quota: number | undefined): Promise<void> {
     const { database } = this.#store
     using lease = acquireLease(this.#store)
+    this.#trim()
     await lease.adopt(this.#path, { digest, size: this.#size })
     await this.#uploads.disk.settle()
     database.transaction(() => {
@@ -232,6 +244,7 @@ class LocalUpload implements UploadWriter {
   [Symbol.asyncDispose](): Promise<void> {
     if (this.#fd < 0) return Promise.resolve()
     if (this.#hash !== undefined) this.#uploads.keepHash(this.#id, this.#hash)
+    this.#trim()
     this.#close()
     this.#store.database.run('UPDATE registry_uploads SET used_at = ? WHERE id = ?', Date.now(), this.#id)
     return Promise.resolve()
@@ -250,6 +263,11 @@ class LocalUpload implements UploadWriter {
       await new Promise((resolve) => setImmediate(resolve))
     }
     return hash.digest()
+  }
+
+  /** Gives back what was reserved and not written, also by a process that died. */
+  #trim(): void {
+    if (this.#size >= writebackSize) ftruncate(this.#fd, this.#size, this.#path)
   }
 
   #close(): void {
