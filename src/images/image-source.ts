@@ -53,7 +53,7 @@ export function storeSource(store: Store, target: Descriptor, name: string): Ima
     references: [],
     size: (blob) => store.blobs.size(blob),
     open: (blob) => store.blobs.open(blob.digest),
-    file: (digest) => (store.blobs.has(digest) ? store.blobs.path(digest) : undefined),
+    file: (digest) => store.blobs.file(digest),
     examined: (layer) => getLayerRecord(store, layer),
     referrers: (subject) => Promise.resolve(listReferrers(store, subject)),
     [Symbol.dispose]: () => {},

@@ -242,6 +242,41 @@ describe('cairn registry sync', () => {
     expect(await cairn.ok(['registry', 'digest', `${plain.host}/back/team/app:2`])).toBe(`${digest}\n`)
   })
 
+  test('asks for nothing twice: two HEADs, a GET and a PUT for an image of which all blobs are there', async () => {
+    const layers = [tarOf({ same: 'x' })]
+    const { raw } = plain.putImage('app', '0', layers)
+    for (const tag of ['1', '2', '3']) {
+      const manifest = new TextEncoder().encode(
+        new TextDecoder().decode(raw).replace('{', '{' + ' '.repeat(Number(tag))),
+      )
+      plain.putDocument('app', tag, manifest, mediaTypes.ociManifest)
+    }
+    using other = new ScriptedRegistry()
+    const args = ['registry', 'sync', `docker://${plain.host}/app`, `docker://${other.host}/mirror`]
+    expect((await cairn.run(args)).err).toMatch(/^4 copied, 0 up to date, 0 failed; /)
+    const asked = (registry: ScriptedRegistry, method: string, part: string): number =>
+      registry.asked(method).filter((path) => path.includes(part)).length
+    expect([asked(plain, 'HEAD', '/manifests/'), asked(plain, 'GET', '/manifests/')]).toEqual([4, 4])
+    expect([asked(other, 'HEAD', '/manifests/'), asked(other, 'PUT', '/manifests/')]).toEqual([4, 4])
+    expect(asked(other, 'HEAD', '/blobs/')).toBe(2)
+  })
+
+  test('takes referrers into layouts and back', async () => {
+    await fill('app', '1')
+    const path = join(cairn.directory, 'note.txt')
+    writeFileSync(path, 'note')
+    const note = (
+      await cairn.ok(['registry', 'attach', '--artifact-type', 'example/note', `${host}/app:1`, path])
+    ).trim()
+    const layout = `oci:${join(cairn.directory, 'mirror')}`
+    await cairn.ok(['registry', 'sync', '--referrers', `docker://${host}/app`, layout])
+    await cairn.ok(['registry', 'sync', '--referrers', layout, `docker://${host}/back`])
+    const found = await lines(['registry', 'referrers', '--format', '{{.Digest}}', `${host}/back:1`])
+    expect(found).toEqual([note])
+    const flat = await cairn.run(['registry', 'sync', '--referrers', layout, `dir:${join(cairn.directory, 'flat')}`])
+    expect([flat.status, flat.err]).toEqual([1, expect.stringContaining('no place for what refers to an image')])
+  })
+
   test('does what a file says, and tells of what failed', async () => {
     await fill('app', '1')
     const path = join(cairn.directory, 'sync.yaml')

@@ -7,6 +7,7 @@ import type { Digest } from '../../oci/digest.ts'
 import { formatReference, parseReference, pinned, type Reference } from '../../oci/reference.ts'
 import { copyReferrers } from '../../registry/client/copy-referrers.ts'
 import { copyRemote } from '../../registry/client/copy.ts'
+import type { ResolvedRemote } from '../../registry/client/resolve.ts'
 import type { RegistryClient } from '../../registry/client/connection.ts'
 import { copyImage } from '../images/copy-image.ts'
 import { nameFilter } from '../name-filter.ts'
@@ -92,15 +93,18 @@ export async function* syncImages(
   }
 }
 
-/** Lets those who want one thing have it one after the other. */
+/** Lets those who write to one repository do so one after the other, and tells each which blobs it has by then. */
 class Turns {
   readonly #last = new Map<string, Promise<unknown>>()
+  readonly #present = new Map<string, Set<Digest>>()
 
-  async take<Result>(thing: string, work: () => Promise<Result>): Promise<Result> {
+  async take<Result>(thing: string, work: (present: Set<Digest>) => Promise<Result>): Promise<Result> {
     const before = this.#last.get(thing)
+    const present = this.#present.get(thing) ?? new Set()
+    this.#present.set(thing, present)
     const own = (async () => {
       await before?.catch(() => {})
-      return await work()
+      return await work(present)
     })()
     this.#last.set(thing, own)
     try {
@@ -122,7 +126,8 @@ async function syncOne(
   const source = image.reference === undefined ? image.location : `docker://${formatReference(image.reference)}`
   let target = ''
   try {
-    const digest = await digestAt(store, client, source, job)
+    const found = await foundAt(store, client, source, job)
+    const digest = found?.descriptor.digest
     target = placeFor(job.target, image, digest)
     const there = await presentAt(store, client, target)
     const base = { source, target, ...(digest === undefined ? {} : { digest }), blobs: 0, bytes: 0 }
@@ -130,7 +135,9 @@ async function syncOne(
     if (options.isDryRun) return { ...base, outcome: there === digest ? 'current' : 'would copy' }
     // Images of one repository share layers: each finds what the one before has brought.
     const shared = target.slice(0, target.lastIndexOf(':')).replace(/@sha\d+$/, '')
-    const { blobs, bytes } = await turns.take(shared, () => copyOne(store, client, job, source, target, options.access))
+    const { blobs, bytes } = await turns.take(shared, (present) =>
+      copyOne(store, client, job, { source, target, found, isThere: there === digest, present }, options.access),
+    )
     const isCurrent = there !== undefined && there === digest && blobs === 0
     return { ...base, outcome: isCurrent ? 'current' : 'copied', blobs, bytes }
   } catch (error) {
@@ -139,24 +146,35 @@ async function syncOne(
   }
 }
 
+/** An image on its way. */
+interface FoundImage {
+  readonly source: string
+  readonly target: string
+  readonly found: FoundSource | undefined
+  readonly isThere: boolean
+  /** Blobs that the repository of the target has. */
+  readonly present: Set<Digest>
+}
+
 async function copyOne(
   store: Store,
   client: RegistryClient,
   job: SyncJob,
-  source: string,
-  target: string,
+  { source, target, found, isThere, present }: FoundImage,
   access: RegistryAccess,
 ): Promise<{ readonly blobs: number; readonly bytes: number }> {
-  const { platform } = job
+  const { platform, withReferrers } = job
   const [from, to] = [remoteOf(source), remoteOf(target)]
-  if (from === undefined || to === undefined) {
-    const copied = await copyImage(store, source, target, { platform, signal: access.signal, access })
+  if (from === undefined || to === undefined || found?.repositories === undefined) {
+    const copied = await copyImage(store, source, target, { platform, withReferrers, signal: access.signal, access })
     return copied.written
   }
-  const names = { store, client, from, to, platform }
-  const { target: root, written } = await copyRemote(names)
-  if (!job.withReferrers) return written
-  const more = await copyReferrers(names, root)
+  const names = { store, client, from, to }
+  const { descriptor, repositories } = found
+  const known = { source: { repositories, descriptor }, present }
+  const written = isThere ? { blobs: 0, bytes: 0 } : (await copyRemote({ ...names, known })).written
+  if (withReferrers !== true) return written
+  const more = await copyReferrers(names, descriptor)
   return { blobs: written.blobs + more.written.blobs, bytes: written.bytes + more.written.bytes }
 }
 
@@ -164,18 +182,23 @@ function remoteOf(location: string): Reference | undefined {
   return location.startsWith('docker://') ? pinned(parseReference(location.slice('docker://'.length))) : undefined
 }
 
-async function digestAt(
+/** What is at the source, and for an image of a registry where that may be had. */
+type FoundSource = Pick<ResolvedRemote, 'descriptor'> & Partial<ResolvedRemote>
+
+/** Undefined for one platform of what is no registry's: what that will be is not known yet. */
+async function foundAt(
   store: Store,
   client: RegistryClient,
   source: string,
   { platform }: SyncJob,
-): Promise<Digest | undefined> {
+): Promise<FoundSource | undefined> {
   if (remoteOf(source) !== undefined) {
-    const { descriptor } = await describeRemote(source, client, platform)
-    return descriptor.digest
+    const { repositories, descriptor } = await describeRemote(source, client, platform)
+    const { mediaType, digest, size } = descriptor
+    return { repositories, descriptor: { mediaType, digest, size } }
   }
   using opened = await openLocal(store, source)
-  return platform === undefined ? opened.target.digest : undefined
+  return platform === undefined ? { descriptor: opened.target } : undefined
 }
 
 /** The digest of what is at the target, undefined for nothing, or nothing that can be read. */

@@ -25,6 +25,15 @@ export interface RemoteCopyOptions {
   readonly to: Reference
   /** Of an image for several platforms, copy only this one. */
   readonly platform?: Platform | undefined
+  readonly known?: KnownRemotes | undefined
+}
+
+/** What whoever copies many images knows before: it is not asked for again. */
+export interface KnownRemotes {
+  /** What `from` leads to; `to` does not lead there. */
+  readonly source: ResolvedRemote
+  /** Blobs that the target has. Copies add those that it then has. */
+  readonly present: Set<Digest>
 }
 
 /** What a copy between registries did. */
@@ -45,7 +54,8 @@ const deepestIndex = 4
  */
 export async function copyRemote(options: RemoteCopyOptions): Promise<RemoteCopy> {
   using lease = acquireLease(options.store)
-  return await new RegistryCopy(options, lease, await resolveRemote(options.client, options.from)).run()
+  const source = options.known?.source ?? (await resolveRemote(options.client, options.from))
+  return await new RegistryCopy(options, lease, source).run()
 }
 
 class RegistryCopy {
@@ -76,10 +86,10 @@ class RegistryCopy {
   }
 
   async run(): Promise<RemoteCopy> {
-    const { platform, to } = this.#options
+    const { platform, to, known } = this.#options
     const root = platform === undefined ? this.#source.descriptor : await this.#choose(platform)
     const tag = to.digest === undefined ? (to.tag ?? 'latest') : root.digest
-    const there = await this.#target.describe(tag)
+    const there = known === undefined ? await this.#target.describe(tag) : undefined
     if (there?.digest !== root.digest) await this.#copyDocument(root, tag, 0)
     return { target: root, written: this.#written }
   }
@@ -130,8 +140,13 @@ class RegistryCopy {
   }
 
   async #moveOne(blob: Descriptor): Promise<void> {
-    const { store } = this.#options
-    if (await this.#isThere(blob)) return forgetDownload(store, blob)
+    const { store, known } = this.#options
+    if (known?.present.has(blob.digest) === true) return
+    if (await this.#isThere(blob)) {
+      known?.present.add(blob.digest)
+      forgetDownload(store, blob)
+      return
+    }
     if (store.blobs.size(blob.digest) === blob.size && this.#lease.claim(blob.digest)) {
       await this.#send(blob, storedContent(store, blob))
       return
@@ -149,8 +164,9 @@ class RegistryCopy {
   }
 
   async #send(blob: Descriptor, content: BlobContent): Promise<void> {
-    const { store } = this.#options
+    const { store, known } = this.#options
     await uploadBlob(content, { store, repository: this.#target, key: blob.digest, ...this.#pace })
+    known?.present.add(blob.digest)
     this.#written.blobs++
     this.#written.bytes += blob.size
   }
