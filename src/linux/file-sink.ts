@@ -1,9 +1,9 @@
 import { SystemCallError } from './errno.ts'
-import { tryStat } from './file-status.ts'
+import { tryLstat } from './file-status.ts'
 import { close, fdatasync, open, openFlags, write } from './files.ts'
 import { removeFile, rename } from './names.ts'
 
-/** A file being written, which is at its path whole or not at all. */
+/** A file being written: see {@link openFileSink}. */
 export interface FileSink extends Disposable {
   write(bytes: Uint8Array): void
   /** Puts the file in its place. Without it nothing is left. */
@@ -11,16 +11,18 @@ export interface FileSink extends Disposable {
 }
 
 /**
- * Writes the file `path`: beside it first, then in its place; a device or pipe directly. Throws SystemCallError naming
- * the path.
+ * Writes the file `path`: beside it first, then in its place, so that it is there whole or not at all. Directly into a
+ * device, a pipe, and what a symlink leads to: that may be /dev/stdout, whose place no file may take. Throws
+ * SystemCallError naming the path.
  */
 export function openFileSink(path: string): FileSink {
-  const { O_WRONLY, O_CREAT, O_EXCL } = openFlags
-  const there = tryStat(path)
-  const isDirect = there !== undefined && there.type !== 'file' && there.type !== 'directory'
+  const { O_WRONLY, O_CREAT, O_EXCL, O_TRUNC } = openFlags
+  const there = tryLstat(path)?.type
+  const isDirect = there !== undefined && there !== 'file' && there !== 'directory'
   const target = isDirect ? path : `${path}.${process.pid}-${crypto.randomUUID().slice(0, 8)}.tmp`
-  if (there?.type === 'directory') open(path, O_WRONLY) // fails with EISDIR, naming the path
-  let fd = openNaming(path, target, isDirect ? O_WRONLY : O_WRONLY | O_CREAT | O_EXCL)
+  if (there === 'directory') open(path, O_WRONLY) // fails with EISDIR, naming the path
+  const wanted = there === 'symlink' ? O_CREAT | O_TRUNC : isDirect ? 0 : O_CREAT | O_EXCL
+  let fd = openNaming(path, target, O_WRONLY | wanted)
   const end = (): void => {
     if (fd >= 0) close(fd)
     fd = -1

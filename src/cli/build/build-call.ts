@@ -15,7 +15,7 @@ import { BuildProgress } from './build-progress.ts'
 import { buildFailure } from './build-report.ts'
 import { type CallReport, checkReport, describeReport, outlineReport, reportJson, targetReport } from './call-report.ts'
 import type { CommandContext } from '../context.ts'
-import { writeFileAtomic } from '../write-file.ts'
+import { writeFile } from '../write-file.ts'
 
 const callNames = ['check', 'outline', 'targets', 'subrequests.describe'] as const
 
@@ -83,7 +83,7 @@ export async function runCall(ctx: CommandContext, options: CallOptions): Promis
   }
   progress.finish()
   const { report, status, check } = answer
-  if (metadataFile !== undefined) await writeFileAtomic(metadataFile, `${reportJson(metadata(answer))}\n`)
+  if (metadataFile !== undefined) writeFile(metadataFile, `${reportJson(metadata(answer))}\n`)
   if (call.format === 'json') ctx.stdout.write(`${reportJson(report.json)}\n`)
   else ctx.stdout.write(check === undefined ? report.text : checkText(check, report.text))
   if (check?.error !== undefined) throw checkFailure(ctx, check.error)

@@ -21,7 +21,7 @@ import type { CommandContext } from '../context.ts'
 import { openStoreOf } from '../open-store.ts'
 import { registryAccessOf } from '../registry-access.ts'
 import { version } from '../version.ts'
-import { writeFileAtomic } from '../write-file.ts'
+import { writeFile } from '../write-file.ts'
 
 export default defineCommand({
   usage: '[OPTIONS] PATH | URL | -',
@@ -97,11 +97,11 @@ async function runBuild(
   await reportRecording(ctx, store, recording, flags.explain)
   const { result, verification } = built
   const lock = request.lock?.changed()
-  if (lock !== undefined && flags.lock !== undefined) await writeFileAtomic(flags.lock, lock)
+  if (lock !== undefined && flags.lock !== undefined) writeFile(flags.lock, lock)
   reportBuild(ctx, result, mode)
-  if (flags.iidfile !== undefined) await writeFileAtomic(flags.iidfile, result.imageId)
+  if (flags.iidfile !== undefined) writeFile(flags.iidfile, result.imageId)
   if (flags['metadata-file'] !== undefined)
-    await writeFileAtomic(flags['metadata-file'], buildMetadata(result, request.tags, verification))
+    writeFile(flags['metadata-file'], buildMetadata(result, { tags: request.tags, record: recording.id, verification }))
   return verification?.isReproducible === false ? 1 : 0
 }
 

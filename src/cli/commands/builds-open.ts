@@ -6,7 +6,7 @@ import { renderTimelinePage } from '../../records/timeline-page.ts'
 import { defineCommand } from '../command.ts'
 import { openStoreOf } from '../open-store.ts'
 import { recordIds } from '../build/record-names.ts'
-import { writeFileAtomic } from '../write-file.ts'
+import { writeFile } from '../write-file.ts'
 
 export default defineCommand({
   usage: '[BUILD]',
@@ -26,7 +26,7 @@ export default defineCommand({
     const page = renderTimelinePage(record, await buildTimeline(record, readItems(record.path)))
     const { mkdtemp } = await import('node:fs/promises')
     const path = `${await mkdtemp(`${ctx.env['TMPDIR'] ?? '/tmp'}/cairn-`)}/${record.id}.html`
-    await writeFileAtomic(path, page)
+    writeFile(path, page)
     const { exited } = Bun.spawn([opener, path], { stdio: ['ignore', 'ignore', 'ignore'] })
     const status = await exited
     if (status !== 0)

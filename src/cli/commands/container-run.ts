@@ -77,20 +77,17 @@ async function runInForeground(ctx: CommandContext, flags: RunFlagValues, plan: 
   const streams = containerStreams(ctx, flags)
   const { runtime: wanted } = plan.request
   const { store } = await ctx.use(openBriefly)
-  let idFile: Promise<void> | undefined
-  const status = await withImage(ctx, store, flags, plan, () =>
+  return await withImage(ctx, store, flags, plan, () =>
     runContainer(store, {
       ...plan,
       streams,
       ...(wanted === undefined ? {} : { runtime: detectRuntime(wanted) }),
-      onCreated: ({ id }) => void (idFile = writeIdFile(flags.cidfile, id)),
+      onCreated: ({ id }) => writeIdFile(flags.cidfile, id),
       onStarted: (container) => {
         if (flags['sig-proxy']) endAtThirdSignal(ctx, container)
       },
     }),
   )
-  await idFile
-  return status
 }
 
 /** How often a container may be asked to end by a signal that it does not heed. */

@@ -11,7 +11,7 @@ import { platformFlag, platformOfFlag } from '../platform-flag.ts'
 import { type Listing, renderListing } from '../printer.ts'
 import { registryAccessOf } from '../registry-access.ts'
 import { version } from '../version.ts'
-import { writeFileAtomic } from '../write-file.ts'
+import { writeFile } from '../write-file.ts'
 
 export default defineCommand({
   usage: '[OPTIONS] IMAGE',
@@ -42,7 +42,7 @@ IMAGE may also be oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE, dir:DIR 
     const { format, output } = flags
     const write = async (text: string): Promise<void> => {
       if (output === undefined) ctx.stdout.write(text)
-      else await writeFileAtomic(output, text)
+      else writeFile(output, text)
     }
     const [platform, access] = [platformOfFlag(flags.platform), registryAccessOf(ctx)]
     const store = await ctx.use(openStoreOf)
