@@ -7,7 +7,7 @@ import { containerInit } from '../runtime/state.ts'
 import { getContainer } from './container-records.ts'
 import type { OciRuntime } from '../runtime/runtime.ts'
 import { monitoredRoot, runtimeStateDirectory } from './places.ts'
-import { runState } from './run-scope.ts'
+import { runState } from './run-state.ts'
 
 /** The first process of a container that runs. Throws CONTAINER_STOPPED, in docker's words, for one that does not. */
 export function findRunningInit(store: Store, id: string): ProcessIdentity {

@@ -13,7 +13,7 @@ import { getContainer, recordEnd, recordStartFailure, releaseClaim } from './con
 import { discardContainer } from './discard-container.ts'
 import { tidyNetworks } from './network.ts'
 import { cgroupPath, monitoredRoot, runtimeStateDirectory } from './places.ts'
-import { runState } from './run-scope.ts'
+import { runState } from './run-state.ts'
 import { settleContainers } from './settle-container.ts'
 
 /** Status of a container whose Cairn was killed: it was killed with it, by SIGKILL. */

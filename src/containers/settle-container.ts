@@ -13,7 +13,7 @@ import { tidyNetworks } from './network.ts'
 import { ownCommand } from './own-command.ts'
 import { cgroupPath, containerDirectory, containerLock, monitoredRoot } from './places.ts'
 import { planRestart } from './restart-policy.ts'
-import { runState } from './run-scope.ts'
+import { runState } from './run-state.ts'
 
 /** Status of a container that nobody can ask any more. */
 const killedStatus = 137
