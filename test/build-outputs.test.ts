@@ -120,9 +120,10 @@ describe('build --output', () => {
     ['oci', ',compression=zstd:chunked', 'application/vnd.oci.image.layer.v1.tar+zstd'],
     ['oci', ',compression=estargz,force-compression=true', 'application/vnd.oci.image.layer.v1.tar+gzip'],
     ['oci', ',compression=uncompressed', 'application/vnd.oci.image.layer.v1.tar'],
-    ['docker', ',compression-level=0', 'application/vnd.oci.image.layer.v1.tar+gzip'],
+    ['docker', ',compression-level=0', 'application/vnd.docker.image.rootfs.diff.tar.gzip'],
+    ['docker', ',compression=zstd', 'application/vnd.oci.image.layer.v1.tar+zstd'],
     ['oci', ',compression=zstd,oci-mediatypes=false', 'application/vnd.docker.image.rootfs.diff.tar.zstd'],
-    ['docker', ',oci-mediatypes=false', 'application/vnd.docker.image.rootfs.diff.tar.gzip'],
+    ['docker', ',oci-mediatypes=true', 'application/vnd.oci.image.layer.v1.tar+gzip'],
   ])('writes a layout directory: type=%s%s', async (type, options, mediaType) => {
     await ok('-t', 'app:1', '-o', `type=${type},tar=false,dest=layout${options},annotation.k=v`)
     const { annotations, manifest, config } = layoutAt(at('layout'))
@@ -132,10 +133,33 @@ describe('build --output', () => {
     expect(isChunked).toEqual([options.includes('chunked'), options.includes('chunked')])
     const isStargz = manifest.layers.map((layer) => JSON.stringify(layer).includes('snapshot/stargz/toc.digest'))
     expect(isStargz).toEqual([options.includes('estargz'), options.includes('estargz')])
-    expect(annotations['org.opencontainers.image.ref.name']).toBe('app:1')
+    expect(annotations).toEqual({
+      'io.containerd.image.name': 'docker.io/library/app:1',
+      'org.opencontainers.image.ref.name': '1',
+    })
     expect(config.config.Labels).toEqual({ l: '1' })
     const validated = await bench.cairn(['image', 'validate', `oci:${at('layout')}`])
     expect(validated).toMatchObject({ status: 0 })
+  })
+
+  test('names an image in a layout directory as often as it has names, beside those that are there', async () => {
+    const directory = 'type=oci,tar=false,dest=layout'
+    const entries = (): unknown => {
+      const { manifests } = JSON.parse(readFileSync(at('layout/index.json'), 'utf8')) as {
+        manifests: { annotations?: Record<string, string> }[]
+      }
+      return manifests.map(({ annotations = {} }) => [annotations['io.containerd.image.name'], annotations['d']])
+    }
+    await ok('-t', 'app:1', '-t', 'x.example/y:2', '-o', `${directory},annotation-manifest-descriptor.d=1`)
+    expect(entries()).toEqual([
+      ['docker.io/library/app:1', '1'],
+      ['x.example/y:2', '1'],
+    ])
+    await ok('-t', 'app:1', '--label', 'other=1', '-o', directory)
+    expect(entries()).toEqual([
+      ['x.example/y:2', '1'],
+      ['docker.io/library/app:1', undefined],
+    ])
   })
 
   test('gives an image of eStargz layers its own diff IDs and the same files', async () => {
@@ -226,8 +250,13 @@ describe('build --output', () => {
       annotations: { a: '1' },
     })
     expect(existsSync(at('out/b'))).toBe(true)
-    const metadata = JSON.parse(readFileSync(at('meta.json'), 'utf8')) as Record<string, { annotations?: object }>
-    expect(metadata['containerimage.descriptor']?.annotations).toEqual({ b: '2' })
+    const metadata = JSON.parse(readFileSync(at('meta.json'), 'utf8')) as {
+      'buildx.build.ref': string
+      'containerimage.descriptor': { annotations: object }
+    }
+    expect(metadata['containerimage.descriptor'].annotations).toEqual({ b: '2' })
+    const inspected = await bench.cairn(['builds', 'inspect', metadata['buildx.build.ref']])
+    expect(inspected).toMatchObject({ status: 0 })
     expect((await build('--annotation', 'index:a=1')).err).toContain(
       'index annotations not supported for single platform export',
     )

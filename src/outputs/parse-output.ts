@@ -103,17 +103,19 @@ function imageForm(
   { annotations, isIndex }: OutputOptions,
   defaultCompression: ImageForm['compression'],
 ): ImageForm {
-  const ociTypes = fields.bool('oci-mediatypes', true)
   const wanted = fields.take('compression')
   const compression = wanted === 'uncompressed' || wanted === 'none' ? 'none' : (wanted ?? defaultCompression)
   if (compression !== undefined && !isCompression(compression))
     throw usageError(`unsupported compression type ${compression}`, {
       hint: 'There are uncompressed, gzip, estargz, zstd and zstd:chunked.',
     })
+  // As with BuildKit type=docker has docker's own media types where there are such.
+  const ociArtifact = fields.bool('oci-artifact', false)
+  const isDockers = fields.type === 'docker' && (compression === 'gzip' || compression === 'none') && !ociArtifact
+  const ociTypes = fields.bool('oci-mediatypes', !isDockers)
   if (compression === 'estargz' && !ociTypes)
     throw usageError(`exporter option "compression=${compression}" conflicts with "oci-mediatypes=false"`)
   const level = levelOf(fields, compression)
-  const ociArtifact = fields.bool('oci-artifact', false)
   if (ociArtifact && !ociTypes)
     throw usageError('exporter option "oci-artifact=true" conflicts with "oci-mediatypes=false"')
   for (const name of ['rewrite-timestamp', 'attestation-inline', 'registry.insecure'] as const) fields.bool(name, false)

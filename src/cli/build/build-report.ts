@@ -60,15 +60,22 @@ export function reportBuild(ctx: CommandContext, result: BuildResult, mode: Disp
   if (mode === 'quiet') ctx.stdout.write(`${result.imageId}\n`)
 }
 
+interface MetadataOptions {
+  readonly tags: readonly Reference[]
+  /** Names the build's record, where one is kept. */
+  readonly record: string | undefined
+  readonly verification: Verification | undefined
+}
+
 /** Contents of `--metadata-file`, with the keys of buildx and, where it was built twice, what that came to. */
 export function buildMetadata(
   { imageId, manifest }: BuildResult,
-  tags: readonly Reference[],
-  verification?: Verification,
+  { tags, record, verification }: MetadataOptions,
 ): string {
   const names = tags.map((tag) => formatReference(tag)).join(',')
   return `${JSON.stringify(
     {
+      ...(record === undefined ? {} : { 'buildx.build.ref': record }),
       'containerimage.config.digest': imageId,
       ...(manifest === undefined
         ? {}

@@ -11,7 +11,7 @@ import type { Descriptor } from '../../oci/descriptor.ts'
 import { type Digest, digestOf } from '../../oci/digest.ts'
 import { serializeIndex } from '../../oci/image-index.ts'
 import { mediaTypes } from '../../oci/media-types.ts'
-import { familiarString, formatReference, type Reference, withDefaultTag } from '../../oci/reference.ts'
+import { formatReference, type Reference, withDefaultTag } from '../../oci/reference.ts'
 import {
   annotationsFor,
   type FormedImage,
@@ -185,14 +185,13 @@ class BuildExporter {
     if (image.index !== undefined) step.status(`exporting manifest list ${image.target.digest}`)
     const { dest } = output
     if (output.isDirectory && dest !== undefined) {
-      const [first, ...others] = references
-      if (others.length > 0)
-        throw new CairnError('NOT_SUPPORTED', `output type=${output.type},tar=false takes no more than one name`)
-      const name = first === undefined ? undefined : familiarString(first)
       const { copyImage } = await import('../../images/copy-image.ts')
       const { storeSource } = await import('../../images/image-source.ts')
       const { openLayoutTarget } = await import('../../images/layouts/layout-target.ts')
-      using target = openLayoutTarget({ transport: 'oci', path: dest, ...(name === undefined ? {} : { name }) })
+      const { nameAnnotations } = await import('../../images/archives/archive-content.ts')
+      const named = references.map((one) => ({ ...image.target, annotations: nameAnnotations(image.target, one) }))
+      const entries = named.length === 0 ? [image.target] : named
+      using target = openLayoutTarget({ transport: 'oci', path: dest }, entries)
       await copyImage(store, storeSource(store, image.target, image.target.digest), target, { signal })
     } else
       await this.#toFile(dest, step, async (write) => {

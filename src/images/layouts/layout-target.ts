@@ -19,14 +19,16 @@ import type { CopiedImage, ImageTarget } from '../image-target.ts'
  * An OCI layout directory as a place for one more image; it is made where there is none. Blobs that are there are kept
  * if they are whole. index.json is replaced last, in one step; other images and what refers to them stay. One process
  * writes at a time (flock(2) on the directory); where the copy fails the blobs it brought are removed again.
+ *
+ * @param entries - what index.json is to have for the image, in place of one entry under the location's name
  */
-export function openLayoutTarget({ path, name }: FileLocation): ImageTarget {
+export function openLayoutTarget({ path, name }: FileLocation, entries?: readonly Descriptor[]): ImageTarget {
   const made = tryStat(path) === undefined
   if (made) makeDirectories(path)
   let lock = -1
   try {
     lock = lockDirectory(path)
-    return new LayoutTarget(path, name, lock, made, readLayout(path))
+    return new LayoutTarget({ path, name, entries, lock, made, index: readLayout(path) })
   } catch (error) {
     if (lock >= 0) close(lock)
     if (made) removeTree(path)
@@ -36,11 +38,21 @@ export function openLayoutTarget({ path, name }: FileLocation): ImageTarget {
 
 const emptyIndex: ImageIndex = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [] }
 
+interface OpenLayout {
+  readonly path: string
+  readonly name: string | undefined
+  readonly entries: readonly Descriptor[] | undefined
+  readonly lock: number
+  readonly made: boolean
+  readonly index: ImageIndex | undefined
+}
+
 class LayoutTarget implements ImageTarget {
   readonly holdsIndexes = true
   readonly holdsReferrers = true
   readonly #path: string
   readonly #name: string | undefined
+  readonly #entries: readonly Descriptor[] | undefined
   readonly #scratch: string
   readonly #made: boolean
   /** Undefined as long as there is no layout. */
@@ -49,9 +61,10 @@ class LayoutTarget implements ImageTarget {
   #lock: number
   #isDone = false
 
-  constructor(path: string, name: string | undefined, lock: number, made: boolean, index: ImageIndex | undefined) {
+  constructor({ path, name, entries, lock, made, index }: OpenLayout) {
     this.#path = path
     this.#name = name
+    this.#entries = entries
     this.#lock = lock
     this.#made = made
     this.#index = index
@@ -85,7 +98,10 @@ class LayoutTarget implements ImageTarget {
     makeDirectories(this.#scratch)
     makeDirectories(`${this.#path}/${layoutPaths.blobs}`)
     if (this.#index === undefined) await this.#replace(layoutPaths.marker, new TextEncoder().encode(layoutMarker))
-    const index = withReferrers(withEntry(this.#index ?? emptyIndex, image.root, this.#name), image)
+    const before = this.#index ?? emptyIndex
+    const entered =
+      this.#entries === undefined ? withEntry(before, image.root, this.#name) : withEntries(before, this.#entries)
+    const index = withReferrers(entered, image)
     await this.#replace(layoutPaths.index, serializeIndex(index))
     fsync(this.#lock, this.#path)
     this.#isDone = true
@@ -131,6 +147,16 @@ export function withEntry(index: ImageIndex, root: Descriptor, name: string | un
   if (isListed) return index
   const entry = name === undefined ? plain : { ...plain, annotations: { [layoutAnnotations.refName]: name } }
   return { ...index, manifests: [...index.manifests.filter(isKept), entry] }
+}
+
+/** The index with entries of one image, whose names no others keep. */
+function withEntries(index: ImageIndex, entries: readonly Descriptor[]): ImageIndex {
+  const names = new Set(entries.map(({ annotations }) => annotations?.[layoutAnnotations.imageName]))
+  const isKept = ({ digest, annotations }: Descriptor): boolean => {
+    const name = annotations?.[layoutAnnotations.imageName]
+    return name === undefined ? entries.every((entry) => entry.digest !== digest) : !names.has(name)
+  }
+  return { ...index, manifests: [...index.manifests.filter(isKept), ...entries] }
 }
 
 /** The index with what refers to an image: such entries have no names. */
