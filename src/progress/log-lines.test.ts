@@ -21,7 +21,7 @@ describe('prefixedLines()', () => {
   ])('puts the prefix before each line of %j, however it is cut', (log, expected) => {
     expect(printed([log])).toBe(expected)
     for (let cut = 1; cut < log.length; cut++) expect(printed([log.slice(0, cut), log.slice(cut)])).toBe(expected)
-    expect(printed([...log])).toBe(expected)
+    expect(printed(log.split(''))).toBe(expected)
   })
 
   test('begins a line anew where the output was elsewhere meanwhile', () => {

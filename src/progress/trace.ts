@@ -77,6 +77,8 @@ function newVertex(id: VertexId): Vertex {
   }
 }
 
+const longestTail = 64 * 1024
+
 /** The last lines of a log, whatever its length: at most `lines` of them and 64 KiB. */
 export class LogTail {
   readonly #lines: number
@@ -87,13 +89,14 @@ export class LogTail {
   }
 
   push(data: Uint8Array): void {
-    const cap = 64 * 1024
-    const kept = data.byteLength >= cap ? new Uint8Array(0) : this.#bytes.subarray(-(cap - data.byteLength))
-    const added = data.subarray(-cap)
-    const joined = new Uint8Array(kept.byteLength + added.byteLength)
-    joined.set(kept)
-    joined.set(added, kept.byteLength)
-    this.#bytes = joined.subarray(startOfTail(joined, this.#lines))
+    const added = data.subarray(-longestTail)
+    const start = startOfTail(added, this.#lines)
+    if (start > 0) this.#bytes = added.slice(start)
+    else {
+      const kept = this.#bytes.subarray(Math.max(0, this.#bytes.length + added.length - longestTail))
+      const joined = Buffer.concat([kept, added])
+      this.#bytes = joined.subarray(startOfTail(joined, this.#lines))
+    }
   }
 
   /** The last lines, without line ends; of a line that `\r` rewrote, what is left of it. */
@@ -112,6 +115,8 @@ export class LogTail {
 function startOfTail(bytes: Uint8Array, lines: number): number {
   let at = bytes.byteLength - 1
   for (let found = 0; found < lines; found++) {
+    // A negative place would count from the end.
+    if (at <= 0) return 0
     at = bytes.lastIndexOf(10, at - 1)
     if (at < 0) return 0
   }

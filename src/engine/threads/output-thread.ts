@@ -6,8 +6,8 @@ import type { ByteSource } from '../../streams/source.ts'
 /** What the main thread asks of the output thread. */
 export type OutputRequest =
   | { readonly kind: 'read-output'; readonly id: number; readonly ends: Pipe }
-  /** That a piece was taken in, so that another may come. */
-  | { readonly kind: 'taken-output'; readonly id: number }
+  /** That so many bytes were taken in, so that others may come. */
+  | { readonly kind: 'taken-output'; readonly id: number; readonly size: number }
   /** That nobody reads on. */
   | { readonly kind: 'leave-output'; readonly id: number }
 
@@ -16,12 +16,12 @@ export type OutputReply =
   | { readonly kind: 'output'; readonly id: number; readonly bytes: Uint8Array }
   | { readonly kind: 'output-end'; readonly id: number; readonly failure: string | undefined }
 
-/** Pieces, of 64 KiB at most, that may be on their way to the main thread at a time. */
-const piecesAhead = 4
+/** Bytes that may be on their way to the main thread at a time. */
+const bytesAhead = 256 * 1024
 
 /** An output that the thread reads. */
 class ReadOutput {
-  #room = piecesAhead
+  #room = bytesAhead
   #wake = Promise.withResolvers<void>()
   #isLeft = false
 
@@ -30,8 +30,8 @@ class ReadOutput {
     void this.#pump(id, read, reply)
   }
 
-  take(): void {
-    this.#room++
+  take(size: number): void {
+    this.#room += size
     this.#wake.resolve()
   }
 
@@ -44,7 +44,7 @@ class ReadOutput {
     let failure: string | undefined
     try {
       for await (const bytes of readPipe(read)) {
-        this.#room--
+        this.#room -= bytes.length
         reply({ kind: 'output', id, bytes: new Uint8Array(bytes) })
         while (this.#room <= 0 && !this.#isLeft) {
           this.#wake = Promise.withResolvers()
@@ -69,7 +69,7 @@ export function takeOutputRequest(request: OutputRequest, reply: (reply: OutputR
       outputs.set(request.id, new ReadOutput(request.id, request.ends, reply))
       return
     case 'taken-output':
-      outputs.get(request.id)?.take()
+      outputs.get(request.id)?.take(request.size)
       return
     case 'leave-output':
       outputs.get(request.id)?.leave()
@@ -119,10 +119,12 @@ export class OutputThread implements Disposable {
   async *#pieces(id: number, reading: Reading, worker: Worker): ByteSource {
     try {
       for (;;) {
-        const bytes = reading.pieces.shift()
-        if (bytes !== undefined) {
+        // All that came meanwhile at once: a message and an event for each small piece would take longer than the pieces.
+        const [first, ...others] = reading.pieces.splice(0)
+        if (first !== undefined) {
+          const bytes = others.length === 0 ? first : Buffer.concat([first, ...others])
           yield bytes
-          worker.postMessage({ kind: 'taken-output', id } satisfies OutputRequest)
+          worker.postMessage({ kind: 'taken-output', id, size: bytes.length } satisfies OutputRequest)
         } else if (reading.end === undefined) {
           reading.wake = Promise.withResolvers()
           await reading.wake.promise
