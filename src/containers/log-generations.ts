@@ -1,7 +1,6 @@
 import { tryListDirectory } from '../linux/directories.ts'
-import { errno, isErrno } from '../linux/errno.ts'
 import { fstat, tryStat } from '../linux/file-status.ts'
-import { close, open, openFlags } from '../linux/files.ts'
+import { close, openFlags, tryOpen } from '../linux/files.ts'
 
 /**
  * One of the files of a log: `log` is written to, `log.1` was before that, and so on. The files are renamed while the
@@ -82,13 +81,8 @@ function generationPath(path: string, number: number): string {
 
 /** Undefined where the path is another file's by now. */
 function openIfStill({ path, inode }: Generation): OpenGeneration | undefined {
-  let fd: number
-  try {
-    fd = open(path, openFlags.O_RDONLY)
-  } catch (error) {
-    if (isErrno(error, errno.ENOENT)) return undefined
-    throw error
-  }
+  const fd = tryOpen(path, openFlags.O_RDONLY)
+  if (fd === undefined) return undefined
   if (fstat(fd).inode === inode) return { fd, inode }
   close(fd)
   return undefined

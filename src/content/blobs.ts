@@ -1,5 +1,5 @@
 import { CairnError } from '../errors/error.ts'
-import { SystemCallError, errno } from '../linux/errno.ts'
+import { SystemCallError, errno, isErrno } from '../linux/errno.ts'
 import { fstat, tryLstat } from '../linux/file-status.ts'
 import { close, fdatasync, open, openFlags, pread, write } from '../linux/files.ts'
 import { makeDirectories, removeFile, rename } from '../linux/names.ts'
@@ -251,7 +251,7 @@ function publish(places: BlobPlaces, path: string, blob: BlobIdentity): void {
   try {
     rename(path, target)
   } catch (error) {
-    if (!(error instanceof SystemCallError) || error.errno !== errno.ENOENT) throw error
+    if (!isErrno(error, errno.ENOENT)) throw error
     makeDirectories(directory, 0o755)
     rename(path, target)
   }
@@ -332,7 +332,7 @@ function openBlob(digest: Digest, path: string): number {
   try {
     return open(path, openFlags.O_RDONLY | openFlags.O_NOFOLLOW)
   } catch (cause) {
-    if (cause instanceof SystemCallError && cause.errno === errno.ENOENT)
+    if (isErrno(cause, errno.ENOENT))
       throw new CairnError('BLOB_UNKNOWN', `blob ${digest} is not in the store`, { cause })
     throw cause
   }

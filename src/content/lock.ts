@@ -2,7 +2,7 @@ import { CairnError } from '../errors/error.ts'
 import { tryListDirectory } from '../linux/directories.ts'
 import { SystemCallError, errno, isErrno } from '../linux/errno.ts'
 import { fstat, tryLstat } from '../linux/file-status.ts'
-import { close, ftruncate, open, openFlags, tryLock, write } from '../linux/files.ts'
+import { close, ftruncate, open, openFlags, tryLock, tryOpen, write } from '../linux/files.ts'
 import { makeDirectories, removeFile } from '../linux/names.ts'
 import { readTextFile } from '../linux/text-file.ts'
 import { digestHex, digestOf } from '../oci/digest.ts'
@@ -86,7 +86,7 @@ export function removeFreeLocks(store: Store): number {
   let count = 0
   for (const { name } of tryListDirectory(store.path('locks'))) {
     const path = store.path('locks', name)
-    const fd = tryOpen(path)
+    const fd = tryOpen(path, openFlags.O_RDWR)
     if (fd === undefined) continue
     try {
       if (!tryLock(fd, 'exclusive', path) || !isStillAt(fd, path)) continue
@@ -97,15 +97,6 @@ export function removeFreeLocks(store: Store): number {
     }
   }
   return count
-}
-
-function tryOpen(path: string): number | undefined {
-  try {
-    return open(path, openFlags.O_RDWR)
-  } catch (error) {
-    if (isErrno(error, errno.ENOENT)) return undefined
-    throw error
-  }
 }
 
 /** Who holds the lock `name`: `cairn build (process 1234)`, as far as that is known. */

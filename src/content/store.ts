@@ -2,7 +2,7 @@ import { CairnError, isCairnError } from '../errors/error.ts'
 import { SystemCallError, errno } from '../linux/errno.ts'
 import { listDirectory } from '../linux/directories.ts'
 import { freeSpace } from '../linux/free-space.ts'
-import { close, fsync, open, openFlags, read, write } from '../linux/files.ts'
+import { close, fsync, open, openFlags, read, tryOpen, write } from '../linux/files.ts'
 import { makeDirectories, rename } from '../linux/names.ts'
 import { layoutMarker, layoutPaths } from '../oci/layout.ts'
 import { type BlobReader, blobReader } from './blobs.ts'
@@ -235,13 +235,8 @@ function absolutePath(root: string): string {
 
 /** The format the store has, or undefined where there is no store yet. */
 function readVersion(root: string): string | undefined {
-  let fd: number
-  try {
-    fd = open(`${root}/${versionFile}`, openFlags.O_RDONLY)
-  } catch (error) {
-    if (error instanceof SystemCallError && error.errno === errno.ENOENT) return undefined
-    throw error
-  }
+  const fd = tryOpen(`${root}/${versionFile}`, openFlags.O_RDONLY)
+  if (fd === undefined) return undefined
   try {
     const bytes = new Uint8Array(new ArrayBuffer(64))
     return new TextDecoder().decode(bytes.subarray(0, read(fd, bytes, versionFile))).trim()

@@ -1,5 +1,5 @@
 import { FFIType } from 'bun:ffi'
-import { SystemCallError, errno } from './errno.ts'
+import { SystemCallError, errno, isErrno } from './errno.ts'
 import { lastErrno, openLibc, ptr, stableBytes, types } from './libc.ts'
 import { pathArgument } from './path-arguments.ts'
 
@@ -67,6 +67,16 @@ export function makeBlocking(fd: number): void {
 /** Opens `path` with `flags` of {@link openFlags} (O_CLOEXEC is added). Throws SystemCallError. */
 export function open(path: string, flags: number, mode = 0o600): number {
   return openAt(AT_FDCWD, path, flags, mode)
+}
+
+/** As {@link open}; undefined where there is nothing at `path`. */
+export function tryOpen(path: string, flags: number): number | undefined {
+  try {
+    return open(path, flags)
+  } catch (error) {
+    if (isErrno(error, errno.ENOENT)) return undefined
+    throw error
+  }
 }
 
 /** As {@link open}, a relative path being taken from the directory `directory` (a file descriptor). */

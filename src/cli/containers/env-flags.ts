@@ -1,5 +1,5 @@
 import { CairnError } from '../../errors/error.ts'
-import { errno, SystemCallError } from '../../linux/errno.ts'
+import { errno, isErrno } from '../../linux/errno.ts'
 import { readTextFile } from '../../linux/text-file.ts'
 import { invalidArgument } from '../flag-argument.ts'
 
@@ -41,7 +41,7 @@ export function readLabelFile(path: string): string[] {
  */
 function readKeyValueFile(path: string, lone: (key: string) => string | undefined): string[] {
   const wrong = (reason: string): CairnError =>
-    new CairnError('CONFIG_INVALID', `invalid env file (${path}): ${reason}`)
+    new CairnError('USAGE', `invalid env file (${path}): ${reason}`)
   const pairs: string[] = []
   for (const [index, raw] of textOf(path, wrong).split('\n').entries()) {
     if (raw.includes('\uFFFD')) throw wrong(`invalid utf8 bytes at line ${index + 1}`)
@@ -62,7 +62,7 @@ function textOf(path: string, wrong: (reason: string) => CairnError): string {
   try {
     text = readTextFile(path)
   } catch (error) {
-    if (error instanceof SystemCallError && error.errno === errno.EISDIR) throw wrong(`read ${path}: is a directory`)
+    if (isErrno(error, errno.EISDIR)) throw wrong(`read ${path}: is a directory`)
     throw error
   }
   if (text === undefined) throw new CairnError('FILE_UNKNOWN', `open ${path}: no such file or directory`)

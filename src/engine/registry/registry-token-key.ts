@@ -1,7 +1,7 @@
 import type { Store } from '../../content/store.ts'
 import { CairnError } from '../../errors/error.ts'
 import { errno, isErrno } from '../../linux/errno.ts'
-import { AT_FDCWD, close, fsync, open, openFlags, read, write } from '../../linux/files.ts'
+import { AT_FDCWD, close, fsync, open, openFlags, read, tryOpen, write } from '../../linux/files.ts'
 import { linkAt, makeDirectories, removeFile } from '../../linux/names.ts'
 
 const keySize = 32
@@ -43,13 +43,8 @@ function ownKey(store: Store): Uint8Array {
 }
 
 function tryRead(path: string): Uint8Array | undefined {
-  let fd: number
-  try {
-    fd = open(path, openFlags.O_RDONLY)
-  } catch (error) {
-    if (isErrno(error, errno.ENOENT)) return undefined
-    throw error
-  }
+  const fd = tryOpen(path, openFlags.O_RDONLY)
+  if (fd === undefined) return undefined
   try {
     const bytes = new Uint8Array(new ArrayBuffer(largestKey))
     return bytes.slice(0, read(fd, bytes, path))

@@ -1,5 +1,5 @@
 import { CairnError, isCairnError, reworded } from '../../errors/error.ts'
-import { SystemCallError, errno } from '../../linux/errno.ts'
+import { SystemCallError, errno, isErrno } from '../../linux/errno.ts'
 import { lstatAt, tryLstatAt } from '../../linux/file-status.ts'
 import { close, copyContent, ftruncate, openAt, openFlags, pwrite } from '../../linux/files.ts'
 import {
@@ -254,7 +254,7 @@ export class LayerUnpacker implements TarHandler {
         makeNodeAt(directory, name, type, 0o600, entry.devMajor, entry.devMinor),
       )
     } catch (error) {
-      const isForbidden = error instanceof SystemCallError && error.errno === errno.EPERM
+      const isForbidden = isErrno(error, errno.EPERM)
       if (type === 'fifo' || !isForbidden) throw error
       return this.#skip(`${path}: this user may not make device files`)
     }
@@ -314,7 +314,7 @@ export class LayerUnpacker implements TarHandler {
       if (directory !== undefined) setTimesAt(directory, '.', seconds, nanoseconds)
     } catch (error) {
       // An ordinary user may write into a directory and yet not set its time.
-      if (!(error instanceof SystemCallError) || error.errno !== errno.EPERM) throw error
+      if (!isErrno(error, errno.EPERM)) throw error
     }
   }
 

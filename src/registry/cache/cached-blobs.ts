@@ -1,5 +1,5 @@
 import { CairnError, isCairnError } from '../../errors/error.ts'
-import { errno, SystemCallError } from '../../linux/errno.ts'
+import { errno, isErrno } from '../../linux/errno.ts'
 import { tryLstat } from '../../linux/file-status.ts'
 import { close, open, openFlags, pread } from '../../linux/files.ts'
 import { removeFile } from '../../linux/names.ts'
@@ -188,7 +188,7 @@ async function streamOf(file: GrowingFile): Promise<ReadableStream<Uint8Array> |
   try {
     await next
   } catch (error) {
-    if (error instanceof SystemCallError && error.errno === errno.ENOENT) return undefined
+    if (isErrno(error, errno.ENOENT)) return undefined
     throw error
   }
   return new ReadableStream<Uint8Array>(

@@ -1,7 +1,6 @@
 import { acquireLock, type LockOptions } from '../../content/lock.ts'
 import type { Store } from '../../content/store.ts'
-import { listDirectory } from '../../linux/directories.ts'
-import { SystemCallError, errno } from '../../linux/errno.ts'
+import { tryListDirectory } from '../../linux/directories.ts'
 import { tryLstat } from '../../linux/file-status.ts'
 import { removeFile } from '../../linux/names.ts'
 import type { Digest } from '../../oci/digest.ts'
@@ -204,7 +203,7 @@ function expireUploads(store: Store, uploads: LocalUploads, policy: GarbagePolic
 /** Files whose upload is not recorded: their server died while it began or ended them. */
 function removeStrayFiles(store: Store, uploads: LocalUploads, policy: GarbagePolicy, before: number): number {
   let freed = 0
-  for (const id of namesIn(store.path('registry', 'uploads'))) {
+  for (const { name: id } of tryListDirectory(store.path('registry', 'uploads'))) {
     const status = tryLstat(uploads.path(id))
     if (status === undefined || status.mtimeSeconds * 1000 + status.mtimeNanoseconds / 1e6 >= before) continue
     if (store.database.one('SELECT 1 FROM registry_uploads WHERE id = ?', id) !== undefined) continue
@@ -228,13 +227,4 @@ function releasedAlone(store: Store, items: readonly GarbageItem[], released: Re
     if ((row?.count ?? 0) <= (counts.get(digest) ?? 0)) bytes += size
   }
   return bytes
-}
-
-function namesIn(directory: string): string[] {
-  try {
-    return listDirectory(directory).map(({ name }) => name)
-  } catch (error) {
-    if (error instanceof SystemCallError && error.errno === errno.ENOENT) return []
-    throw error
-  }
 }

@@ -3,7 +3,17 @@ import type { Store } from '../../content/store.ts'
 import { CairnError, isCairnError } from '../../errors/error.ts'
 import { errno, isErrno } from '../../linux/errno.ts'
 import { fstat, tryLstat } from '../../linux/file-status.ts'
-import { close, ftruncate, open, openFlags, pread, pwrite, startWriteback, tryLock } from '../../linux/files.ts'
+import {
+  close,
+  ftruncate,
+  open,
+  openFlags,
+  pread,
+  pwrite,
+  startWriteback,
+  tryLock,
+  tryOpen,
+} from '../../linux/files.ts'
 import { reserveSpace } from '../../linux/free-space.ts'
 import { makeDirectories, removeFile } from '../../linux/names.ts'
 import { type Digest, type DigestAlgorithm, Digester, digestAlgorithm } from '../../oci/digest.ts'
@@ -91,7 +101,7 @@ export class LocalUploads {
   expire(id: string, before: number): number | undefined {
     const { database } = this.#store
     const path = this.path(id)
-    const fd = tryOpen(path)
+    const fd = tryOpen(path, openFlags.O_RDWR | openFlags.O_NOFOLLOW)
     try {
       if (fd !== undefined && !tryLock(fd, 'exclusive', path)) return undefined
       const size = fd === undefined ? 0 : fstat(fd).size
@@ -114,7 +124,7 @@ export class LocalUploads {
   /** The locked file of an upload; undefined where it has ended. */
   async #lock(id: string): Promise<number | undefined> {
     const path = this.path(id)
-    const fd = tryOpen(path)
+    const fd = tryOpen(path, openFlags.O_RDWR | openFlags.O_NOFOLLOW)
     if (fd === undefined) return undefined
     try {
       const deadline = Date.now() + lockPatience
@@ -285,14 +295,5 @@ function createFile(path: string): number {
     if (!isErrno(error, errno.ENOENT)) throw error
     makeDirectories(path.slice(0, path.lastIndexOf('/')), 0o700)
     return open(path, flags, 0o644)
-  }
-}
-
-function tryOpen(path: string): number | undefined {
-  try {
-    return open(path, openFlags.O_RDWR | openFlags.O_NOFOLLOW)
-  } catch (error) {
-    if (isErrno(error, errno.ENOENT)) return undefined
-    throw error
   }
 }
