@@ -28,8 +28,9 @@ export CAIRN_TEST_DIRECTORY="$directory/benches"
 mkdir "$CAIRN_TEST_DIRECTORY"
 trap 'rm -rf --one-file-system "$directory"' EXIT
 
-# A process takes one file after another. More than four would disturb each other where tests measure time.
+# Each process takes one file after another. More than four would disturb each other where tests measure time.
 processes=$(nproc)
+[ "$processes" -ge 2 ] || processes=2
 [ "$processes" -le 4 ] || processes=4
 report="$directory/report.xml"
 status=0
