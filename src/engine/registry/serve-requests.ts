@@ -8,6 +8,7 @@ import { readConfigFile } from '../../registry/access/config-file.ts'
 import { parsePasswords, type Passwords } from '../../registry/access/htpasswd.ts'
 import { parseRules, repositoryActions, type Rule } from '../../registry/access/rules.ts'
 import { WatchedFile } from '../../registry/access/watched-file.ts'
+import { parseProxies } from '../../registry/server/client-address.ts'
 import { ManifestCache } from '../../registry/server/manifest-cache.ts'
 import type { Metrics } from '../../registry/server/metrics.ts'
 import type { Address, AuthConfig, RegistryConfig } from '../../registry/server/registry-config.ts'
@@ -67,6 +68,7 @@ export async function serveRequests(
     {
       access,
       limits,
+      proxies: config.trustedProxies.flatMap((one) => parseProxies(one) ?? []),
       begin: () => metrics.begin(),
       observe: (record) => {
         metrics.observe(record)

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { type AccessControl, controlAccess, openAccess } from '../access/access-control.ts'
 import type { Page, RegistryStorage } from '../storage/registry-storage.ts'
 import { ManifestCache } from './manifest-cache.ts'
+import { clientAddress, countedAddress, parseProxies } from './client-address.ts'
 import { Metrics } from './metrics.ts'
 import { RateLimit } from './rate-limit.ts'
 import { parseRegistryConfig } from './registry-config.ts'
@@ -91,6 +92,26 @@ describe('limits', () => {
       expect(statuses.filter((status) => status === 401).length).toBeLessThan(8)
       expect(new Set(statuses.filter((status) => status !== 401))).toEqual(new Set([429]))
     }
+  })
+
+  test('count all of an IPv6 network as one, and clients behind proxies that are trusted one by one', async () => {
+    expect(countedAddress('2001:db8:1:2:aaaa::1')).toBe(countedAddress('2001:db8:1:2::2'))
+    expect(countedAddress('2001:db8:1:3::2')).not.toBe(countedAddress('2001:db8:1:2::2'))
+    expect(countedAddress('::ffff:192.0.2.1')).toBe(countedAddress('192.0.2.1'))
+    const proxies = ['10.0.0.0/8', '127.0.0.1'].flatMap((text) => parseProxies(text) ?? [])
+    const from = (peer: string, header: string | null) => clientAddress(peer, header, proxies)
+    expect(from('192.0.2.1', '198.51.100.7')).toBe('192.0.2.1')
+    expect(from('127.0.0.1', null)).toBe('127.0.0.1')
+    expect(from('::ffff:127.0.0.1', '198.51.100.7')).toBe('198.51.100.7')
+    expect(from('127.0.0.1', '203.0.113.9, 198.51.100.7, 10.1.2.3')).toBe('198.51.100.7')
+    expect(from('127.0.0.1', '10.1.2.3')).toBe('10.1.2.3')
+    expect(from('127.0.0.1', '198.51.100.7, unknown')).toBe('127.0.0.1')
+    const registry = { storage: {} as RegistryStorage, settings: defaultSettings, manifests: new ManifestCache(0) }
+    const limits = new CountedLimits({ ...defaultSettings, requests: { count: 1, period: 60_000 } })
+    const handle = requestHandler(registry, { access: openAccess, limits, proxies })
+    const ask = async (client: string) =>
+      (await handle(new Request('http://x/v2/', { headers: { 'x-forwarded-for': client } }), '127.0.0.1')).status
+    expect([await ask('198.51.100.7'), await ask('198.51.100.8'), await ask('198.51.100.7')]).toEqual([200, 200, 429])
   })
 
   test('a catalog of one after very many that the client may not see takes few questions', async () => {
@@ -427,6 +448,7 @@ describe('parseRegistryConfig()', () => {
     const text = `
       storage = "s3"
       addr = "[::1]:443"
+      trusted-proxies = ["10.0.0.0/8", "::1"]
       read-only = true
       delete = false
       missing-content = "refuse"
@@ -529,6 +551,7 @@ describe('parseRegistryConfig()', () => {
       drain: 5000,
       workers: 4,
       idleTimeout: 60,
+      trustedProxies: ['10.0.0.0/8', '::1'],
     })
   })
 
@@ -551,6 +574,10 @@ describe('parseRegistryConfig()', () => {
     ['storage = "s3"\n[s3]\nbucket = "x"', 'r.toml: s3.bucket is wrong'],
     ['storage = "s3"\n[s3]\nbucket = "images"\nprefix = "a b"', 'r.toml: s3.prefix is wrong'],
     ['[tls]\ncert = "x"', 'r.toml: tls.key is missing'],
+    [
+      'trusted-proxies = ["10.0.0.1", "proxy"]',
+      'r.toml: trusted-proxies has "proxy", which is no address and no network',
+    ],
     ['[limits]\nblob = "10x"', 'r.toml: limits.blob is wrong: not a size as in 10g: "10x"'],
     ['[limits]\nmanifest = "8m"', 'r.toml: limits.manifest is wrong: no more than 4m is possible'],
     ['[limits]\nrequests = "0/s"', 'r.toml: limits.requests is wrong: not a rate as in 100/s'],

@@ -1,5 +1,6 @@
 import { CairnError } from '../../errors/error.ts'
 import { ConfigFields } from '../access/config-fields.ts'
+import { parseProxies } from './client-address.ts'
 import type { Rate } from './rate-limit.ts'
 import { defaultSettings, type RegistrySettings } from './settings.ts'
 
@@ -22,6 +23,8 @@ export interface RegistryConfig {
   readonly drain: number
   /** Seconds that a connection may be silent. */
   readonly idleTimeout: number
+  /** Addresses and networks of proxies whose word for whom they ask is taken, as {@link parseProxies} reads them. */
+  readonly trustedProxies: readonly string[]
   /** Processes that answer requests. */
   readonly workers: number
 }
@@ -119,6 +122,7 @@ export function parseRegistryConfig(text: string, path: string): RegistryConfig 
     drain: file.parsed('drain', parseTime) ?? 30_000,
     workers: parseWorkers(file),
     idleTimeout: Math.min(255, Math.ceil((file.parsed('idle-timeout', parseTime) ?? 120_000) / 1000)),
+    trustedProxies: parseTrustedProxies(file),
   }
   file.end()
   return config
@@ -137,6 +141,13 @@ function parseWorkers(file: ConfigFields): number {
   const workers = file.count('workers') ?? 1
   if (workers >= 1 && workers <= mostWorkers) return workers
   throw file.refusal('workers', `is not from 1 to ${mostWorkers}`)
+}
+
+function parseTrustedProxies(file: ConfigFields): readonly string[] {
+  const proxies = file.texts('trusted-proxies') ?? []
+  const wrong = proxies.find((one) => parseProxies(one) === undefined)
+  if (wrong === undefined) return proxies
+  throw file.refusal('trusted-proxies', `has ${JSON.stringify(wrong)}, which is no address and no network`)
 }
 
 function parseSettings(file: ConfigFields): RegistrySettings {

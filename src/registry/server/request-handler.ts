@@ -1,7 +1,9 @@
 import { CairnError } from '../../errors/error.ts'
+import type { Subnet } from '../../networks/addresses.ts'
 import { type AccessControl, type Need, type Principal, tokenPath, type Verdict } from '../access/access-control.ts'
 import { registryHeaders } from '../protocol.ts'
 import { deleteBlob, getBlob } from './blobs.ts'
+import { clientAddress, countedAddress } from './client-address.ts'
 import { emptyResponse, type Exchange, jsonResponse, type Registry } from './exchange.ts'
 import { listReferrers, listRepositories, listTags } from './listings.ts'
 import { deleteManifest, getManifest, putManifest } from './manifests.ts'
@@ -30,23 +32,27 @@ const allowedMethods: Readonly<Record<Route['kind'], readonly Method[]>> = {
 export interface HandlerOptions {
   readonly access: AccessControl
   readonly limits: RequestLimits
+  /** Who is believed when they tell for whom they ask. */
+  readonly proxies?: readonly Subnet[]
   /** Told when a request begins, and of each one that was answered. */
   readonly begin?: () => void
   readonly observe?: (record: RequestRecord) => void
 }
 
-/** Answers a request from `address`. */
-export type HandleRequest = (request: Request, address: string | undefined) => Promise<Response>
+/** Answers a request of a connection from `peer`. */
+export type HandleRequest = (request: Request, peer: string | undefined) => Promise<Response>
 
 /** Answers requests to a registry. Never throws: whatever goes wrong becomes an answer of the specification's form. */
 export function requestHandler(registry: Registry, options: HandlerOptions): HandleRequest {
   const handler = new Handler(registry, options)
-  return (request, address) => handler.handle(request, address)
+  return (request, peer) => handler.handle(request, peer)
 }
 
 /** What becomes known of a request while it is answered. */
 interface Progress {
   readonly address: string | undefined
+  /** The address as limits count it. */
+  readonly counted: string
   readonly facts: RequestFacts
   route: Route | undefined
   user: string | undefined
@@ -62,12 +68,14 @@ class Handler {
     this.#options = options
   }
 
-  async handle(request: Request, address: string | undefined): Promise<Response> {
-    const { begin, observe } = this.#options
+  async handle(request: Request, peer: string | undefined): Promise<Response> {
+    const { begin, observe, proxies = [] } = this.#options
     begin?.()
     const start = performance.now()
     const target = parseTarget(request.url)
-    const progress: Progress = { address, facts: {}, route: undefined, user: undefined, allowance: undefined }
+    const address = clientAddress(peer, request.headers.get('x-forwarded-for'), proxies)
+    const counted = countedAddress(address ?? '')
+    const progress: Progress = { address, counted, facts: {}, route: undefined, user: undefined, allowance: undefined }
     let failure: RequestFailure | undefined
     let response: Response
     try {
@@ -92,12 +100,12 @@ class Handler {
     const { path, query } = target
     if (path === '/healthz') return emptyResponse(200)
     const { access, limits } = this.#options
-    const refuseGuessing = () => this.#refuseGuessing(progress.address)
+    const refuseGuessing = () => this.#refuseGuessing(progress)
     refuseGuessing()
     if (path === tokenPath && access.tokenServer !== undefined) {
       const response = await answerTokenRequest(access.tokenServer, request, query, refuseGuessing)
       if (response !== undefined) return response
-      await limits.noteFailedLogin(progress.address ?? '')
+      await limits.noteFailedLogin(progress.counted)
       throw new RequestFailure('UNAUTHORIZED', { headers: { 'www-authenticate': 'Basic realm="token"' } })
     }
     const route = parseRoute(path)
@@ -115,7 +123,7 @@ class Handler {
   /** Throws for a request that may not go on. */
   async #admit(verdict: Verdict, progress: Progress): Promise<Principal> {
     if (verdict.outcome === 'unauthorized') {
-      if (verdict.reason === 'wrong') await this.#options.limits.noteFailedLogin(progress.address ?? '')
+      if (verdict.reason === 'wrong') await this.#options.limits.noteFailedLogin(progress.counted)
       throw new RequestFailure('UNAUTHORIZED', { headers: { 'www-authenticate': verdict.challenge } })
     }
     progress.user = verdict.principal.user
@@ -124,13 +132,13 @@ class Handler {
   }
 
   /** Lets nobody try passwords without end. */
-  #refuseGuessing(address: string | undefined): void {
-    const wait = this.#options.limits.loginWait(address ?? '')
+  #refuseGuessing({ counted }: Progress): void {
+    const wait = this.#options.limits.loginWait(counted)
     if (wait > 0) throw tooMany(wait, 'too many wrong credentials from this address')
   }
 
   async #checkRate({ user }: Principal, progress: Progress): Promise<void> {
-    const client = user === undefined ? `address ${progress.address}` : `user ${user}`
+    const client = user === undefined ? `address ${progress.counted}` : `user ${user}`
     progress.allowance = await this.#options.limits.takeRequest(client)
     const { wait = 0 } = progress.allowance ?? {}
     if (wait > 0) throw tooMany(wait, 'too many requests')
