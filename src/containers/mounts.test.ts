@@ -28,9 +28,9 @@ describe('parseBind()', () => {
   })
 
   test.each([
-    ['', 'CONFIG_INVALID: invalid spec: : empty section between colons'],
-    [':/b', 'CONFIG_INVALID: invalid spec: :/b: empty section between colons'],
-    ['/a::ro', 'CONFIG_INVALID: invalid spec: /a::ro: empty section between colons'],
+    ['', 'USAGE: invalid spec: : empty section between colons'],
+    [':/b', 'USAGE: invalid spec: :/b: empty section between colons'],
+    ['/a::ro', 'USAGE: invalid spec: /a::ro: empty section between colons'],
     ['/a:/b:ro:rw', "CONFIG_INVALID: invalid volume specification: '/a:/b:ro:rw'"],
     ['/a:ro', "CONFIG_INVALID: invalid volume specification: '/a:ro'"],
     ['/a:/b:zz', 'CONFIG_INVALID: invalid mode: zz'],

@@ -52,7 +52,8 @@ const propagations: ReadonlySet<string> = new Set(['private', 'rprivate', 'share
 export function parseBind(text: string): MountRequest {
   const parts = text.split(':')
   const [first = '', second, modes = ''] = parts
-  if (parts.some((part) => part === '')) throw invalid(`invalid spec: ${text}: empty section between colons`)
+  if (parts.some((part) => part === ''))
+    throw new CairnError('USAGE', `invalid spec: ${text}: empty section between colons`)
   const isWrong = parts.length > 3 || (parts.length === 2 && isMode(second ?? ''))
   if (isWrong) throw invalid(`invalid volume specification: '${text}'`)
   if (second === undefined) return { type: 'volume', target: first }

@@ -39,6 +39,7 @@ export async function inspectObject(
   type?: string,
   options: InspectContainerOptions = {},
 ): Promise<InspectedObject> {
+  if (name === '') throw new CairnError('CONTAINER_UNKNOWN', 'invalid container name or ID: value is empty')
   if (type !== undefined) {
     if (!objectTypes.includes(type)) throw unknownType(type)
     const inspect = inspectors.get(type)

@@ -23,10 +23,19 @@ export function cgroupLayout(root = cgroupRoot): CgroupLayout {
 }
 
 /** True where the kernel can weigh the disk traffic of cgroups against each other: it is built with BFQ or the older CFQ. */
-export function canWeighBlockTraffic(root = cgroupRoot): boolean {
+export function canWeighBlockTraffic(): boolean {
   // Files of BFQ's weights are in cgroups below the root alone, those of its counters in the root, too.
-  const files = cgroupLayout(root) === 'v2' ? ['io.cost.qos'] : ['blkio/blkio.weight', 'blkio/blkio.bfq.io_serviced']
-  return files.some((name) => tryStat(`${root}/${name}`) !== undefined)
+  const v1 = ['blkio/blkio.weight', 'blkio/blkio.bfq.io_serviced']
+  return hasHostFile((layout) => (layout === 'v2' ? ['io.cost.qos'] : v1))
+}
+
+/** True where the kernel can set processor time aside for real-time processes of a cgroup: of version 1 alone. */
+export function canReserveRealtime(): boolean {
+  return hasHostFile(() => ['cpu/cpu.rt_period_us'])
+}
+
+function hasHostFile(names: (layout: CgroupLayout) => readonly string[]): boolean {
+  return withHostCgroups(() => names(cgroupLayout()).some((name) => tryStat(`${cgroupRoot}/${name}`) !== undefined))
 }
 
 /** How often and after how many milliseconds a cgroup is tried again whose last process is just going. */

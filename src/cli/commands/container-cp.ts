@@ -36,7 +36,7 @@ export default defineCommand({
     if (target === '') throw usageError('destination can not be empty')
     const from = splitPath(source)
     const to = splitPath(target)
-    if (to.container !== undefined && to.path === '') throw usageError('destination path of the container is empty')
+    if (to.container !== undefined && to.path === '') throw new CairnError('CONFIG_INVALID', 'no such directory')
     if (from.container !== undefined && to.container !== undefined)
       throw new CairnError('CONFIG_INVALID', 'copying between containers is not supported')
     const options: CopyOptions = { followLink: flags['follow-link'], archive: flags.archive }

@@ -42,6 +42,7 @@ function planned(...args: Parameters<typeof planContainer>): ContainerPlan {
   try {
     return planContainer(...args)
   } catch (error) {
-    throw asContainerFailure(error, isCairnError(error, 'USAGE') ? 125 : 1)
+    const isRefused = isCairnError(error, 'CONFIG_INVALID') || isCairnError(error, 'NOT_SUPPORTED')
+    throw asContainerFailure(error, isRefused ? 1 : 125)
   }
 }

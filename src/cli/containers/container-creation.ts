@@ -72,7 +72,7 @@ function checkIdFile(path: string | undefined): void {
   if (path === undefined) return
   if (tryStat(path.replace(/[^/]*$/, '') || '.')?.type !== 'directory')
     throw new CairnError(
-      'FILE_UNKNOWN',
+      'CONFIG_INVALID',
       `failed to create the container ID file: open ${path}: no such file or directory`,
     )
   if (tryStat(path) !== undefined)

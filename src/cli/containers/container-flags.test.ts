@@ -115,7 +115,7 @@ describe('parseEnvFlags()', () => {
   ])('refuses the line %p', (line, reason) => {
     const file = `${directory}/env`
     writeFileSync(file, `${line}\n`)
-    expect(messageOf(() => parseEnvFlags([file], [], {}))).toBe(`CONFIG_INVALID: invalid env file (${file}): ${reason}`)
+    expect(messageOf(() => parseEnvFlags([file], [], {}))).toBe(`USAGE: invalid env file (${file}): ${reason}`)
   })
 })
 

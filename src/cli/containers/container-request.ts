@@ -123,7 +123,6 @@ function parseAnnotations(given: readonly string[]): Readonly<Record<string, str
     throw new CairnError(
       'CONFIG_INVALID',
       'invalid Annotations: the empty string is not permitted as an annotation key',
-      { exitCode: 125 },
     )
   return Object.fromEntries(keyValues(given, 'annotation'))
 }

@@ -1,6 +1,6 @@
 import { CairnError } from '../../errors/error.ts'
-import { tryStat } from '../../linux/file-status.ts'
 import { readTextFile } from '../../linux/text-file.ts'
+import { canReserveRealtime } from '../../runtime/cgroups.ts'
 import type { CgroupLimits } from '../../runtime/spec.ts'
 import { invalidArgument } from '../flag-argument.ts'
 import type { FlagDefinitions, FlagValues } from '../flags.ts'
@@ -123,7 +123,7 @@ function checkCpus({ cpus, cpuShares, cpuPeriod, cpuQuota, cpusetCpus, cpusetMem
 
 function checkRealtime({ cpuRealtimePeriod: period, cpuRealtimeRuntime: runtime }: CgroupLimits): void {
   if (period === undefined && runtime === undefined) return
-  if (tryStat('/sys/fs/cgroup/cpu/cpu.rt_period_us') === undefined)
+  if (!canReserveRealtime())
     throw new CairnError(
       'NOT_SUPPORTED',
       `Your kernel does not support CPU real-time ${period === undefined ? 'runtime' : 'period'}`,

@@ -33,7 +33,7 @@ export interface NetworkRequest {
 /** Reads the flags about networks. Throws USAGE and CONFIG_INVALID in docker's words, NOT_SUPPORTED. */
 export function parseNetworkFlags(ctx: CommandContext, flags: NetworkFlagValues): NetworkRequest {
   const given = [...flags.network, ...flags.net]
-  if (given.includes('')) throw new CairnError('CONFIG_INVALID', 'no name set for network')
+  if (given.includes('')) throw new CairnError('USAGE', 'no name set for network')
   const endpoints = (given.length === 0 ? ['default'] : given).map(parseNetwork)
   const [first = { network: 'default', aliases: [] }] = endpoints
   const mode = modeOf(ctx, first.network)
@@ -78,14 +78,14 @@ export function parseNetworkFlags(ctx: CommandContext, flags: NetworkFlagValues)
 
 function refuseTwice(names: readonly string[]): void {
   const twice = names.find((name, index) => names.indexOf(name) !== index)
-  if (twice !== undefined) throw new CairnError('CONFIG_INVALID', `network "${twice}" is specified multiple times`)
+  if (twice !== undefined) throw new CairnError('USAGE', `network "${twice}" is specified multiple times`)
 }
 
 function modeOf(ctx: CommandContext, name: string): NetworkMode {
   if (name === 'host' || name === 'none') return name
   if (name.startsWith('container:')) {
     if (name === 'container:')
-      throw new CairnError('USAGE', 'invalid network mode: invalid container format container:<name|id>')
+      throw new CairnError('CONFIG_INVALID', 'invalid network mode: invalid container format container:<name|id>')
     return name as `container:${string}`
   }
   return name === 'default' && ctx.env['CAIRN_NETWORK'] === 'host' ? 'default' : 'bridge'

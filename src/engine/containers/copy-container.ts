@@ -47,8 +47,12 @@ export async function copyFromContainer(
   using root = await openContainerRoot(store, container)
   const from = sourceIn(root, source, name, options)
   const to = placeIn(directoryTree('/'), target, true)
-  const { directory, name: base } = destination(from, to, () =>
-    wrong(`invalid output path: directory ${JSON.stringify(parentOf(target))} does not exist`),
+  const { directory, name: base } = destination(from, to, (isFile) =>
+    wrong(
+      isFile
+        ? `stat ${target}: not a directory`
+        : `invalid output path: directory ${JSON.stringify(parentOf(target))} does not exist`,
+    ),
   )
   recordContainerEvent(store, 'archive-path', container, { path: source })
   return copyMember(from.tree, from.path, '/', { directory, name: base }, 'caller')
@@ -68,7 +72,9 @@ export async function copyToContainer(
   if (isDirectoryText(source) && from.entry.type !== 'directory') throw wrong('not a directory')
   using root = await openContainerRoot(store, container)
   const to = placeIn(openedTree(root.fd), absolute(target), true)
-  const { directory, name: base } = destination(from, to, () => notFound(parentOf(absolute(target)), name))
+  const { directory, name: base } = destination(from, to, (isFile) =>
+    isFile ? wrong('extraction point is not a directory') : notFound(parentOf(absolute(target)), name),
+  )
   checkWritable(container, to.path)
   recordContainerEvent(store, 'extract-to-dir', container, { path: directory })
   const place = `/proc/self/fd/${root.fd}`
@@ -151,7 +157,7 @@ function placeIn(tree: Tree, text: string, followLast: boolean): Place {
 function destination(
   from: Place,
   to: Place,
-  noParent: () => CairnError,
+  noParent: (isFile: boolean) => CairnError,
 ): { readonly directory: string; readonly name: string } {
   const isDirectory = from.entry?.type === 'directory'
   if (to.entry?.type === 'directory') {
@@ -166,8 +172,7 @@ function destination(
     return { directory: parentOf(to.path), name: baseOf(to.path) }
   }
   const parent = to.tree.lookup(parentOf(to.path))
-  if (parent !== undefined && parent.type !== 'directory') throw wrong(`${parentOf(to.path)} is not a directory`)
-  if (parent === undefined) throw noParent()
+  if (parent?.type !== 'directory') throw noParent(parent !== undefined)
   if (!isDirectory && isDirectoryText(to.text)) throw wrong('no such directory')
   return { directory: parentOf(to.path), name: baseOf(to.path) }
 }
