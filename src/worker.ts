@@ -25,6 +25,7 @@ async function answer(request: ThreadRequest): Promise<void> {
   if (
     request.kind === 'unpack' ||
     request.kind === 'unpack-segments' ||
+    request.kind === 'unpack-expected' ||
     request.kind === 'unpack-grown' ||
     request.kind === 'unpack-canceled'
   ) {

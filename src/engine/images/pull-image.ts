@@ -1,7 +1,7 @@
 import { acquireLease } from '../../content/leases.ts'
 import { recover } from '../../content/recovery.ts'
 import type { Store } from '../../content/store.ts'
-import { unpackLayer, type UnpackLayer } from '../../images/unpack-layer.ts'
+import { unpackLayer } from '../../images/unpack-layer.ts'
 import type { Platform } from '../../oci/platform.ts'
 import {
   familiarName,
@@ -14,6 +14,7 @@ import {
 } from '../../oci/reference.ts'
 import type { TransferListener } from '../../progress/transfer-events.ts'
 import { type PulledImage, pullImage as pull } from '../../registry/client/pull.ts'
+import type { LayerPullOptions } from '../../registry/client/pull-layer.ts'
 import { Repository } from '../../registry/client/repository.ts'
 import { type RegistryAccess, registryClient } from '../registry/registry-access.ts'
 import { UnpackThreads } from '../threads/unpack-threads.ts'
@@ -31,13 +32,16 @@ export interface PullImageOptions {
   readonly startWorker?: (() => Worker) | undefined
 }
 
+/** Who unpacks layers, and is told of them before. */
+type Unpacking = Pick<LayerPullOptions, 'unpack' | 'expect'>
+
 /** Pulls one image, told as docker tells it. Throws as pullImage() of the registry client. */
 export async function pullImage(store: Store, text: Reference, options: PullImageOptions): Promise<PulledImage> {
   const reference = pinned(text)
   const { listener = () => {} } = options
   recover(store)
-  return await withUnpacking(options, async (unpack) => {
-    const pulled = await pullOne(store, reference, options, unpack)
+  return await withUnpacking(options, async (unpacking) => {
+    const pulled = await pullOne(store, reference, options, unpacking)
     listener({ id: undefined, text: `Digest: ${pulled.target.digest}` })
     const news = pulled.isNew ? 'Downloaded newer image for' : 'Image is up to date for'
     listener({ id: undefined, text: `Status: ${news} ${familiarString(reference)}` })
@@ -52,10 +56,10 @@ export async function pullAllTags(store: Store, repository: Reference, options: 
   const client = registryClient(options.access)
   const bare = withoutTag(repository)
   const source = new Repository(client, client.hosts.endpointFor(bare), { name: familiarName(bare) })
-  await withUnpacking(options, async (unpack) => {
+  await withUnpacking(options, async (unpacking) => {
     let hasNews = false
     for await (const tag of source.tags()) {
-      const pulled = await pullOne(store, withTag(bare, tag), options, unpack)
+      const pulled = await pullOne(store, withTag(bare, tag), options, unpacking)
       hasNews ||= pulled.isNew
       listener({ id: undefined, text: `Digest: ${pulled.target.digest}` })
     }
@@ -69,7 +73,7 @@ async function pullOne(
   store: Store,
   reference: Reference,
   { access, platform, isComplete, isTagLeft, listener }: PullImageOptions,
-  unpack: UnpackLayer,
+  unpacking: Unpacking,
 ): Promise<PulledImage> {
   using lease = acquireLease(store)
   return await pull({
@@ -78,7 +82,7 @@ async function pullOne(
     client: registryClient(access),
     reference,
     platform,
-    unpack,
+    ...unpacking,
     signal: access.signal,
     ...(isComplete === undefined ? {} : { isComplete }),
     ...(isTagLeft === undefined ? {} : { isTagLeft }),
@@ -88,9 +92,9 @@ async function pullOne(
 
 async function withUnpacking<Result>(
   { startWorker }: PullImageOptions,
-  work: (unpack: UnpackLayer) => Promise<Result>,
+  work: (unpacking: Unpacking) => Promise<Result>,
 ): Promise<Result> {
-  if (startWorker === undefined) return await work(unpackLayer)
+  if (startWorker === undefined) return await work({ unpack: unpackLayer })
   using threads = new UnpackThreads(startWorker)
-  return await work(threads.unpackLayer)
+  return await work({ unpack: threads.unpackLayer, expect: threads.expect })
 }

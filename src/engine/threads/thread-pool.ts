@@ -69,6 +69,14 @@ export class ThreadPool<Request, Result> implements Disposable {
     }
   }
 
+  /** Starts a thread for a job to come, unless there is one; `request` has it load what it needs and is not answered. */
+  warm(request: Request): void {
+    if (this.#threads.length > 0) return
+    const { worker } = this.#start()
+    worker.postMessage(request)
+    worker.unref()
+  }
+
   [Symbol.dispose](): void {
     for (const { worker } of this.#threads.splice(0)) worker.terminate()
   }

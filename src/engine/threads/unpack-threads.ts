@@ -18,6 +18,7 @@ export type UnpackRequest =
       readonly job: UnpackJob
       readonly place: Exclude<LayerPlace, GrowingFile>
     }
+  | { readonly kind: 'unpack-expected' }
   | { readonly kind: 'unpack-grown'; readonly id: number; readonly size: number; readonly isWhole: boolean }
   | { readonly kind: 'unpack-canceled'; readonly id: number }
 
@@ -25,6 +26,7 @@ const files = new Map<number, GrowingFile>()
 
 /** Takes one request: what an unpacking thread's entry file calls. Never throws. */
 export function takeUnpackRequest(request: UnpackRequest, reply: (reply: JobReply<UnpackedLayer>) => void): void {
+  if (request.kind === 'unpack-expected') return
   const { id } = request
   if (request.kind === 'unpack-grown') {
     files.get(id)?.grow(request.size)
@@ -77,6 +79,11 @@ export class UnpackThreads implements Disposable {
     } catch (error) {
       throw failure === undefined ? error : failure.error
     }
+  }
+
+  /** A layer whose blob has `size` bytes is to come: what starts meanwhile need not be waited for. */
+  readonly expect = (size: number): void => {
+    if (size >= smallLayer) this.#pool.warm({ kind: 'unpack-expected' })
   };
 
   [Symbol.dispose](): void {

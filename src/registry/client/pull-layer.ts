@@ -23,6 +23,8 @@ export interface LayerPullOptions {
   readonly lease: Lease
   /** Examines and unpacks layers, on threads or here. */
   readonly unpack: UnpackLayer
+  /** Told the bytes of the largest layer that is to be unpacked, before it comes. */
+  readonly expect?: ((size: number) => void) | undefined
 }
 
 /** Told what a layer is at; `current` is bytes of its blob. */

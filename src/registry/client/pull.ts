@@ -279,8 +279,9 @@ class ImagePull {
     const { store } = this.#options
     const isHere = ({ digest, size }: Descriptor): boolean =>
       store.blobs.size(digest) === size && getLayerRecord(store, digest) !== undefined
-    const hasNews = layers.some(({ descriptor }) => !isHere(descriptor))
-    for (const { descriptor } of hasNews ? layers : [])
+    const news = layers.filter(({ descriptor }) => !isHere(descriptor))
+    if (news.length > 0) this.#options.expect?.(Math.max(...news.map(({ descriptor }) => descriptor.size)))
+    for (const { descriptor } of news.length > 0 ? layers : [])
       this.#tell(descriptor, isHere(descriptor) ? 'Already exists' : 'Pulling fs layer')
     // The largest first: so none is left to run alone at the end.
     const order = [...layers.entries()].toSorted(([, a], [, b]) => b.descriptor.size - a.descriptor.size)
