@@ -93,18 +93,23 @@ export async function* syncImages(
   }
 }
 
-/** Lets those who write to one repository do so one after the other, and tells each which blobs it has by then. */
+/** Lets those who write to one place do so one after the other, and knows what went to each. */
 class Turns {
   readonly #last = new Map<string, Promise<unknown>>()
-  readonly #present = new Map<string, Set<Digest>>()
+  readonly #moved = new Map<string, Map<Digest, Promise<void>>>()
 
-  async take<Result>(thing: string, work: (present: Set<Digest>) => Promise<Result>): Promise<Result> {
+  /** Blobs that went, or are going, to a repository. */
+  moved(thing: string): Map<Digest, Promise<void>> {
+    let moved = this.#moved.get(thing)
+    if (moved === undefined) this.#moved.set(thing, (moved = new Map()))
+    return moved
+  }
+
+  async take<Result>(thing: string, work: () => Promise<Result>): Promise<Result> {
     const before = this.#last.get(thing)
-    const present = this.#present.get(thing) ?? new Set()
-    this.#present.set(thing, present)
     const own = (async () => {
       await before?.catch(() => {})
-      return await work(present)
+      return await work()
     })()
     this.#last.set(thing, own)
     try {
@@ -133,11 +138,12 @@ async function syncOne(
     const base = { source, target, ...(digest === undefined ? {} : { digest }), blobs: 0, bytes: 0 }
     if (there !== undefined && there === digest && !job.withReferrers) return { ...base, outcome: 'current' }
     if (options.isDryRun) return { ...base, outcome: there === digest ? 'current' : 'would copy' }
-    // Images of one repository share layers: each finds what the one before has brought.
+    // Images of one repository share layers: each finds what another has brought.
     const shared = target.slice(0, target.lastIndexOf(':')).replace(/@sha\d+$/, '')
-    const { blobs, bytes } = await turns.take(shared, (present) =>
-      copyOne(store, client, job, { source, target, found, isThere: there === digest, present }, options.access),
-    )
+    const sent = { source, target, found, isThere: there === digest, moved: turns.moved(shared) }
+    const copy = (): ReturnType<typeof copyOne> => copyOne(store, client, job, sent, options.access)
+    const isApart = found?.repositories !== undefined && remoteOf(target) !== undefined && !job.withReferrers
+    const { blobs, bytes } = isApart ? await copy() : await turns.take(shared, copy)
     const isCurrent = there !== undefined && there === digest && blobs === 0
     return { ...base, outcome: isCurrent ? 'current' : 'copied', blobs, bytes }
   } catch (error) {
@@ -152,15 +158,15 @@ interface FoundImage {
   readonly target: string
   readonly found: FoundSource | undefined
   readonly isThere: boolean
-  /** Blobs that the repository of the target has. */
-  readonly present: Set<Digest>
+  /** Blobs that the repository of the target got, or is getting. */
+  readonly moved: Map<Digest, Promise<void>>
 }
 
 async function copyOne(
   store: Store,
   client: RegistryClient,
   job: SyncJob,
-  { source, target, found, isThere, present }: FoundImage,
+  { source, target, found, isThere, moved }: FoundImage,
   access: RegistryAccess,
 ): Promise<{ readonly blobs: number; readonly bytes: number }> {
   const { platform, withReferrers } = job
@@ -171,7 +177,7 @@ async function copyOne(
   }
   const names = { store, client, from, to }
   const { descriptor, repositories } = found
-  const known = { source: { repositories, descriptor }, present }
+  const known = { source: { repositories, descriptor }, moved }
   const written = isThere ? { blobs: 0, bytes: 0 } : (await copyRemote({ ...names, known })).written
   if (withReferrers !== true) return written
   const more = await copyReferrers(names, descriptor)

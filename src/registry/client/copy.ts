@@ -32,8 +32,8 @@ export interface RemoteCopyOptions {
 export interface KnownRemotes {
   /** What `from` leads to; `to` does not lead there. */
   readonly source: ResolvedRemote
-  /** Blobs that the target has. Copies add those that it then has. */
-  readonly present: Set<Digest>
+  /** Blobs that copies to this target brought or are bringing, each once. */
+  readonly moved: Map<Digest, Promise<void>>
 }
 
 /** What a copy between registries did. */
@@ -66,13 +66,14 @@ class RegistryCopy {
   /** The source's repository where the target can mount from it. */
   readonly #mountable: string | undefined
   readonly #slots = new TaskSlots(concurrentBlobs)
-  readonly #moved = new Map<Digest, Promise<void>>()
+  readonly #moved: Map<Digest, Promise<void>>
   readonly #written = { blobs: 0, bytes: 0 }
 
   constructor(options: RemoteCopyOptions, lease: Lease, source: ResolvedRemote) {
     this.#options = options
     this.#lease = lease
     this.#source = source
+    this.#moved = options.known?.moved ?? new Map()
     const { client, to } = options
     const endpoint = client.hosts.endpointFor(to)
     const from = source.repositories[0].endpoint
@@ -134,19 +135,17 @@ class RegistryCopy {
   }
 
   #move(blob: Descriptor): Promise<void> {
-    let moved = this.#moved.get(blob.digest)
-    if (moved === undefined) this.#moved.set(blob.digest, (moved = this.#slots.run(() => this.#moveOne(blob))))
+    const known = this.#moved.get(blob.digest)
+    if (known !== undefined) return known
+    const moved = this.#slots.run(() => this.#moveOne(blob))
+    this.#moved.set(blob.digest, moved)
+    moved.catch(() => this.#moved.delete(blob.digest))
     return moved
   }
 
   async #moveOne(blob: Descriptor): Promise<void> {
-    const { store, known } = this.#options
-    if (known?.present.has(blob.digest) === true) return
-    if (await this.#isThere(blob)) {
-      known?.present.add(blob.digest)
-      forgetDownload(store, blob)
-      return
-    }
+    const { store } = this.#options
+    if (await this.#isThere(blob)) return forgetDownload(store, blob)
     if (store.blobs.size(blob.digest) === blob.size && this.#lease.claim(blob.digest)) {
       await this.#send(blob, storedContent(store, blob))
       return
@@ -164,9 +163,8 @@ class RegistryCopy {
   }
 
   async #send(blob: Descriptor, content: BlobContent): Promise<void> {
-    const { store, known } = this.#options
+    const { store } = this.#options
     await uploadBlob(content, { store, repository: this.#target, key: blob.digest, ...this.#pace })
-    known?.present.add(blob.digest)
     this.#written.blobs++
     this.#written.bytes += blob.size
   }
