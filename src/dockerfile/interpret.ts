@@ -1,3 +1,4 @@
+import { comparePaths } from '../linux/path-bytes.ts'
 import { ArgumentError } from './arguments.ts'
 import type { InstructionNode } from './ast.ts'
 import { quoteGo, trimSpace } from './characters.ts'
@@ -89,7 +90,8 @@ export function interpret(node: InstructionNode, language: Language = plain): In
     case 'EXPOSE': {
       requireSome(node.args, kind)
       parseFlags(node.flags, {})
-      return { ...common, kind, ports: node.args.toSorted(compareBytes) }
+      // As Go sorts strings.
+      return { ...common, kind, ports: node.args.toSorted(comparePaths) }
     }
     case 'VOLUME':
       requireSome(node.args, kind)
@@ -154,11 +156,6 @@ function onlyArgument(node: InstructionNode, kind: InstructionKind): string {
 /** The JSON list, else the text as one line. */
 function commandOf(node: InstructionNode): CommandLine {
   return node.json ? { form: 'exec', args: node.args } : { form: 'shell', line: node.args.join(' ') }
-}
-
-/** Order of the UTF-8 bytes, as Go sorts strings. */
-function compareBytes(a: string, b: string): number {
-  return Buffer.compare(Buffer.from(a), Buffer.from(b))
 }
 
 const stageName = /^[a-z][a-z0-9-_.]*$/

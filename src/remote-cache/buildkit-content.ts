@@ -1,3 +1,4 @@
+import { comparePaths } from '../linux/path-bytes.ts'
 import type { FileInput } from '../build/cache-key.ts'
 import { cleanPath } from '../build/paths.ts'
 import { matchPath, hasWildcard } from '../dockerfile/path-match.ts'
@@ -26,7 +27,7 @@ function contentHash(tree: Tree, inputs: readonly FileInput[], form: ListForm): 
   const selected = [...new Set(plain.filter((path) => !isBelow(path))), ...paths.filter(hasWildcard)]
   const hasher = new ContentHasher(tree, form)
   const digests: string[] = []
-  for (const path of selected.toSorted(compareBytes)) {
+  for (const path of selected.toSorted(comparePaths)) {
     const digest = hasWildcard(path) ? hasher.matching(path) : hasher.at(path)
     if (digest === undefined) return undefined
     digests.push(digest)
@@ -124,7 +125,7 @@ class ContentHasher {
 
   /** Names in the order of their bytes. */
   #names(path: string): string[] {
-    return this.#tree.list(path).toSorted(compareBytes)
+    return this.#tree.list(path).toSorted(comparePaths)
   }
 
   /** False where a directory on the way to the path is a symlink. */
@@ -165,8 +166,4 @@ function headerOf({ type, mode, uid, gid, size, linkname, xattrs }: TreeEntry): 
 
 function withSlash(path: string): string {
   return path.endsWith('/') ? path : `${path}/`
-}
-
-function compareBytes(a: string, b: string): number {
-  return Buffer.compare(Buffer.from(a), Buffer.from(b))
 }

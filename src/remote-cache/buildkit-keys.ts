@@ -1,3 +1,5 @@
+import { comparePaths } from '../linux/path-bytes.ts'
+import { chainIds } from '../oci/config.ts'
 import { type FileInput, fileSources } from '../build/cache-key.ts'
 import {
   type BaseOp,
@@ -37,11 +39,9 @@ export interface BuildkitKey {
  * solver/ops/source.go). An image of several platforms it knows by the index, which Cairn does not look at here.
  */
 export function buildkitBaseKeys({ image: { digest, config, platform } }: BaseOp): readonly string[] {
-  const [first, ...rest] = config.rootfs.diff_ids
-  if (first === undefined) return []
+  const chain = chainIds(config.rootfs.diff_ids).at(-1)
+  if (chain === undefined) return []
   const manifest = digestOf(JSON.stringify(Object.fromEntries([['Digest', digest], ...platformFields(platform)])))
-  // image-spec config.md §layer chain ID.
-  const chain = rest.reduce<string>((below, diffId) => digestOf(`${below} ${diffId}`), first)
   return [manifest, chain].map((key) => recordDigest(digestOf(`buildkit.source.v0:${key}`), 0))
 }
 
@@ -180,7 +180,7 @@ function copyKey(op: CopyOp): BuildkitKey | undefined {
   if (source.from === 'op' && source.op === undefined) return undefined
   // Two inputs that are one have one number.
   if (source.from === 'op' && source.op === parent && !link) return undefined
-  const selector = digestOf(paths.toSorted(compareBytes).reverse().join('\0'))
+  const selector = digestOf(paths.toSorted(comparePaths).reverse().join('\0'))
   const from: BuildkitInput = {
     op: source.from === 'op' ? source.op : undefined,
     selector,
@@ -233,8 +233,4 @@ function identityOf(text: string): ReadonlyMap<string, unknown> {
 /** Go's path.Base. */
 function baseOf(path: string): string {
   return path === '/' ? '/' : path.slice(path.lastIndexOf('/') + 1)
-}
-
-function compareBytes(a: string, b: string): number {
-  return Buffer.compare(Buffer.from(a), Buffer.from(b))
 }

@@ -1,13 +1,13 @@
 import { csvFields } from '../dockerfile/csv.ts'
 import { parseGoBool } from '../dockerfile/go-bool.ts'
-import { type CairnError, usageError } from '../errors/error.ts'
+import { usageError } from '../errors/error.ts'
 
 /** The entries of all values, the same one only once. */
 export function cacheFields(values: readonly string[]): readonly CacheFields[] {
   const entries = values
     .filter((value) => value !== '')
     // Without a key each field is a name by itself.
-    .flatMap((value) => (value.includes('=') ? [value] : csvFields(value, wrong)))
+    .flatMap((value) => (value.includes('=') ? [value] : csvFields(value, usageError)))
   return [...new Set(entries)].map((entry) => new CacheFields(entry))
 }
 
@@ -20,7 +20,7 @@ export class CacheFields {
   readonly #taken = new Set<string>()
 
   constructor(text: string) {
-    const fields = csvFields(text, wrong)
+    const fields = csvFields(text, usageError)
     this.text = fields.map(withoutSecret).join(',')
     const [only = ''] = fields
     if (fields.length === 1 && !only.includes('=')) {
@@ -31,12 +31,12 @@ export class CacheFields {
     let type = ''
     for (const field of fields) {
       const equals = field.indexOf('=')
-      if (equals < 0) throw wrong(`invalid value ${field}`)
+      if (equals < 0) throw usageError(`invalid value ${field}`)
       const [key, value] = [field.slice(0, equals).toLowerCase(), field.slice(equals + 1)]
       if (key === 'type') type = value
       else this.#values.set(key, value)
     }
-    if (type === '') throw wrong(`type required for ${JSON.stringify(this.text)}`)
+    if (type === '') throw usageError(`type required for ${JSON.stringify(this.text)}`)
     this.type = type
   }
 
@@ -49,7 +49,7 @@ export class CacheFields {
   count(name: string, absent: number): number {
     const value = this.take(name)
     if (value === undefined) return absent
-    if (!/^[1-9]\d{0,8}$/.test(value)) throw wrong(`${name} must be a positive integer`)
+    if (!/^[1-9]\d{0,8}$/.test(value)) throw usageError(`${name} must be a positive integer`)
     return Number(value)
   }
 
@@ -57,19 +57,14 @@ export class CacheFields {
     const value = this.take(name)
     if (value === undefined) return absent
     const parsed = parseGoBool(value)
-    if (parsed === undefined) throw wrong(`failed to parse ${name}: ${JSON.stringify(value)} is no bool`)
+    if (parsed === undefined) throw usageError(`failed to parse ${name}: ${JSON.stringify(value)} is no bool`)
     return parsed
   }
 
   refuseOthers(flag: string): void {
     for (const name of this.#values.keys())
-      if (!this.#taken.has(name)) throw wrong(`unknown key ${JSON.stringify(name)} in ${flag} ${this.text}`)
+      if (!this.#taken.has(name)) throw usageError(`unknown key ${JSON.stringify(name)} in ${flag} ${this.text}`)
   }
-}
-
-/** What is wrong about flags of caches, in buildx's or BuildKit's words. */
-export function wrong(message: string, hint?: string): CairnError {
-  return usageError(message, { hint })
 }
 
 const secretKeys: ReadonlySet<string> = new Set([

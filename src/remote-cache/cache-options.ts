@@ -1,9 +1,9 @@
 import { cleanPath, joinPath } from '../build/paths.ts'
 import { checkLevel, type CompressionSettings } from '../compression/compress.ts'
-import { CairnError } from '../errors/error.ts'
+import { CairnError, usageError } from '../errors/error.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { parseReference, type Reference, withDefaultTag } from '../oci/reference.ts'
-import { type CacheFields, cacheFields, wrong } from './cache-fields.ts'
+import { type CacheFields, cacheFields } from './cache-fields.ts'
 import { type GhaPlace, ghaPlace } from './gha-options.ts'
 import { type S3Place, s3Place, s3PlaceName } from './s3-options.ts'
 
@@ -79,7 +79,7 @@ export function parseCacheExports(values: readonly string[], environment: CacheE
     return read
   })
   if (exports.filter(({ place }) => place === undefined).length > 1)
-    throw wrong('--cache-to type=inline can be given once')
+    throw usageError('--cache-to type=inline can be given once')
   return exports
 }
 
@@ -89,12 +89,12 @@ function importOf(fields: CacheFields, environment: CacheEnvironment): CacheImpo
   if (type === 'registry') return { place: registryPlace(fields, 'importer'), name: fields.take('ref') ?? '', mounts }
   if (type === 'local') {
     const src = fields.take('src') ?? ''
-    if (src === '') throw wrong('local cache importer requires src')
+    if (src === '') throw usageError('local cache importer requires src')
     const digest = fields.take('digest')
     const tag = fields.take('tag') ?? 'latest'
-    if (digest !== undefined && !isDigest(digest)) throw wrong(`invalid digest ${JSON.stringify(digest)}`)
+    if (digest !== undefined && !isDigest(digest)) throw usageError(`invalid digest ${JSON.stringify(digest)}`)
     if (digest === undefined && tag === '')
-      throw wrong('local cache importer requires either explicit digest, "latest" tag or custom tag on index.json')
+      throw usageError('local cache importer requires either explicit digest, "latest" tag or custom tag on index.json')
     return { place: { type, path: cleanPath(joinPath(environment.cwd, src)), tag, digest }, name: src, mounts }
   }
   if (type === 's3' || type === 'gha') return { ...objectPlace(fields, type, environment), mounts }
@@ -114,18 +114,21 @@ function exportOf(fields: CacheFields, environment: CacheEnvironment): CacheExpo
     buildkit: fields.bool('buildkit', true),
     reset: false,
   }
-  if (mode !== 'min' && mode !== 'max') throw wrong(`invalid cache mode ${JSON.stringify(mode)}`, 'It is min or max.')
+  if (mode !== 'min' && mode !== 'max')
+    throw usageError(`invalid cache mode ${JSON.stringify(mode)}`, { hint: 'It is min or max.' })
   if (type === 'inline') return { ...common, mode: 'min', place: undefined, name: 'inline' }
   if (type === 's3' || type === 'gha') return { ...common, ...objectPlace(fields, type, environment) }
   if (!fields.bool('image-manifest', true))
     throw new CairnError('NOT_SUPPORTED', `cache ${fields.text}: caches are written as image manifests only`)
   if (!fields.bool('oci-mediatypes', true))
-    throw wrong('invalid configuration for remote cache, OCI mediatypes are required for image-manifest cache format')
+    throw usageError(
+      'invalid configuration for remote cache, OCI mediatypes are required for image-manifest cache format',
+    )
   if (type === 'registry')
     return { ...common, place: registryPlace(fields, 'exporter'), name: fields.take('ref') ?? '' }
   if (type === 'local') {
     const dest = fields.take('dest') ?? ''
-    if (dest === '') throw wrong('local cache exporter requires dest')
+    if (dest === '') throw usageError('local cache exporter requires dest')
     const tag = fields.take('tag') ?? 'latest'
     const reset = fields.bool('reset', false)
     const path = cleanPath(joinPath(environment.cwd, dest))
@@ -151,10 +154,10 @@ function registryPlace(fields: CacheFields, role: 'importer' | 'exporter'): Cach
   const ref = fields.take('ref') ?? ''
   // Which registries are spoken to without TLS is configured for all commands alike.
   fields.take('registry.insecure')
-  if (ref === '') throw wrong(`registry cache ${role} requires ref`)
+  if (ref === '') throw usageError(`registry cache ${role} requires ref`)
   const reference = withDefaultTag(parseReference(ref))
   if (role === 'exporter' && reference.digest !== undefined)
-    throw wrong(`registry cache exporter cannot write to the digest reference ${ref}`, 'Name a tag.')
+    throw usageError(`registry cache exporter cannot write to the digest reference ${ref}`, { hint: 'Name a tag.' })
   return { type: 'registry', reference }
 }
 
@@ -162,12 +165,12 @@ function compressionOf(fields: CacheFields): CacheExport['compression'] {
   const wanted = fields.take('compression') ?? 'gzip'
   const level = fields.take('compression-level')
   if (level !== undefined && !/^[+-]?\d{1,15}$/.test(level))
-    throw wrong(`non-integer value ${level} specified for compression-level`)
+    throw usageError(`non-integer value ${level} specified for compression-level`)
   if (wanted === 'uncompressed' || wanted === 'none') return 'none'
   if (wanted === 'estargz')
     throw new CairnError('NOT_SUPPORTED', `cache ${fields.text}: compression=estargz is not supported`)
   if (wanted !== 'gzip' && wanted !== 'zstd')
-    throw wrong(`unsupported compression type ${wanted}`, 'There are uncompressed, gzip and zstd.')
+    throw usageError(`unsupported compression type ${wanted}`, { hint: 'There are uncompressed, gzip and zstd.' })
   const settings = { format: wanted, level: level === undefined ? undefined : Number(level) } as const
   checkLevel(settings)
   return settings
@@ -179,6 +182,8 @@ function unsupported(type: string, role: 'importer' | 'exporter'): CairnError {
       hint: 'There are type=registry, local, s3, gha and, to export, type=inline.',
     })
   if (type === 'inline' && role === 'importer')
-    return wrong('inline caches are read from the image they are in', 'Give type=registry,ref=IMAGE.')
-  return wrong(`unknown cache ${role}: ${JSON.stringify(type)}`, 'There are registry, local, s3, gha and inline.')
+    return usageError('inline caches are read from the image they are in', { hint: 'Give type=registry,ref=IMAGE.' })
+  return usageError(`unknown cache ${role}: ${JSON.stringify(type)}`, {
+    hint: 'There are registry, local, s3, gha and inline.',
+  })
 }

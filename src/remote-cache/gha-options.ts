@@ -1,7 +1,7 @@
 import { parseDuration } from '../dockerfile/duration.ts'
 import { parseGoBool } from '../dockerfile/go-bool.ts'
-import { isCairnError } from '../errors/error.ts'
-import { type CacheFields, wrong } from './cache-fields.ts'
+import { isCairnError, usageError } from '../errors/error.ts'
+import type { CacheFields } from './cache-fields.ts'
 import type { CacheEnvironment } from './cache-options.ts'
 
 /** A cache at GitHub's cache service, with BuildKit's keys (cache/remotecache/gha). */
@@ -29,7 +29,7 @@ export function ghaPlace(fields: CacheFields, { env }: CacheEnvironment): GhaPla
   const url = isNewer ? newer : older
   const place = { type: 'gha' as const, scope: fields.take('scope') ?? 'buildkit', timeout: timeoutOf(fields) }
   if (token === '' || url === '') return { ...place, service: undefined }
-  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) throw wrong('url of gha cache is not a URL')
+  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) throw usageError('url of gha cache is not a URL')
   const isResults = url.includes('results-receiver.actions.githubusercontent.com')
   const used = isNewer ? 2 : version === 0 ? (isResults ? 2 : 1) : version
   return { ...place, service: { url: new URL(url), version: used, token } }
@@ -39,7 +39,9 @@ function versionOf(fields: CacheFields, env: CacheEnvironment['env']): 0 | 1 | 2
   const text = fields.take('version')
   if (text === undefined) return parseGoBool(env['ACTIONS_CACHE_SERVICE_V2'] ?? '') === true ? 2 : 0
   if (text !== '1' && text !== '2')
-    throw wrong(`failed to parse api version ${JSON.stringify(text)}, expected positive integer`, 'It is 1 or 2.')
+    throw usageError(`failed to parse api version ${JSON.stringify(text)}, expected positive integer`, {
+      hint: 'It is 1 or 2.',
+    })
   return Number(text) as 1 | 2
 }
 
@@ -50,6 +52,6 @@ function timeoutOf(fields: CacheFields): number {
     return parseDuration(text) / 1e6
   } catch (error) {
     if (!isCairnError(error, 'DOCKERFILE_INVALID')) throw error
-    throw wrong(`failed to parse timeout for github actions cache: ${error.message}`)
+    throw usageError(`failed to parse timeout for github actions cache: ${error.message}`)
   }
 }

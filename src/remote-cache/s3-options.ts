@@ -1,7 +1,7 @@
 import { parseDuration } from '../dockerfile/duration.ts'
 import { parseGoBool } from '../dockerfile/go-bool.ts'
-import { isCairnError } from '../errors/error.ts'
-import { type CacheFields, wrong } from './cache-fields.ts'
+import { isCairnError, usageError } from '../errors/error.ts'
+import type { CacheFields } from './cache-fields.ts'
 import type { CacheEnvironment } from './cache-options.ts'
 
 /** A cache in a bucket, with BuildKit's keys (cache/remotecache/s3). */
@@ -36,14 +36,14 @@ const day = 24 * 60 * 60 * 1000
 /** Reads the keys of `type=s3`. Throws USAGE with BuildKit's texts. */
 export function s3Place(fields: CacheFields, { env }: CacheEnvironment): S3Place {
   const bucket = fields.take('bucket') ?? env['AWS_BUCKET'] ?? ''
-  if (bucket === '') throw wrong('bucket ($AWS_BUCKET) not set for s3 cache')
-  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$/.test(bucket)) throw wrong(`${bucket} is no name of a bucket`)
+  if (bucket === '') throw usageError('bucket ($AWS_BUCKET) not set for s3 cache')
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$/.test(bucket)) throw usageError(`${bucket} is no name of a bucket`)
   const region = fields.take('region') ?? env['AWS_REGION'] ?? ''
-  if (region === '') throw wrong('region ($AWS_REGION) not set for s3 cache')
+  if (region === '') throw usageError('region ($AWS_REGION) not set for s3 cache')
   const prefix = fields.take('prefix') ?? ''
   const retryMode = fields.take('retry_mode')
   if (retryMode !== undefined && retryMode !== 'standard' && retryMode !== 'adaptive')
-    throw wrong('retry_mode must be "standard" or "adaptive"')
+    throw usageError('retry_mode must be "standard" or "adaptive"')
   // What it is for cannot happen here: the header is not signed.
   fields.take('disable_accept_encoding')
   const wantsPath = parseGoBool(fields.take('use_path_style') ?? '') ?? false
@@ -76,7 +76,9 @@ function endpointOf(fields: CacheFields, region: string, env: CacheEnvironment['
     return new URL(`https://s3.${region}.${region.startsWith('cn-') ? 'amazonaws.com.cn' : 'amazonaws.com'}`)
   const url = URL.canParse(given) ? new URL(given) : undefined
   if (url === undefined || !/^https?:$/.test(url.protocol) || url.username !== '' || url.password !== '')
-    throw wrong('endpoint_url of s3 cache is not a URL', 'It is like https://s3.example.com, without credentials.')
+    throw usageError('endpoint_url of s3 cache is not a URL', {
+      hint: 'It is like https://s3.example.com, without credentials.',
+    })
   return url
 }
 
@@ -85,7 +87,7 @@ function keysOf(fields: CacheFields, env: CacheEnvironment['env']): S3Keys {
   const sessionToken = fields.take('session_token')
   if (accessKey !== '' && secretKey !== '') return { accessKey, secretKey, sessionToken }
   if (accessKey !== '' || secretKey !== '')
-    throw wrong('s3 cache has only one of access_key_id and secret_access_key', 'Give both, or neither.')
+    throw usageError('s3 cache has only one of access_key_id and secret_access_key', { hint: 'Give both, or neither.' })
   const isInEnvironment = (env['AWS_ACCESS_KEY_ID'] ?? '') !== ''
   const file =
     env['AWS_SHARED_CREDENTIALS_FILE'] ?? (env['HOME'] === undefined ? '' : `${env['HOME']}/.aws/credentials`)
