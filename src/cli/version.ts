@@ -4,7 +4,7 @@ declare const CAIRN_BUILT: string | undefined
 /** This release; the same as in package.json. */
 export const version = '0.1.0'
 
-/** The Engine API version that `cairn serve` speaks. */
+/** The version of docker's Engine API whose fields and texts the commands give; `version` tells it. */
 export const apiVersion = '1.51'
 
 /** The commit the binary was built from, which the release build defines; `source` when run from a checkout. */
