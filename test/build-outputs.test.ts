@@ -211,6 +211,33 @@ describe('build --output', () => {
     expect(await bench.cairn(['image', 'validate', `docker://${name}:1`])).toMatchObject({ status: 0 })
   })
 
+  test.each(['', ',compression=zstd'])('tells the digest that a push has at the registry: %j', async (form) => {
+    await using registry = startTestRegistry()
+    const { origin, host } = registry.server.url
+    const pushed = async (...flags: readonly string[]): Promise<string> => {
+      await ok(...flags, '--metadata-file', at('meta.json'))
+      return (
+        (JSON.parse(readFileSync(at('meta.json'), 'utf8')) as Record<string, string>)['containerimage.digest'] ?? ''
+      )
+    }
+    const there = async (place: string): Promise<string | null> => {
+      const headers = { Accept: 'application/vnd.oci.image.manifest.v1+json' }
+      return (await fetch(`${origin}/v2/${place}`, { method: 'HEAD', headers })).headers.get('docker-content-digest')
+    }
+    const tagged = await pushed('-t', `${host}/app:1`, '-o', `type=registry${form}`)
+    expect(await there('app/manifests/1')).toBe(tagged)
+    // As workflows do it that build each platform on a machine of its own.
+    const byDigest = await pushed(
+      '-o',
+      `type=image${form},name=${host}/part,push-by-digest=true,name-canonical=true,push=true`,
+    )
+    expect(await there(`part/manifests/${byDigest}`)).toBe(byDigest)
+    expect(await (await fetch(`${origin}/v2/part/tags/list`)).json()).toEqual({ name: 'part', tags: [] })
+    expect(await images()).toContain('part:<none>')
+    const refused = await build('-o', `type=image,name=${host}/part:1,push-by-digest=true,push=true`)
+    expect(refused.err).toContain(`can't push tagged ref ${host}/part:1 by digest`)
+  })
+
   test('compresses layers of the base only when forced', async () => {
     bench.file('Dockerfile', 'FROM busybox\nCOPY a /\n')
     const kinds = (): string[] =>

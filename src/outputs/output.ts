@@ -31,6 +31,8 @@ export interface ImageOutput {
   /** In place of `--tag`. */
   readonly names: readonly Reference[] | undefined
   readonly push: boolean
+  /** It is pushed without a tag and gets no name here; the names are those of repositories. */
+  readonly isByDigest: boolean
 }
 
 /** The image as a file: an archive, or a directory with an OCI layout. */

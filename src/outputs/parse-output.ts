@@ -82,11 +82,11 @@ function imageOutput(fields: OutputFields, push: boolean, options: OutputOptions
   for (const name of ['unpack', 'store'] as const)
     if (!fields.bool(name, true) && name === 'store')
       throw new CairnError('NOT_SUPPORTED', `output ${fields.text}: an image is always kept in the store`)
-  if (fields.bool('push-by-digest', false))
-    throw new CairnError('NOT_SUPPORTED', `output ${fields.text}: push-by-digest is not supported`)
+  const isByDigest = fields.bool('push-by-digest', false)
   fields.take('name-canonical')
   fields.take('dangling-name-prefix')
-  return { kind: 'image', form: imageForm(fields, options, undefined), names: namesOf(fields), push }
+  const names = isByDigest ? repositoriesOf(fields) : namesOf(fields)
+  return { kind: 'image', form: imageForm(fields, options, undefined), names, push, isByDigest }
 }
 
 function archiveOutput(fields: OutputFields, type: 'oci' | 'docker', options: OutputOptions): BuildOutput {
@@ -149,6 +149,19 @@ function namesOf(fields: OutputFields): readonly Reference[] | undefined {
   const names = fields.take('name')
   if (names === undefined || names === '') return undefined
   return names.split(',').map((name) => withDefaultTag(parseReference(name.trim())))
+}
+
+/** Names without tags, of `push-by-digest`. */
+function repositoriesOf(fields: OutputFields): readonly Reference[] {
+  const names = (fields.take('name') ?? '').split(',').filter((name) => name !== '')
+  if (names.length === 0)
+    throw usageError('push-by-digest needs the name of a repository', { hint: 'Give name=REPOSITORY.' })
+  return names.map((name) => {
+    const reference = parseReference(name.trim())
+    if (reference.tag !== undefined || reference.digest !== undefined)
+      throw usageError(`can't push tagged ref ${name.trim()} by digest`, { hint: 'Leave the tag off.' })
+    return reference
+  })
 }
 
 function localMode(fields: OutputFields, { cwd, allowsDelete }: OutputOptions): 'copy' | 'delete' {

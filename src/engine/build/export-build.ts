@@ -11,7 +11,7 @@ import type { Descriptor } from '../../oci/descriptor.ts'
 import { type Digest, digestOf } from '../../oci/digest.ts'
 import { serializeIndex } from '../../oci/image-index.ts'
 import { mediaTypes } from '../../oci/media-types.ts'
-import { formatReference, type Reference, withDefaultTag } from '../../oci/reference.ts'
+import { formatReference, type Reference, withDefaultTag, withDigest } from '../../oci/reference.ts'
 import {
   annotationsFor,
   type FormedImage,
@@ -36,13 +36,16 @@ export interface ExportedAttestations extends Pick<AttestationSettings, 'store'>
   readonly predicates: MakePredicates
 }
 
-/** Sends an image of the store to the registry its name says; told of as statuses of `vertex`. */
+/**
+ * Sends an image of the store to the registry its name says, without a tag where that has a digest; told of as statuses of
+ * `vertex`. Gives what it is there.
+ */
 export type PushBuilt = (
   reference: Reference,
   form: ImageForm,
   progress: ProgressListener,
   vertex: string,
-) => Promise<void>
+) => Promise<Descriptor>
 
 export interface ExportOptions {
   readonly store: Store
@@ -67,7 +70,7 @@ export interface ExportOptions {
 }
 
 /** The image in the store: the only output where none is asked for. */
-const storeOutput: ImageOutput = { kind: 'image', form: plainForm, names: undefined, push: false }
+const storeOutput: ImageOutput = { kind: 'image', form: plainForm, names: undefined, push: false, isByDigest: false }
 
 /** What a build wrote: an image, or an index of images. */
 export interface ExportedImage {
@@ -135,7 +138,7 @@ class BuildExporter {
 
   async #writeImage(output: ImageOutput, step: ExportStep): Promise<ExportedImage> {
     const { store, push } = this.#options
-    const names = this.#names(output)
+    const names = output.isByDigest ? [] : this.#names(output)
     const image = await this.#form(output.push ? this.#pushedForm(output.form) : output.form, names, step)
     // What is there under all its names needs no writing, unless it was damaged on the disk.
     const present = names.map((name) => findByName(store, name))
@@ -156,11 +159,16 @@ class BuildExporter {
     for (const name of names) step.status(`naming to ${formatReference(name)}`)
     if (!output.push) return image
     if (push === undefined) throw new CairnError('NOT_SUPPORTED', 'images cannot be pushed here')
-    for (const name of names) {
-      await push(name, output.form, this.#options.progress, step.id)
-      step.status(`pushing manifest for ${formatReference(name)}`)
+    const { target } = image
+    let pushed = target
+    const places = output.isByDigest ? (output.names ?? []).map((name) => withDigest(name, target.digest)) : names
+    for (const place of places) {
+      pushed = await push(place, output.form, this.#options.progress, step.id)
+      const name = formatReference(output.isByDigest ? withDigest(place, pushed.digest) : place)
+      step.status(`pushing manifest for ${output.isByDigest ? name : `${name}@${pushed.digest}`}`)
     }
-    return image
+    const { mediaType, digest, size } = pushed
+    return { ...image, target: { ...target, mediaType, digest, size } }
   }
 
   async #writeArchive(output: ArchiveOutput, step: ExportStep): Promise<ExportedImage> {

@@ -55,6 +55,17 @@ export async function pushImage(store: Store, text: Reference, options: PushImag
   return await withCompression(options, (compression) => pushOne(store, reference, record, options, compression))
 }
 
+/** Pushes an image of the store by its digest alone, without a tag. Throws IMAGE_UNKNOWN, and as {@link pushImage}. */
+export async function pushByDigest(
+  store: Store,
+  reference: Reference,
+  options: PushImageOptions,
+): Promise<PushedImage> {
+  const record = reference.digest === undefined ? undefined : getImageRecord(store, reference.digest)
+  if (record === undefined) throw new CairnError('IMAGE_UNKNOWN', `there is no image ${familiarString(reference)} here`)
+  return await withCompression(options, (compression) => pushOne(store, reference, record, options, compression))
+}
+
 /** Pushes every tag of a repository. Throws as {@link pushImage}. */
 export async function pushAllTags(store: Store, repository: Reference, options: PushImageOptions): Promise<void> {
   const tags = listRepositoryTags(store, repositoryName(repository))

@@ -37,7 +37,7 @@ export interface PushOptions {
   readonly client: RegistryClient
   /** The manifest or index of the store that is pushed. */
   readonly image: Descriptor
-  /** Where to, with a tag. */
+  /** Where to, with a tag; with a digest it gets no other name there than its own digest. */
   readonly reference: Reference
   /** How layers that are kept uncompressed are sent; as they are if absent. */
   readonly compression?: LayerCompression | undefined
@@ -124,10 +124,10 @@ class ImagePush {
 
   async run(): Promise<PushedImage> {
     const { image, reference, store } = this.#options
-    const tag = reference.tag ?? 'latest'
+    const tag = reference.digest === undefined ? (reference.tag ?? 'latest') : undefined
     this.#listener({ id: undefined, text: `The push refers to repository [${familiarName(reference)}]` })
     const expected = this.#expected(image)
-    const there = expected === undefined ? undefined : await this.#repository.describe(tag)
+    const there = expected === undefined ? undefined : await this.#repository.describe(tag ?? expected.digest)
     const isThere = expected !== undefined && there?.digest === expected.digest
     const target = isThere ? expected : await this.#pushDocument(image, tag)
     if (isThere) this.#tellAll(image, 'Layer already exists')
@@ -135,7 +135,7 @@ class ImagePush {
     if (!isThere) putBlobSources(store, this.#present, { host, repository: path })
     await this.#pushReferrers(image)
     this.#remember(target.digest)
-    this.#listener({ id: undefined, text: `${tag}: digest: ${target.digest} size: ${target.size}` })
+    this.#listener({ id: undefined, text: `${tag ?? target.digest}: digest: ${target.digest} size: ${target.size}` })
     return { target }
   }
 
