@@ -29,8 +29,6 @@ export interface Input {
   line(): Promise<string | undefined>
 }
 
-export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'fatal'
-
 /** What every command receives. */
 export interface CommandContext {
   /** The words the command was called by: `image ls`. */
@@ -49,7 +47,6 @@ export interface CommandContext {
   readonly startWorker: (() => Worker) | undefined
   /** `--debug` or CAIRN_DEBUG=1. */
   readonly debug: boolean
-  readonly logLevel: LogLevel
   /** The store: `--root`, else CAIRN_ROOT, else /var/lib/cairn for root and $XDG_DATA_HOME/cairn for others. */
   readonly root: string
   /** Folder of docker's config.json: `--config`, else DOCKER_CONFIG, else ~/.docker. */
@@ -63,9 +60,9 @@ export interface CommandContext {
   use<Resource extends object>(open: (ctx: CommandContext) => Promise<Resource> | Resource): Promise<Resource>
 }
 
+/** What the global flags and the environment say; undefined where they say nothing. */
 export interface GlobalSettings {
   readonly debug: boolean
-  readonly logLevel: LogLevel
   readonly root: string | undefined
   readonly configDir: string | undefined
 }
@@ -105,7 +102,6 @@ export function openContext(
     },
     startWorker,
     debug: settings.debug,
-    logLevel: settings.logLevel,
     get root() {
       return settings.root ?? defaultRoot(env, process.getuid?.() ?? 0)
     },

@@ -1,6 +1,9 @@
 import { usageError } from '../errors/error.ts'
-import type { GlobalSettings, LogLevel } from './context.ts'
+import type { GlobalSettings } from './context.ts'
 import type { FlagDefinitions, FlagValues } from './flags.ts'
+
+/** docker's; Cairn keeps no log, so that they change nothing. */
+const logLevels: readonly string[] = ['debug', 'info', 'warn', 'error', 'fatal']
 
 /** Flags that may stand before any command, and after it where the command has none of the same name. */
 export const globalFlags = {
@@ -17,7 +20,7 @@ export const globalFlags = {
     short: 'l',
     default: 'info',
     summary: 'Set the logging level ("debug", "info", "warn", "error", "fatal")',
-    complete: ['debug', 'info', 'warn', 'error', 'fatal'],
+    complete: logLevels,
   },
   root: {
     type: 'string',
@@ -27,19 +30,15 @@ export const globalFlags = {
   version: { type: 'bool', short: 'v', summary: 'Print version information and quit' },
 } as const satisfies FlagDefinitions
 
-const logLevels: ReadonlySet<string> = new Set<LogLevel>(['debug', 'info', 'warn', 'error', 'fatal'])
-
 /** The settings that the global flags and the environment ask for. Throws USAGE for an unknown log level. */
 export function globalSettings(
   flags: Partial<FlagValues<typeof globalFlags>>,
   env: Readonly<Record<string, string | undefined>>,
 ): GlobalSettings {
   const level = flags['log-level'] ?? 'info'
-  if (!logLevels.has(level)) throw usageError(`Unable to parse logging level: ${level}`)
-  const debug = flags.debug === true || (env['CAIRN_DEBUG'] ?? '0') !== '0'
+  if (!logLevels.includes(level)) throw usageError(`Unable to parse logging level: ${level}`)
   return {
-    debug,
-    logLevel: debug ? 'debug' : (level as LogLevel),
+    debug: flags.debug === true || (env['CAIRN_DEBUG'] ?? '0') !== '0',
     root: flags.root,
     configDir: flags.config,
   }

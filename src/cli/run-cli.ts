@@ -152,10 +152,9 @@ function laterSettings(
   for (const name of Object.keys(globalFlags))
     if (given.has(name) && !Object.hasOwn(command.flags, name)) later[name] = values[name]
   if (Object.keys(later).length === 0) return settings
-  const { debug, logLevel, root, configDir } = globalSettings(later, env)
+  const { debug, root, configDir } = globalSettings(later, env)
   return {
     debug: settings.debug || debug,
-    logLevel: 'log-level' in later || debug ? logLevel : settings.logLevel,
     root: root ?? settings.root,
     configDir: configDir ?? settings.configDir,
   }
