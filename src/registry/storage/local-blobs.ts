@@ -1,4 +1,5 @@
 import { collectFrom } from '../../content/gc.ts'
+import { noteGarbage } from '../../content/garbage.ts'
 import { blobNode } from '../../content/graph.ts'
 import type { Store } from '../../content/store.ts'
 import { CairnError } from '../../errors/error.ts'
@@ -40,6 +41,17 @@ export function addBlob({ database }: Store, repository: string, digest: Digest,
     size,
     now,
   )
+}
+
+/**
+ * Takes a blob from a repository. To be called in a transaction; its bytes are noted as garbage in that, for the case that
+ * this process dies before it frees them. False where the repository has none such.
+ */
+export function forgetBlob(store: Store, repository: string, digest: Digest): boolean {
+  const sql = 'DELETE FROM registry_blobs WHERE repository = ? AND digest = ?'
+  if (store.database.run(sql, repository, digest) === 0) return false
+  noteGarbage(store, [blobNode(digest)])
+  return true
 }
 
 /** Bytes of all blobs of a repository. */

@@ -1,3 +1,4 @@
+import { collectPending } from '../../content/sweep.ts'
 import { acquireLock, type LockOptions } from '../../content/lock.ts'
 import type { Store } from '../../content/store.ts'
 import { tryListDirectory } from '../../linux/directories.ts'
@@ -5,7 +6,7 @@ import { tryLstat } from '../../linux/file-status.ts'
 import { removeFile } from '../../linux/names.ts'
 import type { Digest } from '../../oci/digest.ts'
 import { collectedAge } from './grace.ts'
-import { freeBlobs, useResolution } from './local-blobs.ts'
+import { forgetBlob, freeBlobs, useResolution } from './local-blobs.ts'
 import { forgetManifest } from './local-manifests.ts'
 import type { LocalUploads } from './local-uploads.ts'
 import { parentsFirst } from './parents-first.ts'
@@ -40,7 +41,11 @@ export async function collectRegistryGarbage(
     }
   }
   if (policy.isDryRun) freed += releasedAlone(store, items, released)
-  else freed += await freeBlobs(store, [...released.keys()], policy.signal)
+  else {
+    freed += await freeBlobs(store, [...released.keys()], policy.signal)
+    // What a server that was killed had begun to free.
+    collectPending(store)
+  }
   return { items, freed }
 }
 
@@ -134,14 +139,14 @@ class RepositorySweep {
     const named = this.#namedDigests(goingManifests)
     const rows = old.filter(({ digest }) => !named.has(digest))
     return await this.#inBatches('blob', rows, ({ digest }) => {
-      const removed = database.run(
-        `DELETE FROM registry_blobs WHERE repository = ?1 AND digest = ?2 AND used_at <= ?3
+      const unneeded = database.one(
+        `SELECT 1 FROM registry_blobs WHERE repository = ?1 AND digest = ?2 AND used_at <= ?3
          AND NOT EXISTS (SELECT 1 FROM registry_references WHERE repository = ?1 AND digest = ?2)`,
         this.#repository,
         digest,
         oldest,
       )
-      return removed > 0
+      return unneeded !== undefined && forgetBlob(this.#store, this.#repository, digest)
     })
   }
 

@@ -1,3 +1,5 @@
+import { noteGarbage } from '../../content/garbage.ts'
+import { blobNode } from '../../content/graph.ts'
 import { acquireLease } from '../../content/leases.ts'
 import type { Store } from '../../content/store.ts'
 import { isCairnError } from '../../errors/error.ts'
@@ -181,10 +183,11 @@ export class LocalManifests {
 }
 
 /**
- * Removes all that is recorded of a manifest. To be called in a transaction. False where there is none. SQLite would rather
- * look at all tags and referrers of the repository, so the indexes are named.
+ * Removes all that is recorded of a manifest. To be called in a transaction; its bytes are noted as garbage in that. False
+ * where there is none. SQLite would rather look at all tags and referrers of the repository, so the indexes are named.
  */
-export function forgetManifest({ database }: Store, repository: string, digest: Digest): boolean {
+export function forgetManifest(store: Store, repository: string, digest: Digest): boolean {
+  const { database } = store
   if (database.run('DELETE FROM registry_manifests WHERE repository = ? AND digest = ?', repository, digest) === 0)
     return false
   database.run('DELETE FROM registry_references WHERE repository = ? AND manifest = ?', repository, digest)
@@ -194,5 +197,6 @@ export function forgetManifest({ database }: Store, repository: string, digest: 
       repository,
       digest,
     )
+  noteGarbage(store, [blobNode(digest)])
   return true
 }

@@ -6,6 +6,8 @@ import { collectGarbage } from '../../content/gc.ts'
 import { openStore, type Store } from '../../content/store.ts'
 import { isCairnError } from '../../errors/error.ts'
 import { Digester, digestOf } from '../../oci/digest.ts'
+import { forgetBlob } from './local-blobs.ts'
+import { forgetManifest } from './local-manifests.ts'
 import { localStorage } from './local-storage.ts'
 import { registryStorageContract } from './registry-storage.contract.ts'
 import { push, put, reopen, testManifest } from './storage-fixtures.ts'
@@ -132,6 +134,19 @@ test('collectGarbage() takes no longer for a manifest where a repository has man
     store.database.run(`INSERT INTO ${rows}`, kept.digest)
   expect(await time()).toBeLessThan(alone * 4 + 150)
 }, 60_000)
+
+test('collectGarbage() frees what a server had deleted that died before it freed the bytes', async () => {
+  const store = temporaryStore()
+  const storage = localStorage(store)
+  const blob = await push(storage, 'r', 'blob')
+  const manifest = testManifest('manifest')
+  await put(storage, 'r', manifest)
+  store.database.transaction(() => forgetBlob(store, 'r', blob) && forgetManifest(store, 'r', manifest.digest))
+  expect([blob, manifest.digest].map((digest) => store.blobs.has(digest))).toEqual([true, true])
+  const policy = { isDryRun: false, blobGrace: 60_000, uploadGrace: 60_000, untaggedGrace: undefined }
+  await storage.collectGarbage(policy)
+  expect([blob, manifest.digest].map((digest) => store.blobs.has(digest))).toEqual([false, false])
+})
 
 test('an upload takes no more of the disk than its bytes, when it pauses and when it is a blob', async () => {
   const store = temporaryStore()

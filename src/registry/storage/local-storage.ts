@@ -3,7 +3,7 @@ import type { ByteSource } from '../../streams/source.ts'
 import type { Digest, DigestAlgorithm } from '../../oci/digest.ts'
 import { collectRegistryGarbage } from './local-garbage.ts'
 import { GroupSync } from './group-sync.ts'
-import { addBlob, blobBytes, checkQuota, findBlobRow, freeBlobs, useResolution } from './local-blobs.ts'
+import { addBlob, blobBytes, checkQuota, findBlobRow, forgetBlob, freeBlobs, useResolution } from './local-blobs.ts'
 import { LocalManifests } from './local-manifests.ts'
 import { LocalUploads } from './local-uploads.ts'
 import type {
@@ -87,9 +87,7 @@ class LocalStorage implements RegistryStorage {
   }
 
   async deleteBlob(repository: string, digest: Digest): Promise<boolean> {
-    const { database } = this.#store
-    if (database.run('DELETE FROM registry_blobs WHERE repository = ? AND digest = ?', repository, digest) === 0)
-      return false
+    if (!this.#store.database.transaction(() => forgetBlob(this.#store, repository, digest))) return false
     await this.#disk.sync()
     await freeBlobs(this.#store, [digest])
     return true
