@@ -18,6 +18,9 @@ const writeLockByte = 120
 /** Pages after which the log is brought into the database, where it has to be kept short. */
 const shortLog = 64
 
+/** Bytes of a log that is left to the next process, which reads it in less time than one fsync takes. */
+const longestLeftLog = 512 * 1024
+
 /** Tells the user what is being waited for. */
 type Tell = (message: string) => void
 
@@ -34,6 +37,7 @@ export class MetadataDatabase {
   readonly #tell: Tell
   /** Transactions of this process. */
   #commits = 0
+  #hasRecorded = false
   /** What had been committed when the log was last brought to the disk. */
   #synced = ''
 
@@ -106,6 +110,12 @@ export class MetadataDatabase {
 
   /** Runs a statement and gives the number of rows it changed. */
   run(sql: string, ...values: SqlValue[]): number {
+    this.#hasRecorded = true
+    return this.runBriefly(sql, ...values)
+  }
+
+  /** As {@link run}, of what need not outlive this process, such as a lease: a power failure may undo it. */
+  runBriefly(sql: string, ...values: SqlValue[]): number {
     if (!this.#database.inTransaction) this.#commits++
     return translated(this.path, this.#tell, () => this.#statement(sql).run(...values).changes)
   }
@@ -117,14 +127,14 @@ export class MetadataDatabase {
    */
   transaction<T>(work: () => T): T {
     if (this.#database.inTransaction) return work()
-    this.run('BEGIN IMMEDIATE')
+    this.runBriefly('BEGIN IMMEDIATE')
     try {
       const result = work()
-      this.run('COMMIT')
+      this.runBriefly('COMMIT')
       this.#commits++
       return result
     } catch (error) {
-      if (this.#database.inTransaction) this.run('ROLLBACK')
+      if (this.#database.inTransaction) this.runBriefly('ROLLBACK')
       throw error
     }
   }
@@ -136,6 +146,14 @@ export class MetadataDatabase {
   get changeMark(): string {
     const others = this.one<{ data_version: number }>('PRAGMA data_version')?.data_version
     return `${others}:${this.#commits}`
+  }
+
+  /**
+   * True where a process that ends had better close the database, which brings its log to the disk: it has recorded something,
+   * or who opens the database next would have much to read again.
+   */
+  get hasToBeClosed(): boolean {
+    return this.#hasRecorded || (tryLstat(`${this.path}-wal`)?.size ?? 0) > longestLeftLog
   }
 
   /**

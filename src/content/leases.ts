@@ -36,9 +36,9 @@ export function acquireLease(store: Store): Lease {
     if (fresh.length === 0) return
     const session = store.session.id
     store.database.transaction(() => {
-      store.database.run('INSERT OR IGNORE INTO leases VALUES (?, ?, ?)', id, session, Date.now())
+      store.database.runBriefly('INSERT OR IGNORE INTO leases VALUES (?, ?, ?)', id, session, Date.now())
       const sql = 'INSERT OR IGNORE INTO lease_nodes SELECT ?, value FROM json_each(?)'
-      store.database.run(sql, id, JSON.stringify(fresh))
+      store.database.runBriefly(sql, id, JSON.stringify(fresh))
     })
     for (const node of fresh) nodes.add(node)
   }
@@ -46,7 +46,7 @@ export function acquireLease(store: Store): Lease {
   function release(): void {
     if (isReleased) return
     isReleased = true
-    if (nodes.size > 0) store.database.run('DELETE FROM leases WHERE id = ?', id)
+    if (nodes.size > 0) store.database.runBriefly('DELETE FROM leases WHERE id = ?', id)
   }
 
   const writer = blobWriter({

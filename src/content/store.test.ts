@@ -12,9 +12,10 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { failsWith } from './blobs.contract.ts'
+import { snapshotNode } from './graph.ts'
 import { acquireLease } from './leases.ts'
 import { migrations } from './schema.ts'
-import { openStore } from './store.ts'
+import { openStore, type Store } from './store.ts'
 
 let root: string
 beforeEach(() => {
@@ -158,5 +159,48 @@ describe('transaction()', () => {
       }),
     ).toThrow('no')
     expect(store.database.all('SELECT * FROM pins')).toEqual([])
+  })
+})
+
+describe('Store.leaveUnchanged()', () => {
+  const log = (): string => join(root, 'cairn.db-wal')
+  const lease = (times: number): boolean => {
+    const store = openStore(root)
+    for (let time = 0; time < times; time++) {
+      using held = acquireLease(store)
+      held.protect(snapshotNode(`s${time}`))
+    }
+    const isLeft = store.leaveUnchanged()
+    // So that what is left is not open in this process for ever.
+    if (isLeft) left.push(store)
+    return isLeft
+  }
+  const left: Store[] = []
+  afterEach(() => {
+    for (const store of left.splice(0)) store.close()
+  })
+
+  test('leaves the log where nothing but leases came and went; the next one goes on with it', () => {
+    {
+      using store = openStore(root)
+      store.database.run("INSERT INTO pins VALUES ('test', 'sha256:ab')")
+    }
+    expect(lease(1)).toBe(true)
+    expect(existsSync(log())).toBe(true)
+    using store = openStore(root)
+    expect(store.database.one('SELECT count(*) AS n FROM pins')).toEqual({ n: 1 })
+    expect(store.database.one('SELECT count(*) AS n FROM leases')).toEqual({ n: 0 })
+  })
+
+  test('closes the database where something was recorded, and where the log has grown', () => {
+    const store = openStore(root)
+    store.database.run('DELETE FROM pins')
+    expect(store.leaveUnchanged()).toBe(false)
+    expect(existsSync(log())).toBe(false)
+    expect(lease(100)).toBe(false)
+  })
+
+  test('closes a store whose database was never asked for', () => {
+    expect(openStore(root).leaveUnchanged()).toBe(false)
   })
 })

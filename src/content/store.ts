@@ -48,6 +48,8 @@ export interface Store extends Disposable {
    * database next brings it to the disk. Saves two fsyncs where nothing was recorded that a power failure must not undo.
    */
   leave(): void
+  /** Does {@link leave} where that loses nothing and {@link close} elsewhere; true where the database was left. */
+  leaveUnchanged(): boolean
 }
 
 export type StoreArea =
@@ -177,6 +179,13 @@ class DiskStore implements Store {
     if (this.#isReserveFree) keepReserve(this.root)
   }
 
+  leaveUnchanged(): boolean {
+    const isLeft = this.#database?.hasToBeClosed === false
+    if (isLeft) this.leave()
+    else this.close()
+    return isLeft
+  }
+
   #openDatabase(): MetadataDatabase {
     const path = `${this.root}/cairn.db`
     const tell = (message: string): void => this.tell(message)
@@ -211,7 +220,7 @@ class DiskStore implements Store {
       if (this.#database !== undefined) putBack(this, session.directory)
       // Before anything is written: what is removed here may be what fills the disk.
       session.clear()
-      this.#database?.run('DELETE FROM leases WHERE session = ?', id)
+      this.#database?.runBriefly('DELETE FROM leases WHERE session = ?', id)
       if (this.#database?.one('SELECT id FROM snapshots WHERE session = ?', id) === undefined) return session.end()
     } catch (error) {
       if (!isCairnError(error)) throw error

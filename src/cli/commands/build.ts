@@ -18,7 +18,7 @@ import { buildFailure, buildMetadata, reportBuild, reportRecording } from '../bu
 import { type BuildFlagValues, type BuildRequest, displayMode, parseBuildRequest } from '../build/build-request.ts'
 import { defineCommand } from '../command.ts'
 import type { CommandContext } from '../context.ts'
-import { openStoreOf } from '../open-store.ts'
+import { openStoreOf, openStoreToBuild } from '../open-store.ts'
 import { registryAccessOf } from '../registry-access.ts'
 import { version } from '../version.ts'
 import { writeFile } from '../write-file.ts'
@@ -78,7 +78,7 @@ async function runBuild(
   request: Request,
   mode: DisplayMode,
 ): Promise<number> {
-  const store = await ctx.use(openStoreOf)
+  const { store } = await ctx.use(openStoreToBuild)
   const recording = openRecording(store, flags, request)
   const shown = new BuildProgress(ctx, mode, recording.listener)
   if (!ctx.given('quiet')) store.tell = (message) => shown.tell(message)

@@ -1,5 +1,4 @@
 import { runContainer } from '../../engine/containers/run-container.ts'
-import { exitAtOnce } from '../../linux/exit.ts'
 import type { Store } from '../../content/store.ts'
 import type { StartedContainer } from '../../containers/start-container.ts'
 import { detectRuntime } from '../../runtime/runtime.ts'
@@ -17,7 +16,7 @@ import type { CommandContext } from '../context.ts'
 import { parseDetachKeys } from '../containers/detach-keys.ts'
 import type { RunFlagValues } from '../containers/run-monitored.ts'
 import { imageNames } from '../images/image-names.ts'
-import { openStoreOf } from '../open-store.ts'
+import { leaveDatabaseAtExit, openStoreOf } from '../open-store.ts'
 
 export default defineCommand({
   usage: '[OPTIONS] IMAGE [COMMAND] [ARG...]',
@@ -57,17 +56,14 @@ function belongsToCommand({ request }: ContainerPlan): boolean {
   return request.autoRemove && !request.tty && request.healthcheck === undefined
 }
 
-/**
- * What is recorded about containers need not survive a power failure, which none of them does. So the database is left
- * as it is, also by Bun, which would close it when the process ends: that saves four fsyncs.
- */
+/** What is recorded about containers need not survive a power failure, which none of them does. */
 function openBriefly(ctx: CommandContext): { readonly store: Store } & Disposable {
   const store = openStoreOf(ctx)
   return {
     store,
     [Symbol.dispose]: () => {
       store.leave()
-      process.once('exit', exitAtOnce)
+      leaveDatabaseAtExit()
     },
   }
 }
