@@ -273,6 +273,65 @@ describe('a network of the user', () => {
 /** Milliseconds within which a network that lingers has to be gone, on a machine that is busy. */
 const afterLingering = 4 * lingerTime
 
+describe('links', () => {
+  test('of the default network give other names and tell of ports, also after the other has been started again', async () => {
+    await serve('web', 'hello', '-e', 'SECRET=1', '--expose', '80')
+    await cairn.ok(['run', '-d', '--name', 'client', '--link', 'web:shop', 'busybox', 'sleep', '1000'])
+    expect(await pageIn('client', 'shop')).toBe('hello')
+    const address = await inspected('web', '{{.NetworkSettings.IPAddress}}')
+    expect(await cairn.ok(['exec', 'client', 'sh', '-c', 'env | grep ^SHOP_ | sort'])).toBe(
+      ['ENV_SECRET=1', 'NAME=/client/shop', `PORT=tcp://${address}:80`]
+        .concat(
+          ['', '_ADDR', '_PORT', '_PROTO'].map(
+            (what, index) => `PORT_80_TCP${what}=${[`tcp://${address}:80`, address, 80, 'tcp'][index]}`,
+          ),
+        )
+        .map((line) => `SHOP_${line}\n`)
+        .join(''),
+    )
+    expect(await inspected('client', '{{json .HostConfig.Links}}')).toBe('["/web:/client/shop"]')
+    await cairn.ok(['stop', '-t', '0', 'web'])
+    await cairn.ok(['run', '-d', '--name', 'taker', '--network', 'bridge', 'busybox', 'sleep', '1000'])
+    await cairn.ok(['rename', 'web', 'renamed'])
+    await cairn.ok(['start', 'renamed'])
+    expect(await inspected('renamed', '{{.NetworkSettings.IPAddress}}')).not.toBe(address)
+    expect(await pageIn('client', 'shop')).toBe('hello')
+    await cairn.ok(['stop', '-t', '0', 'renamed', 'client'])
+    const { err } = await cairn.run(['start', 'client'])
+    expect(err).toContain('Cannot link to a non running container: /web AS /client/shop')
+    await cairn.ok(['rm', '--link', 'client/shop'])
+    await cairn.ok(['start', 'client'])
+    expect(await inspected('client', '{{json .HostConfig.Links}}')).toBe('null')
+  })
+
+  test('of another network give other names to those that run, and none leads out of the networks', async () => {
+    await cairn.ok(['network', 'create', 'own'])
+    await serve('web', 'hello', '--network', 'own')
+    await cairn.ok([
+      'run',
+      '-d',
+      '--name',
+      'client',
+      '--network',
+      'own',
+      '--link',
+      'web:shop',
+      'busybox',
+      'sleep',
+      '1000',
+    ])
+    expect(await pageIn('client', 'shop')).toBe('hello')
+    expect(await inspected('client', '{{json .NetworkSettings.Networks.own.Links}}')).toBe('["web:shop"]')
+    for (const [flags, message] of [
+      [['--link', 'web:shop'], 'not attached to default bridge network'],
+      [['--link', 'nothing'], 'could not get container for nothing: No such container: nothing'],
+      [['--link', 'a:b:c'], 'bad format for links: a:b:c'],
+      [['--network', 'host', '--link', 'web'], "host type networking can't be used with links"],
+    ] as const)
+      expect((await cairn.run(['run', '--rm', ...flags, 'busybox', 'true'])).err).toContain(message)
+  })
+})
+
 describe('what is left', () => {
   test('after whatever was killed is nothing, and what still runs is reached', async () => {
     await cairn.ok(['network', 'create', 'shop'])

@@ -14,6 +14,7 @@ import { networkScope } from '../networks/scope.ts'
 import type { Container } from './container.ts'
 import { getContainer, recordSettings } from './container-records.ts'
 import { findInit } from './init-process.ts'
+import { linkedFrom, linkedHosts } from './links.ts'
 import { movePorts, openNamespaceOf, textsOf } from './network.ts'
 import { containerDirectory, containerLock, networkChangePath, runtimeStateDirectory } from './places.ts'
 import { settleContainer } from './settle-container.ts'
@@ -193,9 +194,15 @@ function checkConnectable({ settings }: Container, { driver }: Network): void {
     )
 }
 
+/** Tells containers that run and are linked to this one, which has just been started, of its address. */
+export function tellLinked(store: Store, started: Container): void {
+  for (const container of linkedFrom(store, started)) writeTexts(store, container)
+}
+
 /** Tells a container that runs of its networks: the files are mounted into it. */
 function writeTexts(store: Store, container: Container): void {
-  const texts = textsOf(store, container.settings, endpointsOf(store, container.id))
+  const own = textsOf(store, container.settings, endpointsOf(store, container.id))
+  const texts = { ...own, hosts: own.hosts + linkedHosts(store, container, 'lenient') }
   for (const name of ['hosts', 'resolv.conf'] as const)
     writeTextFile(`${containerDirectory(store, container.id)}/${name}`, texts[name], 0o644)
 }

@@ -106,10 +106,20 @@ export interface ContainerSettings {
   /** The networks that it is attached to. */
   readonly networks?: readonly EndpointSetting[]
   readonly ports?: readonly PortSetting[]
+  /** Containers that it knows by other names, too. */
+  readonly links?: readonly LinkSetting[]
   /** Exposed ports are published too. */
   readonly publishAll?: boolean
   /** Its users: those of the host although others are the rule (`host`), or others. */
   readonly userns?: 'host' | UserMapping
+}
+
+/** Another container by its name, and what this one calls it. */
+export interface LinkSetting {
+  readonly name: string
+  /** Known in the default network, where it has to be there. */
+  readonly id?: string
+  readonly alias: string
 }
 
 /** How fast a container may read or write a device of the host, in bytes or operations each second. */

@@ -11,6 +11,7 @@ import type { Container, ContainerSettings, MountSetting } from './container.ts'
 import { recordContainerEvent } from './container-events.ts'
 import { generateName, parseContainerName } from './container-name.ts'
 import { getContainerByName, insertContainer, resolveContainer } from './container-records.ts'
+import { linkSettings } from './links.ts'
 import { parseVolumesFrom } from './mounts.ts'
 import { containerOwner } from './places.ts'
 import { type ContainerImage, type ContainerRequest, containerSettings, newId } from './settings.ts'
@@ -136,7 +137,8 @@ function withKnownContainers(store: Store, settings: ContainerSettings): Contain
     // The two have one name in the network, and so one /etc/hostname.
     changed.hostname = donor.settings.hostname
   }
-  return { ...settings, ...changed }
+  const links = linkSettings(store, settings, settings.links ?? [])
+  return { ...settings, ...changed, ...(links.length === 0 ? {} : { links }) }
 }
 
 /** Throws CONTAINER_UNKNOWN. */

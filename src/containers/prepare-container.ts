@@ -28,6 +28,7 @@ import { hostDevices } from './host-devices.ts'
 import { initMount, initPath } from './init-program.ts'
 import { cgroupPath, containerDirectory } from './places.ts'
 import { findRunningInit } from './init-process.ts'
+import { linkedHosts, linkedVariables } from './links.ts'
 import type { OpenNetwork } from './network.ts'
 import { PinnedMounts } from './pinned-mounts.ts'
 import { commandLine, processEnvironment } from './settings.ts'
@@ -73,7 +74,7 @@ export async function prepareContainer(
   const tree = await snapshots.tree(layers)
   const bundle = containerDirectory(store, container.id)
   makeDirectories(bundle, 0o700)
-  const files = networkMounts(store, bundle, settings, network)
+  const files = networkMounts(store, bundle, container, network)
   const pins = new PinnedMounts(`${bundle}/pinned`)
   const { mounts, fileTargets } = await openMounts(store, container, tree, pins, signal)
   const init = hasInit(settings) ? [initMount()] : []
@@ -211,19 +212,15 @@ function byDepth(a: ContainerMount, b: ContainerMount): number {
 }
 
 /** The files that every container gets over those of its image, unless a mount asked for is there. */
-function networkMounts(
-  store: Store,
-  bundle: string,
-  settings: ContainerSettings,
-  { files }: OpenNetwork,
-): ContainerMount[] {
+function networkMounts(store: Store, bundle: string, container: Container, { files }: OpenNetwork): ContainerMount[] {
+  const { settings } = container
   const taken = new Set(settings.mounts.map(({ target }) => target))
   return (['resolv.conf', 'hosts', 'hostname'] as const).flatMap((file): ContainerMount[] => {
     const target = `/etc/${file}`
     if (taken.has(target)) return []
     if ('of' in files) return [{ type: 'bind', source: `${containerDirectory(store, files.of)}/${file}`, target }]
     const source = `${bundle}/${file}`
-    writeTextFile(source, files[file], 0o644)
+    writeTextFile(source, file === 'hosts' ? files.hosts + linkedHosts(store, container, 'strict') : files[file], 0o644)
     // Whatever the umask: every user of the container reads it.
     changeModeAt(AT_FDCWD, source, 0o644)
     return [{ type: 'bind', source, target }]
@@ -260,7 +257,7 @@ function specOf(
     rootfs,
     readonlyRootfs: settings.readonlyRootfs,
     args: hasInit(settings) ? [initPath, '--', ...command] : command,
-    env: processEnvironment(settings),
+    env: environmentOf(store, container),
     cwd: config.WorkingDir ?? '/',
     user: { uid: user.uid, gid: user.gid, additionalGids: [...user.additionalGids, ...groups] },
     home: user.home,
@@ -295,6 +292,14 @@ function specOf(
     ...(oomScoreAdj === undefined ? {} : { oomScoreAdj }),
     ...(annotations === undefined ? {} : { annotations }),
   })
+}
+
+/** What links tell stands behind what is asked for. */
+function environmentOf(store: Store, container: Container): string[] {
+  const own = processEnvironment(container.settings)
+  const nameOf = (variable: string): string => variable.slice(0, variable.indexOf('='))
+  const names = new Set(own.map(nameOf))
+  return [...own, ...linkedVariables(store, container, 'strict').filter((variable) => !names.has(nameOf(variable)))]
 }
 
 /** Only pid 1 of a namespace takes care of orphans; docker leaves it out elsewhere, too. */

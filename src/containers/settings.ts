@@ -133,6 +133,7 @@ const laterFields = [
   'runtime',
   'networks',
   'ports',
+  'links',
   'publishAll',
   'userns',
 ] as const satisfies readonly (keyof ContainerSettings)[]

@@ -15,6 +15,7 @@ import { createMonitored, deleteMonitored, type MonitorOptions, startMonitored }
 import { detectRuntime } from '../runtime/runtime.ts'
 import { Snapshots, type WritableSnapshot } from '../snapshots/snapshots.ts'
 import { processScope } from '../rootless/namespace-record.ts'
+import { tellLinked } from './attach-network.ts'
 import { recordBegun } from './attendants.ts'
 import type { Container, ContainerRun, ContainerSettings, RestartRecord } from './container.ts'
 import { claimContainer, getContainer, recordRun, recordStartFailure } from './container-records.ts'
@@ -121,6 +122,7 @@ async function launch(
     const startedAt = Date.now()
     await startMonitored(created, options)
     recordBegun(store, container, run, restart, startedAt)
+    tellLinked(store, container)
   } catch (error) {
     deleteMonitored(created.runtime, created.runtimeRoot, id)
     throw error

@@ -1,7 +1,8 @@
-import { removeContainers } from '../../engine/containers/remove-containers.ts'
+import { removeContainers, removeLink } from '../../engine/containers/remove-containers.ts'
 import { defineCommand } from '../command.ts'
 import { containerNames } from '../containers/container-names.ts'
-import { openStoreToFree } from '../open-store.ts'
+import { forEachName } from '../containers/each-container.ts'
+import { openStoreOf, openStoreToFree } from '../open-store.ts'
 
 export default defineCommand({
   usage: '[OPTIONS] CONTAINER [CONTAINER...]',
@@ -12,10 +13,15 @@ export default defineCommand({
   args: { min: 1 },
   flags: {
     force: { type: 'bool', short: 'f', summary: 'Force the removal of a running container (uses SIGKILL)' },
+    link: { type: 'bool', short: 'l', summary: 'Remove the specified link' },
     volumes: { type: 'bool', short: 'v', summary: 'Remove anonymous volumes associated with the container' },
   },
   complete: (ctx) => containerNames(ctx),
   async run(ctx, flags, names) {
+    if (flags.link) {
+      const store = await ctx.use(openStoreOf)
+      return await forEachName(ctx, names, async (name) => removeLink(store, name))
+    }
     const failures = await removeContainers(await ctx.use(openStoreToFree), names, {
       force: flags.force,
       volumes: flags.volumes,

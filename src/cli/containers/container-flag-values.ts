@@ -1,4 +1,4 @@
-import type { NamespaceMode, RestartPolicy } from '../../containers/container.ts'
+import type { LinkSetting, NamespaceMode, RestartPolicy } from '../../containers/container.ts'
 import type { ContainerRequest } from '../../containers/settings.ts'
 import { CairnError } from '../../errors/error.ts'
 import type { OciRuntime } from '../../runtime/runtime.ts'
@@ -70,6 +70,18 @@ export function parseUts(flags: {
   if (flags.hostname !== undefined && flags.hostname !== '')
     throw new CairnError('CONFIG_INVALID', 'conflicting options: hostname and the UTS mode')
   return 'host'
+}
+
+/** `--link`: `container[:alias]`. Throws USAGE, in docker's words. */
+export function parseLinks(given: readonly string[]): readonly LinkSetting[] | undefined {
+  if (given.length === 0) return undefined
+  return given.map((text) => {
+    const [name = '', alias = name, ...more] = text.split(':')
+    const wrong = (reason: string): CairnError => invalidArgument(text, '--link', reason)
+    if (text === '') throw wrong('empty string specified for links')
+    if (more.length > 0) throw wrong(`bad format for links: ${text}`)
+    return { name: name.replace(/^\//, ''), alias: alias.replace(/^.*\//, '') }
+  })
 }
 
 const sysctlNames =

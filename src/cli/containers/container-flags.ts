@@ -29,11 +29,6 @@ const missing: Readonly<Record<string, MissingFlag>> = {
     type: 'string',
     refusal: () => '--kernel-memory is not supported: Linux has no such limit any more',
   },
-  link: {
-    type: 'stringArray',
-    refusal: () => '--link is not supported yet',
-    hint: 'Make a network with `cairn network create` and attach both containers: they find each other by name.',
-  },
   'link-local-ip': { type: 'stringArray', refusal: () => '--link-local-ip is not supported' },
   'storage-opt': {
     type: 'stringArray',
@@ -117,6 +112,7 @@ export const containerFlags = {
     complete: 'file',
     summary: 'Read in a line delimited file of labels',
   },
+  link: { type: 'stringArray', value: 'list', summary: 'Add link to another container' },
   'log-driver': {
     type: 'string',
     complete: ['json-file', 'local', 'none'],

@@ -1,4 +1,4 @@
-import type { Container } from '../../containers/container.ts'
+import type { Container, LinkSetting } from '../../containers/container.ts'
 import type { Store } from '../../content/store.ts'
 import { endpointsOf, publishedPortsOf } from '../../networks/endpoint-records.ts'
 import {
@@ -113,18 +113,24 @@ export function networkSettings(store: Store, container: Container): Readonly<Re
       wanted.map((setting) => {
         const network = findNetwork(store, setting.network)
         const found = endpoints.find(({ endpoint }) => endpoint.network === network?.id)
-        return [setting.network, networkEntry(setting, network, found?.endpoint)]
+        const links = setting.network === 'bridge' ? [] : (settings.links ?? [])
+        return [setting.network, networkEntry(setting, network, found?.endpoint, links)]
       }),
     ),
   }
 }
 
-function networkEntry(setting: EndpointSetting, network: Network | undefined, endpoint: Endpoint | undefined): object {
+function networkEntry(
+  setting: EndpointSetting,
+  network: Network | undefined,
+  endpoint: Endpoint | undefined,
+  links: readonly LinkSetting[],
+): object {
   const { aliases, ip, ip6 } = setting
   const given = { ...(ip === undefined ? {} : { IPv4Address: ip }), ...(ip6 === undefined ? {} : { IPv6Address: ip6 }) }
   return {
     IPAMConfig: Object.keys(given).length === 0 ? null : given,
-    Links: null,
+    Links: links.length === 0 ? nilList : links.map(({ name, alias }) => `${name}:${alias}`),
     Aliases: aliases.length === 0 ? null : aliases,
     MacAddress: endpoint?.mac ?? '',
     DriverOpts: null,

@@ -4,6 +4,7 @@ import { notRunning } from '../../containers/end-container.ts'
 import { checkExecProgram } from '../../containers/exec-program.ts'
 import { execProcess, type ExecRequest } from '../../containers/exec-process.ts'
 import { findInit, findRuntimeState } from '../../containers/init-process.ts'
+import { linkedVariables } from '../../containers/links.ts'
 import { recoverContainers } from '../../containers/recovery.ts'
 import { newId } from '../../containers/settings.ts'
 import type { Store } from '../../content/store.ts'
@@ -43,7 +44,8 @@ export async function execInContainer(store: Store, name: string, options: ExecO
   const init = findInit(store, id)
   const state = findRuntimeState(store, id)
   if (container.state !== 'running' || init === undefined || state === undefined) throw notRunning(id)
-  const process = unlessEnded(id, init, () => execProcess(container, init.pid, options))
+  const env = [...linkedVariables(store, container, 'lenient'), ...options.env]
+  const process = unlessEnded(id, init, () => execProcess(container, init.pid, { ...options, env }))
   const execId = newId()
   const [program = '', ...rest] = options.command
   const label = `${program} ${rest.join(' ')}`

@@ -187,7 +187,7 @@ function hostConfigOf(container: Container): Readonly<Record<string, unknown>> {
     GroupAdd: nullIfEmpty(settings.groups),
     IpcMode: settings.ipc ?? 'private',
     Cgroup: '',
-    Links: null,
+    Links: nullIfEmpty(linksOf(container)),
     OomScoreAdj: settings.oomScoreAdj ?? 0,
     PidMode: settings.pid === 'private' ? '' : (settings.pid ?? ''),
     Privileged: privileged,
@@ -310,6 +310,12 @@ function configOf({ settings }: Container): Readonly<Record<string, unknown>> {
     { Healthcheck: nilPointer, ExposedPorts: nilMap, StopTimeout: nilPointer, StopSignal: '', Shell: nilList },
     fields,
   )
+}
+
+/** Links in the default network, as the container sees them; those in other networks are with these. */
+function linksOf({ name: own, settings: { network, networks = [], links = [] } }: Container): string[] {
+  if (network !== 'bridge' || networks[0]?.network !== 'bridge') return []
+  return links.map(({ name, alias }) => `/${name}:/${own}/${alias}`)
 }
 
 function throttlesOf({ throttles = [] }: Container['settings'], wanted: ThrottleKind): readonly object[] {

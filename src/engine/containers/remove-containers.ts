@@ -1,12 +1,12 @@
 import { isActive } from '../../containers/container.ts'
-import { listContainerRecords, resolveContainer } from '../../containers/container-records.ts'
+import { listContainerRecords, recordSettings, resolveContainer } from '../../containers/container-records.ts'
 import { stopLingering } from '../../containers/lingering-network.ts'
 import { writtenSize } from '../../containers/written-size.ts'
 import { recoverContainers } from '../../containers/recovery.ts'
 import { removeContainer, type RemoveOptions } from '../../containers/remove-container.ts'
 import { recordEvent } from '../../content/events.ts'
 import type { Store } from '../../content/store.ts'
-import { type CairnError, isCairnError } from '../../errors/error.ts'
+import { CairnError, isCairnError } from '../../errors/error.ts'
 import { checkFilters, type Filters, suitsLabels } from '../filters.ts'
 import { untilFilter } from '../moment.ts'
 
@@ -39,6 +39,18 @@ export async function removeContainers(
     }
   }
   return failures
+}
+
+/** Takes a link, given as `CONTAINER/ALIAS`, from a container. Throws CONTAINER_UNKNOWN, CONFIG_INVALID. */
+export function removeLink(store: Store, text: string): void {
+  const [, name, alias = ''] = /^\/?([^/]+)\/(.+)$/.exec(text) ?? []
+  const { id, settings } = resolveContainer(store, name ?? text)
+  const { links = [], ...rest } = settings
+  if (name === undefined)
+    throw new CairnError('CONFIG_INVALID', 'Conflict, cannot remove the default link name of the container')
+  const left = links.filter((link) => link.alias !== alias)
+  if (left.length === links.length) throw new CairnError('CONFIG_INVALID', `${name} has no link ${alias}`)
+  recordSettings(store, id, left.length === 0 ? rest : { ...rest, links: left })
 }
 
 /** What {@link pruneContainers} removed. */
