@@ -11,10 +11,10 @@ if [ "$#" -eq 0 ]; then
 fi
 
 # Where TMPDIR does not say where, stores of whole commands are made in memory: else they wait for the disk most of the time. That
-# needs room, and user attributes, which overlays of ordinary users keep (Linux 6.6).
+# needs room, of which 100 MB are used, and user attributes, which overlays of ordinary users keep (Linux 6.6).
 has_memory() {
-  [ "$(awk '$1 == "MemAvailable:" { print $2 }' /proc/meminfo)" -gt 6000000 ] &&
-    [ "$(df --output=avail -k /dev/shm | tail -n 1)" -gt 4000000 ] &&
+  [ "$(awk '$1 == "MemAvailable:" { print $2 }' /proc/meminfo)" -gt 3000000 ] &&
+    [ "$(df --output=avail -k /dev/shm | tail -n 1)" -gt 1000000 ] &&
     setfattr -n user.cairn -v 1 "$1" 2>/dev/null
 }
 directory=

@@ -261,11 +261,13 @@ describe('health checks', () => {
   })
 
   test('leave no process when the container ends long before the next is due', async () => {
-    const id = await detached('seldom', 'sleep 1000', '--health-cmd', 'true', '--health-interval', '4242s')
-    const waiting = (): number => processesWith('sleep\x004242').length
-    expect(await eventually(() => waiting() === 1)).toBe(true)
+    // No other process of the machine sleeps as long.
+    const seconds = 1_000_000 + process.pid
+    const id = await detached('seldom', 'sleep 1000', '--health-cmd', 'true', '--health-interval', `${seconds}s`)
+    const waiting = (): number => processesWith(`sleep\0${seconds}`).length
+    expect(await eventually(() => waiting() === 1, 20_000)).toBe(true)
     await cairn.ok(['stop', '-t', '0', id])
-    expect(await eventually(() => waiting() === 0)).toBe(true)
+    expect(await eventually(() => waiting() === 0, 20_000)).toBe(true)
     await cairn.ok(['rm', id])
   })
 
