@@ -185,6 +185,25 @@ describe('decompress()', () => {
     )
   })
 
+  test('holds little of a zstd bomb in memory, of which 64 KiB stand for 2 GiB', async () => {
+    const program = `
+      const { decompress } = await import(${JSON.stringify(join(import.meta.dir, 'decompress.ts'))})
+      const blocks = new Uint8Array(4 * 16 * 4096)
+      // A block of 128 KiB that repeats one byte (RFC 8878 §3.1.1.2).
+      for (let at = 0; at < blocks.length; at += 4) blocks.set([0x02, 0x00, 0x10, 0x00], at)
+      async function* source() {
+        yield new Uint8Array([0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x38])
+        yield blocks
+      }
+      let size = 0
+      for await (const piece of decompress(source())) if ((size += piece.length) > 300e6) break
+      console.log(size, process.resourceUsage().maxRSS)`
+    const child = Bun.spawn([process.execPath, '-e', program], { stdout: 'pipe', stderr: 'inherit' })
+    const [size = 0, kilobytes = 0] = (await new Response(child.stdout).text()).split(' ').map(Number)
+    expect(size).toBeGreaterThan(300e6)
+    expect(kilobytes).toBeLessThan(300_000)
+  })
+
   describe('of frames of every kind in one zstd file', () => {
     const random = [1, 2, 3, 4].map(() => crypto.getRandomValues(new Uint8Array(50_000)))
     const noise = new Uint8Array(Buffer.concat(random))

@@ -6,6 +6,8 @@ import { type ZstdPart, zstdParts } from './zstd-parts.ts'
 
 /** Input given to zlib at once. The output of one slice is held in memory: at deflate's best ratio 64 MiB. */
 const sliceSize = 64 * 1024
+/** Blocks of zstd in one slice, where few bytes may stand for many: they hold 8 MiB. */
+const sliceBlocks = 64
 const outputSize = 256 * 1024
 
 /** The part of node:zlib's streams used here. */
@@ -115,8 +117,13 @@ async function* wholeFrames(input: InputBuffer, name: string): AsyncGenerator<Zs
   const invalid = (reason: string): CairnError =>
     new CairnError('COMPRESSION_INVALID', `${name} is no whole zstd data: ${reason}`)
   for await (const part of zstdParts(input)) {
-    if (!part.isContent && !frames.push(part.bytes)) throw invalid('a frame or block does not begin as one')
-    yield part
+    if (part.isContent) yield part
+    for (let { bytes } = part; !part.isContent && bytes.length > 0;) {
+      const count = frames.push(bytes, sliceBlocks)
+      if (count === undefined) throw invalid('a frame or block does not begin as one')
+      yield { isContent: false, bytes: bytes.subarray(0, count) }
+      bytes = bytes.subarray(count)
+    }
   }
   if (!frames.isWhole) throw invalid('it is cut off')
 }

@@ -18,15 +18,22 @@ export class ZstdFrames {
   #skip = 0
   #hasChecksum = false
   #isLastBlock = false
+  /** Blocks that have begun. */
+  #blocks = 0
 
   /** True between frames. */
   get isWhole(): boolean {
     return this.#part === 'magic' && this.#got === 0
   }
 
-  /** Takes the next bytes; false when they are no zstd data. */
-  push(chunk: Uint8Array): boolean {
+  /**
+   * Takes the next bytes, all of them or up to where `blocks` more blocks have begun, each of which holds 128 KiB at most
+   * (RFC 8878 §3.1.1.2.4); gives how many, undefined when they are no zstd data.
+   */
+  push(chunk: Uint8Array, blocks = Number.POSITIVE_INFINITY): number | undefined {
+    const last = this.#blocks + blocks
     for (let offset = 0; offset < chunk.length;) {
+      if (this.#blocks >= last) return offset
       if (this.#part === 'skipped') {
         const count = Math.min(this.#skip, chunk.length - offset)
         this.#skip -= count
@@ -39,9 +46,9 @@ export class ZstdFrames {
       const value = this.#value
       this.#value = 0
       this.#got = 0
-      if (!this.#take(value)) return false
+      if (!this.#take(value)) return undefined
     }
-    return true
+    return chunk.length
   }
 
   #take(value: number): boolean {
@@ -78,6 +85,7 @@ export class ZstdFrames {
   #takeBlockHeader(value: number): boolean {
     const type = (value >> 1) & 3
     if (type === 3) return false
+    this.#blocks++
     this.#isLastBlock = (value & 1) !== 0
     const length = type === 1 ? 1 : value >> 3
     this.#skipBytes(length + (this.#isLastBlock && this.#hasChecksum ? 4 : 0))
