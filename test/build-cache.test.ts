@@ -290,7 +290,7 @@ describe('a step that runs again says why', () => {
       listCacheRecords(bench.store).map(({ key }) => key),
     )
     await collectGarbage(bench.store)
-    expect(await steps(source)).toEqual(['its cached result was removed', 'its cached result was removed'])
+    expect(await steps(source)).toEqual(['no cache has its result', 'no cache has its result'])
   })
 
   test('when --no-cache or --no-cache-filter said so', async () => {

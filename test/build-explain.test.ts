@@ -345,7 +345,7 @@ const edits: Readonly<Record<string, Edit>> = {
       ),
     runs: Object.fromEntries(
       ['WORKDIR', 'COPY package', 'RUN echo', 'COPY src', 'RUN --mount', 'COPY --from', 'COPY --chown', 'RUN cat'].map(
-        (step) => [step, 'its cached result was removed'],
+        (step) => [step, 'no cache has its result'],
       ),
     ),
   },

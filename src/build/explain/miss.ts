@@ -33,7 +33,7 @@ export type Cause =
   | { readonly kind: 'moved'; readonly after?: StepMention }
   /** A flag forbids to use the cache. */
   | { readonly kind: 'flag'; readonly flag: string }
-  /** Nothing changed, but what it gave is not in the store any more. */
+  /** Nothing changed, but what it gave is not in the store, nor in a cache that was read. */
   | { readonly kind: 'pruned'; readonly what: 'layer' | 'result' }
   /** The instruction reads otherwise; `before` is what it was. */
   | { readonly kind: 'instruction'; readonly before: string }
@@ -99,7 +99,8 @@ export function causeText(cause: Cause): string {
     case 'flag':
       return `${cause.flag} was given`
     case 'pruned':
-      return `its cached ${cause.what} was removed`
+      // A cache from elsewhere may tell of more steps than it has results of.
+      return cause.what === 'layer' ? 'its cached layer was removed' : 'no cache has its result'
     case 'instruction':
       return `the instruction changed (was ${cause.before})`
     case 'text':
