@@ -1,5 +1,5 @@
 import { isCairnError } from '../errors/error.ts'
-import { resolvePath } from '../layers/trees/layer-tree.ts'
+import { resolvePath } from '../layers/trees/resolve-path.ts'
 import type { Tree } from '../layers/tree.ts'
 import type { ContainerSettings } from './container.ts'
 import { checkProgram, type FoundProgram } from './program-check.ts'

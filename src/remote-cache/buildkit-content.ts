@@ -2,7 +2,7 @@ import { comparePaths } from '../linux/path-bytes.ts'
 import type { FileInput } from '../build/cache-key.ts'
 import { cleanPath } from '../build/paths.ts'
 import { matchPath, hasWildcard } from '../dockerfile/path-match.ts'
-import { resolvePath } from '../layers/trees/layer-tree.ts'
+import { resolvePath } from '../layers/trees/resolve-path.ts'
 import type { Tree, TreeEntry } from '../layers/tree.ts'
 import { Digester, digestOf } from '../oci/digest.ts'
 

@@ -1,4 +1,4 @@
-import { resolvePath } from '../layers/trees/layer-tree.ts'
+import { resolvePath } from '../layers/trees/resolve-path.ts'
 import type { Tree } from '../layers/tree.ts'
 import type { AccountFiles } from '../runtime/user.ts'
 

@@ -1,4 +1,4 @@
-import { resolvePath } from '../layers/trees/layer-tree.ts'
+import { resolvePath } from '../layers/trees/resolve-path.ts'
 import type { Tree, TreeEntry } from '../layers/tree.ts'
 import { tryLstat } from '../linux/file-status.ts'
 import { open, openFlags, close, AT_FDCWD } from '../linux/files.ts'

@@ -1,4 +1,3 @@
-import { decompress } from '../compression/decompress.ts'
 import { layerNode } from '../content/graph.ts'
 import { listLayerForms } from '../content/layer-records.ts'
 import type { Lease } from '../content/leases.ts'
@@ -6,7 +5,6 @@ import { withLock } from '../content/lock.ts'
 import { beginSnapshot, deleteSnapshot, findSnapshot, finishSnapshot } from '../content/snapshot-records.ts'
 import type { Store } from '../content/store.ts'
 import { CairnError } from '../errors/error.ts'
-import { overlayTree, stackTree, tarTree } from '../layers/trees/layer-tree.ts'
 import type { LayerTree, Tree } from '../layers/tree.ts'
 import { AT_FDCWD, close, open, openFlags, write } from '../linux/files.ts'
 import { changeModeAt, changeOwnerAt, makeDirectories } from '../linux/names.ts'
@@ -36,7 +34,7 @@ export type BringLayer = (diffId: Digest) => Promise<void>
 
 /**
  * Root filesystems made of layers. A layer has a directory only once something is mounted on it: then its tar is
- * unpacked, by one process at a time, and stays for the next.
+ * unpacked, by one process at a time, and stays for the next. What reads layers is loaded only where one is read.
  */
 export class Snapshots {
   readonly #store: Store
@@ -69,6 +67,7 @@ export class Snapshots {
     await this.#bringAll(layers)
     const trees: LayerTree[] = []
     for (const layer of layers) trees.push(await this.#layerTree(layer))
+    const { stackTree } = await import('../layers/trees/layer-tree.ts')
     return stackTree(trees)
   }
 
@@ -166,6 +165,7 @@ export class Snapshots {
       const blob = this.#store.blobs.open(form.digest)
       const lower = await this.tree(below)
       const { applyLayer } = await import('../layers/unpack/apply.ts')
+      const { decompress } = await import('../compression/decompress.ts')
       await applyLayer(form.compression === 'none' ? blob : decompress(blob), directory, {
         mode: 'overlay',
         diffId,
@@ -193,6 +193,7 @@ export class Snapshots {
     const known = this.#trees.get(key)
     if (known !== undefined) return known
     const path = directory ?? (diffId === undefined ? undefined : this.#existing(diffId))
+    const { overlayTree } = await import('../layers/trees/layer-tree.ts')
     const tree = path === undefined ? await this.#blobTree(diffId as Digest) : overlayTree(path)
     this.#trees.set(key, tree)
     return tree
@@ -203,7 +204,9 @@ export class Snapshots {
     const form = listLayerForms(this.#store, diffId)[0]
     if (form === undefined) throw missingLayer(this.#store, diffId)
     const options = { name: `layer ${diffId}`, limits: this.#store.limits.tar }
+    const { tarTree } = await import('../layers/trees/layer-tree.ts')
     if (form.compression === 'none') return tarTree(this.#store.blobs.path(form.digest), options)
+    const { decompress } = await import('../compression/decompress.ts')
     const file = this.#store.session.temporaryPath('layer')
     const fd = open(file, openFlags.O_WRONLY | openFlags.O_CREAT | openFlags.O_EXCL)
     try {

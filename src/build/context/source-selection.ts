@@ -1,7 +1,7 @@
 import { CairnError } from '../../errors/error.ts'
 import { IgnoreMatcher, type ParentMatch } from '../../dockerfile/ignore.ts'
 import { matchPath } from '../../dockerfile/path-match.ts'
-import { resolvePath } from '../../layers/trees/layer-tree.ts'
+import { resolvePath } from '../../layers/trees/resolve-path.ts'
 import type { Tree, TreeEntry } from '../../layers/tree.ts'
 import { baseName, childPath, cleanPath } from '../paths.ts'
 

@@ -1,5 +1,5 @@
 import { CairnError } from '../../errors/error.ts'
-import { resolvePath } from '../../layers/trees/layer-tree.ts'
+import { resolvePath } from '../../layers/trees/resolve-path.ts'
 import { cleanMemberPath } from '../../layers/member-path.ts'
 import type { LayerContent } from '../../layers/pack/layer-writer.ts'
 import type { Tree, TreeEntry } from '../../layers/tree.ts'

@@ -1,10 +1,8 @@
-import { decompress } from '../../compression/decompress.ts'
 import { detectCompression } from '../../compression/detect.ts'
 import { type BuildContext, treeContext } from '../../build/context/context.ts'
 import type { Store } from '../../content/store.ts'
 import { CairnError, isCairnError } from '../../errors/error.ts'
 import { readFileChunks } from '../../layers/file-chunks.ts'
-import { tarTree } from '../../layers/trees/layer-tree.ts'
 import { fstat } from '../../linux/file-status.ts'
 import { close, open, openFlags, read, write } from '../../linux/files.ts'
 import { removeFile } from '../../linux/names.ts'
@@ -31,6 +29,7 @@ export async function archiveContext(
   archive: string | ByteSource,
   name: string,
 ): Promise<BuildContext> {
+  const { tarTree } = await import('../../layers/trees/layer-tree.ts')
   const { tar } = store.limits
   const path = typeof archive === 'string' ? archive : await spool(store, archive, name)
   try {
@@ -43,6 +42,7 @@ export async function archiveContext(
 }
 
 async function spool(store: Store, source: ByteSource, name: string): Promise<string> {
+  const { decompress } = await import('../../compression/decompress.ts')
   const path = store.session.temporaryPath('context.tar')
   const fd = open(path, openFlags.O_WRONLY | openFlags.O_CREAT | openFlags.O_EXCL)
   try {

@@ -1,6 +1,6 @@
 import { cleanPath, parentPath } from '../../build/paths.ts'
 import { CairnError } from '../../errors/error.ts'
-import { resolvePath } from '../../layers/trees/layer-tree.ts'
+import { resolvePath } from '../../layers/trees/resolve-path.ts'
 import type { Tree } from '../../layers/tree.ts'
 import { SystemCallError } from '../../linux/errno.ts'
 import { type FileStatus, tryStat } from '../../linux/file-status.ts'

@@ -1,7 +1,7 @@
 import { childPath, cleanPath, parentPath } from '../../build/paths.ts'
 import type { ReadInclude } from '../../dockerfile/include.ts'
 import { CairnError } from '../../errors/error.ts'
-import { resolvePath } from '../../layers/trees/layer-tree.ts'
+import { resolvePath } from '../../layers/trees/resolve-path.ts'
 import type { Tree } from '../../layers/tree.ts'
 import { errno, errnoName } from '../../linux/errno.ts'
 import { fstat } from '../../linux/file-status.ts'

@@ -15,7 +15,6 @@ import { familiarString, formatReference, type Reference, withDefaultTag } from 
 import { isImageConfigType, pairLayers } from '../image.ts'
 import { type EventImage, type ImageArrival, recordImageEvent, recordTransferEvent } from './image-events.ts'
 import { recordManifestFacts } from './manifest-facts.ts'
-import { verifyLayers } from '../layer-verification.ts'
 
 /** An image to be recorded. */
 export interface NewImage {
@@ -60,6 +59,7 @@ export async function putImage(store: Store, image: NewImage): Promise<PutImage>
     ...(image.annotations === undefined ? {} : { annotations: image.annotations }),
   }
   // Layers that are known were put together here.
+  const { verifyLayers } = await import('../layer-verification.ts')
   await verifyLayers(store, lease, pairLayers(manifest, config), () => true)
   const { digest: imageId } = await lease.put(raw)
   const bytes = serializeManifest(manifest)

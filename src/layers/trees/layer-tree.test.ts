@@ -19,7 +19,8 @@ import {
 import { isCairnError } from '../../errors/error.ts'
 import { lstat } from '../../linux/file-status.ts'
 import { applyLayer } from '../unpack/apply.ts'
-import { directoryTree, overlayTree, resolvePath, stackTree, tarTree } from './layer-tree.ts'
+import { directoryTree, overlayTree, stackTree, tarTree } from './layer-tree.ts'
+import { resolvePath } from './resolve-path.ts'
 import type { Tree } from '../tree.ts'
 
 let root: string

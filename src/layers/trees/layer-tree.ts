@@ -2,7 +2,6 @@ import { CairnError } from '../../errors/error.ts'
 import { impliedDirectory, type LayerTree, type Tree, type TreeEntry } from '../tree.ts'
 
 export { directoryTree, openedTree, overlayTree } from './directory-tree.ts'
-export { resolvePath } from './resolve-path.ts'
 export { checkDemands, type LayerDemand } from './layer-demands.ts'
 export { LayerScan, tarTree } from './tar-tree.ts'
 
