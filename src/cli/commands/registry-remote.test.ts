@@ -216,6 +216,17 @@ describe('cairn registry delete', () => {
   })
 })
 
+describe('cairn search', () => {
+  test('takes a limit from 1 to 100, and 0 for the default, as docker does', async () => {
+    plain.intercept = (_request, url) => (url.pathname === '/v1/search' ? Response.json({ results: [] }) : undefined)
+    await cairn.ok(['search', '--limit', '0', `${plain.host}/x`])
+    expect(plain.asked('GET')).toEqual(['/v1/search?q=x&n=25'])
+    expect((await cairn.run(['search', '--limit', '101', `${plain.host}/x`])).err).toStartWith(
+      'cairn: Limit 101 is outside the range of [1, 100]\n',
+    )
+  })
+})
+
 describe('cairn registry sync', () => {
   test('copies what fits, then nothing any more, by HEAD alone', async () => {
     for (const tag of ['1.0', '1.1', '2.0', 'dev']) plain.putImage('app', tag, [tarOf({ version: tag })])

@@ -5,6 +5,7 @@ import { booleanFilter, checkFilters, type Filters } from '../filters.ts'
 import { type RegistryAccess, registryClient } from './registry-access.ts'
 
 const mostResults = 100
+const defaultResults = 25
 
 /**
  * Repositories that have to do with `text`, which is `[REGISTRY/]TERM`; Docker Hub's by default. Throws USAGE for filters
@@ -14,7 +15,9 @@ export async function searchRegistry(
   text: string,
   options: { readonly access: RegistryAccess; readonly filters: Filters; readonly limit: number },
 ): Promise<readonly FoundRepository[]> {
-  const { access, filters, limit } = options
+  const { access, filters } = options
+  // As docker has it.
+  const limit = options.limit === 0 ? defaultResults : options.limit
   checkFilters(filters, ['is-official', 'is-automated', 'stars'])
   if (limit < 1 || limit > mostResults) throw usageError(`Limit ${limit} is outside the range of [1, ${mostResults}]`)
   const isOfficial = booleanFilter(filters, 'is-official')
