@@ -68,7 +68,7 @@ describe('INCLUDE', () => {
     const failed = await bench.cairn(['build', '-'], { stdin })
     expect(failed.status).toBe(1)
     expect(failed.err).toContain('INCLUDE part.df: there is no directory to read files from')
-    expect(failed.err).toContain('give the directory as build context, and the Dockerfile with -f')
+    expect(failed.err).toContain('Give the directory as build context, and the Dockerfile with -f.')
   })
   test('is turned on by --build-arg BUILDKIT_SYNTAX, too', async () => {
     bench.file('part.df', 'RUN echo part > /part\n')

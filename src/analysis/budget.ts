@@ -99,12 +99,13 @@ export function parseCondition(text: string): Condition {
   const match = /^\s*([a-z-]+)\s*(?:([<>]=?)\s*(\S+)\s*)?$/.exec(text)
   const [, name = '', operator = '>', value = '0'] = match ?? []
   if (match === null || !isMetric(name))
-    throw invalid(text, `write METRIC or METRIC>VALUE; metrics are ${metricNames.join(', ')}`)
-  if (name === 'efficiency' && match[2] === undefined) throw invalid(text, 'give a bound, as in efficiency<0.95')
+    throw invalid(text, `Write METRIC or METRIC>VALUE; metrics are ${metricNames.join(', ')}.`)
+  if (name === 'efficiency' && match[2] === undefined) throw invalid(text, 'Give a bound, as in efficiency<0.95.')
   const rule: MetricRule = metrics[name]
   const percentage = /^(\d+(?:\.\d+)?)%$/.exec(value)
   if (percentage !== null) {
-    if (rule.unit !== 'share' && rule.whole === undefined) throw invalid(text, `${name} is no part of anything`)
+    if (rule.unit !== 'share' && rule.whole === undefined)
+      throw invalid(text, `A share of ${name} is a share of nothing.`)
     return {
       text: text.trim(),
       metric: name,
@@ -115,7 +116,7 @@ export function parseCondition(text: string): Condition {
   }
   const limit = rule.unit === 'bytes' ? parseSize(value) : Number(/^\d+(?:\.\d+)?$/.exec(value)?.[0])
   if (Number.isNaN(limit))
-    throw invalid(text, `${JSON.stringify(value)} is no ${rule.unit === 'bytes' ? 'size' : 'number'}`)
+    throw invalid(text, `${JSON.stringify(value)} is no ${rule.unit === 'bytes' ? 'size' : 'number'}.`)
   return { text: text.trim(), metric: name, operator: operator as Operator, limit, isShare: rule.unit === 'share' }
 }
 

@@ -102,6 +102,6 @@ function invalid(text: string): CairnError {
     return new CairnError('DOCKERFILE_INVALID', message)
   }
   return new CairnError('DOCKERFILE_INVALID', `invalid chmod parameter: '${text}'. invalid syntax`, {
-    hint: 'give an octal number such as 644, or clauses as chmod takes them such as u=rwX,go=rX',
+    hint: 'Give an octal number such as 644, or clauses as chmod takes them such as u=rwX,go=rX.',
   })
 }

@@ -116,6 +116,6 @@ export function parseCheckOptions(text: string): CheckOptions {
 
 function invalid(reason: string): CairnError {
   return new CairnError('DOCKERFILE_INVALID', `failed to parse check options: ${reason}`, {
-    hint: 'the options are skip=, experimental= and error=, joined with ;',
+    hint: 'The options are skip=, experimental= and error=, joined with a semicolon.',
   })
 }

@@ -53,7 +53,7 @@ function syntaxOfJson(text: string): SyntaxRequest | undefined {
 const extensionsFrontend = 'cairn/dockerfile:1'
 
 /** How to turn the extensions on: for messages about one that is used without. */
-export const extensionsHint = `this extension of the language needs "# syntax=${extensionsFrontend}" as the first line`
+export const extensionsHint = `This extension of the language needs "# syntax=${extensionsFrontend}" as the first line.`
 
 /**
  * Which language a frontend's image stands for: docker's Dockerfile (also from a mirror, and BuildKit's name for its

@@ -4,7 +4,7 @@ import { DockerfileError } from './dockerfile-error.ts'
 import { parseDockerfile } from './parser.ts'
 
 const optIn = '# syntax=cairn/dockerfile:1\n'
-const hint = 'this extension of the language needs "# syntax=cairn/dockerfile:1" as the first line'
+const hint = 'This extension of the language needs "# syntax=cairn/dockerfile:1" as the first line.'
 
 /** Reads a Dockerfile whose INCLUDEs name entries of `files`. */
 function parse(text: string, files: Record<string, string> = {}) {

@@ -52,7 +52,7 @@ export class IncludeReader {
   open(path: string, range: SourceRange): IncludedNodes {
     if (this.#read === undefined) {
       throw new CairnError('DOCKERFILE_INVALID', `INCLUDE ${path}: there is no directory to read files from`, {
-        hint: 'give the directory as build context, and the Dockerfile with -f',
+        hint: 'Give the directory as build context, and the Dockerfile with -f.',
       })
     }
     // Said once is enough; what would follow is not looked at.

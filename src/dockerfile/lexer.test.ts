@@ -109,7 +109,7 @@ describe('here-documents', () => {
   test('without an end are refused at the instruction that opens them', () => {
     const lexed = lexDockerfile('FROM a\nRUN <<EOF\nx\n')
     expect(lexed.problems).toEqual([
-      { message: 'unterminated heredoc', range: { start: 2, end: 2 }, hint: 'no line below consists of EOF alone' },
+      { message: 'unterminated heredoc', range: { start: 2, end: 2 }, hint: 'No line below consists of EOF alone.' },
     ])
   })
   test('of an unknown instruction are passed where they end, else their lines are read', () => {

@@ -216,7 +216,7 @@ class Lexer {
         this.#problems.push({
           message: 'unterminated heredoc',
           range: this.#range(start),
-          hint: `no line below consists of ${opening.name} alone`,
+          hint: `No line below consists of ${opening.name} alone.`,
         })
         return
       }
@@ -289,7 +289,7 @@ class Lexer {
       if (/^(MAINTAINER|LABEL)$/i.test(keyword)) {
         this.#warnings.push({ rule: 'InvalidEncoding', detail: message, range: at })
       } else {
-        this.#problems.push({ message, range: at, hint: 'save the file in UTF-8' })
+        this.#problems.push({ message, range: at, hint: 'Save the file in UTF-8.' })
       }
       return
     }

@@ -91,7 +91,7 @@ describe('parseMount()', () => {
 describe('checkMount()', () => {
   test('refuses variables in from, and says how they become allowed', () => {
     const message = "'from' doesn't support variable expansion, define alias stage instead"
-    const hint = 'this extension of the language needs "# syntax=cairn/dockerfile:1" as the first line'
+    const hint = 'This extension of the language needs "# syntax=cairn/dockerfile:1" as the first line.'
     expect(() => checkMount('target=/a,from=$X', { extensions: false })).toThrow(
       expect.objectContaining({ code: 'DOCKERFILE_INVALID', message, hint }),
     )

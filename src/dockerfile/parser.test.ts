@@ -431,7 +431,7 @@ describe('the frontend a file asks for', () => {
     ])
     expect(errorOf('// syntax=example/other:2\nmodule {}').problems[0]).toMatchObject({
       message: 'unknown instruction: //',
-      hint: "the file asks for the frontend example/other:2, and Cairn reads only docker's language",
+      hint: "The file asks for the frontend example/other:2, and Cairn reads only docker's language.",
     })
     expect(errorOf('{"syntax": "example/other:2"}').hint).toContain('example/other:2')
   })

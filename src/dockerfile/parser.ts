@@ -52,7 +52,7 @@ export function parseDockerfile(source: Uint8Array | string, filename: string, o
     problems.push({
       message: 'dockerfile contains no stages to build',
       range: { start: end, end },
-      hint: 'a Dockerfile needs a FROM',
+      hint: 'A Dockerfile needs a FROM.',
     })
   }
   const read: Dockerfile = {
@@ -97,7 +97,7 @@ function frontendWarnings(request: FrontendRequest | undefined): Warning[] {
 /** In a file of another frontend's language, that it is one explains more than what was found in it. */
 function withFrontendHint(problems: readonly DockerfileProblem[], request: FrontendRequest): DockerfileProblem[] {
   if (request.language !== 'unknown') return [...problems]
-  const hint = `the file asks for the frontend ${shorten(request.frontend)}, and Cairn reads only docker's language`
+  const hint = `The file asks for the frontend ${shorten(request.frontend)}, and Cairn reads only docker's language.`
   return problems.map((problem) => ({ hint, ...problem }))
 }
 
@@ -164,7 +164,7 @@ class StageList {
       this.#problems.push({
         message: 'no build stage in current context',
         range: node.range,
-        hint: 'only ARG may stand before the first FROM',
+        hint: 'Only ARG may stand before the first FROM.',
       })
     } else {
       this.stages.at(-1)?.instructions.push(instruction)

@@ -101,7 +101,7 @@ export function compilePathPattern(pattern: string): (name: string) => boolean {
   const tokens = parsePathPattern(pattern)
   if (tokens === undefined) {
     throw new CairnError('WORD_INVALID', `syntax error in pattern ${quoteGo(shorten(pattern))}`, {
-      hint: 'close each [ with a ], and write \\\\ for a backslash',
+      hint: 'Close each [ with a ], and write \\\\ for a backslash.',
     })
   }
   if (tokens.every((token) => typeof token === 'number')) {

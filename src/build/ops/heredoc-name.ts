@@ -7,6 +7,6 @@ import { CairnError } from '../../errors/error.ts'
 export function heredocFileName(name: string): string {
   if (name !== '.' && name !== '..' && !/[/\0]/.test(name)) return name
   throw new CairnError('STEP_INVALID', `the here-document ${JSON.stringify(name)} cannot be a file of that name`, {
-    hint: 'the delimiter of a here-document is the name of its file: choose one without a slash',
+    hint: 'The delimiter of a here-document is the name of its file: choose one without a slash.',
   })
 }

@@ -59,7 +59,7 @@ describe('variables in from', () => {
     expect(sources((await plan(file('COPY --from=img-$TARGETARCH /x /y'))).ops)).toEqual(['FROM img-amd64'])
   })
   test('are refused without the opt-in, in triggers too, and where nothing comes out', async () => {
-    const hint = 'this extension of the language needs "# syntax=cairn/dockerfile:1" as the first line'
+    const hint = 'This extension of the language needs "# syntax=cairn/dockerfile:1" as the first line.'
     expect(await failure('FROM a AS x\nFROM a\nCOPY --from=$y /a /b')).toMatchObject({
       range: { start: 3 },
       message:

@@ -229,7 +229,7 @@ export class StageGraph {
     const name = expandWord(from, (variable) => globalArgs.get(variable), words)
     if (name === '')
       throw new CairnError('DOCKERFILE_INVALID', `from (${from}) should not be blank`, {
-        hint: 'only ARGs before the first FROM have a value here',
+        hint: 'Only ARGs before the first FROM have a value here.',
       })
     return name
   }

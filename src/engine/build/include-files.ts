@@ -90,7 +90,7 @@ function readBelow(root: string, filename: string, path: string): Uint8Array {
 
 function leadsOut(path: string): CairnError {
   return new CairnError('DOCKERFILE_INVALID', `INCLUDE ${path}: the path leads out of the build context`, {
-    hint: 'for a Dockerfile outside of the context, included files have to lie in its directory',
+    hint: 'For a Dockerfile outside of the context, included files have to lie in its directory.',
   })
 }
 

@@ -59,7 +59,7 @@ function referenceFilter(filters: Filters): ((reference: Reference) => boolean) 
     } catch (error) {
       if (!isCairnError(error)) throw error
       throw usageError('syntax error in pattern', {
-        hint: `In the filter reference=${pattern}: ${error.hint ?? 'it cannot be read'}`,
+        hint: `In the filter reference=${pattern}: ${error.hint ?? 'it cannot be read.'}`,
       })
     }
   })
