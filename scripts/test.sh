@@ -34,7 +34,7 @@ processes=$(nproc)
 [ "$processes" -le 4 ] || processes=4
 report="$directory/report.xml"
 status=0
-bun test --parallel="$processes" --no-isolate --timeout 120000 --reporter=junit --reporter-outfile="$report" "${@:-.}" || status=$?
+bun test --parallel="$processes" --no-isolate --max-concurrency=4 --timeout 120000 --reporter=junit --reporter-outfile="$report" "${@:-.}" || status=$?
 left=$(ls -A "$CAIRN_TEST_DIRECTORY")
 if [ -n "$left" ]; then
   printf 'left behind:\n%s\n' "$left"
