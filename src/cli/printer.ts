@@ -1,3 +1,4 @@
+import { escapeMarkup } from '../oci/go-json.ts'
 import { print } from './go-template/go-format.ts'
 import { compileTemplate } from './go-template/go-template.ts'
 import { toJson } from './go-template/template-functions.ts'
@@ -134,11 +135,6 @@ function sorted(fields: object): object {
 /** The rows of a list as objects with the names that templates know, each value found out once. */
 export function rowObjects<Row>(listing: Listing<Row>, rows: readonly Row[]): object[] {
   return rows.map((row) => sorted(rowFields(listing, row)))
-}
-
-/** As Go's encoder writes JSON, so that `<none>` is the same bytes as docker's. */
-export function escapeMarkup(json: string): string {
-  return json.replace(/[<>&\u2028\u2029]/g, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
 /** Columns are at least ten cells wide with three between them, as docker's tables. */

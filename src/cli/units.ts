@@ -6,13 +6,17 @@ const decimalUnits = ['B', 'kB', 'MB', 'GB', 'TB', 'PB', 'EB', 'ZB', 'YB'] as co
 
 /** `bytes` with up to `digits` significant digits and a decimal unit: `0B`, `1.84kB`, `120MB`. */
 export function formatByteSize(bytes: number, digits = 4): string {
+  return inUnits(bytes, 1000, decimalUnits, digits)
+}
+
+function inUnits(bytes: number, base: number, units: readonly string[], digits: number): string {
   let size = bytes
   let unit = 0
-  while (size >= 1000 && unit < decimalUnits.length - 1) {
-    size /= 1000
+  while (size >= base && unit < units.length - 1) {
+    size /= base
     unit++
   }
-  return `${significant(size, digits)}${decimalUnits[unit] ?? 'B'}`
+  return `${significant(size, digits)}${units[unit] ?? ''}`
 }
 
 /** C's `%.<digits>g` for the range a size is in. */
@@ -79,11 +83,5 @@ const binaryUnits = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const
 
 /** `bytes` with up to four significant digits and a binary unit, as go-units has it: `352KiB`, `23.54GiB`. */
 export function formatBinarySize(bytes: number): string {
-  let size = bytes
-  let unit = 0
-  while (size >= 1024 && unit < binaryUnits.length - 1) {
-    size /= 1024
-    unit++
-  }
-  return `${significant(size, 4)}${binaryUnits[unit] ?? 'B'}`
+  return inUnits(bytes, 1024, binaryUnits, 4)
 }

@@ -36,10 +36,12 @@ function writeObject(entries: readonly (readonly [string, unknown])[]): string {
 }
 
 function goString(text: string): string {
-  return JSON.stringify(text.toWellFormed()).replace(
-    /[<>&\u2028\u2029]/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  )
+  return escapeMarkup(JSON.stringify(text.toWellFormed()))
+}
+
+/** JSON with `<`, `>` and `&` escaped as Go's encoder writes them, so that `<none>` is the same bytes as docker's. */
+export function escapeMarkup(json: string): string {
+  return json.replace(/[<>&\u2028\u2029]/g, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
 /** An object's fields for {@link goJson} in the order of a Go struct; fields that `order` does not name follow, sorted. */

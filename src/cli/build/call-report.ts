@@ -5,7 +5,7 @@ import { renderExcerpt } from '../../dockerfile/excerpt.ts'
 import type { LintedText } from '../../engine/build/lint.ts'
 import type { IncludedFile, SourceRange } from '../../dockerfile/instruction.ts'
 import { compareRanges } from '../../dockerfile/source-order.ts'
-import { escapeMarkup } from '../printer.ts'
+import { escapeMarkup } from '../../oci/go-json.ts'
 
 /** What a `--call` gives: the same twice, for people and for programs. Texts and fields are those of BuildKit. */
 export interface CallReport {
