@@ -31,12 +31,19 @@ function transcript(command: string, { out, err, status }: Outcome): string {
   return `$ ${command}\n${out}--- stderr\n${err}--- status ${status}\n`
 }
 
+/** What a scenario that failed half-way has left running. */
+async function removeContainers(cairn: WarmCairn): Promise<void> {
+  const ids = (await cairn.run(['ps', '-aq'])).out.split('\n').filter(Boolean)
+  if (ids.length > 0) await cairn.run(['rm', '-fv', ...ids])
+}
+
 describe('cairn prints what docker 28.5 prints', () => {
   for (const name of scenarioNames())
     test.concurrent(
       name,
       async () => {
         using cairn = new WarmCairn()
+        await using _containers = { [Symbol.asyncDispose]: () => removeContainers(cairn) }
         const compared = await runScenario(readScenario(name), cairn.directory, (args, stdin) =>
           cairn.run(args, stdin === undefined ? {} : { stdin }),
         )
