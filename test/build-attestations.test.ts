@@ -187,10 +187,11 @@ describe('build --provenance --sbom', () => {
 
   test('writes files beside files, about each of them', async () => {
     await build('--provenance', '--sbom', '-o', 'type=local,dest=out,attestation-prefix=x-')
-    expect(readdirSync(at('out')).filter((name) => name.endsWith('.json')).sort()).toEqual([
-      'x-provenance.json',
-      'x-sbom.spdx.json',
-    ])
+    expect(
+      readdirSync(at('out'))
+        .filter((name) => name.endsWith('.json'))
+        .sort(),
+    ).toEqual(['x-provenance.json', 'x-sbom.spdx.json'])
     expect(statSync(at('out/x-provenance.json')).mode & 0o777).toBe(0o600)
     const { subject } = JSON.parse(readFileSync(at('out/x-provenance.json'), 'utf8')) as Statement
     const sha256 = new Bun.CryptoHasher('sha256').update(readFileSync(at('out/v'))).digest('hex')

@@ -40,8 +40,7 @@ export function readLabelFile(path: string): string[] {
  * @param lone - gives what a key alone stands for, if anything
  */
 function readKeyValueFile(path: string, lone: (key: string) => string | undefined): string[] {
-  const wrong = (reason: string): CairnError =>
-    new CairnError('USAGE', `invalid env file (${path}): ${reason}`)
+  const wrong = (reason: string): CairnError => new CairnError('USAGE', `invalid env file (${path}): ${reason}`)
   const pairs: string[] = []
   for (const [index, raw] of textOf(path, wrong).split('\n').entries()) {
     if (raw.includes('\uFFFD')) throw wrong(`invalid utf8 bytes at line ${index + 1}`)
