@@ -185,10 +185,13 @@ const mostFiles = 100
 /** What is different about files, in the order of the paths. */
 export function fileChanges(before: FileDigests, now: FileDigests): Cause[] {
   const changes: Cause[] = []
-  for (const path of [...new Set([...before.keys(), ...now.keys()])].sort()) {
+  // Of many files few are different.
+  const paths: string[] = []
+  for (const [path, old] of before) if (now.get(path) !== old) paths.push(path)
+  for (const path of now.keys()) if (!before.has(path)) paths.push(path)
+  for (const path of paths.sort()) {
     const old = before.get(path)
     const current = now.get(path)
-    if (old === current) continue
     if (old === undefined) changes.push({ kind: 'file', path, change: 'added' })
     else if (current === undefined) changes.push({ kind: 'file', path, change: 'removed' })
     else for (const change of changesOf(old, current)) changes.push({ kind: 'file', path, ...change })
