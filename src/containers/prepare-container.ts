@@ -195,7 +195,8 @@ function boundMount(mount: Extract<MountSetting, { type: 'bind' }>, pins: Pinned
     target,
     readonly,
     recursive,
-    deeplyReadonly: below !== 'writable' && canRestrictBelow(),
+    // Nothing is below a file, and crun takes what is to be restricted below for a directory.
+    deeplyReadonly: below !== 'writable' && canRestrictBelow() && tryStat(source)?.type === 'directory',
     propagation,
   }
 }
