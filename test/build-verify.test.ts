@@ -76,7 +76,7 @@ Dockerfile:3  RUN echo "built $(date -u +%Y-%m-%dT%H:%M:%SZ)" > /built
   test('finds the likely cause of what differs', async () => {
     const uuid = 'cat /proc/sys/kernel/random/uuid'
     const steps: readonly (readonly [command: string, path: string, cause: string])[] = [
-      [`${uuid} > /id`, '/id differs from byte 0', 'a random identifier (UUID)'],
+      [`${uuid} > /id`, '/id differs from byte', 'a random identifier (UUID)'],
       ['head -c 64 /dev/urandom > /r', '/r differs from byte', 'random data'],
       [`mkdir -p /var/log && ${uuid} > /var/log/app.log`, '/var/log/app.log differs', 'a log says when'],
       ['mktemp /x.XXXXXX > /dev/null', '/x.', 'a file with a random name'],
