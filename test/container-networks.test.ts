@@ -111,6 +111,9 @@ describe('published ports', () => {
       expect(third.err).toContain('failed to bind host port for 0.0.0.0:8090/tcp: address already in use')
       expect(third.err).toContain(`(process ${listener.pid}) listens there.`)
       expect(await cairn.run(['run', '--rm', '-p', '8090-8091:80', 'busybox', 'true'])).toMatchObject({ status: 0 })
+      const elsewhere = await cairn.run(['run', '--rm', '-p', '9.9.9.9:8099:80', 'busybox', 'true'])
+      expect(elsewhere.status).toBe(125)
+      expect(elsewhere.err).toContain('host port for 9.9.9.9:8099/tcp: cannot assign requested address')
     } finally {
       listener.kill('SIGKILL')
       await listener.exited
@@ -143,6 +146,22 @@ describe('published ports', () => {
       '82/udp -> 0.0.0.0:N',
       '82/udp -> [::]:N',
     ])
+  })
+})
+
+test('a container knows itself by its whole name and the first part of that', async () => {
+  const named = async (...flags: string[]) =>
+    (await cairn.ok(['run', '--rm', ...flags, 'busybox', 'tail', '-n1', '/etc/hosts'])).trim().split(/\s+/).slice(1)
+  expect(await named('-h', 'web.shop', '--domainname', 'example.org')).toEqual(['web.shop.example.org', 'web'])
+  expect(await named('-h', 'web.shop')).toEqual(['web.shop', 'web'])
+  expect(await named('-h', 'web')).toEqual(['web'])
+})
+
+test('a container that does not run has no network for another one', async () => {
+  await cairn.ok(['create', '--name', 'idle', 'busybox'])
+  expect(await cairn.run(['run', '--rm', '--network', 'container:idle', 'busybox', 'true'])).toMatchObject({
+    status: 125,
+    err: 'cairn: cannot join network namespace of a non running container: container idle is created\n',
   })
 })
 

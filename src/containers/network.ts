@@ -17,7 +17,7 @@ import type { Container, ContainerSettings } from './container.ts'
 import { getContainer } from './container-records.ts'
 import type { OpenUserNamespace } from './user-namespace.ts'
 import { hostHosts } from './host-files.ts'
-import { findRunningInit } from './init-process.ts'
+import { findInit, findRunningInit } from './init-process.ts'
 import { reviveForwarders, startForwarder, withoutForwarder } from './port-forwarder.ts'
 
 /** The network a container is started in, until it is there. */
@@ -47,8 +47,9 @@ export async function openNetwork(store: Store, container: Container, own?: Open
   const nothing = (): void => {}
   if (settings.network.startsWith('container:')) {
     const other = settings.network.slice('container:'.length)
-    const { pid } = findRunningInit(store, other)
-    return { runtime: { path: `/proc/${pid}/ns/net` }, files: { of: other }, [Symbol.dispose]: nothing }
+    const init = findInit(store, other)
+    if (init === undefined) throw notRunning(store, other)
+    return { runtime: { path: `/proc/${init.pid}/ns/net` }, files: { of: other }, [Symbol.dispose]: nothing }
   }
   if (settings.network !== 'bridge') {
     const isOwn = settings.network === 'none'
@@ -77,6 +78,15 @@ export async function openNetwork(store: Store, container: Container, own?: Open
     closeNetwork(store, container.id)
     throw error
   }
+}
+
+/** The error for a container whose network another one cannot have, in docker's words. */
+function notRunning(store: Store, id: string): CairnError {
+  const { name = id, state = 'exited' } = getContainer(store, id) ?? {}
+  return new CairnError(
+    'CONTAINER_STOPPED',
+    `cannot join network namespace of a non running container: container ${name} is ${state}`,
+  )
 }
 
 /** One more descriptor of the same. */
@@ -217,7 +227,9 @@ export function textsOf(
   { network, hostname, domainname, extraHosts, dns }: ContainerSettings,
   endpoints: readonly Endpoint[],
 ): NetworkTexts {
-  const name = domainname === undefined || domainname === '' ? hostname : `${hostname}.${domainname} ${hostname}`
+  const whole = domainname === undefined || domainname === '' ? hostname : `${hostname}.${domainname}`
+  const [label = ''] = hostname.split('.')
+  const name = label === whole ? whole : `${whole} ${label}`
   const networks = endpoints.map((endpoint) => networkOf(store, endpoint))
   const gateway = networks[0]?.settings.pools[0]?.gateway ?? '127.0.0.1'
   const hosts = extraHosts.map((host) => (host.address === 'host-gateway' ? { ...host, address: gateway } : host))

@@ -104,7 +104,7 @@ export function recordEndpoint(
     device: `eth${index}`,
     hostDevice: `cv${newNetworkId().slice(0, 11)}`,
     ...(servers.length === 0 ? {} : { servers }),
-    names: own ? [...new Set([container.name, container.id.slice(0, 12), ...setting.aliases])] : [],
+    names: own ? [...new Set([container.name, ...setting.aliases, container.id.slice(0, 12)])] : [],
   }
   const changed = store.database.run(
     'INSERT OR IGNORE INTO endpoints (container, network, scope, data) VALUES (?, ?, ?, ?)',

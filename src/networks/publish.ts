@@ -3,6 +3,7 @@ import { CairnError } from '../errors/error.ts'
 import { readTextFile } from '../linux/text-file.ts'
 import { isRootless } from '../rootless/namespace.ts'
 import { insertPublishedPort, listPublishedPorts } from './endpoint-records.ts'
+import { listLinks } from './host-links.ts'
 import type { PortProtocol, PortSetting, PublishedPort } from './network.ts'
 import { heldPorts, holderOfPort } from './port-holders.ts'
 
@@ -106,11 +107,21 @@ function allocated(store: Store, address: string, port: number, { container }: P
   })
 }
 
-/** The error for a port that a program of the host has. */
+/** The error for a port that a program of the host has, or of an address that the host does not have. */
 export function portTaken({ protocol, hostAddress, hostPort }: PublishedPort): CairnError {
+  const message = `failed to bind host port for ${shown(hostAddress)}:${hostPort}/${protocol}`
+  if (!isAddressOfHost(hostAddress)) return new CairnError('PORT_IN_USE', `${message}: cannot assign requested address`)
   const holder = holderOfPort(protocol, hostPort)
-  const message = `failed to bind host port for ${shown(hostAddress)}:${hostPort}/${protocol}: address already in use`
-  return new CairnError('PORT_IN_USE', message, holder === undefined ? {} : { hint: `${holder} listens there.` })
+  return new CairnError(
+    'PORT_IN_USE',
+    `${message}: address already in use`,
+    holder === undefined ? {} : { hint: `${holder} listens there.` },
+  )
+}
+
+function isAddressOfHost(address: string): boolean {
+  const isAlways = address === '0.0.0.0' || address === '::' || address.startsWith('127.')
+  return isAlways || listLinks().some(({ addresses }) => addresses.some((one) => one.split('/')[0] === address))
 }
 
 /** True where another port would do as well. */
