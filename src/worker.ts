@@ -7,19 +7,24 @@ declare const self: Worker
 
 type ThreadRequest = CompressRequest | LayerRequest | OutputRequest | UnpackRequest
 
-self.addEventListener('message', ({ data }: MessageEvent<ThreadRequest>) => void answer(data))
+/** Settles when what came so far has begun: import() of what still loads settles in any order. */
+let begun = Promise.resolve()
+self.addEventListener('message', ({ data }: MessageEvent<ThreadRequest>) => {
+  begun = begun.then(async () => await begin(data))
+})
 
-/** Each thread loads only what its own kind of work needs. */
-async function answer(request: ThreadRequest): Promise<void> {
+/** Each thread loads only what its own kind of work needs. Does not wait until the work is done. */
+async function begin(request: ThreadRequest): Promise<void> {
   if (request.kind === 'pack-upper') {
     const { answerLayerRequest } = await import('./engine/threads/layer-thread.ts')
-    self.postMessage(await answerLayerRequest(request))
+    void answerLayerRequest(request).then((reply) => self.postMessage(reply))
     return
   }
   if (request.kind === 'compress') {
     const { answerCompressRequest } = await import('./engine/threads/compress-threads.ts')
-    const reply = await answerCompressRequest(request)
-    self.postMessage(reply, reply.kind === 'done' ? [reply.result.buffer] : [])
+    void answerCompressRequest(request).then((reply) =>
+      self.postMessage(reply, reply.kind === 'done' ? [reply.result.buffer] : []),
+    )
     return
   }
   if (
