@@ -291,6 +291,8 @@ describe('a network of the user', () => {
 
 /** Milliseconds within which a network that lingers has to be gone, on a machine that is busy. */
 const afterLingering = 4 * lingerTime
+/** The same for what goes at once. */
+const patience = 20_000
 
 describe('links', () => {
   test('of the default network give other names and tell of ports, also after the other has been started again', async () => {
@@ -480,7 +482,8 @@ describe('what is left', () => {
       // oxlint-disable-next-line no-await-in-loop
       if (left !== '') await cairn.ok(['rm', '-f', ...left.split('\n')])
       // oxlint-disable-next-line no-await-in-loop
-      expect(await eventually(() => cairn.traces().length === 0)).toBe(true)
+      await eventually(() => cairn.traces().length === 0, patience)
+      expect(cairn.traces()).toEqual([])
     }
   })
 })

@@ -1,16 +1,17 @@
 import { tryListDirectory } from './directories.ts'
 import { SystemCallError } from './errno.ts'
 import { close, open, openFlags } from './files.ts'
-import { lastErrno, openLibc, types } from './libc.ts'
+import { lastErrno, openLibc, ptr, stableBytes, types } from './libc.ts'
 import { mount, mountError, mountFlags } from './mounts.ts'
 import { readLink } from './names.ts'
 
-const { i32 } = types
+const { i32, u64, ptr: pointer } = types
 
 const libc = openLibc({
   unshare: { args: [i32], returns: i32 },
   setns: { args: [i32, i32], returns: i32 },
   fchdir: { args: [i32], returns: i32 },
+  ioctl: { args: [i32, u64, pointer], returns: i32 },
 })
 
 const CLONE_NEWNS = 0x2_0000
@@ -53,20 +54,39 @@ export function enterNewMounts(): void {
   }
 }
 
-/** Identity of the mount namespace that a process is in, this thread if absent; undefined where nobody may know. */
+const NS_GET_MNTNS_ID = 0x8008_b705
+const uniqueNumber = new BigUint64Array(stableBytes(8).buffer)
+const uniqueAddress = ptr(uniqueNumber)
+
+/**
+ * Identity of the mount namespace that a process is in, this thread if absent; undefined where nobody may know. Its number,
+ * which another gets when it is gone, and since Linux 6.11 one that no other ever gets: `mnt:[4026531841]#1`.
+ */
 export function mountNamespace(pid: number | 'thread-self' = 'thread-self'): string | undefined {
+  const path = `/proc/${pid}/ns/mnt`
   try {
-    return readLink(`/proc/${pid}/ns/mnt`)
+    const number = readLink(path)
+    const namespace = open(path, openFlags.O_RDONLY)
+    try {
+      return libc.ioctl(namespace, NS_GET_MNTNS_ID, uniqueAddress) === 0 ? `${number}#${uniqueNumber[0]}` : number
+    } finally {
+      close(namespace)
+    }
   } catch (error) {
     if (error instanceof SystemCallError) return undefined
     throw error
   }
 }
 
-/** A process that is in the mount namespace with this identity; undefined where this one may know of none. */
+/**
+ * A process that is in the mount namespace with this identity; undefined where this one may know of none. By a number alone only
+ * the first process is found, which never ends: any other could be in one that got the number meanwhile, a container among them.
+ */
 export function processInMounts(identity: string): number | undefined {
+  if (mountNamespace(1) === identity) return 1
+  if (!identity.includes('#')) return undefined
   const others = tryListDirectory('/proc').map(({ name }) => Number(name))
-  return [1, ...others].find((pid) => Number.isInteger(pid) && mountNamespace(pid) === identity)
+  return others.find((pid) => Number.isInteger(pid) && mountNamespace(pid) === identity)
 }
 
 /** Moves the calling thread into the mount namespace of another process. Throws SystemCallError. */
