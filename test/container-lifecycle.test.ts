@@ -1,3 +1,4 @@
+import { Database } from 'bun:sqlite'
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { readFileSync } from 'node:fs'
 import { resolveContainer } from '../src/containers/container-records.ts'
@@ -215,6 +216,22 @@ describe('state is true at the next command', () => {
     await cairn.ok(['start', 'lost'])
     expect(await inspected('lost', '{{.State.Running}}')).toBe('true')
     await cairn.ok(['rm', '-f', 'lost'])
+  })
+
+  test('when what set right a killed run --rm was stopped half-way itself', async () => {
+    const child = cairn.start(['run', '--rm', '--name', 'short', 'busybox', 'sleep', '1000'])
+    const end = performance.now() + 15_000
+    while ((await cairn.ok(['ps', '-q'])) === '' && performance.now() < end) await Bun.sleep(20)
+    child.kill('SIGKILL')
+    await child.exited
+    {
+      using database = new Database(`${cairn.root}/cairn.db`)
+      database.run("CREATE TRIGGER stop BEFORE DELETE ON containers BEGIN SELECT RAISE(ABORT, 'stopped'); END")
+      expect((await cairn.run(['ps'])).status).not.toBe(0)
+      database.run('DROP TRIGGER stop')
+    }
+    expect(await cairn.ok(['ps', '-aq'])).toBe('')
+    expect(await cairn.ok(['system', 'check'])).toContain(': ok;')
   })
 
   test('when what the monitor calls at the end was killed', async () => {

@@ -10,7 +10,7 @@ import { reapAbandoned } from '../runtime/state.ts'
 import { recordBegun } from './attendants.ts'
 import { finishNetworkChanges } from './attach-network.ts'
 import { getContainer, recordEnd, recordStartFailure, releaseClaim } from './container-records.ts'
-import { discardContainer } from './discard-container.ts'
+import { discardContainer, forgetContainer, removeTrees } from './discard-container.ts'
 import { tidyNetworks } from './network.ts'
 import { cgroupPath, monitoredRoot, runtimeStateDirectory } from './places.ts'
 import { runState } from './run-state.ts'
@@ -40,9 +40,8 @@ export function recoverContainers(store: Store): void {
     if (dead === undefined) continue
     try {
       for (const { id, autoRemove, state } of containers) {
-        if (state === 'running') recordEnd(store, id, { state: 'exited', exitCode: killedStatus })
-        else if (finishStart(store, id)) continue
-        if (autoRemove !== 0) discardContainer(store, id, true)
+        if (state === 'running') endKilled(store, id, autoRemove !== 0)
+        else if (!finishStart(store, id) && autoRemove !== 0) discardContainer(store, id, true)
       }
     } finally {
       dead.release()
@@ -51,6 +50,18 @@ export function recoverContainers(store: Store): void {
   tidyNetworks(store)
   finishNetworkChanges(store)
   recover(store)
+}
+
+/**
+ * Records the end of a container whose Cairn was killed, and in the same transaction that it is gone where it is to go: as soon
+ * as it belongs to no session, recovery removes what that session had not finished, the container's files among it.
+ */
+function endKilled(store: Store, id: string, autoRemove: boolean): void {
+  const away = store.database.transaction(() => {
+    recordEnd(store, id, { state: 'exited', exitCode: killedStatus })
+    return autoRemove ? forgetContainer(store, id, true) : []
+  })
+  removeTrees(away)
 }
 
 /**
