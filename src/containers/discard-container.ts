@@ -5,7 +5,7 @@ import { CairnError } from '../errors/error.ts'
 import { removeTree } from '../linux/remove-tree.ts'
 import { type Container, isActive } from './container.ts'
 import { recordContainerEvent } from './container-events.ts'
-import { deleteContainerRecord, getContainer } from './container-records.ts'
+import { type ContainerEnd, deleteContainerRecord, getContainer, recordEnd } from './container-records.ts'
 import { containerOwner } from './places.ts'
 import { moveAway, releaseAnonymousVolumes } from './volumes.ts'
 
@@ -28,6 +28,18 @@ export function forgetContainer(store: Store, id: string, volumes: boolean): str
   deleteContainerRecord(store, id)
   recordContainerEvent(store, 'destroy', container)
   return [...moved, ...moveAway(store, 'snapshots', container.snapshot), ...moveAway(store, 'containers', id)]
+}
+
+/**
+ * Records the end of a container that this process holds, and in the same transaction that it is gone where it is to go: as soon
+ * as it belongs to no session, recovery removes what that session had not finished, the container's files among it. Gives
+ * what {@link forgetContainer} gives.
+ */
+export function endHeldContainer(store: Store, id: string, end: ContainerEnd, autoRemove: boolean): string[] {
+  return store.database.transaction(() => {
+    recordEnd(store, id, end)
+    return autoRemove ? forgetContainer(store, id, true) : []
+  })
 }
 
 /** True for a container that another process starts or runs, or that a monitor holds. */

@@ -48,7 +48,7 @@ export async function openNetwork(store: Store, container: Container, own?: Open
   if (settings.network.startsWith('container:')) {
     const other = settings.network.slice('container:'.length)
     const init = findInit(store, other)
-    if (init === undefined) throw notRunning(store, other)
+    if (init === undefined) throw withoutNetwork(store, other)
     return { runtime: { path: `/proc/${init.pid}/ns/net` }, files: { of: other }, [Symbol.dispose]: nothing }
   }
   if (settings.network !== 'bridge') {
@@ -81,7 +81,7 @@ export async function openNetwork(store: Store, container: Container, own?: Open
 }
 
 /** The error for a container whose network another one cannot have, in docker's words. */
-function notRunning(store: Store, id: string): CairnError {
+function withoutNetwork(store: Store, id: string): CairnError {
   const { name = id, state = 'exited' } = getContainer(store, id) ?? {}
   return new CairnError(
     'CONTAINER_STOPPED',

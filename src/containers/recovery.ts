@@ -9,8 +9,8 @@ import { detectRuntime } from '../runtime/runtime.ts'
 import { reapAbandoned } from '../runtime/state.ts'
 import { recordBegun } from './attendants.ts'
 import { finishNetworkChanges } from './attach-network.ts'
-import { getContainer, recordEnd, recordStartFailure, releaseClaim } from './container-records.ts'
-import { discardContainer, forgetContainer, removeTrees } from './discard-container.ts'
+import { getContainer, recordStartFailure, releaseClaim } from './container-records.ts'
+import { discardContainer, endHeldContainer, removeTrees } from './discard-container.ts'
 import { tidyNetworks } from './network.ts'
 import { cgroupPath, monitoredRoot, runtimeStateDirectory } from './places.ts'
 import { runState } from './run-state.ts'
@@ -18,6 +18,7 @@ import { settleContainers } from './settle-container.ts'
 
 /** Status of a container whose Cairn was killed: it was killed with it, by SIGKILL. */
 const killedStatus = 137
+const endByKill = { state: 'exited', exitCode: killedStatus } as const
 
 /**
  * Sets right what processes that died have left: ends their containers, records that, removes those that were to go
@@ -40,8 +41,9 @@ export function recoverContainers(store: Store): void {
     if (dead === undefined) continue
     try {
       for (const { id, autoRemove, state } of containers) {
-        if (state === 'running') endKilled(store, id, autoRemove !== 0)
-        else if (!finishStart(store, id) && autoRemove !== 0) discardContainer(store, id, true)
+        const isToGo = autoRemove !== 0
+        if (state === 'running') removeTrees(endHeldContainer(store, id, endByKill, isToGo))
+        else if (!finishStart(store, id) && isToGo) discardContainer(store, id, true)
       }
     } finally {
       dead.release()
@@ -50,18 +52,6 @@ export function recoverContainers(store: Store): void {
   tidyNetworks(store)
   finishNetworkChanges(store)
   recover(store)
-}
-
-/**
- * Records the end of a container whose Cairn was killed, and in the same transaction that it is gone where it is to go: as soon
- * as it belongs to no session, recovery removes what that session had not finished, the container's files among it.
- */
-function endKilled(store: Store, id: string, autoRemove: boolean): void {
-  const away = store.database.transaction(() => {
-    recordEnd(store, id, { state: 'exited', exitCode: killedStatus })
-    return autoRemove ? forgetContainer(store, id, true) : []
-  })
-  removeTrees(away)
 }
 
 /**

@@ -7,7 +7,7 @@ import { signalNumbers } from '../linux/signals.ts'
 import { readTextFile } from '../linux/text-file.ts'
 import { listEndpoints, listForwarders, listPublishedPorts, networkOf, recordForwarder } from './endpoint-records.ts'
 import { changeLinks, type Link, listLinks } from './host-links.ts'
-import { forgetLingered, hasLingered, lingeringNetworks } from './lingering.ts'
+import { forgetLingered, hasLingered, lingeringNetwork } from './lingering.ts'
 import { applyNames, dropNames, isNameServerMissing } from './name-server.ts'
 import type { LinkChange } from './link-change.ts'
 import { inNetworkHome, setSwitches } from './place.ts'
@@ -84,10 +84,9 @@ function apply(store: Store, scope: string, version: number): void {
   const endpoints = listEndpoints(store, scope)
   const ports = listPublishedPorts(store, scope)
   const now = Date.now()
-  const networks = [
-    ...networksOf(store, endpoints),
-    ...lingeringNetworks(store, scope, now).filter(({ id }) => !endpoints.some(({ network }) => network === id)),
-  ]
+  const used = networksOf(store, endpoints)
+  const lingering = lingeringNetwork(store, scope, now)
+  const networks = lingering === undefined || used.some(({ id }) => id === lingering.id) ? used : [...used, lingering]
   endForwarders(store, scope, new Set(ports.map(({ container }) => container)))
   const bridges = applyLinks(store, networks, endpoints)
   applyRules(store, scope, bridges, ports)

@@ -31,16 +31,13 @@ export function letLinger(store: Store, scope: string, container: string): boole
   return true
 }
 
-/** The networks without containers that are to stay at the moment `now`, in milliseconds since 1970. */
-export function lingeringNetworks(store: Store, scope: string, now: number): Network[] {
-  return store.database
-    .all<{ network: string }>(
-      'SELECT network FROM lingering_networks WHERE scope = ? AND until > ? AND until <= ?',
-      scope,
-      now,
-      now + lingerTime,
-    )
-    .map((row) => networkOf(store, row))
+/** The network without containers that is to stay at the moment `now`, in milliseconds since 1970. */
+export function lingeringNetwork(store: Store, scope: string, now: number): Network | undefined {
+  const row = store.database.one<{ network: string; until: number }>(
+    'SELECT network, until FROM lingering_networks WHERE scope = ?',
+    scope,
+  )
+  return row === undefined || isOver(row.until, now) ? undefined : networkOf(store, row)
 }
 
 /** True where a network's time is over. */

@@ -2,9 +2,9 @@ import { acquireLease } from '../../content/leases.ts'
 import type { Store } from '../../content/store.ts'
 import type { Container } from '../../containers/container.ts'
 import { recordContainerEvent, recordVolumesMounted } from '../../containers/container-events.ts'
-import { type ContainerEnd, recordEnd } from '../../containers/container-records.ts'
+import type { ContainerEnd } from '../../containers/container-records.ts'
 import { createContainer, type NewContainer } from '../../containers/create-container.ts'
-import { forgetContainer, removeTrees } from '../../containers/discard-container.ts'
+import { endHeldContainer, removeTrees } from '../../containers/discard-container.ts'
 import { recoverContainers } from '../../containers/recovery.ts'
 import type { ContainerImage, ContainerRequest } from '../../containers/settings.ts'
 import { leaveNetworkLingering, watchLingering } from '../../containers/lingering-network.ts'
@@ -61,8 +61,7 @@ export async function runContainer(store: Store, options: RunContainerOptions): 
     const [away, lingers] = store.database.transaction(() => {
       lease.release()
       const isLeft = leaveNetworkLingering(store, id)
-      recordEnd(store, id, end)
-      return [autoRemove ? forgetContainer(store, id, true) : [], isLeft]
+      return [endHeldContainer(store, id, end, autoRemove), isLeft]
     })
     removeTrees(away)
     if (lingers) watchLingering(store)
