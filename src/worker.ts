@@ -7,6 +7,9 @@ declare const self: Worker
 
 type ThreadRequest = CompressRequest | LayerRequest | OutputRequest | UnpackRequest
 
+// A thread is there for what is large.
+Bun.unsafe.setJITPolicy(1)
+
 /** Settles when what came so far has begun: import() of what still loads settles in any order. */
 let begun = Promise.resolve()
 self.addEventListener('message', ({ data }: MessageEvent<ThreadRequest>) => {

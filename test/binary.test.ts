@@ -67,6 +67,15 @@ describe.each([
     expect(cairn(['images', '-q', '--no-trunc', 'kept'])).toBe(id)
   })
 
+  test('takes neither code nor settings from the directory it is called in', () => {
+    writeFileSync(join(directory, 'bunfig.toml'), 'preload = ["./preloaded.ts"]\n')
+    writeFileSync(join(directory, 'preloaded.ts'), "console.log('preloaded')\n")
+    writeFileSync(join(directory, '.env'), 'CAIRN_DEBUG=1\n')
+    const shown = cairn(['info', '--format', '{{json .}}'])
+    expect(shown).not.toContain('preloaded')
+    expect(shown).toContain('"Debug":false')
+  })
+
   test('leaves no temporary file in its store', () => {
     expect(readdirSync(join(directory, 'store/tmp'))).toEqual([])
   })
