@@ -29,8 +29,8 @@ export function findImages(store: Store, filters: Filters = new Map(), now: numb
       suitsAge(image),
   )
   return (suitsReference === undefined ? suitable : withSuitableNames(suitable, suitsReference))
-    .map((image) => ({ image, created: nanosecondsOf(image.created) }))
-    .sort((a, b) => compareAge(a.created, b.created))
+    .map((image) => ({ image, created: Date.parse(image.created ?? '') }))
+    .sort((a, b) => b.created - a.created || compareAge(a.image.created, b.image.created))
     .map(({ image }) => image)
 }
 
@@ -44,8 +44,9 @@ function withSuitableNames(
     .filter(({ tags, digests }) => tags.length + digests.length > 0)
 }
 
-/** The newest first; what does not say when it was made comes last. */
-function compareAge(first: bigint | undefined, second: bigint | undefined): number {
+/** Times of the same millisecond, or of which one cannot be read: the newest first, what does not say when it was made last. */
+function compareAge(a: string | undefined, b: string | undefined): number {
+  const [first, second] = [nanosecondsOf(a), nanosecondsOf(b)]
   if (first === second) return 0
   if (first === undefined) return 1
   return second === undefined || first > second ? -1 : 1

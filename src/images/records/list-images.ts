@@ -34,7 +34,14 @@ export interface PlatformSummary extends ManifestRecord {
 /** All images of the store, the one recorded last first. No blob is read. */
 export function listImages(store: Store): ImageSummary[] {
   const records = listImageRecords(store)
-  const facts = completeFacts(store, records)
+  const facts = new Facts(store)
+  const summaries = summarize(store, records, facts)
+  if (facts.unknown.length === 0) return summaries
+  recordUnknown(store, facts.unknown)
+  return summarize(store, records, new Facts(store))
+}
+
+function summarize(store: Store, records: readonly ImageRecord[], facts: Facts): ImageSummary[] {
   const names = namesByDigest(store)
   const groups = Map.groupBy(records, ({ imageId }) => imageId)
   const summaries: ImageSummary[] = []
@@ -89,28 +96,27 @@ function namesByDigest(store: Store): ReadonlyMap<Digest, readonly string[]> {
 class Facts {
   readonly #manifests: ReadonlyMap<Digest, ManifestRecord>
   readonly #indexed: ReadonlyMap<Digest, readonly Digest[]>
+  /** Targets that were asked for and of which nothing is recorded. */
+  readonly unknown: ImageRecord[] = []
 
   constructor(store: Store) {
     this.#manifests = listManifestRecords(store)
     this.#indexed = listIndexedManifests(store)
   }
 
-  isKnown(target: Digest): boolean {
-    return this.#manifests.has(target) || this.#indexed.has(target)
-  }
-
   /** What targets with one image ID hold: the image with that ID first, each image once. */
   platformsOf(targets: readonly ImageRecord[]): readonly PlatformSummary[] {
     const [only] = targets
-    if (only !== undefined && targets.length === 1 && !this.#indexed.has(only.digest)) {
+    if (only !== undefined && targets.length === 1) {
       const record = this.#manifests.get(only.digest)
-      return record !== undefined && isImage(record) ? [record] : none
+      if (record !== undefined) return isImage(record) ? [record] : none
     }
     const found = new Map<Digest, PlatformSummary>()
-    for (const { digest } of targets)
-      for (const manifest of this.#indexed.get(digest) ?? [digest]) {
+    for (const target of targets)
+      for (const manifest of this.#indexed.get(target.digest) ?? [target.digest]) {
         const record = this.#manifests.get(manifest)
-        if (record !== undefined && isImage(record) && !found.has(record.imageId)) found.set(record.imageId, record)
+        if (record === undefined) this.unknown.push(target)
+        else if (isImage(record) && !found.has(record.imageId)) found.set(record.imageId, record)
       }
     const platforms = [...found.values()]
     if (platforms.length < 2) return platforms
@@ -134,11 +140,8 @@ function compareText(a: string, b: string): number {
   return a < b ? -1 : Number(a > b)
 }
 
-/** What is known of all images, after what earlier versions left out was made up for. */
-function completeFacts(store: Store, records: readonly ImageRecord[]): Facts {
-  const facts = new Facts(store)
-  const unknown = records.filter(({ digest }) => !facts.isKnown(digest))
-  if (unknown.length === 0) return facts
+/** Makes up for what earlier versions did not record. */
+function recordUnknown(store: Store, unknown: readonly ImageRecord[]): void {
   for (const { digest, mediaType, size } of unknown)
     try {
       recordMissingFacts(store, { digest, mediaType, size })
@@ -146,5 +149,4 @@ function completeFacts(store: Store, records: readonly ImageRecord[]): Facts {
       // One image that is damaged must not hide the others; it is listed without what could not be read.
       if (!(error instanceof CairnError)) throw error
     }
-  return new Facts(store)
 }
