@@ -4,7 +4,8 @@ import { digestOf } from '../oci/digest.ts'
 import { parsePlatform } from '../oci/platform.ts'
 import { cacheKey, canonicalJson, fileSources, stepInputs } from './cache-key.ts'
 import type { Op } from './graph.ts'
-import { planBuild, type PlanOptions } from './plan/plan.ts'
+import { planBuild } from './plan/plan.ts'
+import type { PlanOptions } from './plan/plan-options.ts'
 
 /** The last op of a stage with these lines. */
 async function lastOp(lines: string, options: Partial<PlanOptions> = {}): Promise<Op> {

@@ -1,11 +1,12 @@
 import { defaultPath } from '../../oci/config.ts'
 import type { Platform } from '../../oci/platform.ts'
 import type { CopyOp, Op } from '../graph.ts'
-import type { StageNode } from '../plan/stages.ts'
+import type { StepNumbers } from '../plan/plan-stage.ts'
+import type { StageNode } from '../plan/stage-node.ts'
 import { StageState } from '../plan/stage-state.ts'
 
 /** What planning the base of a stage needs besides the stage. */
-export interface BasePlanner {
+export interface BasePlanner extends StepNumbers {
   readonly ops: Op[]
   /** The ops there are for images and contexts, by what they are: each is one op however many stages stand on it. */
   readonly bases: Map<string, Op>
@@ -13,8 +14,6 @@ export interface BasePlanner {
   readonly ignoreCache: string | undefined
   /** True when steps start from the stage's files, not only read them. */
   readonly isStoodOn: boolean
-  readonly title: (text: string, onbuild: boolean) => string
-  readonly nextOp: () => { readonly id: number; readonly ordinal: number }
 }
 
 /** The state a stage starts with: that of the stage or image it is from. Adds the op for what no other stage has. */

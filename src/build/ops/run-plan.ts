@@ -4,7 +4,7 @@ import type { RunInstruction, SourceRange } from '../../dockerfile/instruction.t
 import { parseMount, type RunMount } from '../../dockerfile/mount.ts'
 import { expandWord } from '../../dockerfile/words.ts'
 import { defaultHostname, type FileSource, type OpMount } from '../graph.ts'
-import type { StagePlanner } from '../plan/plan.ts'
+import type { StagePlanner } from '../plan/plan-stage.ts'
 import { cleanPath, joinPath } from '../paths.ts'
 import { summarizeHeredoc, upperCaseCommand } from '../step-title.ts'
 import { heredocFileName } from './heredoc-name.ts'

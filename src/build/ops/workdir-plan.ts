@@ -1,7 +1,7 @@
 import { CairnError } from '../../errors/error.ts'
 import type { SourceRange, WorkdirInstruction } from '../../dockerfile/instruction.ts'
 import { cleanPath, joinPath } from '../paths.ts'
-import type { StagePlanner } from '../plan/plan.ts'
+import type { StagePlanner } from '../plan/plan-stage.ts'
 import { upperCaseCommand } from '../step-title.ts'
 
 /** Bytes of a path that Linux takes: PATH_MAX without the zero at the end. */

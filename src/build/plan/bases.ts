@@ -1,8 +1,8 @@
 import { formatPlatform, type Platform } from '../../oci/platform.ts'
 import type { BaseImage } from '../graph.ts'
 import { findContext, type OpenedContext } from './named-contexts.ts'
-import type { PlanOptions } from './plan.ts'
-import type { StageNode } from './stages.ts'
+import type { PlanOptions } from './plan-options.ts'
+import type { StageNode } from './stage-node.ts'
 
 /** Finds what stages stand on: each image and each `--build-context` once. */
 export class Bases {

@@ -2,7 +2,7 @@ import { docComment } from '../../dockerfile/doc-comment.ts'
 import type { Dockerfile, SourceRange } from '../../dockerfile/instruction.ts'
 import { expandWordDetailed, type WordOptions } from '../../dockerfile/words.ts'
 import type { DeclaredArgument } from '../ops/metadata.ts'
-import type { StageNode } from './stages.ts'
+import type { StageNode } from './stage-node.ts'
 
 /** An ARG that a build of the target takes. */
 export interface OutlineArgument {

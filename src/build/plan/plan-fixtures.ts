@@ -3,7 +3,8 @@ import type { ContainerConfig } from '../../oci/config.ts'
 import { digestOf } from '../../oci/digest.ts'
 import { parsePlatform } from '../../oci/platform.ts'
 import type { BaseImage } from '../graph.ts'
-import { planBuild, type PlannedBuild, type PlanOptions } from './plan.ts'
+import { planBuild, type PlannedBuild } from './plan.ts'
+import type { PlanOptions } from './plan-options.ts'
 
 export const amd64 = parsePlatform('linux/amd64')
 

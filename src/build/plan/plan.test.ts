@@ -4,7 +4,7 @@ import type { ContainerConfig, ImageConfig } from '../../oci/config.ts'
 import { digestOf } from '../../oci/digest.ts'
 import { parsePlatform, type Platform } from '../../oci/platform.ts'
 import type { BaseImage, BuildPlan, Op, RunOp } from '../graph.ts'
-import type { PlanOptions } from './plan.ts'
+import type { PlanOptions } from './plan-options.ts'
 import { amd64, planOf } from './plan-fixtures.ts'
 
 /** An image as resolveImage() gives it. */

@@ -1,5 +1,6 @@
 import { BuildContexts } from '../../build/context/context.ts'
-import { planBuild, type PlannedBuild, type PlanOptions } from '../../build/plan/plan.ts'
+import { planBuild, type PlannedBuild } from '../../build/plan/plan.ts'
+import type { PlanOptions } from '../../build/plan/plan-options.ts'
 import { acquireLease } from '../../content/leases.ts'
 import type { Store } from '../../content/store.ts'
 import { findBaseImage } from './base-images.ts'

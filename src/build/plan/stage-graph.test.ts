@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { CairnError } from '../../errors/error.ts'
 import type { BaseImage, BuildPlan, Op } from '../graph.ts'
-import { type PlanOptions } from './plan.ts'
+import type { PlanOptions } from './plan-options.ts'
 import { StepError } from '../step-error.ts'
 import { plainImage, planOf } from './plan-fixtures.ts'
 

@@ -1,115 +1,17 @@
 import { CairnError, reworded } from '../../errors/error.ts'
 import { DockerfileError } from '../../dockerfile/dockerfile-error.ts'
 import { extensionsHint } from '../../dockerfile/frontend.ts'
-import type { CheckOptions, Dockerfile, Instruction, SourceRange } from '../../dockerfile/instruction.ts'
+import type { Dockerfile, Instruction, SourceRange } from '../../dockerfile/instruction.ts'
 import { mountSource } from '../../dockerfile/mount.ts'
 import { parseTrigger } from '../../dockerfile/parser.ts'
+import { withSuggestion } from '../../dockerfile/suggest.ts'
 import { expandWord } from '../../dockerfile/words.ts'
 import type { Platform } from '../../oci/platform.ts'
 import { expandFrom, type FromScope } from './from-scope.ts'
-import type { BaseImage, FileSource } from '../graph.ts'
-import { StageOutline } from './outline.ts'
-import type { StageState } from './stage-state.ts'
-import { atRange, type ProblemList } from '../step-error.ts'
+import { type StageInstruction, StageNode } from './stage-node.ts'
+import type { ProblemList } from '../step-error.ts'
 
-export interface StageInstruction {
-  readonly instruction: Instruction
-  readonly onbuild: boolean
-  readonly range: SourceRange
-}
-
-/**
- * One stage of the file, or an image that a COPY or a mount names (`declared` is false then). Links to other stages
- * are found once for the whole file; base image and state are filled in while planning.
- */
-export class StageNode {
-  readonly declared: boolean
-  /** Stage name, lower case. */
-  readonly name: string | undefined
-  readonly baseName: string
-  readonly platform: Platform | undefined
-  readonly range: SourceRange
-  /** The `# check=` above the stage's FROM. */
-  readonly check?: CheckOptions
-  readonly base: StageNode | undefined
-  /** What to show in step titles. */
-  title: string
-  instructions: StageInstruction[]
-  /** The stages and images that COPY --from and RUN --mount read, by the name written there. */
-  readonly sources = new Map<string, StageNode>()
-  /** Where each of them was first named. */
-  readonly sourceRanges = new Map<StageNode, SourceRange>()
-  image: BaseImage | undefined
-  /** The `--build-context` that stands in place of the stage; its instructions are dropped then. */
-  readonly replacedBy: string | undefined
-  /** The `--build-context` whose files are the base. */
-  context: string | undefined
-  /** The base as steps show it, where a `--build-context` gave it. */
-  contextTitle: string | undefined
-  /** True once the base is known. */
-  isResolved = false
-  /** True where the base image is only a stand-in: then its variables are not known. */
-  hasUnknownBase = false
-  /** What is known of it for an outline. */
-  readonly outline = new StageOutline()
-  state: StageState | undefined
-  /** True when one of its instructions, or of what it is made of, could not be planned. */
-  isBroken = false
-  /** True once the ONBUILD triggers of its base stand in front of its instructions. */
-  isUnfolded = false
-
-  constructor(init: {
-    declared: boolean
-    name: string | undefined
-    baseName: string
-    platform: Platform | undefined
-    range: SourceRange
-    base: StageNode | undefined
-    title: string
-    instructions: StageInstruction[]
-    check?: CheckOptions | undefined
-    replacedBy?: string | undefined
-  }) {
-    this.declared = init.declared
-    this.name = init.name
-    this.baseName = init.baseName
-    this.platform = init.platform
-    this.range = init.range
-    this.base = init.base
-    this.title = init.title
-    this.instructions = init.instructions
-    this.replacedBy = init.replacedBy
-    if (init.check !== undefined) this.check = init.check
-  }
-
-  /** The files of the stage once it is planned; `label` is the name they were asked for by. */
-  fileSource(label: string): FileSource | undefined {
-    // Files that nothing is done to are read where they are.
-    if (this.context !== undefined && this.instructions.length === 0) return { from: 'context', name: this.context }
-    return this.state === undefined ? undefined : { from: 'op', op: this.state.tip, label }
-  }
-
-  /** How many numbered steps the stage has, FROM included. */
-  stepCount(): number {
-    if (!this.declared || this.replacedBy !== undefined) return 0
-    const steps = this.instructions.filter(({ instruction }) =>
-      ['RUN', 'COPY', 'ADD', 'WORKDIR'].includes(instruction.kind),
-    ).length
-    return steps + (this.base === undefined && this.baseName !== 'scratch' ? 1 : 0)
-  }
-}
-
-/** A trigger's text stands in no file: what is wrong with it is told where it fires. */
-function readTrigger(text: string, dockerfile: Dockerfile): Instruction {
-  try {
-    return parseTrigger(text, dockerfile)
-  } catch (error) {
-    if (!(error instanceof DockerfileError)) throw error
-    const message = error.problems.map((problem) => problem.message).join('; ')
-    throw reworded(error, `ONBUILD trigger ${JSON.stringify(text)}: ${message}`)
-  }
-}
-
+/** What links between stages are made with. */
 export interface LinkOptions extends FromScope {
   readonly dockerfile: Dockerfile
   /**
@@ -144,10 +46,26 @@ export class StageGraph {
     return [...this.#images.values(), ...this.stages]
   }
 
-  /** The stage that `--target` names, by name or number. */
-  find(target: string): StageNode | undefined {
-    return (
-      this.#byName.get(target.toLowerCase()) ?? (/^\d+$/.test(target) ? this.#byIndex.get(Number(target)) : undefined)
+  /**
+   * The stage that `--target` names, by name or number; the last one where it is undefined. Throws STAGE_UNKNOWN,
+   * DOCKERFILE_INVALID for a file without stages.
+   */
+  target(name: string | undefined): StageNode {
+    if (name === undefined) {
+      const last = this.stages.at(-1)
+      if (last === undefined) throw new CairnError('DOCKERFILE_INVALID', 'dockerfile contains no stages to build')
+      return last
+    }
+    const found =
+      this.#byName.get(name.toLowerCase()) ?? (/^\d+$/.test(name) ? this.#byIndex.get(Number(name)) : undefined)
+    if (found !== undefined) return found
+    const names = this.stages.map((node) => node.name).filter((one) => one !== undefined)
+    throw new CairnError(
+      'STAGE_UNKNOWN',
+      withSuggestion(`target stage ${JSON.stringify(name)} could not be found`, name.toLowerCase(), names),
+      {
+        hint: names.length === 0 ? 'No stage of this Dockerfile has a name.' : `Its stages are: ${names.join(', ')}.`,
+      },
     )
   }
 
@@ -253,38 +171,13 @@ export class StageGraph {
   }
 }
 
-/** `roots` and everything they are built from. Throws on stages that need each other. */
-export function reachableStages(dockerfile: Dockerfile, roots: readonly StageNode[]): Set<StageNode> {
-  const reachable = new Set<StageNode>()
-  const path = new Set<StageNode>()
-  interface Visit {
-    readonly node: StageNode
-    /** Where it was asked for. */
-    readonly range: SourceRange
-    readonly leave: boolean
+/** A trigger's text stands in no file: what is wrong with it is told where it fires. */
+function readTrigger(text: string, dockerfile: Dockerfile): Instruction {
+  try {
+    return parseTrigger(text, dockerfile)
+  } catch (error) {
+    if (!(error instanceof DockerfileError)) throw error
+    const message = error.problems.map((problem) => problem.message).join('; ')
+    throw reworded(error, `ONBUILD trigger ${JSON.stringify(text)}: ${message}`)
   }
-  const pending: Visit[] = roots.toReversed().map((node) => ({ node, range: node.range, leave: false }))
-  for (let item = pending.pop(); item !== undefined; item = pending.pop()) {
-    const { node, range, leave } = item
-    if (leave) {
-      path.delete(node)
-      continue
-    }
-    if (path.has(node))
-      throw atRange(
-        new CairnError(
-          'DOCKERFILE_INVALID',
-          `circular dependency detected on stage: ${node.title === '' ? (node.name ?? 'stage-0') : node.title}`,
-        ),
-        dockerfile,
-        range,
-      )
-    if (reachable.has(node)) continue
-    reachable.add(node)
-    path.add(node)
-    pending.push({ node, range, leave: true })
-    if (node.base !== undefined) pending.push({ node: node.base, range: node.range, leave: false })
-    for (const [next, where] of node.sourceRanges) pending.push({ node: next, range: where, leave: false })
-  }
-  return reachable
 }
