@@ -16,18 +16,19 @@ describe.each([
 ])('%s', (_, program) => {
   let directory: string
 
+  const environment = (): Readonly<Record<string, string>> => ({
+    PATH: process.env['PATH'] ?? '',
+    HOME: directory,
+    CAIRN_ROOT: join(directory, 'store'),
+    CAIRN_NETWORK: 'host',
+  })
+
   /** Runs the program away from the sources; gives its stdout. */
-  function cairn(args: readonly string[], stdin?: Uint8Array): string {
-    const ended = Bun.spawnSync([program, ...args], {
-      cwd: directory,
-      env: {
-        PATH: process.env['PATH'] ?? '',
-        HOME: directory,
-        CAIRN_ROOT: join(directory, 'store'),
-        CAIRN_NETWORK: 'host',
-      },
-      stdin: stdin ?? 'ignore',
-    })
+  function cairn(
+    args: readonly string[],
+    { stdin, cwd = directory }: { readonly stdin?: Uint8Array; readonly cwd?: string } = {},
+  ): string {
+    const ended = Bun.spawnSync([program, ...args], { cwd, env: environment(), stdin: stdin ?? 'ignore' })
     if (ended.exitCode !== 0) throw new Error(`cairn ${args.join(' ')}: ${ended.exitCode}: ${ended.stderr.toString()}`)
     return ended.stdout.toString()
   }
@@ -43,7 +44,7 @@ describe.each([
       join(context, 'Dockerfile'),
       'FROM base\nCOPY greeting /srv/\nRUN cat /srv/greeting > /srv/copy && rm /srv/greeting\nCMD ["cat", "/srv/copy"]\n',
     )
-    cairn(['import', '-', 'base'], busyboxArchive())
+    cairn(['import', '-', 'base'], { stdin: busyboxArchive() })
   })
   afterAll(() => rmSync(directory, { recursive: true, force: true }))
 
@@ -68,12 +69,44 @@ describe.each([
   })
 
   test('takes neither code nor settings from the directory it is called in', () => {
-    writeFileSync(join(directory, 'bunfig.toml'), 'preload = ["./preloaded.ts"]\n')
-    writeFileSync(join(directory, 'preloaded.ts'), "console.log('preloaded')\n")
-    writeFileSync(join(directory, '.env'), 'CAIRN_DEBUG=1\n')
-    const shown = cairn(['info', '--format', '{{json .}}'])
+    const project = join(directory, 'project')
+    mkdirSync(project)
+    writeFileSync(join(project, 'bunfig.toml'), 'preload = ["./preloaded.ts"]\n')
+    writeFileSync(join(project, 'preloaded.ts'), "console.log('preloaded')\n")
+    writeFileSync(join(project, '.env'), 'CAIRN_DEBUG=1\n')
+    const redirected = '{ "compilerOptions": { "paths": { "*": ["./preloaded.ts"] } } }'
+    for (const name of ['tsconfig.json', 'jsconfig.json']) writeFileSync(join(project, name), redirected)
+    const shown = cairn(['info', '--format', '{{json .}}'], { cwd: project })
     expect(shown).not.toContain('preloaded')
     expect(shown).toContain('"Debug":false')
+  })
+
+  test('verifies servers and shows no request whatever the environment tells programs of Node.js and Bun', async () => {
+    const [key, cert] = [join(directory, 'key.pem'), join(directory, 'cert.pem')]
+    const words = `req -x509 -newkey rsa:2048 -nodes -keyout ${key} -out ${cert} -days 2 -subj /CN=localhost`
+    const subject = ['-addext', 'subjectAltName=DNS:localhost']
+    expect(Bun.spawnSync(['openssl', ...words.split(' '), ...subject], { stderr: 'ignore' }).exitCode).toBe(0)
+    await using server = Bun.serve({
+      port: 0,
+      tls: { key: Bun.file(key), cert: Bun.file(cert) },
+      fetch: () => new Response('reached'),
+    })
+    writeFileSync(join(directory, 'Fetching'), `FROM scratch\nADD https://localhost:${server.port}/file /\n`)
+    const build = async (env: Readonly<Record<string, string>>): Promise<string> => {
+      const ended = Bun.spawn([program, 'build', '--no-cache', '-f', 'Fetching', '.'], {
+        cwd: directory,
+        env: { ...environment(), ...env },
+        stdout: 'pipe',
+        stderr: 'pipe',
+      })
+      const [stdout, stderr] = await Promise.all([ended.stdout.text(), ended.stderr.text()])
+      await ended.exited
+      return stdout + stderr
+    }
+    expect(await build({ NODE_TLS_REJECT_UNAUTHORIZED: '0' })).toContain('self signed certificate')
+    const trusted = await build({ SSL_CERT_FILE: cert, BUN_CONFIG_VERBOSE_FETCH: 'curl' })
+    expect(trusted).toContain('exporting to image')
+    expect(trusted).not.toContain('User-Agent')
   })
 
   test('leaves no temporary file in its store', () => {
