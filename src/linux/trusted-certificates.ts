@@ -17,3 +17,21 @@ export function trustedCertificates(env: Readonly<Record<string, string | undefi
   }
   return undefined
 }
+
+type Trust = { readonly tls?: { readonly ca: string } }
+
+const trusts = new Map<string, Trust>()
+
+/**
+ * What fetch is given so that it trusts the authorities of {@link trustedCertificates}, by the environment of this process;
+ * nothing where there are none. They are read once.
+ */
+export function machineTrust(): Trust {
+  const chosen = process.env['SSL_CERT_FILE'] ?? ''
+  let trust = trusts.get(chosen)
+  if (trust === undefined) {
+    const ca = trustedCertificates(process.env)
+    trusts.set(chosen, (trust = ca === undefined ? {} : { tls: { ca } }))
+  }
+  return trust
+}

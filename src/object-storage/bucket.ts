@@ -7,6 +7,7 @@ import {
   sha256Hex,
   signedHeaders,
 } from './signature.ts'
+import { machineTrust } from '../linux/trusted-certificates.ts'
 import { elementsOf, textOf } from './xml.ts'
 
 export interface BucketOptions {
@@ -363,6 +364,7 @@ export class Bucket {
         redirect: 'manual',
         decompress: false,
         timeout: false,
+        ...(url.protocol === 'https:' ? machineTrust() : {}),
         signal: controller.signal,
       } as RequestInit)
     } finally {

@@ -1,4 +1,5 @@
 import { CairnError, isCairnError } from '../errors/error.ts'
+import { machineTrust } from '../linux/trusted-certificates.ts'
 import { isJsonObject } from '../oci/descriptor.ts'
 import { fetchBlob, putAzureBlob } from './azure-blob.ts'
 
@@ -129,6 +130,7 @@ export class ActionsCache {
         headers: { ...headers, authorization: `Bearer ${token}`, accept: 'application/json;api-version=6.0-preview.1' },
         ...(body === undefined ? {} : { body }),
         signal: AbortSignal.any([signal, AbortSignal.timeout(patience)]),
+        ...machineTrust(),
       } as const
       let failure: CairnError
       try {

@@ -1,4 +1,5 @@
 import { CairnError } from '../errors/error.ts'
+import { machineTrust } from '../linux/trusted-certificates.ts'
 
 /** Bytes up to which a blob is sent with one request, and of the blocks of a longer one. */
 const blockSize = 16 * 1024 * 1024
@@ -60,7 +61,8 @@ async function fetchAgain(url: string, init: RequestInit, signal: AbortSignal): 
   for (let attempt = 1; ; attempt++) {
     try {
       const limits = AbortSignal.any([signal, AbortSignal.timeout(patience)])
-      const response = await fetch(url, { ...init, decompress: false, signal: limits } as RequestInit)
+      const trust = machineTrust()
+      const response = await fetch(url, { ...init, ...trust, decompress: false, signal: limits } as RequestInit)
       const isPassing = response.status === 429 || response.status >= 500
       if (!isPassing || attempt === attempts) return response
       await response.arrayBuffer()

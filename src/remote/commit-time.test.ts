@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chownSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { checkoutTime } from './commit-time.ts'
 
 describe('checkoutTime()', () => {
@@ -30,6 +30,38 @@ describe('checkoutTime()', () => {
     git('commit', '-q', '-m', 'one')
     for (const at of ['repo', 'repo/sub']) expect(checkoutTime(`${directory}/${at}`, env)).toBe(1_500_000_000)
     expect(checkoutTime(`${directory}/repo`, { ...env, GIT_DIR: '/elsewhere' })).toBe(1_500_000_000)
+  })
+
+  test('runs no program: neither one that the repository names for what is missing, nor one of a relative PATH', () => {
+    const repository = `${directory}/hostile`
+    mkdirSync(repository)
+    const run = (...argv: string[]): string => {
+      const identity = ['-c', 'user.name=n', '-c', 'user.email=e', '-c', 'safe.directory=*']
+      return Bun.spawnSync(['git', '-C', repository, ...identity, ...argv])
+        .stdout.toString()
+        .trim()
+    }
+    run('init', '-q')
+    run('commit', '-q', '--allow-empty', '-m', 'gone')
+    const commit = run('rev-parse', 'HEAD')
+    rmSync(`${repository}/.git/objects/${commit.slice(0, 2)}`, { recursive: true })
+    const settings = [
+      ['core.repositoryFormatVersion', '1'],
+      ['extensions.partialClone', 'far'],
+      ['protocol.ext.allow', 'always'],
+      ['remote.far.promisor', 'true'],
+      ['remote.far.url', `ext::sh -c "touch% ${directory}/was-run"`],
+    ] as const
+    for (const [key, value] of settings) run('config', key, value)
+    writeFileSync(`${directory}/git`, `#!/bin/sh\ntouch ${directory}/was-run\n`, { mode: 0o755 })
+    const relative = process.cwd().replaceAll(/[^/]+/g, '..').slice(1) + directory
+    // An old git that does not know the variable which forbids to fetch.
+    const old = `${directory}/old`
+    mkdirSync(old)
+    writeFileSync(`${old}/git`, '#!/bin/sh\nunset GIT_NO_LAZY_FETCH\nexec /usr/bin/git "$@"\n', { mode: 0o755 })
+    for (const path of [process.env['PATH'], `${old}:/usr/bin:/bin`, `${relative}:/usr/bin:/bin`])
+      expect(checkoutTime(repository, { ...env, PATH: path })).toBeUndefined()
+    expect(existsSync(`${directory}/was-run`)).toBe(false)
   })
 
   test('says how to trust a repository of another user', () => {

@@ -1,4 +1,5 @@
 import { CairnError } from '../errors/error.ts'
+import { userProgram } from '../linux/system-program.ts'
 
 /**
  * When the commit that is checked out in the work tree around `directory` was made, in seconds since 1970; undefined where
@@ -6,24 +7,20 @@ import { CairnError } from '../errors/error.ts'
  * NOT_SUPPORTED where git does not trust the repository.
  */
 export function checkoutTime(directory: string, env: Readonly<Record<string, string | undefined>>): number | undefined {
-  const git = Bun.which('git', { PATH: env['PATH'] ?? '' })
-  if (git === null) return undefined
+  const git = userProgram('git', env)
+  if (git === undefined) return undefined
   const kept = Object.entries(env).filter(([name]) => !name.startsWith('GIT_'))
-  // It reads one object and runs nothing that the repository's configuration names.
-  const argv = [
-    git,
-    '-c',
-    'protocol.allow=never',
-    '-C',
-    directory,
-    'rev-list',
-    '--max-count=1',
-    '--timestamp',
-    'HEAD',
-    '--',
-  ]
+  // It reads one object and runs nothing that the repository's configuration names: no protocol is allowed, whatever that says,
+  // by which an object that is missing could be fetched from a program.
+  const argv = [git, '-C', directory, 'rev-list', '--max-count=1', '--timestamp', 'HEAD', '--']
   const { success, stdout, stderr } = Bun.spawnSync(argv, {
-    env: { ...Object.fromEntries(kept), LC_ALL: 'C', GIT_NO_LAZY_FETCH: '1', GIT_OPTIONAL_LOCKS: '0' },
+    env: {
+      ...Object.fromEntries(kept),
+      LC_ALL: 'C',
+      GIT_ALLOW_PROTOCOL: '',
+      GIT_NO_LAZY_FETCH: '1',
+      GIT_OPTIONAL_LOCKS: '0',
+    },
     stdin: 'ignore',
   })
   const seconds = /^(\d{1,15}) [0-9a-f]+$/m.exec(stdout.toString())?.[1]

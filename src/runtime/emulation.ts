@@ -1,5 +1,6 @@
 import { CairnError } from '../errors/error.ts'
 import { tryListDirectory } from '../linux/directories.ts'
+import { userProgram } from '../linux/system-program.ts'
 import { readTextFile } from '../linux/text-file.ts'
 import { readIdMap } from '../linux/user-namespace.ts'
 import type { RuntimeIdMapping, RuntimeSpec } from '../oci/runtime-spec.ts'
@@ -54,8 +55,8 @@ export function findEmulator(
     throw new CairnError('EMULATOR_MISSING', `programs for ${architecture} cannot be run on ${host}`)
   if (isHandled(target)) return undefined
   const name = `qemu-${target.qemu}-static`
-  const path = Bun.which(name, { PATH: env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin' })
-  if (path === null)
+  const path = userProgram(name, env)
+  if (path === undefined)
     throw new CairnError(
       'EMULATOR_MISSING',
       `programs for ${architecture} cannot be run on ${host} without an emulator`,

@@ -1,4 +1,5 @@
 import { CairnError } from '../../errors/error.ts'
+import { userProgram } from '../../linux/system-program.ts'
 import { findRecord } from '../../records/build-records.ts'
 import { readItems } from '../../records/record-reader.ts'
 import { buildTimeline } from '../../records/timeline.ts'
@@ -18,8 +19,8 @@ export default defineCommand({
   complete: (ctx) => recordIds(ctx),
   async run(ctx, _flags, [text]) {
     const record = findRecord(await ctx.use(openStoreOf), text)
-    const opener = Bun.which('xdg-open', { PATH: ctx.env['PATH'] ?? '' })
-    if (opener === null)
+    const opener = userProgram('xdg-open', ctx.env)
+    if (opener === undefined)
       throw new CairnError('NOT_SUPPORTED', 'there is no xdg-open on this machine to show a page with', {
         hint: `Write the page with: cairn builds timeline -o build.html ${record.id}`,
       })

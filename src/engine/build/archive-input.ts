@@ -3,6 +3,7 @@ import { redactUrl } from '../../errors/redact.ts'
 import { fstat } from '../../linux/file-status.ts'
 import { close, open, openFlags, read } from '../../linux/files.ts'
 import { stableBytes } from '../../linux/libc.ts'
+import { machineTrust } from '../../linux/trusted-certificates.ts'
 import type { ByteSource } from '../../streams/source.ts'
 
 /** Bytes a user pointed at. */
@@ -65,7 +66,8 @@ async function* fetchBytes(url: string, shown: string, signal: AbortSignal): Byt
     new CairnError('NETWORK', `cannot fetch ${shown}: ${why}`, cause === undefined ? {} : { cause })
   try {
     // The archive's own compression is its own affair; one of the transfer is not asked for.
-    const response = await fetch(url, { signal, decompress: false, headers: { 'accept-encoding': 'identity' } })
+    const headers = { 'accept-encoding': 'identity' }
+    const response = await fetch(url, { signal, decompress: false, headers, ...machineTrust() })
     if (!response.ok) throw failed(`the server answered ${response.status} ${response.statusText}`.trim())
     if (response.body !== null) yield* response.body
   } catch (error) {

@@ -1,6 +1,7 @@
 import type { Store } from '../../content/store.ts'
 import { CairnError } from '../../errors/error.ts'
 import { redactUrl } from '../../errors/redact.ts'
+import { machineTrust } from '../../linux/trusted-certificates.ts'
 import { findRecord } from '../../records/build-records.ts'
 import { traceEndpoint, traceRequest } from '../../records/otlp.ts'
 import { readItems } from '../../records/record-reader.ts'
@@ -29,6 +30,7 @@ export async function exportTrace(
       body: JSON.stringify(body),
       redirect: 'manual',
       signal: AbortSignal.timeout(endpoint.timeout),
+      ...machineTrust(),
     })
   } catch (error) {
     throw refused(error instanceof Error ? error.message : String(error), error)

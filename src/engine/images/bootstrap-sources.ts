@@ -3,6 +3,7 @@ import { redactUrl } from '../../errors/redact.ts'
 import { listDirectory } from '../../linux/directories.ts'
 import { tryLstat } from '../../linux/file-status.ts'
 import { readTextFile } from '../../linux/text-file.ts'
+import { machineTrust } from '../../linux/trusted-certificates.ts'
 
 /** One suite of a package archive. */
 export interface ArchiveSuite {
@@ -100,7 +101,8 @@ async function readRelease(url: string, signal: AbortSignal, failures: string[])
     return undefined
   }
   try {
-    const response = await fetch(url, { signal: AbortSignal.any([signal, AbortSignal.timeout(60_000)]) })
+    const limits = AbortSignal.any([signal, AbortSignal.timeout(60_000)])
+    const response = await fetch(url, { signal: limits, ...machineTrust() })
     if (response.ok) return await response.text()
     failures.push(`the server answered ${response.status}`)
   } catch (error) {

@@ -1,4 +1,5 @@
 import { CairnError } from '../../errors/error.ts'
+import { userProgram } from '../../linux/system-program.ts'
 import { isJsonObject } from '../../oci/descriptor.ts'
 import type { Credentials } from './credentials.ts'
 
@@ -68,8 +69,8 @@ async function runHelper(
       hint: 'credsStore and credHelpers name a program docker-credential-NAME of the PATH by NAME alone.',
     })
   const program = `docker-credential-${helper}`
-  const path = Bun.which(program, { PATH: env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin' })
-  if (path === null)
+  const path = userProgram(program, env)
+  if (path === undefined)
     throw new CairnError('CREDENTIALS_INVALID', `the credential helper ${program} is not on the PATH`, {
       hint: "Install it, or take it out of credsStore and credHelpers in docker's config.json.",
     })
