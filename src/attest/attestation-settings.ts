@@ -1,4 +1,4 @@
-import { csvFields } from '../dockerfile/csv.ts'
+import { FlagFields } from '../dockerfile/flag-fields.ts'
 import { parseGoBool } from '../dockerfile/go-bool.ts'
 import { CairnError, usageError } from '../errors/error.ts'
 
@@ -43,12 +43,12 @@ export interface AttestationFlags {
  */
 export function parseAttestations(flags: AttestationFlags): AttestationSettings | undefined {
   const texts = [...flags.attest, ...canonical('provenance', flags.provenance), ...canonical('sbom', flags.sbom)]
-  const requests = new Map(texts.map((text) => new AttestationFields(text)).map((fields) => [fields.type, fields]))
+  const requests = new Map(texts.map(attestationFields).map((fields) => [fields.type, fields]))
   let provenance: ProvenanceSettings | undefined
   let sbom: SbomSettings | undefined
   const stores = new Set<AttestationSettings['store']>()
   for (const fields of requests.values()) {
-    if (fields.isDisabled) continue
+    if (fields.bool('disabled', false)) continue
     if (fields.type === 'provenance') provenance = provenanceSettings(fields)
     else if (fields.type === 'sbom') sbom = sbomSettings(fields)
     else
@@ -56,12 +56,18 @@ export function parseAttestations(flags: AttestationFlags): AttestationSettings 
         hint: 'There are provenance and sbom.',
       })
     stores.add(fields.oneOf('store', ['index', 'referrers'] as const) ?? 'index')
-    fields.refuseOthers()
+    fields.refuseOthers('attestation')
   }
   const [store, other] = stores
   if (store === undefined) return undefined
   if (other !== undefined) throw usageError('attestations of one build have to have the same store')
   return { provenance, sbom, store }
+}
+
+function attestationFields(text: string): FlagFields {
+  const fields = FlagFields.parse(text)
+  if (fields.type === '') throw usageError('attestation type not specified')
+  return fields
 }
 
 /** buildx's CanonicalizeAttest. */
@@ -71,7 +77,7 @@ function canonical(type: string, value: string | undefined): string[] {
   return [enabled === undefined ? `type=${type},${value}` : `type=${type},disabled=${!enabled}`]
 }
 
-function provenanceSettings(fields: AttestationFields): ProvenanceSettings {
+function provenanceSettings(fields: FlagFields): ProvenanceSettings {
   const mode = fields.take('mode') ?? 'max'
   if (mode !== 'min' && mode !== 'max' && mode !== 'full') throw usageError(`invalid mode ${JSON.stringify(mode)}`)
   const version = fields.take('version') ?? 'v1'
@@ -81,74 +87,22 @@ function provenanceSettings(fields: AttestationFields): ProvenanceSettings {
   if (!/^[^/\0]+$/.test(filename) || filename === '.' || filename === '..')
     throw usageError(`${JSON.stringify(filename)} is not the name of a file`)
   for (const name of ['capture-usage', 'complete-materials'] as const)
-    if (fields.bool(name) === true)
+    if (fields.bool(name, false))
       throw new CairnError('NOT_SUPPORTED', `attestation ${fields.text}: ${name} is not supported`)
   return {
     mode: mode === 'min' ? 'min' : 'max',
     version,
     builderId: fields.take('builder-id') ?? '',
-    reproducible: fields.bool('reproducible') ?? false,
+    reproducible: fields.bool('reproducible', false),
     filename,
-    inlineOnly: fields.bool('inline-only') ?? false,
+    inlineOnly: fields.bool('inline-only', false),
   }
 }
 
-function sbomSettings(fields: AttestationFields): SbomSettings {
+function sbomSettings(fields: FlagFields): SbomSettings {
   if (fields.take('generator') !== undefined)
     throw new CairnError('NOT_SUPPORTED', `attestation ${fields.text}: scanners in images are not supported`, {
       hint: 'Leave generator off: Cairn reads the packages of an image itself.',
     })
   return { format: fields.oneOf('format', ['spdx', 'cyclonedx'] as const) ?? 'spdx' }
-}
-
-/** The keys of one attestation. Each is taken once; one that nobody took is refused. */
-class AttestationFields {
-  readonly type: string
-  readonly isDisabled: boolean
-  readonly text: string
-  readonly #values = new Map<string, string>()
-
-  constructor(text: string) {
-    this.text = text
-    for (const field of csvFields(text, usageError)) {
-      const equals = field.indexOf('=')
-      if (equals < 0) throw usageError(`invalid value ${field}`)
-      this.#values.set(field.slice(0, equals).trim().toLowerCase(), field.slice(equals + 1))
-    }
-    this.type = this.take('type') ?? ''
-    if (this.type === '') throw usageError('attestation type not specified')
-    this.isDisabled = this.bool('disabled') ?? false
-  }
-
-  take(name: string): string | undefined {
-    const value = this.#values.get(name)
-    this.#values.delete(name)
-    return value
-  }
-
-  bool(name: string): boolean | undefined {
-    const value = this.take(name)
-    if (value === undefined) return undefined
-    const parsed = parseGoBool(value)
-    if (parsed === undefined)
-      throw usageError(
-        name === 'reproducible'
-          ? `failed to parse reproducible flag ${JSON.stringify(value)}`
-          : `invalid value ${name}=${value}`,
-      )
-    return parsed
-  }
-
-  oneOf<Value extends string>(name: string, values: readonly Value[]): Value | undefined {
-    const given = this.take(name)
-    const known = values.find((value) => value === given)
-    if (given !== undefined && known === undefined)
-      throw usageError(`invalid value ${name}=${given}`, { hint: `It is ${values.join(' or ')}.` })
-    return known
-  }
-
-  refuseOthers(): void {
-    for (const name of this.#values.keys())
-      throw usageError(`unknown key ${JSON.stringify(name)} in attestation ${this.text}`)
-  }
 }

@@ -1,4 +1,5 @@
 import { parseDuration } from '../dockerfile/duration.ts'
+import { csvFields } from '../dockerfile/csv.ts'
 import { parseGoBool } from '../dockerfile/go-bool.ts'
 import { CairnError } from '../errors/error.ts'
 import { parseByteSize } from './units.ts'
@@ -248,35 +249,7 @@ function parseDecimal(text: string): number {
   return Number(text)
 }
 
-/** One line of comma-separated values with `"…"` quoting and `""` for a quote (RFC 4180). The empty text is no value. */
+/** The fields of a flag that takes a list, read as docker does. The empty text is no value. Throws an Error with Go's text. */
 export function parseCommaSeparated(text: string): readonly string[] {
-  if (text === '') return []
-  const values: string[] = []
-  let at = 0
-  for (;;) {
-    if (text[at] === '"') {
-      let value = ''
-      for (at++; ; at++) {
-        if (at >= text.length)
-          throw new Error(`parse error on line 1, column ${at + 1}: extraneous or missing " in quoted-field`)
-        if (text[at] !== '"') value += text.charAt(at)
-        else if (text[at + 1] === '"') value += text.charAt(at++)
-        else break
-      }
-      at++
-      if (at < text.length && text[at] !== ',')
-        throw new Error(`parse error on line 1, column ${at}: extraneous or missing " in quoted-field`)
-      values.push(value)
-    } else {
-      const comma = text.indexOf(',', at)
-      const end = comma < 0 ? text.length : comma
-      const value = text.slice(at, end)
-      const quote = value.indexOf('"')
-      if (quote >= 0) throw new Error(`parse error on line 1, column ${at + quote + 1}: bare " in non-quoted field`)
-      values.push(value)
-      at = end
-    }
-    if (at >= text.length) return values
-    at++
-  }
+  return text === '' ? [] : csvFields(text, (message) => new Error(message), 'encoding/csv')
 }

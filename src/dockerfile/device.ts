@@ -1,5 +1,5 @@
 import { CairnError } from '../errors/error.ts'
-import { csvFields } from './csv.ts'
+import { csvPairs } from './csv.ts'
 import { parseGoBool } from './go-bool.ts'
 import { withSuggestion } from './suggest.ts'
 
@@ -14,10 +14,9 @@ export interface RunDevice {
 export function parseDevice(text: string): RunDevice {
   let name = ''
   let required = false
-  for (const field of csvFields(text, (message) => invalid(`failed to parse csv devices: ${message}`))) {
-    const equals = field.indexOf('=')
-    const key = (equals < 0 ? field : field.slice(0, equals)).toLowerCase()
-    const value = equals < 0 ? undefined : field.slice(equals + 1)
+  const pairs = csvPairs(text, (message) => invalid(`failed to parse csv devices: ${message}`))
+  for (const { field, key: written, value } of pairs) {
+    const key = written.toLowerCase()
     if (key === 'required') {
       const parsed = value === undefined ? true : parseGoBool(value)
       if (parsed === undefined) throw invalid(`invalid value for ${key}: ${value}`)

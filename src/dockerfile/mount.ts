@@ -1,6 +1,6 @@
 import { CairnError } from '../errors/error.ts'
 import { quoteGo } from './characters.ts'
-import { csvFields } from './csv.ts'
+import { type CsvPair, csvPairs } from './csv.ts'
 import { parseGoBool } from './go-bool.ts'
 import { extensionsHint } from './frontend.ts'
 import { cleanPath } from './path-match.ts'
@@ -108,8 +108,7 @@ interface Fields {
  * throws.
  */
 export function parseMount(text: string, expand: (value: string, key: string) => string): RunMount {
-  const pairs = csvFields(text, (message) => invalid(`failed to parse csv mounts: ${message}`)).map((field) => {
-    const { key, value } = splitField(field)
+  const pairs = mountPairs(text).map(({ field, key, value }) => {
     return { field, key, value: value === undefined ? undefined : expand(value, key) }
   })
   // `required` and `size` may stand before the type that allows them.
@@ -125,8 +124,7 @@ export function parseMount(text: string, expand: (value: string, key: string) =>
  * holds no variable, unless the language has extensions. Throws DOCKERFILE_INVALID.
  */
 export function checkMount(text: string, { extensions }: { readonly extensions: boolean }): void {
-  for (const field of csvFields(text, (message) => invalid(`failed to parse csv mounts: ${message}`))) {
-    const { key, value } = splitField(field)
+  for (const { key, value } of mountPairs(text)) {
     const dollar = key === 'from' && value !== undefined ? value.indexOf('$') : -1
     if (!extensions && value !== undefined && dollar >= 0 && dollar !== value.length - 1) {
       const message = `'${key}' doesn't support variable expansion, define alias stage instead`
@@ -140,16 +138,13 @@ export function checkMount(text: string, { extensions }: { readonly extensions: 
  * it names none. Throws DOCKERFILE_INVALID.
  */
 export function mountSource(text: string): string | undefined {
-  const from = csvFields(text, (message) => invalid(`failed to parse csv mounts: ${message}`))
-    .map(splitField)
-    .findLast(({ key }) => key === 'from')?.value
+  const from = mountPairs(text).findLast(({ key }) => key === 'from')?.value
   return isGiven(from) ? from : undefined
 }
 
-function splitField(field: string): { key: string; value: string | undefined } {
-  const equals = field.indexOf('=')
-  if (equals < 0) return { key: field.toLowerCase(), value: undefined }
-  return { key: field.slice(0, equals).toLowerCase(), value: field.slice(equals + 1) }
+function mountPairs(text: string): CsvPair[] {
+  const pairs = csvPairs(text, (message) => invalid(`failed to parse csv mounts: ${message}`))
+  return pairs.map((pair) => ({ ...pair, key: pair.key.toLowerCase() }))
 }
 
 function readField(fields: Fields, field: string, key: string, value: string | undefined): void {

@@ -1,6 +1,6 @@
 import { cleanPath, joinPath } from '../build/paths.ts'
 import { csvFields } from '../dockerfile/csv.ts'
-import { parseGoBool } from '../dockerfile/go-bool.ts'
+import { FlagFields } from '../dockerfile/flag-fields.ts'
 import { checkLevel } from '../compression/compress.ts'
 import { CairnError, usageError } from '../errors/error.ts'
 import { tryStat } from '../linux/file-status.ts'
@@ -32,13 +32,24 @@ export function parseOutputs(values: readonly string[], options: OutputOptions):
 }
 
 function parseOutput(text: string, options: OutputOptions): BuildOutput {
-  const fields = new OutputFields(text)
+  const fields = outputFields(text)
   const output = readOutput(fields, options)
-  fields.refuseOthers()
+  // What has no place of its own may name one all the same.
+  fields.take('dest')
+  fields.refuseOthers('output')
   return output
 }
 
-function readOutput(fields: OutputFields, options: OutputOptions): BuildOutput {
+function outputFields(text: string): FlagFields {
+  const [only, ...others] = csvFields(text, usageError)
+  if (others.length === 0 && only === text && !text.startsWith('type='))
+    return FlagFields.of(text, { type: text === '-' ? 'tar' : 'local', dest: text })
+  const fields = FlagFields.parse(text)
+  if (fields.type === '') throw usageError('type is required for output')
+  return fields
+}
+
+function readOutput(fields: FlagFields, options: OutputOptions): BuildOutput {
   const { type } = fields
   switch (type) {
     case 'local':
@@ -63,7 +74,7 @@ function readOutput(fields: OutputFields, options: OutputOptions): BuildOutput {
       return archiveOutput(fields, type, options)
     case 'docker':
       // Without a place it is what --load asks for.
-      if (fields.peek('dest') !== undefined) return archiveOutput(fields, type, options)
+      if (fields.take('dest') !== undefined) return archiveOutput(fields, type, options)
       return imageOutput(fields, false, options)
     case 'image':
       return imageOutput(fields, fields.bool('push', false), options)
@@ -78,7 +89,7 @@ function readOutput(fields: OutputFields, options: OutputOptions): BuildOutput {
   }
 }
 
-function imageOutput(fields: OutputFields, push: boolean, options: OutputOptions): BuildOutput {
+function imageOutput(fields: FlagFields, push: boolean, options: OutputOptions): BuildOutput {
   for (const name of ['unpack', 'store'] as const)
     if (!fields.bool(name, true) && name === 'store')
       throw new CairnError('NOT_SUPPORTED', `output ${fields.text}: an image is always kept in the store`)
@@ -89,7 +100,7 @@ function imageOutput(fields: OutputFields, push: boolean, options: OutputOptions
   return { kind: 'image', form: imageForm(fields, options, undefined), names, push, isByDigest }
 }
 
-function archiveOutput(fields: OutputFields, type: 'oci' | 'docker', options: OutputOptions): BuildOutput {
+function archiveOutput(fields: FlagFields, type: 'oci' | 'docker', options: OutputOptions): BuildOutput {
   if (type === 'docker' && options.isIndex)
     throw usageError('docker exporter does not support exporting manifest lists, use the oci exporter instead')
   const isDirectory = !fields.bool('tar', true)
@@ -99,7 +110,7 @@ function archiveOutput(fields: OutputFields, type: 'oci' | 'docker', options: Ou
 
 /** Options of images, BuildKit's exporter/containerimage; layers' times are clamped to SOURCE_DATE_EPOCH in any case. */
 function imageForm(
-  fields: OutputFields,
+  fields: FlagFields,
   { annotations, isIndex }: OutputOptions,
   defaultCompression: ImageForm['compression'],
 ): ImageForm {
@@ -127,11 +138,11 @@ function imageForm(
     force: fields.bool('force-compression', false),
     ociTypes,
     ociArtifact,
-    annotations: [...annotations, ...fields.annotations(isIndex)],
+    annotations: [...annotations, ...annotationsOf(fields, isIndex)],
   }
 }
 
-function levelOf(fields: OutputFields, compression: ImageForm['compression']): number | undefined {
+function levelOf(fields: FlagFields, compression: ImageForm['compression']): number | undefined {
   const text = fields.take('compression-level')
   if (text === undefined) return undefined
   if (!/^[+-]?\d{1,15}$/.test(text)) throw usageError(`non-integer value ${text} specified for compression-level`)
@@ -145,14 +156,14 @@ function isCompression(text: string): text is NonNullable<ImageForm['compression
   return ['none', 'gzip', 'zstd', 'zstd:chunked', 'estargz'].includes(text)
 }
 
-function namesOf(fields: OutputFields): readonly Reference[] | undefined {
+function namesOf(fields: FlagFields): readonly Reference[] | undefined {
   const names = fields.take('name')
   if (names === undefined || names === '') return undefined
   return names.split(',').map((name) => withDefaultTag(parseReference(name.trim())))
 }
 
 /** Names without tags, of `push-by-digest`. */
-function repositoriesOf(fields: OutputFields): readonly Reference[] {
+function repositoriesOf(fields: FlagFields): readonly Reference[] {
   const names = (fields.take('name') ?? '').split(',').filter((name) => name !== '')
   if (names.length === 0)
     throw usageError('push-by-digest needs the name of a repository', { hint: 'Give name=REPOSITORY.' })
@@ -164,30 +175,30 @@ function repositoriesOf(fields: OutputFields): readonly Reference[] {
   })
 }
 
-function localMode(fields: OutputFields, { cwd, allowsDelete }: OutputOptions): 'copy' | 'delete' {
+function localMode(fields: FlagFields, { cwd, allowsDelete }: OutputOptions): 'copy' | 'delete' {
   const mode = fields.take('mode') ?? 'copy'
   if (mode !== 'copy' && mode !== 'delete') throw usageError(`invalid local exporter mode ${JSON.stringify(mode)}`)
-  const dest = joinPath(cwd, fields.peek('dest') ?? '')
+  const dest = joinPath(cwd, fields.take('dest') ?? '')
   if (mode === 'delete' && !allowsDelete && !cleanPath(dest).startsWith(`${cleanPath(cwd)}/`))
     throw usageError(
-      `local output mode=delete for destination ${JSON.stringify(fields.peek('dest'))} requires --allow=buildx.local.delete`,
+      `local output mode=delete for destination ${JSON.stringify(fields.take('dest'))} requires --allow=buildx.local.delete`,
     )
   return mode
 }
 
-function attestationPrefix(fields: OutputFields): string {
+function attestationPrefix(fields: FlagFields): string {
   const prefix = fields.take('attestation-prefix') ?? ''
   if (/[/\0]/.test(prefix))
     throw usageError(`attestation-prefix ${JSON.stringify(prefix)} is not the beginning of a file's name`)
   return prefix
 }
 
-function splitting(fields: OutputFields): boolean | undefined {
-  return fields.peek('platform-split') === undefined ? undefined : fields.bool('platform-split', true)
+function splitting(fields: FlagFields): boolean | undefined {
+  return fields.take('platform-split') === undefined ? undefined : fields.bool('platform-split', true)
 }
 
-function directoryOf(fields: OutputFields, { cwd }: OutputOptions): string {
-  const dest = fields.peek('dest') ?? ''
+function directoryOf(fields: FlagFields, { cwd }: OutputOptions): string {
+  const dest = fields.take('dest') ?? ''
   if (dest === '') throw usageError(`dest is required for ${fields.type} exporter`)
   if (dest === '-') throw usageError(`dest cannot be stdout for ${fields.type} exporter`)
   const path = cleanPath(joinPath(cwd, dest))
@@ -197,8 +208,8 @@ function directoryOf(fields: OutputFields, { cwd }: OutputOptions): string {
   return path
 }
 
-function fileOf(fields: OutputFields, { cwd, isTerminal }: OutputOptions): string | undefined {
-  const dest = fields.peek('dest') ?? '-'
+function fileOf(fields: FlagFields, { cwd, isTerminal }: OutputOptions): string | undefined {
+  const dest = fields.take('dest') ?? '-'
   if (dest === '-' || dest === '') {
     if (isTerminal) throw usageError(`dest file is required for ${fields.type} exporter. refusing to write to console`)
     return undefined
@@ -206,67 +217,6 @@ function fileOf(fields: OutputFields, { cwd, isTerminal }: OutputOptions): strin
   const path = cleanPath(joinPath(cwd, dest))
   if (tryStat(path)?.type === 'directory') throw usageError(`destination file ${dest} is a directory`)
   return path
-}
-
-/** The keys of one output. Each is taken once; one that nobody took is refused. */
-class OutputFields {
-  readonly type: string
-  readonly text: string
-  readonly #values = new Map<string, string>()
-  readonly #taken = new Set(['type', 'dest'])
-
-  constructor(text: string) {
-    this.text = text
-    const fields = csvFields(text, usageError)
-    const [only = ''] = fields
-    if (fields.length === 1 && only === text && !text.startsWith('type=')) {
-      this.type = text === '-' ? 'tar' : 'local'
-      this.#values.set('dest', text)
-      return
-    }
-    for (const field of fields) {
-      const equals = field.indexOf('=')
-      if (equals < 0) throw usageError(`invalid value ${field}`)
-      this.#values.set(field.slice(0, equals).trim().toLowerCase(), field.slice(equals + 1))
-    }
-    this.type = this.#values.get('type') ?? ''
-    if (this.type === '') throw usageError('type is required for output')
-  }
-
-  peek(name: string): string | undefined {
-    return this.#values.get(name)
-  }
-
-  take(name: string): string | undefined {
-    this.#taken.add(name)
-    return this.#values.get(name)
-  }
-
-  bool(name: string, absent: boolean): boolean {
-    const value = this.take(name)
-    if (value === undefined) return absent
-    const parsed = parseGoBool(value)
-    if (parsed === undefined) throw usageError(`non-bool value specified for ${name}`)
-    return parsed
-  }
-
-  /** `annotation.KEY`, `annotation-manifest-descriptor[PLATFORM].KEY` and the like. */
-  annotations(isIndex: boolean): Annotation[] {
-    const annotations: Annotation[] = []
-    for (const [name, value] of this.#values) {
-      const match = /^annotation(?:-([a-z-]+))?(?:\[([^\]]*)\])?\.(.+)$/.exec(name)
-      if (match === null) continue
-      this.#taken.add(name)
-      const [, kind = 'manifest', platform, key = ''] = match
-      annotations.push({ carrier: carrierOf(kind, isIndex), platform: platformOf(platform), key, value })
-    }
-    return annotations
-  }
-
-  refuseOthers(): void {
-    for (const name of this.#values.keys())
-      if (!this.#taken.has(name)) throw usageError(`unknown key ${JSON.stringify(name)} in output ${this.text}`)
-  }
 }
 
 /**
@@ -290,6 +240,14 @@ export function parseAnnotations(values: readonly string[], isIndex: boolean): r
       const [, kind = '', platform] = match
       return { carrier: carrierOf(kind, isIndex), platform: platformOf(platform), key: name.slice(colon + 1), value }
     })
+  })
+}
+
+/** `annotation.KEY`, `annotation-manifest-descriptor[PLATFORM].KEY` and the like. */
+function annotationsOf(fields: FlagFields, isIndex: boolean): Annotation[] {
+  const matches = fields.takeMatches(/^annotation(?:-([a-z-]+))?(?:\[([^\]]*)\])?\.(.+)$/)
+  return matches.map(([[, kind = 'manifest', platform, key = ''], value]) => {
+    return { carrier: carrierOf(kind, isIndex), platform: platformOf(platform), key, value }
   })
 }
 

@@ -84,7 +84,7 @@ describe('parseCacheExports()', () => {
       'type=registry,ref=app,oci-mediatypes=false',
       'USAGE: invalid configuration for remote cache, OCI mediatypes are required for image-manifest cache format',
     ],
-    ['type=local,dest=a,reset=maybe', 'USAGE: failed to parse reset: "maybe" is no bool'],
+    ['type=local,dest=a,reset=maybe', 'USAGE: non-bool value specified for reset: "maybe"'],
   ])('refuses %s', (value, message) => {
     expect(failure(() => parseCacheExports([value], { cwd: '/work', env: {} }))).toBe(message)
   })

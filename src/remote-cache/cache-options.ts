@@ -3,7 +3,8 @@ import { checkLevel, type CompressionSettings } from '../compression/compress.ts
 import { CairnError, usageError } from '../errors/error.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { parseReference, type Reference, withDefaultTag } from '../oci/reference.ts'
-import { type CacheFields, cacheFields } from './cache-fields.ts'
+import { cacheFields } from './cache-fields.ts'
+import type { FlagFields } from '../dockerfile/flag-fields.ts'
 import { type GhaPlace, ghaPlace } from './gha-options.ts'
 import { type S3Place, s3Place, s3PlaceName } from './s3-options.ts'
 
@@ -83,7 +84,7 @@ export function parseCacheExports(values: readonly string[], environment: CacheE
   return exports
 }
 
-function importOf(fields: CacheFields, environment: CacheEnvironment): CacheImport {
+function importOf(fields: FlagFields, environment: CacheEnvironment): CacheImport {
   const { type } = fields
   const mounts = fields.bool('mounts', false)
   if (type === 'registry') return { place: registryPlace(fields, 'importer'), name: fields.take('ref') ?? '', mounts }
@@ -101,7 +102,7 @@ function importOf(fields: CacheFields, environment: CacheEnvironment): CacheImpo
   throw unsupported(type, 'importer')
 }
 
-function exportOf(fields: CacheFields, environment: CacheEnvironment): CacheExport {
+function exportOf(fields: FlagFields, environment: CacheEnvironment): CacheExport {
   const { type } = fields
   const mode = fields.take('mode') ?? 'min'
   // As BuildKit: what is not known is the least.
@@ -138,7 +139,7 @@ function exportOf(fields: CacheFields, environment: CacheEnvironment): CacheExpo
 }
 
 function objectPlace(
-  fields: CacheFields,
+  fields: FlagFields,
   type: 's3' | 'gha',
   environment: CacheEnvironment,
 ): { readonly place: S3Place | GhaPlace; readonly name: string } {
@@ -150,7 +151,7 @@ function objectPlace(
   return { place, name: s3PlaceName(place) }
 }
 
-function registryPlace(fields: CacheFields, role: 'importer' | 'exporter'): CachePlace {
+function registryPlace(fields: FlagFields, role: 'importer' | 'exporter'): CachePlace {
   const ref = fields.take('ref') ?? ''
   // Which registries are spoken to without TLS is configured for all commands alike.
   fields.take('registry.insecure')
@@ -161,7 +162,7 @@ function registryPlace(fields: CacheFields, role: 'importer' | 'exporter'): Cach
   return { type: 'registry', reference }
 }
 
-function compressionOf(fields: CacheFields): CacheExport['compression'] {
+function compressionOf(fields: FlagFields): CacheExport['compression'] {
   const wanted = fields.take('compression') ?? 'gzip'
   const level = fields.take('compression-level')
   if (level !== undefined && !/^[+-]?\d{1,15}$/.test(level))

@@ -1,7 +1,7 @@
 import { parseDuration } from '../dockerfile/duration.ts'
 import { parseGoBool } from '../dockerfile/go-bool.ts'
 import { isCairnError, usageError } from '../errors/error.ts'
-import type { CacheFields } from './cache-fields.ts'
+import type { FlagFields } from '../dockerfile/flag-fields.ts'
 import type { CacheEnvironment } from './cache-options.ts'
 
 /** A cache at GitHub's cache service, with BuildKit's keys (cache/remotecache/gha). */
@@ -17,7 +17,7 @@ export interface GhaPlace {
 const defaultTimeout = 10 * 60 * 1000
 
 /** Reads the keys of `type=gha`, what is left out from the environment as buildx does. Throws USAGE. */
-export function ghaPlace(fields: CacheFields, { env }: CacheEnvironment): GhaPlace {
+export function ghaPlace(fields: FlagFields, { env }: CacheEnvironment): GhaPlace {
   const version = versionOf(fields, env)
   const token = fields.take('token') ?? env['ACTIONS_RUNTIME_TOKEN'] ?? ''
   const results = env['ACTIONS_RESULTS_URL']
@@ -35,7 +35,7 @@ export function ghaPlace(fields: CacheFields, { env }: CacheEnvironment): GhaPla
   return { ...place, service: { url: new URL(url), version: used, token } }
 }
 
-function versionOf(fields: CacheFields, env: CacheEnvironment['env']): 0 | 1 | 2 {
+function versionOf(fields: FlagFields, env: CacheEnvironment['env']): 0 | 1 | 2 {
   const text = fields.take('version')
   if (text === undefined) return parseGoBool(env['ACTIONS_CACHE_SERVICE_V2'] ?? '') === true ? 2 : 0
   if (text !== '1' && text !== '2')
@@ -45,7 +45,7 @@ function versionOf(fields: CacheFields, env: CacheEnvironment['env']): 0 | 1 | 2
   return Number(text) as 1 | 2
 }
 
-function timeoutOf(fields: CacheFields): number {
+function timeoutOf(fields: FlagFields): number {
   const text = fields.take('timeout')
   if (text === undefined) return defaultTimeout
   try {

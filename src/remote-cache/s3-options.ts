@@ -1,7 +1,7 @@
 import { parseDuration } from '../dockerfile/duration.ts'
 import { parseGoBool } from '../dockerfile/go-bool.ts'
 import { isCairnError, usageError } from '../errors/error.ts'
-import type { CacheFields } from './cache-fields.ts'
+import type { FlagFields } from '../dockerfile/flag-fields.ts'
 import type { CacheEnvironment } from './cache-options.ts'
 
 /** A cache in a bucket, with BuildKit's keys (cache/remotecache/s3). */
@@ -34,7 +34,7 @@ export type S3Keys =
 const day = 24 * 60 * 60 * 1000
 
 /** Reads the keys of `type=s3`. Throws USAGE with BuildKit's texts. */
-export function s3Place(fields: CacheFields, { env }: CacheEnvironment): S3Place {
+export function s3Place(fields: FlagFields, { env }: CacheEnvironment): S3Place {
   const bucket = fields.take('bucket') ?? env['AWS_BUCKET'] ?? ''
   if (bucket === '') throw usageError('bucket ($AWS_BUCKET) not set for s3 cache')
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$/.test(bucket)) throw usageError(`${bucket} is no name of a bucket`)
@@ -70,7 +70,7 @@ export function s3PlaceName({ bucket, manifestsPrefix, names }: S3Place): string
   return `s3://${bucket}/${manifestsPrefix}${names[0] ?? ''}`
 }
 
-function endpointOf(fields: CacheFields, region: string, env: CacheEnvironment['env']): URL {
+function endpointOf(fields: FlagFields, region: string, env: CacheEnvironment['env']): URL {
   const given = fields.take('endpoint_url') ?? env['AWS_ENDPOINT_URL_S3'] ?? env['AWS_ENDPOINT_URL'] ?? ''
   if (given === '')
     return new URL(`https://s3.${region}.${region.startsWith('cn-') ? 'amazonaws.com.cn' : 'amazonaws.com'}`)
@@ -82,7 +82,7 @@ function endpointOf(fields: CacheFields, region: string, env: CacheEnvironment['
   return url
 }
 
-function keysOf(fields: CacheFields, env: CacheEnvironment['env']): S3Keys {
+function keysOf(fields: FlagFields, env: CacheEnvironment['env']): S3Keys {
   const [accessKey = '', secretKey = ''] = [fields.take('access_key_id'), fields.take('secret_access_key')]
   const sessionToken = fields.take('session_token')
   if (accessKey !== '' && secretKey !== '') return { accessKey, secretKey, sessionToken }

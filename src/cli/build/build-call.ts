@@ -1,4 +1,4 @@
-import { csvFields } from '../../dockerfile/csv.ts'
+import { csvPairs } from '../../dockerfile/csv.ts'
 import { cleanPath } from '../../dockerfile/path-match.ts'
 import { parseGoBool } from '../../dockerfile/go-bool.ts'
 import { DockerfileError } from '../../dockerfile/dockerfile-error.ts'
@@ -36,12 +36,10 @@ export function parseCall(text: string): BuildCall | undefined {
   let name: string | undefined
   let format: BuildCall['format'] = 'text'
   let ignoreStatus = false
-  for (const field of csvFields(text, usageError)) {
-    const equals = field.indexOf('=')
-    const [key, value] = equals < 0 ? ['', field] : [field.slice(0, equals), field.slice(equals + 1)]
-    if (key === '') {
+  for (const { field, key, value } of csvPairs(text, usageError)) {
+    if (value === undefined) {
       if (name !== undefined) throw usageError(`invalid --call value: ${text}`)
-      name = value === 'lint' ? 'check' : value
+      name = field === 'lint' ? 'check' : field
     } else if (key === 'format') {
       if (value !== 'text' && value !== 'json')
         throw usageError(`invalid --call format: ${value}`, { hint: 'It is text or json.' })

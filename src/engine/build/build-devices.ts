@@ -1,4 +1,4 @@
-import { csvFields } from '../../dockerfile/csv.ts'
+import { csvPairs } from '../../dockerfile/csv.ts'
 import type { RunDevice } from '../../dockerfile/device.ts'
 import { CairnError, usageError } from '../../errors/error.ts'
 import type { DeviceRegistry } from '../../runtime/cdi.ts'
@@ -35,16 +35,14 @@ interface DeviceGrant {
 function deviceGrant(text: string): DeviceGrant | undefined {
   const value = text === 'device' ? '' : text.slice('device='.length)
   if (value === '') return undefined
-  const [name = '', ...fields] = csvFields(value, usageError)
+  const [name, ...pairs] = csvPairs(value, usageError)
   let alias: string | undefined
-  for (const field of fields) {
-    const equals = field.indexOf('=')
-    if (equals < 0) throw usageError(`invalid device config ${JSON.stringify(field)}`)
-    if (field.slice(0, equals) !== 'alias')
-      throw usageError(`unknown device config key ${JSON.stringify(field.slice(0, equals))}`)
-    alias = field.slice(equals + 1)
+  for (const { field, key, value: written } of pairs) {
+    if (written === undefined) throw usageError(`invalid device config ${JSON.stringify(field)}`)
+    if (key !== 'alias') throw usageError(`unknown device config key ${JSON.stringify(key)}`)
+    alias = written
   }
-  return { name, alias: alias === '' ? undefined : alias }
+  return { name: name?.field ?? '', alias: alias === '' ? undefined : alias }
 }
 
 /**

@@ -1,5 +1,5 @@
 import { secretBytes, type SecretSource } from '../../build/build-secrets.ts'
-import { csvFields } from '../../dockerfile/csv.ts'
+import { csvPairs } from '../../dockerfile/csv.ts'
 import { CairnError, usageError } from '../../errors/error.ts'
 import { tryStat } from '../../linux/file-status.ts'
 
@@ -32,11 +32,10 @@ interface SecretFlag {
 
 function parseSecret(text: string, env: Readonly<Record<string, string | undefined>>): SecretFlag {
   let [id, file, variable, type, isKeyed] = ['', '', '', '', false]
-  for (const field of csvFields(text, (message) => usageError(`failed to parse csv secret: ${message}`))) {
-    const equals = field.indexOf('=')
-    if (equals < 0) throw usageError(`invalid field '${field}' must be a key=value pair`)
-    const key = field.slice(0, equals).toLowerCase()
-    const value = field.slice(equals + 1)
+  const pairs = csvPairs(text, (message) => usageError(`failed to parse csv secret: ${message}`))
+  for (const { field, key: written, value } of pairs) {
+    if (value === undefined) throw usageError(`invalid field '${field}' must be a key=value pair`)
+    const key = written.toLowerCase()
     if (key === 'type') {
       if (value !== 'file' && value !== 'env') throw usageError(`unsupported secret type ${JSON.stringify(value)}`)
       type = value
