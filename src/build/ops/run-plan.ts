@@ -68,7 +68,8 @@ function runCommand({ command, heredocs }: RunInstruction): RunCommand {
   if (first === undefined || command.form === 'exec')
     return { command, script: undefined, summary: '', isScript: false }
   if (!/^\s*\d*<<-?\s*(["']?)[^\s<>"']+\1\s*$/.test(command.line)) {
-    const bodies = heredocs.map(({ content, name }) => `\n${content}${name}`).join('')
+    // As written: the shell itself takes the tabs of `<<-` away, and the history shows them.
+    const bodies = heredocs.map(({ raw, name }) => `\n${raw}${name}`).join('')
     return { command: { form: 'shell', line: command.line + bodies }, script: undefined, summary: '', isScript: false }
   }
   const summary = ` (${summarizeHeredoc(first.content)})`
@@ -151,27 +152,27 @@ function mountTarget({ state }: StagePlanner, target: string, refuse: string): s
 
 function planAgent(planner: StagePlanner, mount: Extract<RunMount, { type: 'ssh' }>, position: number): OpMount {
   const { type, id, required, mode, uid, gid } = mount
-  const target = mountTarget(
-    planner,
-    mount.target ?? `/run/buildkit/ssh_agent.${position}`,
-    'invalid mount type SSH for /',
-  )
-  return { type, id, target, required, mode, uid, gid }
+  const writtenTarget = mount.target ?? `/run/buildkit/ssh_agent.${position}`
+  const target = mountTarget(planner, writtenTarget, 'invalid mount type SSH for /')
+  return { type, id, target, writtenTarget, required, mode, uid, gid }
 }
 
 function planMount(planner: StagePlanner, mount: Exclude<RunMount, { type: 'ssh' }>): OpMount {
   if (mount.type === 'secret') {
-    const { type, id, env, required, mode, uid, gid } = mount
+    const { type, id, target: writtenTarget, env, required, mode, uid, gid } = mount
     const target =
-      mount.target === undefined ? undefined : mountTarget(planner, mount.target, 'invalid mount type SECRET for /')
-    return { type, id, target, env, required, mode, uid, gid, fingerprint: planner.options.secretFingerprint?.(id) }
+      writtenTarget === undefined ? undefined : mountTarget(planner, writtenTarget, 'invalid mount type SECRET for /')
+    const fingerprint = planner.options.secretFingerprint?.(id)
+    return { type, id, target, writtenTarget, env, required, mode, uid, gid, fingerprint }
   }
   const target = mountTarget(planner, mount.target, 'invalid mount target "/"')
+  const writtenTarget = mount.target.startsWith('/') ? mount.target : target
   switch (mount.type) {
     case 'bind':
       return {
         type: 'bind',
         target,
+        writtenTarget,
         source: mountFiles(planner, mount.from) ?? { from: 'context' },
         path: cleanPath(`/${mount.source ?? ''}`),
         readOnly: mount.readOnly,
@@ -181,6 +182,7 @@ function planMount(planner: StagePlanner, mount: Exclude<RunMount, { type: 'ssh'
       return {
         type: 'cache',
         target,
+        writtenTarget,
         id: namespace === '' ? mount.id : `${namespace}/${mount.id}`,
         sharing: mount.sharing,
         readOnly: mount.readOnly,
@@ -192,7 +194,7 @@ function planMount(planner: StagePlanner, mount: Exclude<RunMount, { type: 'ssh'
       }
     }
     case 'tmpfs':
-      return { type: 'tmpfs', target, readOnly: mount.readOnly, size: mount.size }
+      return { type: 'tmpfs', target, writtenTarget, readOnly: mount.readOnly, size: mount.size }
     default:
       return mount satisfies never
   }
