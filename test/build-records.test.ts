@@ -137,7 +137,7 @@ describe('the record of a build', () => {
       ['no record', (name) => writeFileSync(name, 'FROM busybox\n')],
       [
         'another form',
-        (name) => writeFileSync(name, good.toString('latin1').replace('"record":1', '"record":9'), 'latin1'),
+        (name) => writeFileSync(name, good.toString('latin1').replace('"record":1', '"record":0'), 'latin1'),
       ],
       [
         'an id that is a path',

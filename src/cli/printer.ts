@@ -21,6 +21,8 @@ export interface Listing<Row> {
   readonly shown: readonly string[]
   /** The labels of a row, for `{{.Label "key"}}`. */
   readonly labels?: (row: Row) => Readonly<Record<string, string>>
+  /** A row as JSON, where that is not its columns. */
+  readonly json?: (row: Row) => object
 }
 
 /**
@@ -73,12 +75,13 @@ function expandEscapes(text: string): string {
   return text.replaceAll('\\t', '\t').replaceAll('\\n', '\n')
 }
 
-const rowsOfTemplates = new WeakSet<object>()
+/** What `{{json .}}` gives for each row. */
+const rowsOfTemplates = new WeakMap<object, () => string>()
 
 /** What a template sees of one row: every column as a field computed when asked for. */
 function rowFields<Row>(listing: Listing<Row>, row: Row): object {
   const fields = {}
-  rowsOfTemplates.add(fields)
+  rowsOfTemplates.set(fields, () => rowJson(listing, row))
   for (const [name, column] of Object.entries(listing.columns))
     Object.defineProperty(fields, name, { enumerable: true, get: () => column.value(row) })
   const { labels } = listing
@@ -102,9 +105,7 @@ const rowFunctions = {
   json: {
     parameters: ['any'],
     call: (value: unknown) =>
-      typeof value === 'object' && value !== null && rowsOfTemplates.has(value)
-        ? escapeMarkup(toJson(sorted(value)))
-        : toJson(value),
+      (typeof value === 'object' && value !== null ? rowsOfTemplates.get(value)?.() : undefined) ?? toJson(value),
   },
 } as const
 
@@ -125,7 +126,7 @@ const headingFunctions = Object.fromEntries(
 )
 
 function rowJson<Row>(listing: Listing<Row>, row: Row): string {
-  return escapeMarkup(toJson(sorted(rowFields(listing, row))))
+  return escapeMarkup(toJson(sorted(listing.json?.(row) ?? rowFields(listing, row))))
 }
 
 function sorted(fields: object): object {

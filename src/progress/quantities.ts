@@ -22,6 +22,14 @@ export function formatSeconds(milliseconds: number): string {
   return `${(Math.max(0, milliseconds) / 1000).toFixed(1)}s`
 }
 
+/** Milliseconds as buildx tells how long a build took: `4.2s`, `1m 12s`. */
+export function formatDuration(milliseconds: number): string {
+  const seconds = Math.trunc(milliseconds / 1000)
+  return seconds < 60
+    ? formatSeconds(milliseconds)
+    : `${Math.trunc(seconds / 60)}m ${String(seconds % 60).padStart(2)}s`
+}
+
 /** Time of a log line since its step began, in seconds with four significant digits: `0.123`, `12.34`, `123.4`. */
 export function formatLogTime(milliseconds: number): string {
   const seconds = Math.max(0, milliseconds) / 1000

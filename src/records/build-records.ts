@@ -1,10 +1,11 @@
 import type { Store } from '../content/store.ts'
 import { CairnError, isCairnError } from '../errors/error.ts'
 import { tryListDirectory } from '../linux/directories.ts'
+import { errno, isErrno } from '../linux/errno.ts'
 import { tryStat } from '../linux/file-status.ts'
 import { makeDirectories, removeFile } from '../linux/names.ts'
 import type { BuildRecord, RecordHeader } from './record.ts'
-import { readItems, readRecord } from './record-reader.ts'
+import { isBeingWritten, readItems, readRecord } from './record-reader.ts'
 import { RecordWriter } from './record-writer.ts'
 
 /** Records that are kept; older ones go when a build ends. */
@@ -26,7 +27,8 @@ export function beginRecord(
 ): { readonly id: string; readonly writer: RecordWriter } {
   const id = newId()
   makeDirectories(directory(store), 0o755)
-  return { id, writer: new RecordWriter(pathOf(store, header.createdAt, id), { id, ...header }) }
+  const temporary = store.session.temporaryPath('record')
+  return { id, writer: new RecordWriter(pathOf(store, header.createdAt, id), temporary, { id, ...header }) }
 }
 
 /** All records, the newest first. What cannot be read is left out. */
@@ -36,14 +38,21 @@ export function listRecords(store: Store): StoredRecord[] {
 
 /**
  * The record that `text` means: an id or the beginning of one, `^N` for the Nth before the newest; nothing for the
- * newest. Throws RECORD_UNKNOWN, RECORD_AMBIGUOUS, RECORD_INVALID.
+ * newest. Throws RECORD_UNKNOWN, RECORD_AMBIGUOUS, RECORD_INVALID, NOT_SUPPORTED.
  */
 export function findRecord(store: Store, text = ''): StoredRecord {
+  return read(findPath(store, text))
+}
+
+/** Ids that an ambiguous one stands for are named up to so many. */
+const idsNamed = 5
+
+function findPath(store: Store, text: string): string {
   const paths = recordPaths(store)
   const offset = text === '' ? 0 : /^\^(\d{1,6})$/.exec(text)?.[1]
   if (offset !== undefined) {
     const path = paths[Number(offset)]
-    if (path !== undefined) return read(path)
+    if (path !== undefined) return path
     throw new CairnError(
       'RECORD_UNKNOWN',
       text === '' ? 'no build was recorded yet' : `no build record with offset ${offset}`,
@@ -53,11 +62,13 @@ export function findRecord(store: Store, text = ''): StoredRecord {
   const [path] = found
   if (path === undefined)
     throw new CairnError('RECORD_UNKNOWN', `no such build record: ${text}`, { hint: 'See `cairn builds ls`.' })
-  if (found.length > 1)
+  if (found.length > 1) {
+    const named = found.slice(0, idsNamed).map(idOf).join(', ')
     throw new CairnError('RECORD_AMBIGUOUS', `several build records begin with ${text}`, {
-      hint: `They are ${found.map(idOf).join(', ')}.`,
+      hint: `They are ${named}${found.length > idsNamed ? ` and ${found.length - idsNamed} more` : ''}.`,
     })
-  return read(path)
+  }
+  return path
 }
 
 /**
@@ -77,7 +88,7 @@ export async function damagedRecords(
       if (!quick) for await (const _item of readItems(path)) signal.throwIfAborted()
     } catch (error) {
       if (!isCairnError(error, 'RECORD_INVALID')) {
-        if (tryStat(path) === undefined) continue
+        if (tryStat(path) === undefined || isCairnError(error, 'NOT_SUPPORTED')) continue
         throw error
       }
       if (tryStat(path)?.size !== 0) damaged.push({ path, problem: error.message })
@@ -86,10 +97,31 @@ export async function damagedRecords(
   return damaged
 }
 
-/** Removes a record. Throws RECORD_IN_USE while its build runs. */
-export function removeRecord({ path, id, status }: StoredRecord): void {
-  if (status === 'running') throw new CairnError('RECORD_IN_USE', `build ${id} is running`)
+/**
+ * Removes the record that `text` means, as for {@link findRecord}, be it damaged, and gives its id. Throws RECORD_UNKNOWN,
+ * RECORD_AMBIGUOUS, RECORD_IN_USE while its build runs.
+ */
+export function removeRecord(store: Store, text: string): string {
+  const path = findPath(store, text)
+  const id = idOf(path)
+  if (isRunning(path)) throw new CairnError('RECORD_IN_USE', `build ${id} is running`)
   removeFile(path)
+  return id
+}
+
+/** Removes all records but those of builds that run. */
+export function removeAllRecords(store: Store): void {
+  for (const path of recordPaths(store)) if (!isRunning(path)) removeFile(path)
+}
+
+/** False too for a record that another process has removed. */
+function isRunning(path: string): boolean {
+  try {
+    return isBeingWritten(path)
+  } catch (error) {
+    if (isErrno(error, errno.ENOENT)) return false
+    throw error
+  }
 }
 
 /**
@@ -103,7 +135,7 @@ export function trimRecords(store: Store, added: number): void {
     const sizes = paths.slice(0, kept).map((path) => tryStat(path)?.size ?? 0)
     for (let bytes = sum(sizes); bytes > bytesKept && kept > 1; kept--) bytes -= sizes[kept - 1] ?? 0
   }
-  for (const path of paths.slice(kept)) if (tryRead(path)?.status !== 'running') removeFile(path)
+  for (const path of paths.slice(kept)) if (!isRunning(path)) removeFile(path)
 }
 
 function sum(numbers: readonly number[]): number {

@@ -2,8 +2,9 @@ import { CairnError } from '../errors/error.ts'
 import { fstat } from '../linux/file-status.ts'
 import { close, open, openFlags, pread, tryLock, unlock } from '../linux/files.ts'
 import { isJsonObject } from '../oci/descriptor.ts'
-import type { ProgressEvent } from '../progress/events.ts'
+import type { LogEvent } from '../progress/events.ts'
 import type { BuildRecord, RecordEnd, RecordHeader, RecordItem } from './record.ts'
+import { endFields, eventFields, headerFields, logFields, sourceFields, wrongField } from './record-fields.ts'
 import { recordVersion, trailerSize } from './record-writer.ts'
 
 /** Longest line of a record: the Dockerfile and the end with all its steps are the long ones. */
@@ -16,7 +17,7 @@ const pause = 50
 
 const decoder = new TextDecoder()
 
-/** Reads the header and the end of the record at `path`. Throws RECORD_INVALID, FILE_UNKNOWN. */
+/** Reads the header and the end of the record at `path`. Throws RECORD_INVALID, NOT_SUPPORTED for a newer form, FILE_UNKNOWN. */
 export function readRecord(path: string): BuildRecord {
   using file = new RecordFile(path)
   const header = file.header()
@@ -24,29 +25,39 @@ export function readRecord(path: string): BuildRecord {
   return { ...header, status: end?.status ?? (file.isBeingWritten() ? 'running' : 'interrupted'), end }
 }
 
+/** True while the process that writes the record at `path` lives. Throws FILE_UNKNOWN. */
+export function isBeingWritten(path: string): boolean {
+  using file = new RecordFile(path)
+  return file.isBeingWritten()
+}
+
 /**
  * What the record at `path` holds between header and end, as far as it was written; with `follow` on until the build
- * ends. Events of output have their bytes in `data`, valid until the next one is asked for. Throws RECORD_INVALID.
+ * ends or `signal` fires. Events of output have their bytes in `data`, valid until the next one is asked for. Throws
+ * RECORD_INVALID, and the reason of the signal.
  */
-export async function* readItems(path: string, { follow = false } = {}): AsyncGenerator<RecordItem> {
+export async function* readItems(
+  path: string,
+  { follow = false, signal }: { readonly follow?: boolean; readonly signal?: AbortSignal | undefined } = {},
+): AsyncGenerator<RecordItem> {
   using file = new RecordFile(path)
   const lines = new RecordLines(file)
   for (;;) {
-    const line = lines.next()
-    if (line === undefined) {
-      if (!follow) return
-      // What is written between the two looks is found by the last one.
-      const isOver = !file.isBeingWritten()
-      const last = lines.next()
-      if (last !== undefined) {
-        if (last === 'end') return
-        yield last
-      } else if (isOver) return
-      else await Bun.sleep(pause)
-      continue
+    signal?.throwIfAborted()
+    // What is written between the look at the lock and the look at the lines is found by the latter.
+    const isOver = !follow || !file.isBeingWritten()
+    let item = lines.next()
+    for (; item !== undefined && item !== 'end'; item = lines.next()) {
+      yield item
+      signal?.throwIfAborted()
     }
-    if (line === 'end') return
-    yield line
+    if (item === 'end') return
+    if (isOver) {
+      const rest = lines.rest()
+      if (rest !== undefined) yield rest
+      return
+    }
+    await Bun.sleep(pause)
   }
 }
 
@@ -79,13 +90,19 @@ class RecordFile implements Disposable {
     const bytes = this.read(0, longestHeader)
     const end = bytes.indexOf(10)
     if (end < 0) throw this.invalid('it has no header')
-    const { record, ...header } = this.parse(bytes.subarray(0, end))
+    const { record, ...given } = this.parse(bytes.subarray(0, end))
+    if (typeof record === 'number' && record > recordVersion)
+      throw new CairnError(
+        'NOT_SUPPORTED',
+        `${this.path} has form ${record} of build records, newer than ${recordVersion}`,
+        {
+          hint: 'A newer version of Cairn reads it.',
+        },
+      )
     if (record !== recordVersion) throw this.invalid(`it has the form ${String(record)}, not ${recordVersion}`)
-    for (const name of ['id', 'name', 'context', 'dockerfile'])
-      if (typeof header[name] !== 'string') throw this.invalid(`its header has no ${name}`)
-    if (!/^[a-z0-9]{25}$/.test(String(header['id']))) throw this.invalid('its id is not 25 letters and digits')
-    if (typeof header['createdAt'] !== 'number') throw this.invalid('its header has no createdAt')
-    return { platforms: [], buildArgs: [], tags: [], cairnVersion: '', ...header } as unknown as RecordHeader
+    const header = { platforms: [], buildArgs: [], tags: [], cairnVersion: '', ...given }
+    this.#check('header', header, headerFields)
+    return header as unknown as RecordHeader
   }
 
   end(): RecordEnd | undefined {
@@ -95,8 +112,8 @@ class RecordFile implements Disposable {
     const offset = Number(trailer.slice(1, -1))
     if (offset >= size - trailerSize || size - offset > longestLine) throw this.invalid('its end is not where it says')
     const { end } = this.parse(this.read(offset, size - trailerSize - offset))
-    if (!isJsonObject(end) || !Array.isArray(end['steps']) || typeof end['completedAt'] !== 'number')
-      throw this.invalid('its end lacks steps or time')
+    if (!isJsonObject(end)) throw this.invalid('its end is not where it says')
+    this.#check('end', end, endFields)
     return end as unknown as RecordEnd
   }
 
@@ -118,6 +135,33 @@ class RecordFile implements Disposable {
     return value
   }
 
+  /** What a line says, or `end` for the one that begins the end. Output has its size, and no bytes yet. */
+  item(value: Readonly<Record<string, unknown>>): RecordItem | OutputLine | 'end' {
+    if ('end' in value) return 'end'
+    const { source, event, log } = value
+    if (isJsonObject(source)) {
+      this.#check('Dockerfile', source, sourceFields)
+      return { kind: 'source', source: source as never }
+    }
+    if (isJsonObject(event)) {
+      const type = String(event['type'])
+      const fields = Object.hasOwn(eventFields, type) ? eventFields[type] : undefined
+      if (fields === undefined) throw this.invalid('it has an event of an unknown kind')
+      this.#check(type, event, fields)
+      return { kind: 'event', event: event as never }
+    }
+    if (!isJsonObject(log)) throw this.invalid('it has a line of an unknown kind')
+    const { vertex, stream, timestamp, size } = log
+    this.#check('output', log, logFields)
+    if (Number(size) > longestOutput) throw this.invalid('it has output of an impossible size')
+    return { kind: 'output', size, event: { type: 'log', vertex, stream, timestamp } } as OutputLine
+  }
+
+  #check(what: string, value: Readonly<Record<string, unknown>>, fields: Parameters<typeof wrongField>[1]): void {
+    const wrong = wrongField(value, fields)
+    if (wrong !== undefined) throw this.invalid(`${what}: ${wrong} is missing or not what it has to be`)
+  }
+
   invalid(what: string, cause?: unknown): CairnError {
     return new CairnError('RECORD_INVALID', `${this.path} is no build record: ${what}`, { cause })
   }
@@ -125,6 +169,13 @@ class RecordFile implements Disposable {
   [Symbol.dispose](): void {
     close(this.#fd)
   }
+}
+
+/** A line that output follows. */
+interface OutputLine {
+  readonly kind: 'output'
+  readonly size: number
+  readonly event: Omit<LogEvent, 'data'>
 }
 
 /** The lines of a record after its header, read as they are asked for. */
@@ -141,30 +192,31 @@ class RecordLines {
   /** The next item, `end` where that stands, or undefined where nothing whole is there yet. */
   next(): RecordItem | 'end' | undefined {
     if (!this.#isAfterHeader) {
-      const header = this.#line()
-      if (header === undefined) return undefined
+      if (this.#line() === undefined) return undefined
       this.#isAfterHeader = true
     }
     const before = this.#offset
-    const line = this.#line()
-    if (line === undefined) return undefined
-    const value = this.#file.parse(line)
-    if ('end' in value) return 'end'
-    if (isJsonObject(value['source'])) return { kind: 'source', source: value['source'] as never }
-    if (isJsonObject(value['event'])) return { kind: 'event', event: value['event'] as never }
-    const log = value['log']
-    if (!isJsonObject(log)) throw this.#file.invalid('it has a line of an unknown kind')
-    const size = Number(log['size'])
-    if (!Number.isSafeInteger(size) || size < 0 || size > longestOutput)
-      throw this.#file.invalid('it has output of an impossible size')
-    const data = this.#file.read(this.#offset, size + 1)
-    if (data.length < size + 1) {
+    const item = this.#item()
+    if (item === undefined || item === 'end' || item.kind !== 'output') return item
+    const data = this.#file.read(this.#offset, item.size + 1)
+    if (data.length <= item.size) {
       this.#moveTo(before)
       return undefined
     }
-    this.#moveTo(this.#offset + size + 1)
-    const event = { ...log, type: 'log', data: data.subarray(0, size) } as unknown as ProgressEvent
-    return { kind: 'event', event }
+    this.#moveTo(this.#offset + data.length)
+    return { kind: 'event', event: { ...item.event, data: data.subarray(0, item.size) } }
+  }
+
+  /** Where {@link next} gives nothing more: output of which only the beginning was written. */
+  rest(): RecordItem | undefined {
+    const item = this.#isAfterHeader ? this.#item() : undefined
+    if (item === undefined || item === 'end' || item.kind !== 'output') return undefined
+    return { kind: 'event', event: { ...item.event, data: this.#file.read(this.#offset, item.size) } }
+  }
+
+  #item(): RecordItem | OutputLine | 'end' | undefined {
+    const line = this.#line()
+    return line === undefined ? undefined : this.#file.item(this.#file.parse(line))
   }
 
   #line(): Uint8Array | undefined {

@@ -1,6 +1,6 @@
 import { SystemCallError } from '../linux/errno.ts'
 import { close, open, openFlags, tryLock, write } from '../linux/files.ts'
-import { removeFile } from '../linux/names.ts'
+import { removeFile, rename } from '../linux/names.ts'
 import type { ProgressEvent } from '../progress/events.ts'
 import type { RecordedSource, RecordEnd, RecordHeader } from './record.ts'
 
@@ -8,8 +8,9 @@ import type { RecordedSource, RecordEnd, RecordHeader } from './record.ts'
 export const recordVersion = 1
 /** Bytes of the last line: `@`, the offset of the end in 16 digits, a line feed. */
 export const trailerSize = 18
-/** Events other than output wait until there are so many bytes of them. */
+/** Events other than output wait until there are so many bytes of them, and no more than so many milliseconds. */
 const waitingBytes = 16 * 1024
+const longestWait = 100
 
 const encoder = new TextEncoder()
 
@@ -28,16 +29,20 @@ export class RecordWriter {
   #size = 0
   readonly #statuses = new Set<string>()
   #failure: SystemCallError | undefined
+  #timer: ReturnType<typeof setTimeout> | undefined
 
-  /** Makes the file, which must not be there. Throws SystemCallError. */
-  constructor(path: string, header: RecordHeader) {
+  /**
+   * Makes the file: as `temporary`, which must not be there, and under its name when it is locked and has its header, as
+   * who finds it relies on both. Throws SystemCallError.
+   */
+  constructor(path: string, temporary: string, header: RecordHeader) {
     this.#path = path
-    this.#fd = open(path, openFlags.O_WRONLY | openFlags.O_CREAT | openFlags.O_EXCL, 0o600)
+    this.#fd = open(temporary, openFlags.O_WRONLY | openFlags.O_CREAT | openFlags.O_EXCL, 0o600)
     tryLock(this.#fd, 'exclusive', path)
     this.#line({ record: recordVersion, ...header })
     this.#flush()
-    // A record without a header would be none.
-    if (this.#failure !== undefined) removeFile(path)
+    if (this.#failure === undefined) rename(temporary, path)
+    else removeFile(temporary)
   }
 
   /** Bytes written so far. */
@@ -52,6 +57,7 @@ export class RecordWriter {
 
   source(source: RecordedSource): void {
     this.#line({ source })
+    this.#flushSoon()
   }
 
   /** Takes an event. Output is in the file when this returns; of what moves on only beginning and end are kept. */
@@ -73,6 +79,7 @@ export class RecordWriter {
     const isLong = event.type === 'warning' && event.source !== undefined
     this.#line({ event: isLong ? { ...event, source: { ...event.source, data: '' } } : event })
     if (this.#waitingSize > waitingBytes) this.#flush()
+    else this.#flushSoon()
   }
 
   /** Writes the end and closes the file. */
@@ -86,6 +93,7 @@ export class RecordWriter {
 
   /** Leaves the record as it is. Does nothing after {@link end}. */
   close(): void {
+    clearTimeout(this.#timer)
     if (this.#fd < 0) return
     close(this.#fd)
     this.#fd = -1
@@ -95,12 +103,20 @@ export class RecordWriter {
     this.#wait(encoder.encode(`${JSON.stringify(value)}\n`))
   }
 
+  /** A step that says nothing is told of all the same, to those who follow the build and should it be killed. */
+  #flushSoon(): void {
+    this.#timer ??= setTimeout(() => this.#flush(), longestWait)
+    this.#timer.unref()
+  }
+
   #wait(bytes: Uint8Array): void {
     this.#waiting.push(bytes)
     this.#waitingSize += bytes.byteLength
   }
 
   #flush(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
     const bytes = this.#waiting.length === 1 ? this.#waiting[0] : Buffer.concat(this.#waiting)
     this.#waiting = []
     this.#waitingSize = 0

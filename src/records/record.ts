@@ -46,6 +46,11 @@ export interface RecordEnd {
   readonly cached: number
 }
 
+/** How many steps were gone through, whatever came of them. */
+export function completedSteps({ steps }: RecordEnd): number {
+  return steps.filter(({ outcome }) => outcome !== 'unreached' && outcome !== 'canceled').length
+}
+
 export interface RecordedFailure {
   readonly code: string
   readonly message: string

@@ -1,5 +1,7 @@
-import { formatSeconds } from '../../progress/quantities.ts'
+import { printable } from '../../dockerfile/characters.ts'
+import { formatDuration } from '../../progress/quantities.ts'
 import { findRecord, type StoredRecord } from '../../records/build-records.ts'
+import { completedSteps, type RecordedFailure } from '../../records/record.ts'
 import { defineCommand } from '../command.ts'
 import { objectFormatFlag } from '../format-flag.ts'
 import { openStoreOf } from '../open-store.ts'
@@ -18,7 +20,7 @@ export default defineCommand({
   complete: (ctx) => recordIds(ctx),
   async run(ctx, flags, [text]) {
     const record = findRecord(await ctx.use(openStoreOf), text)
-    if (flags.format === '') ctx.stdout.write(renderRecord(record))
+    if (flags.format === '' || flags.format === 'pretty') ctx.stdout.write(renderRecord(record))
     else if (flags.format === 'json') ctx.stdout.write(`${JSON.stringify(objectOf(record), undefined, 2)}\n`)
     else ctx.stdout.write(renderObjects([objectOf(record)], flags.format))
   },
@@ -39,6 +41,7 @@ function objectOf(record: StoredRecord): object {
       ? {}
       : { CompletedAt: new Date(end.completedAt).toISOString(), Duration: (end.completedAt - createdAt) * 1e6 }),
     Status: status,
+    NumCompletedSteps: end === undefined ? 0 : completedSteps(end),
     NumTotalSteps: end?.total ?? 0,
     NumCachedSteps: end?.cached ?? 0,
     BuildArgs: buildArgs,
@@ -52,7 +55,8 @@ function objectOf(record: StoredRecord): object {
 
 function renderRecord(record: StoredRecord): string {
   const { id, name, createdAt, context, dockerfile, target, platforms, buildArgs, tags, status, end } = record
-  const duration = end === undefined ? '' : formatSeconds(end.completedAt - createdAt)
+  const running = status === 'running' ? `${formatDuration(Date.now() - createdAt)} (running)` : ''
+  const duration = end === undefined ? running : formatDuration(end.completedAt - createdAt)
   const share = end === undefined || end.total === 0 ? 0 : Math.round((end.cached / end.total) * 100)
   const blocks: (readonly [string, string | undefined])[][] = [
     [
@@ -79,11 +83,23 @@ function renderRecord(record: StoredRecord): string {
   const texts = blocks.map((block) => {
     const lines = block.filter(([, value]) => value !== undefined && value !== '')
     const width = Math.max(0, ...lines.map(([term]) => term.length + 2))
-    return lines.map(([term, value]) => `${`${term}:`.padEnd(width)}${value}\n`).join('')
+    return lines.map(([term, value = '']) => `${`${term}:`.padEnd(width)}${oneLine(value)}\n`).join('')
   })
-  const error = end?.error
-  if (error !== undefined)
-    texts.push(`Error: ${error.message}\n${error.excerpt === undefined ? '' : `${error.excerpt}\n`}`)
+  if (end?.error !== undefined) texts.push(renderError(end.error))
   texts.push(`Print build logs: cairn builds logs ${id}\n`)
   return texts.filter((text) => text !== '').join('\n')
+}
+
+/** As buildx: the lines of the Dockerfile, and the end of what the step wrote. */
+function renderError({ message, excerpt, step, logTail }: RecordedFailure): string {
+  const lines = [`Error: ${printable(message)}`]
+  if (excerpt !== undefined) lines.push(printable(excerpt))
+  if (step !== undefined && logTail !== undefined && logTail.length > 0)
+    lines.push('', 'Logs:', `> => ${oneLine(step)}:`, ...logTail.map((line) => `> ${oneLine(Bun.stripANSI(line))}`))
+  return `${lines.join('\n')}\n`
+}
+
+/** What a record says may be anything, where it was imported. */
+function oneLine(text: string): string {
+  return printable(text.replaceAll(/[\r\n]+/g, ' '))
 }

@@ -1,11 +1,13 @@
-import { checkFilters } from '../../engine/filters.ts'
-import { formatSeconds } from '../../progress/quantities.ts'
+import { printable } from '../../dockerfile/characters.ts'
+import { completedSteps } from '../../records/record.ts'
 import { listRecords, type StoredRecord } from '../../records/build-records.ts'
 import { defineCommand } from '../command.ts'
-import { filterFlag, parseFilters } from '../filters.ts'
+import { filterFlag } from '../filters.ts'
 import { listFormatFlag } from '../format-flag.ts'
 import { openStoreOf } from '../open-store.ts'
+import { recordFilter } from '../build/record-filters.ts'
 import { type Listing, renderListing } from '../printer.ts'
+import { formatDuration } from '../../progress/quantities.ts'
 import { formatAge, formatByteSize } from '../units.ts'
 
 export default defineCommand({
@@ -13,6 +15,7 @@ export default defineCommand({
   description: 'Every build leaves a record: its log, times, and why its steps ran. The last hundred are kept.',
   examples: [
     { text: 'Builds that failed', command: 'cairn builds ls --filter status=error' },
+    { text: 'Slow ones of today', command: "cairn builds ls --filter 'duration>1m' --filter 'startedAt>24h'" },
     {
       text: 'How much of each came from the cache',
       command: "cairn builds ls --format '{{.Ref}} {{.CachedSteps}}/{{.TotalSteps}}'",
@@ -20,25 +23,19 @@ export default defineCommand({
   ],
   args: { max: 0 },
   flags: {
-    filter: { ...filterFlag, summary: 'Filter output: "status=error", "name=app", "ref=ID"' },
+    filter: { ...filterFlag, summary: 'Filter output: "status=error", "name!=app", "duration>1m", …' },
     format: listFormatFlag,
     'no-trunc': { type: 'bool', summary: "Don't truncate output" },
     quiet: { type: 'bool', short: 'q', summary: 'Only display ids' },
   },
   output: 'collected',
   async run(ctx, flags) {
-    const filters = parseFilters(flags.filter)
-    checkFilters(filters, ['ref', 'name', 'status'])
-    const suits = (name: string, value: string): boolean => {
-      const wanted = filters.get(name)
-      return wanted === undefined || wanted.includes(value)
-    }
-    const records = listRecords(await ctx.use(openStoreOf)).filter(
-      ({ id, name, status }) => suits('ref', id) && suits('name', name) && suits('status', status),
-    )
+    const now = Date.now()
+    const suits = recordFilter(flags.filter, now)
+    const records = listRecords(await ctx.use(openStoreOf)).filter(suits)
     const isPlain = flags.format === '' || flags.format === 'table'
     const format = flags.quiet && isPlain ? '{{.Ref}}' : flags.format
-    ctx.stdout.write(renderListing(listing(!flags['no-trunc'], Date.now()), records, format))
+    ctx.stdout.write(renderListing(listing(!flags['no-trunc'], now), records, format))
   },
 })
 
@@ -54,8 +51,11 @@ const statusTexts = {
 } as const
 
 function listing(trunc: boolean, now: number): Listing<StoredRecord> {
-  const shorten = (text: string): string =>
-    trunc && text.length > shownName ? `..${text.slice(text.length - shownName + 2)}` : text
+  const shorten = (text: string): string => {
+    // Of a record that was imported it may be anything.
+    const line = printable(text.replaceAll(/\s+/g, ' '))
+    return trunc && line.length > shownName ? `..${line.slice(line.length - shownName + 2)}` : line
+  }
   return {
     columns: {
       Ref: { heading: 'BUILD ID', value: ({ id }) => id },
@@ -69,15 +69,29 @@ function listing(trunc: boolean, now: number): Listing<StoredRecord> {
       Size: { heading: 'SIZE', value: ({ size }) => formatByteSize(size, 3) },
     },
     shown: ['Ref', 'Name', 'Status', 'CreatedAt', 'Duration'],
+    json: jsonOf,
+  }
+}
+
+/** With the keys of buildx, and the image and bytes on disk besides. */
+function jsonOf({ id, name, status, createdAt, size, end }: StoredRecord): object {
+  return {
+    ref: id,
+    name,
+    status: statusTexts[status],
+    created_at: new Date(createdAt).toISOString(),
+    ...(end === undefined ? {} : { completed_at: new Date(end.completedAt).toISOString() }),
+    total_steps: end?.total ?? 0,
+    completed_steps: end === undefined ? 0 : completedSteps(end),
+    cached_steps: end?.cached ?? 0,
+    ...(end?.imageId === undefined ? {} : { image: end.imageId }),
+    size,
   }
 }
 
 /** `4.2s`, `1m 12s`, `3.0s+` while it runs; nothing for a build of which the end is not known. */
 function durationText({ createdAt, status, end }: StoredRecord, now: number): string {
   if (end === undefined && status !== 'running') return ''
-  const milliseconds = (end?.completedAt ?? now) - createdAt
-  const seconds = Math.trunc(milliseconds / 1000)
-  const text =
-    seconds < 60 ? formatSeconds(milliseconds) : `${Math.trunc(seconds / 60)}m ${String(seconds % 60).padStart(2)}s`
+  const text = formatDuration((end?.completedAt ?? now) - createdAt)
   return end === undefined ? `${text}+` : text
 }

@@ -1,5 +1,5 @@
-import { usageError } from '../../errors/error.ts'
-import { findRecord, listRecords, removeRecord } from '../../records/build-records.ts'
+import { isCairnError, usageError } from '../../errors/error.ts'
+import { removeAllRecords, removeRecord } from '../../records/build-records.ts'
 import { defineCommand } from '../command.ts'
 import { openStoreToFree } from '../open-store.ts'
 import { recordIds } from '../build/record-names.ts'
@@ -15,12 +15,19 @@ export default defineCommand({
     if (!flags.all && texts.length === 0) throw usageError('rm requires at least one argument')
     if (flags.all && texts.length > 0) throw usageError('cannot specify refs when using --all')
     const store = await ctx.use(openStoreToFree)
-    const records = flags.all
-      ? listRecords(store).filter(({ status }) => status !== 'running')
-      : texts.map((text) => findRecord(store, text))
-    for (const record of records) {
-      removeRecord(record)
-      if (!flags.all) ctx.stdout.write(`${record.id}\n`)
+    if (flags.all) {
+      removeAllRecords(store)
+      return 0
     }
+    let status = 0
+    for (const text of texts)
+      try {
+        ctx.stdout.write(`${removeRecord(store, text)}\n`)
+      } catch (error) {
+        if (!isCairnError(error)) throw error
+        ctx.stderr.write(`cairn: ${error.message}\n`)
+        status = 1
+      }
+    return status
   },
 })

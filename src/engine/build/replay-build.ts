@@ -6,7 +6,7 @@ import { readItems } from '../../records/record-reader.ts'
 
 /**
  * Shows a recorded build on `display` as it was shown while it ran, and goes on until it ends where it still runs. Gives
- * its warnings. Throws RECORD_INVALID.
+ * its warnings. Throws RECORD_INVALID, and the reason of the signal.
  *
  * @param step - if given, a part of the titles of the steps whose events are shown
  */
@@ -18,8 +18,7 @@ export async function replayBuild(
   const warnings: WarningEvent[] = []
   const shown = new Set<string>()
   const source = await recordedSource(path)
-  for await (const item of readItems(path, { follow: true })) {
-    signal.throwIfAborted()
+  for await (const item of readItems(path, { follow: true, signal })) {
     if (item.kind !== 'event') continue
     const event = withSource(item.event, source)
     if (event.type === 'vertex' && (step === undefined || event.name.includes(step))) shown.add(event.id)
