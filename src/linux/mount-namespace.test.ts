@@ -1,4 +1,7 @@
 import { expect, test } from 'bun:test'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { mountNamespace, processInMounts } from './mount-namespace.ts'
 
 /** A process in a mount namespace of its own, whose identity is given with it. */
@@ -28,5 +31,46 @@ test('processInMounts() finds nobody in a namespace that is gone, whoever has it
     for (const { identity } of others) expect(processInMounts(identity.replace(/#.*/, ''))).toBeUndefined()
   } finally {
     for (const other of others) await end(other)
+  }
+})
+
+test('inMountNamespaceCopy() and inOuterMounts() leave the thread where its root directory was, also in a chroot', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'cairn-chroot-'))
+  try {
+    for (const name of ['root', 'inside']) mkdirSync(join(directory, name))
+    writeFileSync(
+      join(directory, 'program.ts'),
+      `import { existsSync } from 'node:fs'
+       import { inMountNamespaceCopy, inOuterMounts } from '${join(import.meta.dir, 'mount-namespace.ts')}'
+       const isInside = () => existsSync('${directory}/inside/file')
+       const seen = [isInside()]
+       inMountNamespaceCopy(() => seen.push(isInside()), () => seen.push(isInside()))
+       seen.push(isInside())
+       inOuterMounts(() => seen.push(isInside()))
+       seen.push(isInside())
+       console.log(seen.join(' '), process.cwd())`,
+    )
+    // The same tree as outside, but for one directory.
+    const script = `set -e
+      mount --rbind / "$1/root"
+      mount -t tmpfs none "$1/root$1/inside"
+      touch "$1/root$1/inside/file"
+      exec chroot "$1/root" sh -c 'cd "$1/inside" && exec "$2" ../program.ts' sh "$1" "$2"`
+    const { stdout, stderr } = Bun.spawnSync([
+      'unshare',
+      '--mount',
+      '--propagation',
+      'private',
+      'sh',
+      '-c',
+      script,
+      'sh',
+      directory,
+      process.execPath,
+    ])
+    expect(stderr.toString()).toBe('')
+    expect(stdout.toString()).toBe(`true true true true true true ${directory}/inside\n`)
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
   }
 })

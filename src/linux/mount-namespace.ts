@@ -4,6 +4,7 @@ import { close, open, openFlags } from './files.ts'
 import { lastErrno, openLibc, ptr, stableBytes, types } from './libc.ts'
 import { mount, mountError, mountFlags } from './mounts.ts'
 import { readLink } from './names.ts'
+import { pathArgument } from './path-arguments.ts'
 
 const { i32, u64, ptr: pointer } = types
 
@@ -11,6 +12,7 @@ const libc = openLibc({
   unshare: { args: [i32], returns: i32 },
   setns: { args: [i32, i32], returns: i32 },
   fchdir: { args: [i32], returns: i32 },
+  chroot: { args: [pointer], returns: i32 },
   ioctl: { args: [i32, u64, pointer], returns: i32 },
 })
 
@@ -18,8 +20,33 @@ const CLONE_NEWNS = 0x2_0000
 const CLONE_FS = 0x200
 
 let isPrivate = false
-/** Descriptor of the namespace that this thread left first, whose mounts others make and see. */
-let outerNamespace: number | undefined
+/** Descriptors of the namespace that this thread left first, whose mounts others make and see, and of its root directory there. */
+let outer: Place | undefined
+
+/** A mount namespace and the root directory that a thread has in it, which is another than the namespace's own in a chroot. */
+interface Place {
+  readonly namespace: number
+  readonly root: number
+}
+
+function openPlace(process: number | 'thread-self'): Place {
+  const namespace = open(`/proc/${process}/ns/mnt`, openFlags.O_RDONLY)
+  try {
+    return { namespace, root: openDirectory(`/proc/${process}/root`) }
+  } catch (error) {
+    close(namespace)
+    throw error
+  }
+}
+
+function closePlace({ namespace, root }: Place): void {
+  close(namespace)
+  close(root)
+}
+
+function openDirectory(path: string): number {
+  return open(path, openFlags.O_PATH | openFlags.O_DIRECTORY)
+}
 
 /**
  * Moves the calling thread into a mount namespace of its own, once per process. Mounts made afterwards are seen by this
@@ -32,7 +59,7 @@ let outerNamespace: number | undefined
  */
 export function enterPrivateMounts(): void {
   if (isPrivate) return
-  outerNamespace ??= open('/proc/thread-self/ns/mnt', openFlags.O_RDONLY)
+  outer ??= openPlace('thread-self')
   if (libc.unshare(CLONE_NEWNS) !== 0) throw mountError('unshare', lastErrno(), 'the mount namespace')
   // Until this, mounts below a shared mount would still travel back to the host.
   mount('none', '/', undefined, mountFlags.MS_REC | mountFlags.MS_PRIVATE, undefined, '/ as private')
@@ -45,10 +72,10 @@ export function enterPrivateMounts(): void {
  */
 export function enterNewMounts(): void {
   if (!isPrivate) return enterPrivateMounts()
-  const directory = open('.', openFlags.O_PATH | openFlags.O_DIRECTORY)
+  const directory = openDirectory('.')
   try {
     if (libc.unshare(CLONE_NEWNS) !== 0) throw mountError('unshare', lastErrno(), 'the mount namespace')
-    if (libc.fchdir(directory) !== 0) throw new SystemCallError('fchdir', lastErrno(), 'back to the working directory')
+    changeDirectory(directory)
   } finally {
     close(directory)
   }
@@ -89,19 +116,18 @@ export function processInMounts(identity: string): number | undefined {
   return others.find((pid) => Number.isInteger(pid) && mountNamespace(pid) === identity)
 }
 
-/** Moves the calling thread into the mount namespace of another process. Throws SystemCallError. */
+/** Moves the calling thread into the mount namespace of another process, and to its root directory. Throws SystemCallError. */
 export function joinMountsOf(pid: number): void {
   // A thread that shares its root with others may not change namespaces.
   enterPrivateMounts()
-  const target = open(`/proc/${pid}/ns/mnt`, openFlags.O_RDONLY)
+  const target = openPlace(pid)
   try {
-    if (libc.setns(target, CLONE_NEWNS) !== 0)
-      throw new SystemCallError('setns', lastErrno(), `into the mount namespace of process ${pid}`)
+    enter(target, `into the mount namespace of process ${pid}`)
     isPrivate = false
-    if (outerNamespace !== undefined) close(outerNamespace)
-    outerNamespace = undefined
+    if (outer !== undefined) closePlace(outer)
+    outer = undefined
   } finally {
-    close(target)
+    closePlace(target)
   }
 }
 
@@ -110,21 +136,12 @@ export function joinMountsOf(pid: number): void {
  * mounts: there mounts are shared with those of the host where the host has them so.
  */
 export function inOuterMounts<Result>(action: () => Result): Result {
-  if (!isPrivate || outerNamespace === undefined) return action()
-  const here = open('/proc/thread-self/ns/mnt', openFlags.O_RDONLY)
-  const directory = open('.', openFlags.O_PATH | openFlags.O_DIRECTORY)
-  try {
-    if (libc.setns(outerNamespace, CLONE_NEWNS) !== 0)
-      throw new SystemCallError('setns', lastErrno(), 'into the mount namespace of the host')
-    try {
-      return action()
-    } finally {
-      comeBack(here, directory)
-    }
-  } finally {
-    close(here)
-    close(directory)
-  }
+  if (!isPrivate || outer === undefined) return action()
+  const place = outer
+  return andBack(() => {
+    enter(place, 'into the mount namespace of the host')
+    return action()
+  })
 }
 
 /**
@@ -134,27 +151,39 @@ export function inOuterMounts<Result>(action: () => Result): Result {
  */
 export function inMountNamespaceCopy<Result>(prepare: () => void, spawn: () => Result): Result {
   enterPrivateMounts()
-  const home = open('/proc/thread-self/ns/mnt', openFlags.O_RDONLY)
-  const directory = open('.', openFlags.O_PATH | openFlags.O_DIRECTORY)
-  try {
+  return andBack(() => {
     if (libc.unshare(CLONE_NEWNS) !== 0) throw mountError('unshare', lastErrno(), 'the mount namespace')
-    try {
-      prepare()
-      return spawn()
-    } finally {
-      comeBack(home, directory)
-    }
+    prepare()
+    return spawn()
+  })
+}
+
+/** Calls `action`, which goes elsewhere, and brings the thread back to its mount namespace, root and working directory. */
+function andBack<Result>(action: () => Result): Result {
+  using opened = new DisposableStack()
+  const home = opened.adopt(openPlace('thread-self'), closePlace)
+  const directory = opened.adopt(openDirectory('.'), close)
+  try {
+    return action()
   } finally {
-    close(home)
-    close(directory)
+    comeBack(home, directory)
   }
 }
 
-/** setns(2) sets the thread's root and working directory to those of the namespace, so the latter is set again. */
-function comeBack(home: number, directory: number): void {
+function comeBack(home: Place, directory: number): void {
   // A thread that was started meanwhile shares root and working directory with this one, which setns refuses.
   if (libc.unshare(CLONE_FS) !== 0) throw mountError('unshare', lastErrno(), 'root and working directory')
-  if (libc.setns(home, CLONE_NEWNS) !== 0)
-    throw new SystemCallError('setns', lastErrno(), 'back to the mount namespace of this process')
+  enter(home, 'back to the mount namespace of this process')
+  changeDirectory(directory)
+}
+
+/** setns(2) leaves the thread in the root directory of the namespace, so its own is set again. */
+function enter({ namespace, root }: Place, goal: string): void {
+  if (libc.setns(namespace, CLONE_NEWNS) !== 0) throw new SystemCallError('setns', lastErrno(), goal)
+  changeDirectory(root)
+  if (libc.chroot(pathArgument('.', 'chroot')) !== 0) throw new SystemCallError('chroot', lastErrno(), goal)
+}
+
+function changeDirectory(directory: number): void {
   if (libc.fchdir(directory) !== 0) throw new SystemCallError('fchdir', lastErrno(), 'back to the working directory')
 }
