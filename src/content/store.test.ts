@@ -1,12 +1,14 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import {
   chmodSync,
+  chownSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
   readdirSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -65,6 +67,28 @@ describe('openStore()', () => {
     const error = await failsWith('STORE_UNUSABLE', () => openStore(root))
     expect(error.message).toContain('thesis.tex')
     expect(readdirSync(root)).toEqual(['thesis.tex'])
+  })
+
+  test('closes a directory that is there to others, and takes it from its owner', () => {
+    const given = join(root, 'given')
+    mkdirSync(given)
+    chmodSync(given, 0o777)
+    chownSync(given, 4242, 4242)
+    openStore(given).close()
+    const { mode, uid } = statSync(given)
+    expect([mode & 0o7777, uid]).toEqual([0o700, process.geteuid?.() ?? -1])
+    // What its owner does with a store later is left alone.
+    chmodSync(given, 0o755)
+    openStore(given).close()
+    expect(statSync(given).mode & 0o7777).toBe(0o755)
+  })
+
+  test('fails with STORE_UNUSABLE in a directory that users share, and in one that another user filled', async () => {
+    expect((await failsWith('STORE_UNUSABLE', () => openStore('/tmp/'))).message).toContain('users share')
+    mkdirSync(join(root, 'content'))
+    chownSync(root, 4242, 4242)
+    expect((await failsWith('STORE_UNUSABLE', () => openStore(root))).message).toContain('belongs to another user')
+    expect(readdirSync(root)).toEqual(['content'])
   })
 
   test('fails with STORE_UNUSABLE where a file is', async () => {

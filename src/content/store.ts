@@ -1,9 +1,10 @@
 import { CairnError, isCairnError } from '../errors/error.ts'
 import { SystemCallError, errno } from '../linux/errno.ts'
 import { listDirectory } from '../linux/directories.ts'
+import { fstat } from '../linux/file-status.ts'
 import { freeSpace } from '../linux/free-space.ts'
 import { close, fsync, open, openFlags, read, tryOpen, write } from '../linux/files.ts'
-import { makeDirectories, rename } from '../linux/names.ts'
+import { changeMode, changeOwner, makeDirectories, rename } from '../linux/names.ts'
 import { layoutMarker, layoutPaths } from '../oci/layout.ts'
 import { type BlobReader, blobReader } from './blobs.ts'
 import { composedReader } from './composed-blobs.ts'
@@ -77,6 +78,8 @@ const versionFile = 'version'
 /** What may be in a directory that is being made a store by another process just now. */
 const ownNames =
   /^(?:content|snapshots|containers|volumes|cache|builds|downloads|registry|rootless|locks|tmp|version|reserve|cairn\.db.*|lost\+found)$/
+/** Never to be closed to others, even where they are empty. */
+const everybodys: ReadonlySet<string> = new Set(['/', '/tmp', '/var/tmp', '/dev/shm'])
 
 /**
  * Opens the store at `root`, making it where there is none. Throws STORE_UNUSABLE where it cannot be read and
@@ -256,12 +259,12 @@ function readVersion(root: string): string | undefined {
 
 /** Makes a store. Others may be doing the same: each step does nothing where it was done, and the version comes last. */
 function initialize(root: string): void {
+  if (everybodys.has(root)) throw unfit(root, 'is a directory that all users share')
   makeDirectories(root, 0o700)
-  const foreign = listDirectory(root).find(({ name }) => !ownNames.test(name))
-  if (foreign !== undefined)
-    throw new CairnError('STORE_UNUSABLE', `${root} is no Cairn store and not empty: it has ${foreign.name}`, {
-      hint: 'Set CAIRN_ROOT to a directory of its own.',
-    })
+  const names = listDirectory(root)
+  const foreign = names.find(({ name }) => !ownNames.test(name))
+  if (foreign !== undefined) throw unfit(root, `is no Cairn store and not empty: it has ${foreign.name}`)
+  claim(root, names.length === 0)
   for (const area of ['content/blobs/sha256', 'snapshots', 'locks', 'tmp']) makeDirectories(`${root}/${area}`, 0o755)
   const session = beginSession(`${root}/tmp`)
   try {
@@ -271,6 +274,27 @@ function initialize(root: string): void {
   } finally {
     session.end()
   }
+}
+
+/**
+ * Makes the directory of a store its maker's alone, as it would have been made: a layer may have a program that runs as root for
+ * whoever reaches it, and who can write the store decides what builds start from.
+ */
+function claim(root: string, isEmpty: boolean): void {
+  const fd = open(root, openFlags.O_RDONLY | openFlags.O_DIRECTORY)
+  try {
+    const { uid, gid, mode } = fstat(fd)
+    const user = process.geteuid?.() ?? uid
+    if (uid !== user && !isEmpty) throw unfit(root, 'belongs to another user and is not empty')
+    if (uid !== user) changeOwner(fd, user, gid, root)
+    if ((mode & 0o077) !== 0) changeMode(fd, 0o700, root)
+  } finally {
+    close(fd)
+  }
+}
+
+function unfit(root: string, why: string): CairnError {
+  return new CairnError('STORE_UNUSABLE', `${root} ${why}`, { hint: 'Set CAIRN_ROOT to a directory of its own.' })
 }
 
 function writeFile(session: Session, path: string, text: string): void {
