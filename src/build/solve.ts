@@ -2,14 +2,15 @@ import { CairnError } from '../errors/error.ts'
 import type { Dockerfile } from '../dockerfile/instruction.ts'
 import type { ProgressListener } from '../progress/events.ts'
 import { type BuildCache, type CachedResult, type CachedStep, contentIdOf, emptyContentId } from './cache.ts'
-import { cacheKey, type CacheKey, fileSources, remoteSources, type StepInputs } from './cache-key.ts'
+import { cacheKey, type CacheKey, remoteSources, type StepInputs } from './cache-key.ts'
 import type { BuildHistory } from './explain/build-history.ts'
 import type { Op } from './graph.ts'
 import { isFirst, type Miss, missText } from './explain/miss.ts'
 import { type FailedCommand, RunningStep, type StepLog } from './running-step.ts'
 import { baseLayer, type Filesystem, type Layer, type PackedLayer, storedLayer } from './layer.ts'
 import { onItsOwn, type SourceReader, type StepKey, StepKeys } from './step-keys.ts'
-import { neededOps, stepId, type StepReport, StepReports } from './step-reports.ts'
+import { neededOps, readOps } from './needed-ops.ts'
+import { type StepReport, StepReports } from './step-reports.ts'
 
 /** What the solver needs done; the ops' own modules do it. */
 export interface StepExecutor extends SourceReader {
@@ -57,6 +58,14 @@ interface StepResult {
   readonly miss: Miss | undefined
 }
 
+/** What a step that is not in the cache is run with. */
+interface StepStart {
+  readonly parent: StepResult | undefined
+  /** Of the steps that it takes files from. */
+  readonly sources: ReadonlyMap<Op, StepResult>
+  readonly byContent: StepKey | undefined
+}
+
 /**
  * Brings the target's filesystem about: each step is looked up by key and only what is missing is run, everything that
  * can at once. Stages that only a hit would read are not even looked at. The first failure stops all that runs.
@@ -65,7 +74,7 @@ export class Solver {
   readonly #options: SolveOptions
   readonly #keys: StepKeys
   readonly #results = new Map<Op, Promise<StepResult>>()
-  readonly #reports = new StepReports()
+  readonly #reports: StepReports
   /** Ops that are to be run without the cache, and those that need their results. */
   readonly #renewed = new Set<Op>()
   /** First op with a key, whether or not it may come from the cache. */
@@ -74,14 +83,18 @@ export class Solver {
   /** Remote sources that were asked for. */
   readonly #asked: Promise<unknown>[] = []
   readonly #stop = new AbortController()
-  /** How many steps were looked up and how many of those were hits. */
-  readonly counts = { steps: 0, cached: 0 }
 
   constructor(options: SolveOptions) {
     this.#options = options
+    this.#reports = new StepReports(options.progress)
     options.signal.addEventListener('abort', () => this.#stop.abort(options.signal.reason), { once: true })
     if (options.signal.aborted) this.#stop.abort(options.signal.reason)
     this.#keys = new StepKeys({ ...options, stop: this.#stop })
+  }
+
+  /** How many steps there were, and how many of those were hits. */
+  get counts(): { readonly steps: number; readonly cached: number } {
+    return this.#reports.counts
   }
 
   /** Aborted when the build is, or when a step failed. */
@@ -98,21 +111,13 @@ export class Solver {
     targets: readonly (Op | undefined)[],
     wanted: readonly Op[] = [],
   ): Promise<readonly (readonly PackedLayer[])[]> {
-    for (const op of ops)
-      this.#options.progress({ type: 'vertex', id: stepId(op), name: op.title, inputs: neededOps(op).map(stepId) })
+    this.#reports.plan(ops)
     // Ops come after those they need.
     for (const op of ops)
       if (op.ignoreCache !== undefined || neededOps(op).some((needed) => this.#renewed.has(needed)))
         this.#renewed.add(op)
     try {
-      // Servers are slow and independent of each other: all of them are asked at once.
-      for (const op of ops)
-        for (const source of remoteSources(op)) this.#asked.push(this.#options.executor.resolveRemote(source, op.title))
-      // In this order each finds the keys of the steps before it. Whatever COPY names is missed before anything runs.
-      const keys = await Promise.all(ops.map((op) => this.#keys.of(op)))
-      this.#options.cache.prepare(keys.map(({ key }) => key))
-      this.#chooseHistories(ops, keys)
-      this.#options.onKeys?.(ops.flatMap((op, index) => (keys[index] === undefined ? [] : [{ op, ...keys[index] }])))
+      await this.#prepare(ops)
       const results = await Promise.all([
         ...targets.map((op) => (op === undefined ? undefined : this.#result(op))),
         ...wanted.map((op) => this.#result(op)),
@@ -123,11 +128,7 @@ export class Solver {
           .map(async (result) => await Promise.all((result?.filesystem ?? []).map((layer) => layer.packed()))),
       )
       await Promise.all(this.#packing)
-      const titles = new Set<string>()
-      for (const op of ops) {
-        this.#showUntouched(op, titles)
-        titles.add(op.title)
-      }
+      this.#reports.untouched(ops)
       return layers
     } catch (error) {
       this.#stop.abort(error)
@@ -160,6 +161,19 @@ export class Solver {
     return steps
   }
 
+  /** Finds the keys of all steps, and with them what is looked at for several steps at once. */
+  async #prepare(ops: readonly Op[]): Promise<void> {
+    const { cache, executor, onKeys } = this.#options
+    // Servers are slow and independent of each other: all of them are asked at once.
+    for (const op of ops)
+      for (const source of remoteSources(op)) this.#asked.push(executor.resolveRemote(source, op.title))
+    // In this order each finds the keys of the steps before it. Whatever COPY names is missed before anything runs.
+    const keys = await Promise.all(ops.map((op) => this.#keys.of(op)))
+    cache.prepare(keys.map(({ key }) => key))
+    this.#chooseHistories(ops, keys)
+    onKeys?.(ops.flatMap((op, index) => (keys[index] === undefined ? [] : [{ op, ...keys[index] }])))
+  }
+
   /** What misses are explained with is the build that came closest to this one. */
   #chooseHistories(ops: readonly Op[], keys: readonly StepKey[]): void {
     const byHistory = Map.groupBy(ops.entries(), ([, op]) => this.#options.history(op))
@@ -173,7 +187,7 @@ export class Solver {
   }
 
   async #find(op: Op): Promise<StepResult> {
-    this.counts.steps += 1
+    this.#reports.begin()
     this.#stop.signal.throwIfAborted()
     if (op.kind === 'base') return this.#base(op)
     const { key, inputs } = await this.#keys.of(op)
@@ -198,7 +212,7 @@ export class Solver {
         return result
       }
     }
-    return await this.#run(op, parent, sources, byContent)
+    return await this.#run(op, { parent, sources, byContent })
   }
 
   /** True where files come from a step that is run without the cache: what they are is known only then. */
@@ -209,34 +223,17 @@ export class Solver {
   /** A step that another stage has word for word on the same filesystem: done once for both. */
   async #sameAs(twin: Op, op: Op): Promise<StepResult> {
     const result = await this.#result(twin)
-    // The stages of several platforms that are built once for all of them are shown once.
-    if (op.title === twin.title) this.#reports.note(op, { outcome: 'cached' })
-    else this.#showCached(op)
+    this.#reports.sameAs(twin, op)
     return result
   }
 
-  #showCached(op: Op, origin?: string): void {
-    this.counts.cached += 1
-    this.#reports.note(op, { outcome: 'cached', ...(origin === undefined ? {} : { origin }) })
-    const now = Date.now()
-    this.#options.progress({
-      type: 'vertex',
-      id: stepId(op),
-      name: op.title,
-      started: now,
-      completed: now,
-      cached: true,
-    })
-  }
-
   async #base(op: Extract<Op, { kind: 'base' }>): Promise<StepResult> {
-    const { executor, progress } = this.#options
-    const now = Date.now()
-    progress({ type: 'vertex', id: stepId(op), name: op.title, started: now, completed: now, cached: false })
+    const { executor, history } = this.#options
+    this.#reports.base(op)
     const filesystem = op.image.config.rootfs.diff_ids.map((diffId) => baseLayer(diffId, executor.layerSize(diffId)))
     const { key, inputs } = await this.#keys.of(op)
-    const miss = this.#options.history(op).explainBase(op, key, inputs)
-    this.#reports.note(op, { outcome: 'base', ...(miss === undefined ? {} : { miss }) })
+    const miss = history(op).explainBase(op, key, inputs)
+    if (miss !== undefined) this.#reports.note(op, { outcome: 'base', miss })
     return { filesystem, contentId: () => Promise.resolve(key), miss }
   }
 
@@ -247,7 +244,7 @@ export class Solver {
   async #hit(op: Op, hit: CachedResult): Promise<StepResult | undefined> {
     const parent = op.parent === undefined ? undefined : await this.#result(op.parent)
     if (!(await this.#fits(op, hit, parent))) return undefined
-    this.#showCached(op, this.#options.cache.originOf(hit))
+    this.#reports.cached(op, this.#options.cache.originOf(hit))
     this.#options.onLayer?.(op, hit.layer)
     const history = this.#options.history(op)
     const key = await this.#keys.of(op)
@@ -274,60 +271,24 @@ export class Solver {
   }
 
   async #dependencies(op: Op): Promise<[StepResult | undefined, ReadonlyMap<Op, StepResult>]> {
-    const needed = new Set(
-      fileSources(op).flatMap(({ source }) => (source.from === 'op' && source.op !== undefined ? [source.op] : [])),
-    )
-    if (op.kind === 'run')
-      for (const mount of op.mounts)
-        if (mount.type === 'cache' && mount.source?.from === 'op' && mount.source.op !== undefined)
-          needed.add(mount.source.op)
     const [parent, ...sources] = await Promise.all([
       op.parent === undefined ? Promise.resolve(undefined) : this.#result(op.parent),
-      ...[...needed].map(async (source) => [source, await this.#result(source)] as const),
+      ...[...readOps(op)].map(async (source) => [source, await this.#result(source)] as const),
     ])
     return [parent, new Map(sources)]
   }
 
-  async #run(
-    op: Op,
-    parent: StepResult | undefined,
-    sources: ReadonlyMap<Op, StepResult>,
-    byContent: StepKey | undefined,
-  ): Promise<StepResult> {
-    const { cache, executor, claim } = this.#options
-    const { key } = await this.#keys.of(op)
-    const miss = await this.#explain(op, parent, sources, byContent)
-    const step = new RunningStep(op, {
-      ...this.#options,
-      reason: isFirst(miss) ? undefined : missText(miss),
-      stop: this.#stop,
-    })
+  /** Runs a step, unless another process does so at the same time. */
+  async #run(op: Op, from: StepStart): Promise<StepResult> {
+    const miss = await this.#explain(op, from)
+    const reason = isFirst(miss) ? undefined : missText(miss)
+    const step = new RunningStep(op, { ...this.#options, reason, stop: this.#stop })
     try {
       this.#stop.signal.throwIfAborted()
       if (this.#options.failOnMiss === true) throw new CairnError('CACHE_MISS', `not in the cache: ${missText(miss)}`)
-      const claimed = await claim(key, (holder) => step.log.waiting(`${holder} to run this step`))
-      try {
-        const filesystem = parent?.filesystem ?? []
-        // The process that was waited for may have done the work.
-        const done = op.ignoreCache !== undefined ? undefined : cache.get(key)
-        if (done !== undefined && (await this.#fits(op, done, parent))) {
-          claimed.release()
-          step.done(true)
-          this.#reports.note(op, { outcome: 'ran' })
-          const contentId = this.#contentIdOf(op, done, parent)
-          return { filesystem: [...filesystem, storedLayer(done.layer)], contentId, miss }
-        }
-        const sourceFiles = new Map([...sources].map(([source, result]) => [source, result.filesystem]))
-        const layer = await executor.execute(op, filesystem, sourceFiles, step.log)
-        const contentId = this.#record(op, layer, parent, byContent).finally(claimed.release)
-        contentId.catch(() => undefined)
-        step.done(false)
-        this.#reports.note(op, { outcome: 'ran' })
-        return { filesystem: [...filesystem, layer], contentId: () => contentId, miss }
-      } catch (error) {
-        claimed.release()
-        throw error
-      }
+      const result = await this.#runClaimed(op, from, step)
+      this.#reports.note(op, { outcome: 'ran' })
+      return { ...result, miss }
     } catch (error) {
       const failure = step.failed(error)
       this.#reports.note(op, { outcome: failure.isCanceled ? 'canceled' : 'failed' })
@@ -335,13 +296,34 @@ export class Solver {
     }
   }
 
+  async #runClaimed(op: Op, from: StepStart, step: RunningStep): Promise<Omit<StepResult, 'miss'>> {
+    const { cache, executor, claim } = this.#options
+    const { parent, sources } = from
+    const { key } = await this.#keys.of(op)
+    const claimed = await claim(key, (holder) => step.log.waiting(`${holder} to run this step`))
+    try {
+      const below = parent?.filesystem ?? []
+      // The process that was waited for may have done the work.
+      const done = op.ignoreCache !== undefined ? undefined : cache.get(key)
+      if (done !== undefined && (await this.#fits(op, done, parent))) {
+        claimed.release()
+        step.done(true)
+        return { filesystem: [...below, storedLayer(done.layer)], contentId: this.#contentIdOf(op, done, parent) }
+      }
+      const files = new Map([...sources].map(([source, { filesystem }]) => [source, filesystem]))
+      const layer = await executor.execute(op, below, files, step.log)
+      const contentId = this.#record(op, layer, from).finally(claimed.release)
+      contentId.catch(() => undefined)
+      step.done(false)
+      return { filesystem: [...below, layer], contentId: () => contentId }
+    } catch (error) {
+      claimed.release()
+      throw error
+    }
+  }
+
   /** Why `op` has to run, which its report says too. */
-  async #explain(
-    op: Op,
-    parent: StepResult | undefined,
-    sources: ReadonlyMap<Op, StepResult>,
-    byContent: StepKey | undefined,
-  ): Promise<Miss> {
+  async #explain(op: Op, { parent, sources, byContent }: StepStart): Promise<Miss> {
     const { cache } = this.#options
     const history = this.#options.history(op)
     const { key, inputs, files } = await this.#keys.of(op)
@@ -362,7 +344,7 @@ export class Solver {
   }
 
   /** Keeps the result once the layer is packed; gives the content identity then. */
-  #record(op: Op, layer: Layer, parent: StepResult | undefined, byContent: StepKey | undefined): Promise<string> {
+  #record(op: Op, layer: Layer, { parent, byContent }: StepStart): Promise<string> {
     const contentId = (async () => {
       const [packed, below, { key, inputs }] = await Promise.all([
         layer.packed(),
@@ -385,13 +367,5 @@ export class Solver {
     contentId.catch(() => undefined)
     this.#packing.push(contentId)
     return contentId
-  }
-
-  /** Steps that nobody had to look at, since a later step was a hit: shown as cached like that one. */
-  #showUntouched(op: Op, titles: ReadonlySet<string>): void {
-    if (this.#reports.has(op)) return
-    if (titles.has(op.title)) return this.#reports.note(op, { outcome: 'cached' })
-    this.counts.steps += 1
-    this.#showCached(op)
   }
 }

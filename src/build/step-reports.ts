@@ -1,6 +1,7 @@
-import { fileSources } from './cache-key.ts'
-import type { Op } from './graph.ts'
+import type { ProgressListener } from '../progress/events.ts'
 import { isFirst, type Miss } from './explain/miss.ts'
+import type { Op } from './graph.ts'
+import { neededOps } from './needed-ops.ts'
 
 /** What became of one step of a build. */
 export interface StepReport {
@@ -30,25 +31,68 @@ export function stepId(op: Op): string {
   return `op-${op.id}`
 }
 
-/** The steps that an op needs the results of. */
-export function neededOps(op: Op): readonly Op[] {
-  const sources = fileSources(op).flatMap(({ source }) =>
-    source.from === 'op' && source.op !== undefined ? [source.op] : [],
-  )
-  return [...new Set([...(op.parent === undefined ? [] : [op.parent]), ...sources])]
-}
+/** What became of a step, as far as it is known. */
+type StepState = Pick<StepReport, 'outcome' | 'miss' | 'isFormerKept' | 'origin'>
 
-/** Keeps account of the steps of one build. */
+/** Keeps account of the steps of one build, and shows those that are not run; `RunningStep` shows the others. */
 export class StepReports {
-  readonly #states = new Map<Op, Pick<StepReport, 'outcome' | 'miss' | 'isFormerKept' | 'origin'>>()
+  readonly #progress: ProgressListener
+  readonly #states = new Map<Op, StepState>()
+  /** How many steps there are, but for those that were never looked at, and how many of them the cache had. */
+  readonly counts = { steps: 0, cached: 0 }
+
+  constructor(progress: ProgressListener) {
+    this.#progress = progress
+  }
+
+  /** Shows what there is to do. */
+  plan(ops: readonly Op[]): void {
+    for (const op of ops)
+      this.#progress({ type: 'vertex', id: stepId(op), name: op.title, inputs: neededOps(op).map(stepId) })
+  }
+
+  /** Counts a step that is looked at. */
+  begin(): void {
+    this.counts.steps += 1
+  }
 
   /** Notes what became of a step; a miss that was noted before stays. */
-  note(op: Op, state: Pick<StepReport, 'outcome' | 'miss' | 'isFormerKept' | 'origin'>): void {
+  note(op: Op, state: StepState): void {
     this.#states.set(op, { ...this.#states.get(op), ...state })
   }
 
-  has(op: Op): boolean {
-    return this.#states.has(op)
+  /** Shows a base image. */
+  base(op: Op): void {
+    this.note(op, { outcome: 'base' })
+    this.#show(op, false)
+  }
+
+  /** Shows a step that was taken from the cache; `origin` names one elsewhere. */
+  cached(op: Op, origin?: string): void {
+    this.counts.cached += 1
+    this.note(op, { outcome: 'cached', ...(origin === undefined ? {} : { origin }) })
+    this.#show(op, true)
+  }
+
+  /** Notes a step that was done as another one. Those that several platforms have in common are shown once. */
+  sameAs(twin: Op, op: Op): void {
+    if (op.title === twin.title) this.note(op, { outcome: 'cached' })
+    else this.cached(op)
+  }
+
+  /** Shows those of all steps that nobody had to look at, since a later step was a hit, as cached like that one. */
+  untouched(ops: readonly Op[]): void {
+    const titles = new Set<string>()
+    for (const op of ops) {
+      if (!this.#states.has(op)) {
+        if (titles.has(op.title)) this.note(op, { outcome: 'cached' })
+        else {
+          this.begin()
+          this.cached(op)
+        }
+      }
+      titles.add(op.title)
+    }
   }
 
   /** The reports of `ops`, in their order. */
@@ -64,6 +108,11 @@ export class StepReports {
       outcome: 'unreached',
       ...this.#states.get(op),
     }))
+  }
+
+  #show(op: Op, cached: boolean): void {
+    const now = Date.now()
+    this.#progress({ type: 'vertex', id: stepId(op), name: op.title, started: now, completed: now, cached })
   }
 }
 

@@ -10,7 +10,7 @@ import {
 import { digestSet, type Predicate, predicateTypes } from '../../attest/statement.ts'
 import type { Op, OpMount } from '../../build/graph.ts'
 import type { PlannedBuild } from '../../build/plan/plan.ts'
-import { neededOps } from '../../build/step-reports.ts'
+import { neededOps } from '../../build/needed-ops.ts'
 import { baseName } from '../../build/paths.ts'
 import type { Dockerfile } from '../../dockerfile/instruction.ts'
 import { namesSecret } from '../../dockerfile/lint/secrets-used-in-arg-or-env.ts'

@@ -2,7 +2,7 @@ import { compareLayers, type LayerDifference } from '../../analysis/layer-differ
 import { BuildCache } from '../../build/cache.ts'
 import type { Op } from '../../build/graph.ts'
 import type { Trial } from '../../build/trial.ts'
-import { neededOps } from '../../build/step-reports.ts'
+import { neededOps } from '../../build/needed-ops.ts'
 import { collectGarbage } from '../../content/gc.ts'
 import type { Lease } from '../../content/leases.ts'
 import type { Store } from '../../content/store.ts'

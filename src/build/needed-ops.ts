@@ -1,0 +1,24 @@
+import { fileSources } from './cache-key.ts'
+import type { FileSource, Op } from './graph.ts'
+
+/** The steps whose results the key of an op depends on: what it stands on, and what it copies from or mounts. */
+export function neededOps(op: Op): readonly Op[] {
+  return [...new Set([...(op.parent === undefined ? [] : [op.parent]), ...keyedSources(op)])]
+}
+
+/** The steps whose files an op reads while it runs. Those that a new cache mount begins with are in no key. */
+export function readOps(op: Op): ReadonlySet<Op> {
+  const mounts = op.kind === 'run' ? op.mounts : []
+  return new Set([
+    ...keyedSources(op),
+    ...mounts.flatMap((mount) => (mount.type === 'cache' ? opOf(mount.source) : [])),
+  ])
+}
+
+function keyedSources(op: Op): Op[] {
+  return fileSources(op).flatMap(({ source }) => opOf(source))
+}
+
+function opOf(source: FileSource | undefined): Op[] {
+  return source?.from === 'op' && source.op !== undefined ? [source.op] : []
+}
