@@ -18,7 +18,7 @@ const runFlags = {
   'stop-timeout': { type: 'int', summary: '' },
   tty: { type: 'bool', short: 't', summary: '' },
   verbose: { type: 'count', short: 'v', summary: '' },
-  sbom: { type: 'string', bare: 'true', summary: '' },
+  sbom: { type: 'string', bare: 'true', detached: /^(?:false|\w+=.*)$/, summary: '' },
   progress: { type: 'string', oneOf: ['auto', 'plain'], summary: '' },
   old: { type: 'bool', deprecated: 'use --new', summary: '' },
 } as const
@@ -98,6 +98,9 @@ describe('parseFlags()', () => {
     expect(values['dns-search']).toEqual(['a', 'b,c', 'd'])
     expect(values.sbom).toBe('true')
     expect(parseFlags(runFlags, ['--sbom=false']).values.sbom).toBe('false')
+    for (const value of ['false', 'mode=max'])
+      expect(parseFlags(runFlags, ['--sbom', value, 'x'])).toMatchObject({ values: { sbom: value }, args: ['x'] })
+    expect(parseFlags(runFlags, ['--sbom']).values.sbom).toBe('true')
   })
 
   test('knows which flags were written, and tells once of those that are deprecated', () => {

@@ -27,8 +27,17 @@ interface Common {
 export type FlagDefinition = Common &
   (
     | { readonly type: 'bool'; readonly default?: boolean }
-    /** `bare` is the value of the flag when it is written without one (`--sbom` alone). */
-    | { readonly type: 'string'; readonly default?: string; readonly oneOf?: readonly string[]; readonly bare?: string }
+    /**
+     * `bare` is the value of the flag when it is written without one (`--sbom` alone). A next word that matches `detached`
+     * is its value all the same (`--sbom false`).
+     */
+    | {
+        readonly type: 'string'
+        readonly default?: string
+        readonly oneOf?: readonly string[]
+        readonly bare?: string
+        readonly detached?: RegExp
+      }
     | { readonly type: 'int'; readonly default?: number }
     /** A number with a fraction, as `--cpus 1.5`. */
     | { readonly type: 'decimal'; readonly default?: number }
@@ -114,9 +123,14 @@ class FlagReader {
     const flag = Object.hasOwn(this.#definitions, name) ? this.#definitions[name] : undefined
     if (flag === undefined) throw usage(`unknown flag: --${name}`)
     const attached = equals < 0 ? undefined : body.slice(equals + 1)
-    const text = attached ?? bareValue(flag) ?? this.#rest.shift()
+    const text = attached ?? this.#bareValue(flag) ?? this.#rest.shift()
     if (text === undefined) throw usage(`flag needs an argument: --${name}`)
     this.#assign(name, flag, text)
+  }
+
+  #bareValue(flag: FlagDefinition): string | undefined {
+    const [next = ''] = this.#rest
+    return flag.type === 'string' && flag.detached?.test(next) === true ? undefined : bareValue(flag)
   }
 
   #readShorts(cluster: string): void {

@@ -1,5 +1,15 @@
 import { displayModes } from '../../progress/create-display.ts'
-import type { FlagDefinitions } from '../flags.ts'
+import type { FlagDefinition, FlagDefinitions } from '../flags.ts'
+
+/** Values of `--provenance` and `--sbom` that may be a word of their own, as with docker. */
+const attestation = /^(?:true|false|[01]|[a-z][a-z-]*=.*)$/
+
+/** What docker took before BuildKit and takes since without effect: a script that has it builds, and is told. */
+const withoutEffect = {
+  hidden: true,
+  deprecated: 'it has no effect',
+  summary: '',
+} as const satisfies Partial<FlagDefinition>
 
 /** The flags of `build`, in the order of their names. */
 export const buildFlags = {
@@ -20,6 +30,7 @@ export const buildFlags = {
     value: 'NAME=VALUE',
     summary: 'Additional build contexts (e.g., name=path, alpine=docker-image://debian, base=oci-layout://dir)',
   },
+  builder: { type: 'string', hidden: true, summary: 'The builder instance, of which there is one' },
   'cache-from': {
     type: 'stringArray',
     summary:
@@ -38,6 +49,12 @@ export const buildFlags = {
   },
   'cgroup-parent': { type: 'string', summary: 'Set the parent cgroup for the "RUN" instructions during build' },
   check: { type: 'bool', summary: 'Shorthand for "--call=check"' },
+  compress: { ...withoutEffect, type: 'bool' },
+  'cpu-period': { ...withoutEffect, type: 'int' },
+  'cpu-quota': { ...withoutEffect, type: 'int' },
+  'cpu-shares': { ...withoutEffect, type: 'int', short: 'c' },
+  'cpuset-cpus': { ...withoutEffect, type: 'string' },
+  'cpuset-mems': { ...withoutEffect, type: 'string' },
   explain: {
     type: 'bool',
     summary: 'Say of every step whether it came from the cache, why not, and what to do about it',
@@ -51,6 +68,7 @@ export const buildFlags = {
   },
   'force-rm': { type: 'bool', hidden: true, summary: 'Always remove intermediate containers; there are none' },
   iidfile: { type: 'string', complete: 'file', summary: 'Write the image ID to a file' },
+  isolation: { ...withoutEffect, type: 'string' },
   label: { type: 'stringArray', summary: 'Set metadata for an image' },
   load: { type: 'bool', summary: 'Shorthand for "--output=type=docker": keep the image in the store' },
   lock: {
@@ -59,6 +77,8 @@ export const buildFlags = {
     value: 'FILE',
     summary: 'Take base images, remote files and repositories as this lock file says; write it where there is none',
   },
+  memory: { ...withoutEffect, type: 'bytes', short: 'm' },
+  'memory-swap': { ...withoutEffect, type: 'string' },
   'metadata-file': { type: 'string', complete: 'file', summary: 'Write build result metadata to a file' },
   network: {
     type: 'string',
@@ -86,16 +106,22 @@ export const buildFlags = {
     summary:
       'Set type of progress output ("auto", "none", "plain", "quiet", "rawjson", "tty"). Use plain to show container output (default "auto")',
   },
-  provenance: { type: 'string', bare: 'true', summary: 'Shorthand for "--attest=type=provenance"' },
+  provenance: {
+    type: 'string',
+    bare: 'true',
+    detached: attestation,
+    summary: 'Shorthand for "--attest=type=provenance"',
+  },
   pull: { type: 'bool', summary: 'Always attempt to pull all referenced images' },
   push: { type: 'bool', summary: 'Shorthand for "--output=type=registry"' },
   quiet: { type: 'bool', short: 'q', summary: 'Suppress the build output and print image ID on success' },
   rm: { type: 'bool', default: true, hidden: true, summary: 'Remove intermediate containers; there are none' },
-  sbom: { type: 'string', bare: 'true', summary: 'Shorthand for "--attest=type=sbom"' },
+  sbom: { type: 'string', bare: 'true', detached: attestation, summary: 'Shorthand for "--attest=type=sbom"' },
   secret: {
     type: 'stringArray',
     summary: 'Secret to expose to the build (format: "id=mysecret[,src=/local/secret][,cache=key]")',
   },
+  'security-opt': { ...withoutEffect, type: 'stringArray' },
   'shm-size': { type: 'bytes', summary: 'Shared memory size for build containers' },
   ssh: {
     type: 'stringArray',

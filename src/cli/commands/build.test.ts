@@ -31,3 +31,36 @@ describe('cairn build --progress', () => {
     expect({ status, err }).toEqual({ status: 1, err: expect.stringContaining(message) })
   })
 })
+
+describe('cairn build takes from scripts written for docker', () => {
+  test('the flags that BuildKit ignores, and tells that they have no effect', async () => {
+    const flags = [
+      '--compress',
+      '-m',
+      '1g',
+      '--memory-swap=-1',
+      '-c',
+      '512',
+      '--cpu-quota=1000',
+      '--cpuset-cpus',
+      '0-1',
+    ]
+    const more = ['--security-opt', 'seccomp=unconfined', '--isolation', 'default', '--force-rm', '--rm=false']
+    const { status, err } = await cairn.run(['build', '-q', ...flags, ...more, '.'])
+    expect(status).toBe(0)
+    expect(err.trimEnd().split('\n')).toEqual(
+      ['compress', 'memory', 'memory-swap', 'cpu-shares', 'cpu-quota', 'cpuset-cpus', 'security-opt', 'isolation'].map(
+        (name) => `Flag --${name} has been deprecated, it has no effect`,
+      ),
+    )
+  })
+
+  test('--builder, whatever its name, and --provenance and --sbom with a value of its own word', async () => {
+    for (const flags of [
+      ['--builder', 'builder-1234'],
+      ['--provenance', 'false'],
+      ['--sbom', 'false', '--provenance', 'mode=max'],
+    ])
+      expect(await cairn.run(['buildx', 'build', '-q', ...flags, '.'])).toMatchObject({ status: 0, err: '' })
+  })
+})
