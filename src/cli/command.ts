@@ -114,6 +114,7 @@ export interface CommandGroup {
 }
 
 export interface CommandTable {
+  /** By the words that lead to the commands: `image`, `buildx imagetools`. */
   readonly groups: Readonly<Record<string, CommandGroup>>
   readonly commands: readonly CommandEntry[]
 }
@@ -124,16 +125,17 @@ export type Lookup =
   | { readonly kind: 'group'; readonly name: string; readonly rest: readonly string[] }
   | { readonly kind: 'unknown'; readonly path: string; readonly parent: string }
 
-/** Finds the command that `words` (global flags already taken off) begin with. */
+/** Finds the command that `words` (global flags already taken off) begin with. Groups may be in groups. */
 export function findCommand(table: CommandTable, words: readonly string[]): Lookup {
-  const [first = '', second] = words
-  const isGroup = Object.hasOwn(table.groups, first)
-  const path = isGroup && second !== undefined ? `${first} ${second}` : first
+  const pathOf = (length: number): string => words.slice(0, length).join(' ')
+  let depth = 0
+  while (depth < words.length && Object.hasOwn(table.groups, pathOf(depth + 1))) depth++
+  const path = pathOf(depth + 1)
   const entry = table.commands.find((command) => command.paths.includes(path))
-  if (entry !== undefined) return { kind: 'command', entry, path, rest: words.slice(path === first ? 1 : 2) }
-  if (isGroup && (second === undefined || second.startsWith('-')))
-    return { kind: 'group', name: first, rest: words.slice(1) }
-  return { kind: 'unknown', path, parent: isGroup ? first : '' }
+  if (entry !== undefined) return { kind: 'command', entry, path, rest: words.slice(depth + 1) }
+  if (depth > 0 && (words[depth] ?? '-').startsWith('-'))
+    return { kind: 'group', name: pathOf(depth), rest: words.slice(depth) }
+  return { kind: 'unknown', path, parent: pathOf(depth) }
 }
 
 /** The part of a path before its last word: `image` of `image ls`, the empty text of `images`. */
@@ -157,5 +159,16 @@ export function commandsUnder(
       const path = entry.paths.find((one) => parentOf(one) === parent)
       return path === undefined || entry.hidden === true ? [] : [{ name: nameOf(path), path, entry }]
     })
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+}
+
+/** The groups listed under the group `parent` (the empty text for the top level), by name. */
+export function groupsUnder(
+  table: CommandTable,
+  parent: string,
+): { readonly name: string; readonly group: CommandGroup }[] {
+  return Object.entries(table.groups)
+    .filter(([path, { hidden }]) => parentOf(path) === parent && hidden !== true)
+    .map(([path, group]) => ({ name: nameOf(path), group }))
     .sort((a, b) => (a.name < b.name ? -1 : 1))
 }

@@ -1,5 +1,5 @@
 import { collectedTerminal, writeWhole } from './build/collected-output.ts'
-import { type Candidates, type Command, type CommandTable, commandsUnder, findCommand } from './command.ts'
+import { type Candidates, type Command, type CommandTable, commandsUnder, findCommand, groupsUnder } from './command.ts'
 import { openContext } from './context.ts'
 import { bareValue, type FlagDefinition, type FlagDefinitions } from './flags.ts'
 import { globalFlags, globalSettings, withGlobalFlags } from './global-flags.ts'
@@ -86,16 +86,13 @@ async function answer(
 }
 
 function helpTopics(table: CommandTable, words: readonly string[], toComplete: string): Answer {
-  if (words.length === 0) return commandNames(table, '', toComplete)
-  const [group = ''] = words
-  return words.length === 1 && Object.hasOwn(table.groups, group) ? commandNames(table, group, toComplete) : nothing
+  const group = words.join(' ')
+  return group === '' || Object.hasOwn(table.groups, group) ? commandNames(table, group, toComplete) : nothing
 }
 
 function commandNames(table: CommandTable, parent: string, toComplete: string): Answer {
   const names = commandsUnder(table, parent).map(({ name, entry }) => ({ text: name, description: entry.summary }))
-  if (parent === '')
-    for (const [name, { summary, hidden }] of Object.entries(table.groups))
-      if (hidden !== true) names.push({ text: name, description: summary })
+  for (const { name, group } of groupsUnder(table, parent)) names.push({ text: name, description: group.summary })
   names.sort((a, b) => (a.text < b.text ? -1 : 1))
   return matching(names, toComplete)
 }

@@ -1,5 +1,12 @@
 import { type CairnError, usageError } from '../errors/error.ts'
-import { type Command, type CommandEntry, type CommandTable, commandsUnder, findCommand } from './command.ts'
+import {
+  type Command,
+  type CommandEntry,
+  type CommandTable,
+  commandsUnder,
+  findCommand,
+  groupsUnder,
+} from './command.ts'
 import { bareValue, type FlagDefinition, type FlagDefinitions } from './flags.ts'
 import { globalFlags } from './global-flags.ts'
 
@@ -23,10 +30,6 @@ export async function helpFor(table: CommandTable, words: readonly string[], col
 
 function topLevelHelp(table: CommandTable, columns: number): string {
   const commands = commandsUnder(table, '')
-  const groups = Object.entries(table.groups)
-    .filter(([, group]) => group.hidden !== true)
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, group]) => [name, group.summary] as const)
   const common = table.commands.filter((entry) => entry.common === true)
   const rows = (entries: readonly CommandEntry[]): (readonly [string, string])[] =>
     entries.flatMap((entry) => {
@@ -37,7 +40,7 @@ function topLevelHelp(table: CommandTable, columns: number): string {
   return [
     `Usage:  cairn [OPTIONS] COMMAND\n\n${about}\n`,
     section('Common Commands', rows(common)),
-    section('Management Commands', groups),
+    section('Management Commands', groupRows(table, '')),
     section('Commands', rows(others)),
     `\nGlobal Options:\n${describeFlags(globalFlags, columns)}`,
     "\nRun 'cairn COMMAND --help' for more information on a command.\n",
@@ -48,9 +51,14 @@ function groupHelp(table: CommandTable, name: string): string {
   const rows = commandsUnder(table, name).map((command) => [command.name, command.entry.summary] as const)
   return [
     `Usage:  cairn ${name} COMMAND\n\n${table.groups[name]?.summary ?? ''}\n`,
+    section('Management Commands', groupRows(table, name)),
     section('Commands', rows),
     `\nRun 'cairn ${name} COMMAND --help' for more information on a command.\n`,
   ].join('')
+}
+
+function groupRows(table: CommandTable, parent: string): (readonly [string, string])[] {
+  return groupsUnder(table, parent).map(({ name, group }) => [name, group.summary] as const)
 }
 
 function section(title: string, rows: readonly (readonly [name: string, summary: string])[]): string {
@@ -121,8 +129,7 @@ export function unknownCommand(
 function suggestions(table: CommandTable, parent: string, word: string): readonly string[] {
   const typed = word.toLowerCase()
   const names = new Set(commandsUnder(table, parent).map(({ name }) => name))
-  if (parent === '')
-    for (const [name, group] of Object.entries(table.groups)) if (group.hidden !== true) names.add(name)
+  for (const { name } of groupsUnder(table, parent)) names.add(name)
   return [...names]
     .map((name) => ({ name, distance: name.startsWith(typed) ? 0 : editDistance(typed, name) }))
     .filter(({ name, distance }) => distance <= Math.min(2, name.length - 1))

@@ -1,4 +1,4 @@
-import { CairnError } from '../errors/error.ts'
+import { CairnError, isCairnError } from '../errors/error.ts'
 import { tryListDirectory } from '../linux/directories.ts'
 import { userProgram } from '../linux/system-program.ts'
 import { readTextFile } from '../linux/text-file.ts'
@@ -69,6 +69,25 @@ export function findEmulator(
       hint: 'Linux before 6.7 has to be told for the whole machine: apt-get install binfmt-support, or systemctl restart systemd-binfmt.',
     })
   return { path, rule: ruleOf(`qemu-${target.qemu}`, target, path) }
+}
+
+/** Architectures, in Go's names, that steps and containers can be run for on this machine: its own first. */
+export function runnableArchitectures(
+  host: string,
+  env: Readonly<Record<string, string | undefined>>,
+): readonly string[] {
+  const others = Object.keys(architectures).filter((one) => one !== host && canRun(one, host, env))
+  return [host, ...others]
+}
+
+function canRun(architecture: string, host: string, env: Readonly<Record<string, string | undefined>>): boolean {
+  try {
+    findEmulator(architecture, host, env)
+    return true
+  } catch (error) {
+    if (isCairnError(error, 'EMULATOR_MISSING')) return false
+    throw error
+  }
 }
 
 /**

@@ -1,6 +1,7 @@
 import { CairnError, usageError } from '../../errors/error.ts'
 import { openFileSink } from '../../linux/file-sink.ts'
 import { findRecord } from '../../records/build-records.ts'
+import { builderFlag } from '../build/one-builder.ts'
 import { defineCommand } from '../command.ts'
 import { openStoreOf } from '../open-store.ts'
 import { recordIds } from '../build/record-names.ts'
@@ -12,6 +13,7 @@ export default defineCommand({
   examples: [{ text: 'Keep the record of a CI job', command: 'cairn builds export -o build.record' }],
   args: { max: 1 },
   flags: {
+    builder: builderFlag,
     output: { type: 'string', short: 'o', complete: 'file', summary: 'Write to a file, instead of STDOUT' },
   },
   complete: (ctx) => recordIds(ctx),

@@ -2,6 +2,7 @@ import { printable } from '../../dockerfile/characters.ts'
 import { formatDuration } from '../../progress/quantities.ts'
 import { findRecord, type StoredRecord } from '../../records/build-records.ts'
 import { completedSteps, type RecordedFailure } from '../../records/record.ts'
+import { builderFlag } from '../build/one-builder.ts'
 import { defineCommand } from '../command.ts'
 import { objectFormatFlag } from '../format-flag.ts'
 import { openStoreOf } from '../open-store.ts'
@@ -15,7 +16,7 @@ export default defineCommand({
     { text: 'What the build before the last one made', command: "cairn builds inspect --format '{{.ImageID}}' ^1" },
   ],
   args: { max: 1 },
-  flags: { format: objectFormatFlag },
+  flags: { builder: builderFlag, format: objectFormatFlag },
   output: 'collected',
   complete: (ctx) => recordIds(ctx),
   async run(ctx, flags, [text]) {

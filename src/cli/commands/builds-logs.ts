@@ -2,6 +2,7 @@ import { replayBuild } from '../../engine/build/replay-build.ts'
 import { createDisplay } from '../../progress/create-display.ts'
 import { renderWarnings } from '../../progress/warnings.ts'
 import { findRecord } from '../../records/build-records.ts'
+import { builderFlag } from '../build/one-builder.ts'
 import { defineCommand } from '../command.ts'
 import { openStoreOf } from '../open-store.ts'
 import { recordIds } from '../build/record-names.ts'
@@ -16,6 +17,7 @@ export default defineCommand({
   ],
   args: { max: 1 },
   flags: {
+    builder: builderFlag,
     progress: {
       type: 'string',
       default: 'plain',

@@ -1,6 +1,7 @@
 import { printable } from '../../dockerfile/characters.ts'
 import { completedSteps } from '../../records/record.ts'
 import { listRecords, type StoredRecord } from '../../records/build-records.ts'
+import { builderFlag } from '../build/one-builder.ts'
 import { defineCommand } from '../command.ts'
 import { filterFlag } from '../filters.ts'
 import { listFormatFlag } from '../format-flag.ts'
@@ -23,6 +24,7 @@ export default defineCommand({
   ],
   args: { max: 0 },
   flags: {
+    builder: builderFlag,
     filter: { ...filterFlag, summary: 'Filter output: "status=error", "name!=app", "duration>1m", …' },
     format: listFormatFlag,
     'no-trunc': { type: 'bool', summary: "Don't truncate output" },

@@ -4,6 +4,7 @@ import { findRecord } from '../../records/build-records.ts'
 import { readItems } from '../../records/record-reader.ts'
 import { buildTimeline } from '../../records/timeline.ts'
 import { renderTimelinePage } from '../../records/timeline-page.ts'
+import { builderFlag } from '../build/one-builder.ts'
 import { defineCommand } from '../command.ts'
 import { openStoreOf } from '../open-store.ts'
 import { recordIds } from '../build/record-names.ts'
@@ -15,7 +16,7 @@ export default defineCommand({
     'Without BUILD the newest. Writes the page of `builds timeline` to a temporary file and opens it by xdg-open.',
   examples: [{ text: 'Look at the last build', command: 'cairn builds open' }],
   args: { max: 1 },
-  flags: {},
+  flags: { builder: builderFlag },
   complete: (ctx) => recordIds(ctx),
   async run(ctx, _flags, [text]) {
     const record = findRecord(await ctx.use(openStoreOf), text)

@@ -1,5 +1,6 @@
 import { isCairnError, usageError } from '../../errors/error.ts'
 import { removeAllRecords, removeRecord } from '../../records/build-records.ts'
+import { builderFlag } from '../build/one-builder.ts'
 import { defineCommand } from '../command.ts'
 import { openStoreToFree } from '../open-store.ts'
 import { recordIds } from '../build/record-names.ts'
@@ -9,7 +10,7 @@ export default defineCommand({
   description: 'Records are logs and explanations: images and the build cache stay.',
   examples: [{ text: 'All but those of builds that run', command: 'cairn builds rm --all' }],
   args: {},
-  flags: { all: { type: 'bool', summary: 'Remove all build records' } },
+  flags: { builder: builderFlag, all: { type: 'bool', summary: 'Remove all build records' } },
   complete: (ctx) => recordIds(ctx),
   async run(ctx, flags, texts) {
     if (!flags.all && texts.length === 0) throw usageError('rm requires at least one argument')
