@@ -11,6 +11,8 @@ export interface BaseImage {
   readonly name: string
   /** Digest of the platform's manifest. */
   readonly digest: Digest
+  /** Digest of the index that the name leads to, where it does. */
+  readonly index?: Digest | undefined
   readonly config: ImageConfig
   readonly platform: Platform
   /** Stands for an image that could not be found, where a plan is only to be looked at. */
@@ -49,10 +51,12 @@ export type FileSource =
   | { readonly from: 'context'; readonly name?: string }
   | { readonly from: 'op'; readonly op: Op | undefined; readonly label: string }
 
+/** A mount of a RUN. Its `target` is absolute and clean; `writtenTarget` is as written where that was absolute. */
 export type OpMount =
   | {
       readonly type: 'bind'
       readonly target: string
+      readonly writtenTarget: string
       readonly source: FileSource
       readonly path: string
       readonly readOnly: boolean
@@ -60,6 +64,7 @@ export type OpMount =
   | {
       readonly type: 'cache'
       readonly target: string
+      readonly writtenTarget: string
       readonly id: string
       readonly sharing: 'shared' | 'private' | 'locked'
       readonly readOnly: boolean
@@ -73,6 +78,7 @@ export type OpMount =
   | {
       readonly type: 'tmpfs'
       readonly target: string
+      readonly writtenTarget: string
       readonly readOnly: boolean
       /** Bytes it may hold. */
       readonly size: number | undefined
@@ -82,6 +88,7 @@ export type OpMount =
       readonly id: string
       /** Where the file appears; undefined for one that is only a variable. */
       readonly target: string | undefined
+      readonly writtenTarget: string | undefined
       readonly env: string | undefined
       readonly required: boolean
       readonly mode: number
@@ -94,6 +101,7 @@ export type OpMount =
       readonly type: 'ssh'
       readonly id: string
       readonly target: string
+      readonly writtenTarget: string
       readonly required: boolean
       readonly mode: number
       readonly uid: number

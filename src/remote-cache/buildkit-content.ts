@@ -1,38 +1,88 @@
 import { comparePaths } from '../linux/path-bytes.ts'
-import type { FileInput } from '../build/cache-key.ts'
-import { cleanPath } from '../build/paths.ts'
+import { IgnoreMatcher, type ParentMatch } from '../dockerfile/ignore.ts'
 import { matchPath, hasWildcard } from '../dockerfile/path-match.ts'
 import { resolvePath } from '../layers/trees/resolve-path.ts'
 import type { Tree, TreeEntry } from '../layers/tree.ts'
 import { Digester, digestOf } from '../oci/digest.ts'
 
-/** How the files that a pattern matches are put together: as BuildKit did up to 0.25, and as it does since. */
+/** What a step reads of one input, in BuildKit's words a selector (solver/llbsolver/ops/opsutils). */
+export interface ContentSelector {
+  /** Absolute and clean; it may have wildcards where `isPattern` says so. */
+  readonly path: string
+  readonly isPattern: boolean
+  /** Whether what the path leads to counts, or the symlink itself. */
+  readonly followsLinks: boolean
+  /** Patterns of what counts below the path; all does where there are none. */
+  readonly includes: readonly string[]
+  readonly excludes: readonly string[]
+}
+
+/** How the files that a selector has picked are put together: as BuildKit did up to 0.25, and as it does since. */
 type ListForm = 'names' | 'paths'
 
 /**
- * BuildKit's content hashes of what sources select in a context (cache/contenthash, the sums of docker's old builder), by
- * its versions; none for what Cairn does not hash as BuildKit does: excludes, extended attributes, devices.
+ * BuildKit's content hashes of what selectors pick in a tree (cache/contenthash, the sums of docker's old builder), by
+ * its versions; none for what Cairn does not hash as BuildKit does: extended attributes, devices.
  */
-export function buildkitContentHashes(tree: Tree, inputs: readonly FileInput[]): readonly string[] {
-  if (inputs.some(({ excludes, parents }) => excludes.length > 0 || parents)) return []
-  const forms: readonly ListForm[] = inputs.some(({ pattern }) => hasWildcard(pattern)) ? ['names', 'paths'] : ['names']
-  return forms.flatMap((form) => contentHash(tree, inputs, form) ?? [])
+export function buildkitContentHashes(tree: Tree, selectors: readonly ContentSelector[]): readonly string[] {
+  const forms: readonly ListForm[] = selectors.some(picksFiles) ? ['names', 'paths'] : ['names']
+  return forms.flatMap((form) => contentHash(tree, selectors, form) ?? [])
 }
 
-function contentHash(tree: Tree, inputs: readonly FileInput[], form: ListForm): string | undefined {
-  const paths = inputs.map(({ pattern }) => cleanPath(`/${pattern}`))
-  const plain = paths.filter((path) => !hasWildcard(path))
-  // A path below another one is hashed with that.
-  const isBelow = (path: string): boolean => plain.some((other) => other !== path && path.startsWith(withSlash(other)))
-  const selected = [...new Set(plain.filter((path) => !isBelow(path))), ...paths.filter(hasWildcard)]
+function contentHash(tree: Tree, selectors: readonly ContentSelector[], form: ListForm): string | undefined {
   const hasher = new ContentHasher(tree, form)
+  const kept = [
+    ...outermost(selectors.filter((selector) => !picksFiles(selector) && !selector.followsLinks)),
+    ...outermost(selectors.filter((selector) => !picksFiles(selector) && selector.followsLinks)),
+    ...selectors.filter(picksFiles),
+  ].toSorted((a, b) => comparePaths(a.path, b.path))
   const digests: string[] = []
-  for (const path of selected.toSorted(comparePaths)) {
-    const digest = hasWildcard(path) ? hasher.matching(path) : hasher.at(path)
+  for (const selector of kept) {
+    const digest = picksFiles(selector) ? hasher.picked(selector) : hasher.at(selector.path, selector.followsLinks)
     if (digest === undefined) return undefined
     digests.push(digest)
   }
   return digestOf(digests.join('\0'))
+}
+
+/** True for a selector whose files are counted one by one; what is at the path of others counts as a whole. */
+function picksFiles({ path, isPattern, includes, excludes }: ContentSelector): boolean {
+  return (isPattern && hasWildcard(path)) || includes.length > 0 || excludes.length > 0
+}
+
+/** Without those below another one, which that has in its hash, and those that are there twice. */
+function outermost(selectors: readonly ContentSelector[]): readonly ContentSelector[] {
+  const byPath = new Map(selectors.map((selector) => [selector.path, selector]))
+  const paths = [...byPath.keys()]
+  const isBelow = (path: string): boolean => paths.some((other) => other !== path && path.startsWith(withSlash(other)))
+  return [...byPath.values()].filter(({ path }) => !isBelow(path))
+}
+
+/** A path that a selector with patterns comes across. */
+interface Visited {
+  /** As the selector names it, symlinks on the way to its root not resolved. */
+  readonly name: string
+  readonly path: string
+  readonly entry: TreeEntry
+}
+
+/** A directory above, whose header counts once something in it does. */
+interface Above {
+  readonly name: string
+  readonly header: string
+  readonly above: Above | undefined
+  readonly included: ParentMatch | undefined
+  readonly excluded: ParentMatch | undefined
+  isCounted: boolean
+}
+
+/** The files that a selector has picked, as they are collected. */
+interface Picked {
+  readonly root: string
+  readonly followsLinks: boolean
+  readonly includes: IgnoreMatcher | undefined
+  readonly excludes: IgnoreMatcher | undefined
+  readonly found: [name: string, digest: string][]
 }
 
 class ContentHasher {
@@ -44,59 +94,92 @@ class ContentHasher {
     this.#form = form
   }
 
-  /** Of the file or directory that a path leads to, symlinks followed. */
-  at(path: string): string | undefined {
-    const resolved = resolvePath(this.#tree, path, { followLast: true })
+  /** Of the file or directory at a path; symlinks on the way are followed. */
+  at(path: string, followsLinks: boolean): string | undefined {
+    const resolved = resolvePath(this.#tree, path, { followLast: followsLinks })
     const entry = this.#tree.lookup(resolved)
     return entry === undefined ? undefined : this.#digest(resolved, entry)
   }
 
-  /** Of all that a pattern matches, with what is below it. */
-  matching(pattern: string): string | undefined {
-    const parts = pattern.split('/').slice(1)
-    const literal = parts.slice(0, parts.findIndex(hasWildcard))
-    const prefix = literal.map((part) => `/${part}`).join('')
-    if (!this.#isPlain(`${prefix}/x`)) return undefined
-    const found: [path: string, digest: string][] = []
-    if (!this.#collect(prefix, pattern, parts.length - literal.length, found)) return undefined
+  /** Of what the patterns of a selector pick. */
+  picked({ path, isPattern, followsLinks, includes, excludes }: ContentSelector): string | undefined {
+    const found: [name: string, digest: string][] = []
+    const matcher = (patterns: readonly string[]): IgnoreMatcher | undefined =>
+      patterns.length === 0 ? undefined : new IgnoreMatcher(patterns)
+    const to = { followsLinks, includes: matcher(includes), excludes: matcher(excludes), found }
+    const parts = path.split('/').slice(1)
+    const literal = isPattern && hasWildcard(path) ? parts.slice(0, parts.findIndex(hasWildcard)) : undefined
+    const prefix = literal === undefined ? path : literal.map((part) => `/${part}`).join('')
+    const isWhole =
+      literal === undefined
+        ? this.#pickBelow(path, { ...to, root: path })
+        : this.#pickMatching(prefix, resolveAll(this.#tree, prefix), path, parts.length - literal.length, to)
+    if (!isWhole) return undefined
     if (found.length === 0) return digestOf('')
+    const [[first, only] = ['', '']] = found
+    if (found.length === 1 && baseOf(first) === baseOf(path)) return only
     const digester = new Digester()
-    for (const [index, [path, digest]] of found.entries()) {
-      if (this.#form === 'paths') digester.update(path.slice(prefix.length).replaceAll('/', '\0'))
-      else digester.update(`${index === 0 ? '' : '\0'}${path.slice(path.lastIndexOf('/') + 1)}`)
+    for (const [index, [name, digest]] of found.entries()) {
+      if (this.#form === 'paths') digester.update(name.slice(withoutSlash(prefix).length).replaceAll('/', '\0') || '\0')
+      else digester.update(`${index === 0 ? '' : '\0'}${baseOf(name)}`)
       digester.update(digest)
     }
     return digester.digest()
   }
 
-  /** Adds what matches below a directory, so many levels down; false for what cannot be hashed. */
-  #collect(directory: string, pattern: string, levels: number, found: [string, string][]): boolean {
-    for (const name of this.#names(directory === '' ? '/' : directory)) {
-      const path = `${directory}/${name}`
-      const entry = this.#tree.lookup(path)
+  /** Picks from all that is at and below a path; false for what cannot be hashed. */
+  #pickBelow(path: string, to: Picked): boolean {
+    const resolved = resolvePath(this.#tree, path, { followLast: false })
+    const entry = this.#tree.lookup(resolved)
+    if (entry === undefined) return true
+    if (path !== '/') return this.#pick({ name: path, path: resolved, entry }, undefined, to)
+    // The root itself does not count.
+    return this.#names('/').every((name) => this.#pickChild('/', '', name, undefined, to))
+  }
+
+  /** Picks from all that matches below a directory, so many levels down; false for what cannot be hashed. */
+  #pickMatching(directory: string, path: string, pattern: string, levels: number, to: Omit<Picked, 'root'>): boolean {
+    for (const child of this.#names(path)) {
+      const name = `${directory}/${child}`
+      const at = `${withoutSlash(path)}/${child}`
+      const entry = this.#tree.lookup(at)
       if (entry === undefined) continue
       if (levels > 1) {
         if (entry.type === 'symlink') return false
-        if (entry.type === 'directory' && !this.#collect(path, pattern, levels - 1, found)) return false
-      } else if (matchPath(pattern, path)) {
-        const digest = entry.type === 'symlink' ? this.at(path) : undefined
-        if (digest !== undefined) found.push([path, digest])
-        else if (entry.type === 'symlink' || !this.#addAll(path, entry, found)) return false
-      }
+        if (entry.type === 'directory' && !this.#pickMatching(name, at, pattern, levels - 1, to)) return false
+      } else if (matchPath(pattern, name) && !this.#pick({ name, path: at, entry }, undefined, { ...to, root: name }))
+        return false
     }
     return true
   }
 
-  /** Adds headers of directories and files, one by one. */
-  #addAll(path: string, entry: TreeEntry, found: [string, string][]): boolean {
-    const digest = entry.type === 'directory' ? headerDigest(entry) : this.#digest(path, entry)
-    if (digest === undefined) return false
-    found.push([path, digest])
-    if (entry.type !== 'directory') return true
-    return this.#names(path).every((name) => {
-      const child = this.#tree.lookup(`${path}/${name}`)
-      return child === undefined || this.#addAll(`${path}/${name}`, child, found)
-    })
+  /** Picks from a path and what is below it; headers of directories count one by one. */
+  #pick({ name, path, entry }: Visited, above: Above | undefined, to: Picked): boolean {
+    const relative = name.slice(withoutSlash(to.root).length + 1)
+    const included = to.includes?.matchesWithParent(relative, above?.included)
+    const isIncluded = included === undefined || included.matched
+    const excluded = isIncluded ? to.excludes?.matchesWithParent(relative, above?.excluded) : undefined
+    const counts = isIncluded && excluded?.matched !== true
+    if (entry.type !== 'directory') {
+      if (!counts) return true
+      const isFollowed = to.followsLinks && above === undefined && entry.type === 'symlink'
+      const digest = isFollowed ? this.at(path, true) : this.#fileDigest(path, entry)
+      if (digest === undefined) return false
+      countAbove(above, to)
+      to.found.push([name, digest])
+      return true
+    }
+    const header = headerDigest(entry)
+    if (header === undefined) return false
+    const own: Above = { name, header, above, included, excluded, isCounted: false }
+    if (counts) countAbove(own, to)
+    return this.#names(path).every((child) => this.#pickChild(path, name, child, own, to))
+  }
+
+  #pickChild(directory: string, named: string, child: string, above: Above | undefined, to: Picked): boolean {
+    const path = `${withoutSlash(directory)}/${child}`
+    const entry = this.#tree.lookup(path)
+    return entry === undefined || this.#pick({ name: `${named}/${child}`, path, entry }, above, to)
   }
 
   #digest(path: string, entry: TreeEntry): string | undefined {
@@ -127,12 +210,18 @@ class ContentHasher {
   #names(path: string): string[] {
     return this.#tree.list(path).toSorted(comparePaths)
   }
+}
 
-  /** False where a directory on the way to the path is a symlink. */
-  #isPlain(path: string): boolean {
-    const parts = path.split('/').slice(1, -1)
-    return parts.every((_, index) => this.#tree.lookup(`/${parts.slice(0, index + 1).join('/')}`)?.type === 'directory')
-  }
+/** Counts a directory and those above it, the uppermost first. */
+function countAbove(above: Above | undefined, to: Picked): void {
+  if (above === undefined || above.isCounted) return
+  countAbove(above.above, to)
+  to.found.push([above.name, above.header])
+  above.isCounted = true
+}
+
+function resolveAll(tree: Tree, path: string): string {
+  return resolvePath(tree, path === '' ? '/' : path, { followLast: true })
 }
 
 function headerDigest(entry: TreeEntry): string | undefined {
@@ -164,6 +253,15 @@ function headerOf({ type, mode, uid, gid, size, linkname, xattrs }: TreeEntry): 
     .join('')
 }
 
+/** Go's path.Base of an absolute, clean path. */
+function baseOf(path: string): string {
+  return path === '/' ? '/' : path.slice(path.lastIndexOf('/') + 1)
+}
+
 function withSlash(path: string): string {
   return path.endsWith('/') ? path : `${path}/`
+}
+
+function withoutSlash(path: string): string {
+  return path.endsWith('/') ? path.slice(0, -1) : path
 }

@@ -2,14 +2,9 @@ import type { CachedStep } from '../build/cache.ts'
 import type { BaseOp, Op } from '../build/graph.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { Digest } from '../oci/digest.ts'
-import {
-  buildkitBaseKeys,
-  buildkitContentKey,
-  type BuildkitInput,
-  type BuildkitKey,
-  buildkitKey,
-} from './buildkit-keys.ts'
-import type { HashContent } from './match-buildkit.ts'
+import type { BuildkitInput, BuildkitKey } from './buildkit-key.ts'
+import { buildkitBaseKeys, buildkitContentKey, buildkitKeys } from './buildkit-keys.ts'
+import type { BuildkitFacts } from './match-buildkit.ts'
 
 /** A record of BuildKit's caches (cache/remotecache/v1/types), its layers named by their diff IDs. */
 export interface ExportedRecord {
@@ -28,7 +23,7 @@ const noTime = '0001-01-01T00:00:00Z'
 export interface RecordsOptions {
   /** The result of a step, if the cache is to have it. */
   readonly stepOf: (op: Op) => CachedStep | undefined
-  readonly hashContent: HashContent
+  readonly facts: BuildkitFacts
 }
 
 /**
@@ -60,9 +55,9 @@ class RecordWriter {
       if (keys.length > 0) this.#indexes.set(op, keys.map(put))
       return
     }
-    const key = buildkitKey(op)
-    const index = key === undefined ? undefined : this.#write(key, this.#layersOf(op), this.#createdAt(op))
-    if (index !== undefined) this.#indexes.set(op, [index])
+    const keys = buildkitKeys(op, this.#options.facts.remoteKey)
+    const indexes = keys.flatMap((key) => this.#write(key, this.#layersOf(op), this.#createdAt(op)) ?? [])
+    if (indexes.length > 0) this.#indexes.set(op, indexes)
   }
 
   #write({ digest, inputs }: BuildkitKey, layers: ExportedRecord['layers'], createdAt: string): number | undefined {
@@ -71,14 +66,15 @@ class RecordWriter {
     return this.#put({ digest, inputs: links, layers, createdAt })
   }
 
-  #links({ op, step, selector, files }: BuildkitInput): ExportedRecord['inputs'][number] {
+  #links({ op, step, context, selector }: BuildkitInput): ExportedRecord['inputs'][number] {
     if (op !== undefined) return (this.#indexes.get(op) ?? []).map((link) => ({ selector, link }))
     if (step !== undefined) {
       const link = this.#write(step, undefined, noTime)
       return link === undefined ? [] : [{ selector, link }]
     }
     // One for each form of BuildKit's hashes: which one will read this is not known.
-    return [...new Set(this.#options.hashContent(files))].map((hash) => ({ selector: '', link: this.#content(hash) }))
+    const hashes = context === undefined ? [] : this.#options.facts.hashContent(context)
+    return [...new Set(hashes)].map((hash) => ({ selector: '', link: this.#content(hash) }))
   }
 
   #content(hash: string): number {

@@ -17,7 +17,7 @@ import type { CacheLayer, NamedHistory } from './cache-document.ts'
 import type { ByteSource } from '../streams/source.ts'
 import type { CacheSource } from './cache-places.ts'
 import type { BuildkitRecord } from './buildkit-cache.ts'
-import { type HashContent, type KeyedOp, matchBuildkit } from './match-buildkit.ts'
+import { type BuildkitFacts, type KeyedOp, matchBuildkit } from './match-buildkit.ts'
 import type { CacheContent } from './read-cache.ts'
 import { mountOfBlob, type TravellingMount } from './travelling-mount.ts'
 
@@ -78,9 +78,9 @@ class ImportedCache {
   }
 
   /** Takes the results that BuildKit's records have of these steps, parents first. */
-  match(ops: readonly KeyedOp[], hashContent: HashContent): void {
+  match(ops: readonly KeyedOp[], facts: BuildkitFacts): void {
     for (const records of this.#buildkit)
-      for (const { step, layer } of matchBuildkit(records, ops, hashContent)) {
+      for (const { step, layer } of matchBuildkit(records, ops, facts)) {
         const { diffId, descriptor } = layer
         if (this.#missing.has(diffId)) continue
         if (!this.layers.has(diffId)) this.layers.set(diffId, { layer: step.result.layer, descriptor })
@@ -140,8 +140,8 @@ export class ImportedCaches implements ImportedResults {
   }
 
   /** Has the caches of BuildKit looked through for the steps of a build, parents first. */
-  match(ops: readonly KeyedOp[], hashContent: HashContent): void {
-    for (const cache of this.#usable) cache.match(ops, hashContent)
+  match(ops: readonly KeyedOp[], facts: BuildkitFacts): void {
+    for (const cache of this.#usable) cache.match(ops, facts)
   }
 
   hasDefinition(definition: string): boolean {

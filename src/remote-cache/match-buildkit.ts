@@ -1,15 +1,11 @@
 import { type CachedStep, contentIdOf, emptyContentId } from '../build/cache.ts'
-import type { CacheKey, FileInput } from '../build/cache-key.ts'
+import type { CacheKey } from '../build/cache-key.ts'
 import type { BaseOp, Op } from '../build/graph.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { BuildkitLayer, BuildkitRecord } from './buildkit-cache.ts'
-import {
-  buildkitBaseKeys,
-  buildkitContentKey,
-  type BuildkitInput,
-  type BuildkitKey,
-  buildkitKey,
-} from './buildkit-keys.ts'
+import type { RemoteKey } from './buildkit-copy.ts'
+import type { BuildkitInput, BuildkitKey, ContextInput } from './buildkit-key.ts'
+import { buildkitBaseKeys, buildkitContentKey, buildkitKeys } from './buildkit-keys.ts'
 
 /** A step of this build. */
 export interface KeyedOp {
@@ -24,8 +20,12 @@ export interface MatchedStep {
   readonly layer: BuildkitLayer
 }
 
-/** BuildKit's content hashes of sources in a context, by its versions; none where they are not known. */
-export type HashContent = (inputs: readonly FileInput[]) => readonly string[]
+/** What BuildKit's keys say of things outside of the plan. */
+export interface BuildkitFacts {
+  /** BuildKit's content hashes of what is read of a context, by its versions; none where they are not known. */
+  readonly hashContent: (input: ContextInput) => readonly string[]
+  readonly remoteKey: RemoteKey
+}
 
 /**
  * Looks for the steps of a build, parents first, among records of BuildKit as its solver does: by their own digest, and
@@ -35,23 +35,23 @@ export type HashContent = (inputs: readonly FileInput[]) => readonly string[]
 export function matchBuildkit(
   records: readonly BuildkitRecord[],
   ops: readonly KeyedOp[],
-  hashContent: HashContent,
+  facts: BuildkitFacts,
 ): readonly MatchedStep[] {
-  return new BuildkitMatch(records, hashContent).run(ops)
+  return new BuildkitMatch(records, facts).run(ops)
 }
 
 class BuildkitMatch {
   readonly #records: readonly BuildkitRecord[]
   readonly #byDigest: ReadonlyMap<string, readonly number[]>
-  readonly #hashContent: HashContent
+  readonly #facts: BuildkitFacts
   /** Records that a step is known as. */
   readonly #found = new Map<Op, ReadonlySet<number>>()
   /** The layers of a step's result, with when the topmost one was made. */
   readonly #results = new Map<Op, { readonly layers: readonly BuildkitLayer[]; readonly createdAt: string }>()
 
-  constructor(records: readonly BuildkitRecord[], hashContent: HashContent) {
+  constructor(records: readonly BuildkitRecord[], facts: BuildkitFacts) {
     this.#records = records
-    this.#hashContent = hashContent
+    this.#facts = facts
     this.#byDigest = Map.groupBy(records.keys(), (index) => records[index]?.digest ?? '')
   }
 
@@ -87,8 +87,9 @@ class BuildkitMatch {
       return buildkitBaseKeys(op)
         .flatMap((key) => this.#byDigest.get(key) ?? [])
         .filter((index) => this.#isRoot(index))
-    const key = buildkitKey(op)
-    return key === undefined ? [] : (this.#byDigest.get(key.digest) ?? []).filter((index) => this.#isRecord(key, index))
+    return buildkitKeys(op, this.#facts.remoteKey).flatMap((key) =>
+      (this.#byDigest.get(key.digest) ?? []).filter((index) => this.#isRecord(key, index)),
+    )
   }
 
   #isRecord(key: BuildkitKey, index: number): boolean {
@@ -105,10 +106,12 @@ class BuildkitMatch {
   }
 
   #isInput(input: BuildkitInput, selector: string, link: number): boolean {
-    if (input.op !== undefined) return selector === input.selector && this.#found.get(input.op)?.has(link) === true
-    if (input.step !== undefined) return selector === input.selector && this.#isRecord(input.step, link)
-    if (selector !== '' || !this.#isRoot(link)) return false
-    return this.#hashContent(input.files).some((hash) => this.#records[link]?.digest === buildkitContentKey(hash))
+    const { op, step, context } = input
+    if (selector !== input.selector) return false
+    if (op !== undefined) return this.#found.get(op)?.has(link) === true
+    if (step !== undefined) return this.#isRecord(step, link)
+    if (context === undefined || !this.#isRoot(link)) return false
+    return this.#facts.hashContent(context).some((hash) => this.#records[link]?.digest === buildkitContentKey(hash))
   }
 
   /** Chooses a result for a step, and with it for those below. */

@@ -1,6 +1,6 @@
 import { IgnoreMatcher } from '../../dockerfile/ignore.ts'
 import { singleFileTree } from '../../layers/trees/single-file-tree.ts'
-import { digestOf } from '../../oci/digest.ts'
+import { type Digest, digestOf } from '../../oci/digest.ts'
 import type { ProgressListener } from '../../progress/events.ts'
 import type { RemoteAccess } from '../../remote/access.ts'
 import type { GitRevision } from '../../remote/git.ts'
@@ -10,6 +10,12 @@ import { ContextTree } from './context.ts'
 import type { RemoteSource } from '../ops/remote-source.ts'
 import type { SelectionDigest } from './selection-digest.ts'
 import { type SelectedFiles, selectSources } from './source-selection.ts'
+
+/** What a remote source is, once it was resolved. */
+export type ResolvedRemote =
+  /** `lastModified` in seconds since 1970; undefined where the server does not tell or was not asked. */
+  | { readonly kind: 'http'; readonly digest: Digest; readonly lastModified: number | undefined }
+  | { readonly kind: 'git'; readonly revision: GitRevision }
 
 type HttpSource = Extract<RemoteSource, { kind: 'http' }>
 type GitSource = Extract<RemoteSource, { kind: 'git' }>
@@ -56,6 +62,17 @@ export class RemoteFiles {
       this.#resolved.set(name, resolved)
     }
     return resolved
+  }
+
+  /** What a source was resolved to; undefined where it was not. */
+  resolved(source: RemoteSource): ResolvedRemote | undefined {
+    if (source.kind === 'git') {
+      const revision = this.#revisions.get(nameOf(source))
+      return revision && { kind: 'git', revision }
+    }
+    if (source.checksum !== undefined) return { kind: 'http', digest: source.checksum, lastModified: undefined }
+    const file = this.#files.get(nameOf(source))
+    return file && { kind: 'http', digest: file.digest, lastModified: file.lastModified }
   }
 
   /** Brings the files of a source that was resolved. */

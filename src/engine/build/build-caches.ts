@@ -29,7 +29,7 @@ interface CachesOptions extends CacheRequest, Omit<CacheAccess, 'client'> {
 }
 
 /** The steps that an image was made by. */
-interface CachedImage extends Pick<ExportedBuild, 'ops' | 'steps' | 'hashContent'> {
+interface CachedImage extends Pick<ExportedBuild, 'ops' | 'steps' | 'facts'> {
   /** Those whose layers it has. */
   readonly resultOps: readonly Op[]
   readonly histories: () => readonly NamedHistory[]

@@ -135,6 +135,7 @@ async function buildUnder(store: Store, lease: Lease, options: BuildOptions): Pr
     const solve: SolveEnvironment = {
       store,
       lease,
+  const remotes = new RemoteFiles(access, progress)
       options,
       plans,
       imported: caches?.imported,
@@ -144,8 +145,9 @@ async function buildUnder(store: Store, lease: Lease, options: BuildOptions): Pr
           store,
           lease,
           snapshots,
+      remotes,
           contexts,
-          remotes: new RemoteFiles(access, progress),
+          remotes,
           dockerfile: dockerfile.filename,
           epoch: plans[0]?.epoch,
           fixedTime: plans[0]?.fixedTime,
@@ -173,7 +175,7 @@ async function buildUnder(store: Store, lease: Lease, options: BuildOptions): Pr
     if (caches !== undefined) {
       // What a history has of a large context takes long to read.
       const histories = plans.flatMap((_, index) => solved.histories(index))
-      await caches.finish({ ops, resultOps, steps: solved.steps, hashContent: solved.hashContent, histories })
+      await caches.finish({ ops, resultOps, steps: solved.steps, facts: solved.facts, histories })
     }
     const { config } = images[0] as UnformedImage
     const imageId = exported?.imageId ?? digestOf(serializeConfig(config))
@@ -208,7 +210,7 @@ async function resultImages(
       ops: plan.ops,
       resultOps: stackOf(plan.target),
       steps: solved.steps,
-      hashContent: solved.hashContent,
+      facts: solved.facts,
       histories: () => solved.histories(index),
     })
     images.push({ config: config ?? built.config, diffIds, baseLayers: baseLayersOf(plan) })

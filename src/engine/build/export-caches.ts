@@ -11,7 +11,7 @@ import type { ImportedCaches } from '../../remote-cache/import-cache.ts'
 import { buildkitRecords, type ExportedRecord } from '../../remote-cache/buildkit-records.ts'
 import { ghaObjects } from '../../remote-cache/gha-objects.ts'
 import { localCacheTarget } from '../../remote-cache/local-place.ts'
-import type { HashContent } from '../../remote-cache/match-buildkit.ts'
+import type { BuildkitFacts } from '../../remote-cache/match-buildkit.ts'
 import { objectCacheTarget } from '../../remote-cache/object-place.ts'
 import { registryCacheTarget } from '../../remote-cache/registry-place.ts'
 import { s3Objects } from '../../remote-cache/s3-objects.ts'
@@ -31,7 +31,7 @@ export interface ExportedBuild {
   readonly resultOps: ReadonlySet<Op>
   /** The results of steps, as far as there are any. */
   readonly steps: (ops: readonly Op[]) => Promise<readonly CachedStep[]>
-  readonly hashContent: HashContent
+  readonly facts: BuildkitFacts
   readonly histories: readonly NamedHistory[]
   /** Packs the cache mounts that the steps use. */
   readonly mounts: () => Promise<readonly ExtraBlob[]>
@@ -135,12 +135,12 @@ const placeNames: Readonly<Record<CachePlace['type'], string>> = {
 
 /** BuildKit's records of all steps, with the results of those that are kept. */
 export async function recordsOf(
-  { ops, steps, hashContent }: Pick<ExportedBuild, 'ops' | 'steps' | 'hashContent'>,
+  { ops, steps, facts }: Pick<ExportedBuild, 'ops' | 'steps' | 'facts'>,
   kept: readonly Op[],
 ): Promise<readonly ExportedRecord[]> {
   const results = new Map<Op, CachedStep>()
   for (const op of kept) for (const step of await steps([op])) results.set(op, step)
-  return buildkitRecords(ops, { stepOf: (op) => results.get(op), hashContent })
+  return buildkitRecords(ops, { stepOf: (op) => results.get(op), facts })
 }
 
 function openTarget(place: CachePlace, { reset }: CacheExport, options: CacheExportsOptions): CacheTarget {

@@ -5,8 +5,8 @@ import type { Op } from '../../build/graph.ts'
 import type { PackedLayer } from '../../build/layer.ts'
 import type { PlannedBuild } from '../../build/plan/plan.ts'
 import { baseName } from '../../build/paths.ts'
-import type { FileInput } from '../../build/cache-key.ts'
 import type { BuildContexts } from '../../build/context/context.ts'
+import type { RemoteFiles } from '../../build/context/remote-files.ts'
 import { type KeyedStep, Solver, type SolveOptions, type StepExecutor } from '../../build/solve.ts'
 import type { StepReport } from '../../build/step-reports.ts'
 import { TrialCache } from '../../build/trial.ts'
@@ -20,7 +20,8 @@ import type { ExplainedStep } from '../../records/record.ts'
 import type { NamedHistory } from '../../remote-cache/cache-document.ts'
 import { buildkitContentHashes } from '../../remote-cache/buildkit-content.ts'
 import type { ImportedCaches } from '../../remote-cache/import-cache.ts'
-import type { HashContent } from '../../remote-cache/match-buildkit.ts'
+import { buildkitRemoteKey } from '../../remote-cache/buildkit-remote.ts'
+import type { BuildkitFacts } from '../../remote-cache/match-buildkit.ts'
 import { Snapshots } from '../../snapshots/snapshots.ts'
 import type { BuildOptions } from './build.ts'
 
@@ -34,6 +35,7 @@ export interface SolveEnvironment {
   /** Caches elsewhere to take results from. */
   readonly imported: ImportedCaches | undefined
   readonly contexts: BuildContexts
+  readonly remotes: RemoteFiles
   readonly executor: (solver: () => Solver, snapshots: Snapshots) => StepExecutor
   /** Told of each solver before it begins. */
   readonly onSolver: (solver: Solver) => void
@@ -48,8 +50,8 @@ export interface SolvedPlans {
   readonly counts: { readonly steps: number; readonly cached: number }
   /** The results of ops, as caches have them. */
   readonly steps: (ops: readonly Op[]) => Promise<readonly CachedStep[]>
-  /** What BuildKit's caches know sources in a context by. */
-  readonly hashContent: HashContent
+  /** What BuildKit's caches know sources by. */
+  readonly facts: BuildkitFacts
   /** What the next build of one of the plans will be explained with. */
   readonly histories: (plan: number) => readonly NamedHistory[]
 }
@@ -117,7 +119,7 @@ async function solveOnce(environment: SolveEnvironment): Promise<SolvedPlans> {
     snapshots,
     counts: solver.counts,
     steps: (wanted) => solver.cachedSteps(wanted),
-    hashContent: contentHasher(environment.contexts),
+    facts: buildkitFacts(environment),
     histories: (index) => {
       const [plan, history] = [plans[index], histories[index]]
       if (plan === undefined || history === undefined) return []
@@ -127,21 +129,25 @@ async function solveOnce(environment: SolveEnvironment): Promise<SolvedPlans> {
 }
 
 /** Finds the steps in caches of BuildKit, which go by other keys; files are hashed where that can find something. */
-function matchForeign({ imported, contexts }: SolveEnvironment, steps: readonly KeyedStep[]): void {
-  imported?.match(
+function matchForeign(environment: SolveEnvironment, steps: readonly KeyedStep[]): void {
+  environment.imported?.match(
     steps.map(({ op, key, inputs }) => ({ op, key, definition: definitionKey(inputs) })),
-    contentHasher(contexts),
+    buildkitFacts(environment),
   )
 }
 
-/** BuildKit's hashes of sources in contexts, each made once. */
-function contentHasher(contexts: BuildContexts): HashContent {
-  const hashes = new Map<readonly FileInput[], readonly string[]>()
-  return (inputs) => {
-    const [first] = inputs
-    if (first?.source.from !== 'context') return []
-    const { tree } = contexts.get(first.source.name)
-    return hashes.getOrInsertComputed(inputs, () => buildkitContentHashes(tree, inputs))
+/** What BuildKit knows sources by; what is read of contexts is hashed once. */
+function buildkitFacts({ contexts, remotes }: SolveEnvironment): BuildkitFacts {
+  const hashes = new Map<string, readonly string[]>()
+  return {
+    hashContent: (input) =>
+      hashes.getOrInsertComputed(JSON.stringify(input), () =>
+        input.selectors.length === 0 ? [] : buildkitContentHashes(contexts.get(input.name).tree, input.selectors),
+      ),
+    remoteKey: (source) => {
+      const resolved = remotes.resolved(source)
+      return resolved && buildkitRemoteKey(source, resolved)
+    },
   }
 }
 
