@@ -31,17 +31,23 @@ export function isBeingWritten(path: string): boolean {
   return file.isBeingWritten()
 }
 
+interface ReadItemsOptions {
+  readonly follow?: boolean
+  readonly output?: boolean
+  readonly signal?: AbortSignal | undefined
+}
+
 /**
  * What the record at `path` holds between header and end, as far as it was written; with `follow` on until the build
- * ends or `signal` fires. Events of output have their bytes in `data`, valid until the next one is asked for. Throws
- * RECORD_INVALID, and the reason of the signal.
+ * ends or `signal` fires. Events of output have their bytes in `data`, valid until the next one is asked for; none
+ * without `output`. Throws RECORD_INVALID, and the reason of the signal.
  */
 export async function* readItems(
   path: string,
-  { follow = false, signal }: { readonly follow?: boolean; readonly signal?: AbortSignal | undefined } = {},
+  { follow = false, output = true, signal }: ReadItemsOptions = {},
 ): AsyncGenerator<RecordItem> {
   using file = new RecordFile(path)
-  const lines = new RecordLines(file)
+  const lines = new RecordLines(file, output)
   for (;;) {
     signal?.throwIfAborted()
     // What is written between the look at the lock and the look at the lines is found by the latter.
@@ -184,9 +190,11 @@ class RecordLines {
   #offset = 0
   #window = new Uint8Array(0)
   #isAfterHeader = false
+  readonly #hasOutput: boolean
 
-  constructor(file: RecordFile) {
+  constructor(file: RecordFile, hasOutput: boolean) {
     this.#file = file
+    this.#hasOutput = hasOutput
   }
 
   /** The next item, `end` where that stands, or undefined where nothing whole is there yet. */
@@ -198,13 +206,14 @@ class RecordLines {
     const before = this.#offset
     const item = this.#item()
     if (item === undefined || item === 'end' || item.kind !== 'output') return item
-    const data = this.#file.read(this.#offset, item.size + 1)
-    if (data.length <= item.size) {
+    const end = this.#offset + item.size
+    if (this.#file.size <= end) {
       this.#moveTo(before)
       return undefined
     }
-    this.#moveTo(this.#offset + data.length)
-    return { kind: 'event', event: { ...item.event, data: data.subarray(0, item.size) } }
+    const data = this.#hasOutput ? this.#file.read(this.#offset, item.size) : new Uint8Array(0)
+    this.#moveTo(end + 1)
+    return { kind: 'event', event: { ...item.event, data } }
   }
 
   /** Where {@link next} gives nothing more: output of which only the beginning was written. */

@@ -12,6 +12,8 @@ export interface Span {
   readonly outcome: 'done' | 'cached' | 'failed' | 'canceled' | 'running'
   /** Why it ran. */
   readonly reason: string | undefined
+  /** What it failed with. */
+  readonly error: string | undefined
   /** What it waited for. */
   readonly inputs: readonly string[]
   /** True for a span that the build would have been shorter without. */
@@ -59,7 +61,7 @@ export async function buildTimeline(record: BuildRecord, items: AsyncIterable<Re
   const critical = criticalPath(byId, inputs)
   const spans = shown.map((vertex, index): Span => {
     const { start, end } = times[index] ?? noTime
-    const { id, name, reason, tail } = vertex
+    const { id, name, reason, error, tail } = vertex
     const outcome = outcomeOf(vertex) ?? 'running'
     const needed = inputs.get(id) ?? []
     return {
@@ -69,6 +71,7 @@ export async function buildTimeline(record: BuildRecord, items: AsyncIterable<Re
       end,
       outcome,
       reason,
+      error,
       inputs: needed,
       isCritical: critical.has(id),
       logTail: tail.lines(),

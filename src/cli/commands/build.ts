@@ -14,7 +14,7 @@ import type { DisplayMode } from '../../progress/display.ts'
 import { buildFlags } from '../build/build-flags.ts'
 import { BuildProgress } from '../build/build-progress.ts'
 import type { FailureShell } from '../build/failure-shell.ts'
-import { buildFailure, buildMetadata, reportBuild, reportRecording } from '../build/build-report.ts'
+import { buildFailure, buildMetadata, reportBuild, reportRecording, sendTrace } from '../build/build-report.ts'
 import { type BuildFlagValues, type BuildRequest, displayMode, parseBuildRequest } from '../build/build-request.ts'
 import { defineCommand } from '../command.ts'
 import type { CommandContext } from '../context.ts'
@@ -90,18 +90,23 @@ async function runBuild(
   } catch (error) {
     recording.failed(error)
     shown.finish()
-    await reportRecording(ctx, store, recording, flags.explain)
-    throw shell?.failure ?? buildFailure(ctx, error, mode)
+    reportRecording(ctx, recording, flags.explain)
+    const failure = shell?.failure ?? buildFailure(ctx, error, mode)
+    await sendTrace(ctx, store, recording)
+    throw failure
   }
   shown.finish()
-  await reportRecording(ctx, store, recording, flags.explain)
+  reportRecording(ctx, recording, flags.explain)
   const { result, verification } = built
   const lock = request.lock?.changed()
   if (lock !== undefined && flags.lock !== undefined) writeFile(flags.lock, lock)
   reportBuild(ctx, result, mode)
   if (flags.iidfile !== undefined) writeFile(flags.iidfile, result.imageId)
-  if (flags['metadata-file'] !== undefined)
-    writeFile(flags['metadata-file'], buildMetadata(result, { tags: request.tags, record: recording.id, verification }))
+  if (flags['metadata-file'] !== undefined) {
+    const { warnings } = shown
+    writeFile(flags['metadata-file'], buildMetadata(ctx.env, result, { record: recording.id, verification, warnings }))
+  }
+  await sendTrace(ctx, store, recording)
   return verification?.isReproducible === false ? 1 : 0
 }
 
