@@ -290,6 +290,78 @@ describe('build --output', () => {
     expect((await build('--annotation', 'a')).err).toContain('invalid annotation "a", expected key=value')
   })
 
+  test('--metadata-file tells what buildx tells of the image, of how it was built and of warnings', async () => {
+    bench.file('Dockerfile', 'FROM busybox\nARG NPM_TOKEN\nARG A\nCOPY a /\nENTRYPOINT sh\n')
+    const path = at('meta.json')
+    const metadata = async (env: Record<string, string>, ...flags: string[]): Promise<Record<string, unknown>> => {
+      const argv = ['build', '--metadata-file', path, '--build-arg', 'A=1', '--build-arg', 'NPM_TOKEN=x', ...flags]
+      expect(await bench.cairn([...argv, bench.context], { env })).toMatchObject({ status: 0 })
+      return JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>
+    }
+    const provenance = 'buildx.build.provenance'
+    const min = await metadata({}, '-o', 'type=image,"name=one,two:2"', '-o', 'out')
+    expect(Object.keys(min)).toEqual([
+      provenance,
+      'buildx.build.ref',
+      'containerimage.config.digest',
+      'containerimage.descriptor',
+      'containerimage.digest',
+      'image.name',
+    ])
+    expect(min['image.name']).toBe('docker.io/library/one:latest,docker.io/library/two:2')
+    expect(min[provenance]).toMatchObject({
+      buildType: 'https://mobyproject.org/buildkit@v1',
+      materials: [{ uri: 'pkg:docker/busybox@latest?platform=linux%2Famd64' }],
+      invocation: { parameters: { args: { 'build-arg:A': '1' } } },
+    })
+    expect(Object.keys(min[provenance] as object)).toEqual(['builder', 'buildType', 'materials', 'invocation'])
+    expect(JSON.stringify(min)).not.toContain('NPM_TOKEN')
+    const asked = { BUILDX_METADATA_PROVENANCE: 'max', BUILDX_METADATA_WARNINGS: '1' }
+    const max = await metadata(asked, '-o', 'type=image,name=one', '-o', 'type=oci,dest=o.tar,name=last')
+    expect(max[provenance]).toMatchObject({ buildConfig: { llbDefinition: [{}, {}] }, metadata: {} })
+    // Of several outputs the last counts, as with buildx.
+    expect(max['image.name']).toBe('docker.io/library/last:latest')
+    expect((max['buildx.build.warnings'] as { short: string }[]).map(({ short }) => atob(short))).toEqual([
+      expect.stringContaining('SecretsUsedInArgOrEnv'),
+      expect.stringContaining('JSONArgsRecommended'),
+    ])
+    const index = await metadata({ BUILDX_METADATA_PROVENANCE: 'false' }, '--provenance', '-t', 'app')
+    expect(Object.keys(index)).not.toContain(provenance)
+    expect(Object.keys(index)).not.toContain('containerimage.config.digest')
+    expect(index['containerimage.descriptor']).toMatchObject({ mediaType: 'application/vnd.oci.image.index.v1+json' })
+    expect(Object.keys(await metadata({}, '-o', 'out'))).toEqual([provenance, 'buildx.build.ref'])
+  })
+
+  test('annotates the index that attestations make, and its descriptor', async () => {
+    const carriers = ['annotation', 'annotation-index', 'annotation-manifest-descriptor', 'annotation-index-descriptor']
+    const annotations = carriers.map((carrier) => `${carrier}.k=${carrier}`).join(',')
+    await ok('--provenance', '-t', 'app', '-o', `type=oci,tar=false,dest=layout,${annotations}`)
+    const json = (name: string): unknown => JSON.parse(readFileSync(at(`layout/${name}`), 'utf8'))
+    interface Index {
+      readonly manifests: readonly { readonly digest: string; readonly annotations?: Record<string, string> }[]
+      readonly annotations?: object
+    }
+    const [top] = (json('index.json') as Index).manifests
+    expect(top?.annotations).toMatchObject({ k: 'annotation-index-descriptor' })
+    const index = json(`blobs/${top?.digest.replace(':', '/')}`) as Index
+    expect(index.annotations).toEqual({ k: 'annotation-index' })
+    expect(index.manifests[0]?.annotations).toEqual({ k: 'annotation-manifest-descriptor' })
+    const manifest = json(`blobs/${index.manifests[0]?.digest.replace(':', '/')}`) as Index
+    expect(manifest.annotations).toEqual({ k: 'annotation' })
+    const refused = await build('--provenance', '-o', 'type=docker,dest=x.tar')
+    expect(refused.err).toContain('docker exporter does not support exporting manifest lists')
+  })
+
+  test('names an image by its digest for want of a name, and beside its names', async () => {
+    await ok('-o', 'type=image,dangling-name-prefix=unnamed')
+    expect(await images()).toContain('unnamed:<none>\n')
+    await ok('--label', 'l=2', '-o', 'type=image,name=canon:1,name-canonical=true', '--metadata-file', at('meta.json'))
+    const metadata = JSON.parse(readFileSync(at('meta.json'), 'utf8')) as Record<string, string>
+    const digest = metadata['containerimage.digest']
+    expect(metadata['image.name']).toBe('docker.io/library/canon:1')
+    expect(await bench.cairn(['inspect', `canon@${digest}`])).toMatchObject({ status: 0 })
+  })
+
   test.each([
     ['type=local', 'dest is required for local exporter'],
     ['type=local,dest=-', 'dest cannot be stdout for local exporter'],
@@ -306,6 +378,9 @@ describe('build --output', () => {
     ['type=oci,dest=x,force-compression=perhaps', 'non-bool value specified for force-compression'],
     ['type=oci,dest=x,colour=red', 'unknown key "colour"'],
     ['type=registry', 'tag is needed when pushing to registry'],
+    ['type=image,source-date-epoch=1', 'outputs have no times of their own'],
+    ['type=image,prefer-nondist-layers=perhaps', 'non-bool value specified for prefer-nondist-layers'],
+    ['type=docker,context=remote', 'there is no context "remote"'],
   ])('refuses %s and writes nothing', async (output, message) => {
     const { status, err } = await build('-o', output)
     expect(err).toContain(message)

@@ -17,7 +17,7 @@ export interface ImageForm {
 
 export interface Annotation {
   /** What carries it; descriptors are those in indexes. */
-  readonly carrier: 'manifest' | 'manifest-descriptor' | 'index'
+  readonly carrier: 'manifest' | 'manifest-descriptor' | 'index' | 'index-descriptor'
   /** The platform whose manifest it is for; undefined for all. */
   readonly platform: Platform | undefined
   readonly key: string
@@ -33,6 +33,10 @@ export interface ImageOutput {
   readonly push: boolean
   /** It is pushed without a tag and gets no name here; the names are those of repositories. */
   readonly isByDigest: boolean
+  /** It is named by its digest as well. */
+  readonly isCanonical: boolean
+  /** The repository in whose name it has its digest where it has no other name. */
+  readonly danglingRepository: Reference | undefined
 }
 
 /** The image as a file: an archive, or a directory with an OCI layout. */

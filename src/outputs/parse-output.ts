@@ -5,7 +5,7 @@ import { checkLevel } from '../compression/compress.ts'
 import { CairnError, usageError } from '../errors/error.ts'
 import { tryStat } from '../linux/file-status.ts'
 import { parsePlatform, type Platform } from '../oci/platform.ts'
-import { parseReference, type Reference, withDefaultTag } from '../oci/reference.ts'
+import { parseReference, type Reference, withDefaultTag, withoutTag } from '../oci/reference.ts'
 import type { Annotation, BuildOutput, ImageForm } from './output.ts'
 
 export interface OutputOptions {
@@ -14,7 +14,7 @@ export interface OutputOptions {
   readonly isTerminal: boolean
   /** `--annotation`, for every image output. */
   readonly annotations: readonly Annotation[]
-  /** Whether an index is made: for several platforms. */
+  /** Whether an index is made: for several platforms, or for attestations. */
   readonly isIndex: boolean
   /** `--allow buildx.local.delete`. */
   readonly allowsDelete: boolean
@@ -90,14 +90,24 @@ function readOutput(fields: FlagFields, options: OutputOptions): BuildOutput {
 }
 
 function imageOutput(fields: FlagFields, push: boolean, options: OutputOptions): BuildOutput {
-  for (const name of ['unpack', 'store'] as const)
-    if (!fields.bool(name, true) && name === 'store')
-      throw new CairnError('NOT_SUPPORTED', `output ${fields.text}: an image is always kept in the store`)
+  // Layers are unpacked when a container starts from them.
+  fields.bool('unpack', true)
+  if (!fields.bool('store', true))
+    throw new CairnError('NOT_SUPPORTED', `output ${fields.text}: an image is always kept in the store`, {
+      hint: 'Leave store=false off, and remove the image when it is pushed: cairn rmi NAME.',
+    })
+  const context = fields.take('context') ?? ''
+  if (context !== '' && context !== 'default')
+    throw new CairnError('NOT_SUPPORTED', `output ${fields.text}: there is no context ${JSON.stringify(context)}`, {
+      hint: 'Images go to the store of this machine; leave context off.',
+    })
   const isByDigest = fields.bool('push-by-digest', false)
-  fields.take('name-canonical')
-  fields.take('dangling-name-prefix')
+  const isCanonical = fields.bool('name-canonical', false)
+  const prefix = fields.take('dangling-name-prefix') ?? ''
+  const danglingRepository = prefix === '' ? undefined : withoutTag(parseReference(prefix))
   const names = isByDigest ? repositoriesOf(fields) : namesOf(fields)
-  return { kind: 'image', form: imageForm(fields, options, undefined), names, push, isByDigest }
+  const form = imageForm(fields, options, undefined)
+  return { kind: 'image', form, names, push, isByDigest, isCanonical, danglingRepository }
 }
 
 function archiveOutput(fields: FlagFields, type: 'oci' | 'docker', options: OutputOptions): BuildOutput {
@@ -107,6 +117,16 @@ function archiveOutput(fields: FlagFields, type: 'oci' | 'docker', options: Outp
   const dest = isDirectory ? directoryOf(fields, options) : fileOf(fields, options)
   return { kind: 'archive', type, form: imageForm(fields, options, 'gzip'), names: namesOf(fields), dest, isDirectory }
 }
+
+/** What BuildKit knows and an image here is the same with and without. */
+const ignoredKeys = [
+  'rewrite-timestamp',
+  'attestation-inline',
+  'registry.insecure',
+  'prefer-nondist-layers',
+  'buildinfo',
+  'buildinfo-attrs',
+] as const
 
 /** Options of images, BuildKit's exporter/containerimage; layers' times are clamped to SOURCE_DATE_EPOCH in any case. */
 function imageForm(
@@ -129,9 +149,11 @@ function imageForm(
   const level = levelOf(fields, compression)
   if (ociArtifact && !ociTypes)
     throw usageError('exporter option "oci-artifact=true" conflicts with "oci-mediatypes=false"')
-  for (const name of ['rewrite-timestamp', 'attestation-inline', 'registry.insecure'] as const) fields.bool(name, false)
-  fields.take('prefer-nondist-layers')
-  fields.take('source-date-epoch')
+  for (const name of ignoredKeys) fields.bool(name, false)
+  if (fields.take('source-date-epoch') !== undefined)
+    throw new CairnError('NOT_SUPPORTED', `output ${fields.text}: outputs have no times of their own`, {
+      hint: 'Set SOURCE_DATE_EPOCH, which counts for the whole build.',
+    })
   return {
     compression,
     level,
@@ -256,8 +278,7 @@ function carrierOf(kind: string, isIndex: boolean): Annotation['carrier'] {
   if (kind !== 'index' && kind !== 'index-descriptor')
     throw usageError(`unknown annotation type ${JSON.stringify(kind)}`)
   if (!isIndex) throw usageError('index annotations not supported for single platform export')
-  if (kind === 'index') return kind
-  throw new CairnError('NOT_SUPPORTED', 'annotations of type index-descriptor are not supported: nothing carries them')
+  return kind
 }
 
 function platformOf(text: string | undefined): Platform | undefined {

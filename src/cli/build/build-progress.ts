@@ -10,7 +10,8 @@ export class BuildProgress {
   readonly #ctx: CommandContext
   readonly #mode: DisplayMode
   readonly #display: Display
-  readonly #warnings: WarningEvent[] = []
+  /** Those that came so far. */
+  readonly warnings: WarningEvent[] = []
   #isFinished = false
 
   /** `also` gets every event too. Throws as createDisplay. */
@@ -19,7 +20,7 @@ export class BuildProgress {
     this.#mode = mode
     this.#display = createDisplay(mode, ctx.stderr, ctx.env)
     this.listener = (event) => {
-      if (event.type === 'warning') this.#warnings.push(event)
+      if (event.type === 'warning') this.warnings.push(event)
       also(event)
       this.#display.handle(event)
     }
@@ -40,6 +41,6 @@ export class BuildProgress {
     if (this.#mode === 'quiet' || this.#mode === 'none' || this.#mode === 'rawjson') return
     const { stderr, env, debug } = this.#ctx
     const colored = stderr.isTTY && (env['NO_COLOR'] ?? '') === ''
-    stderr.write(renderWarnings(this.#warnings, { expanded: debug, colored }))
+    stderr.write(renderWarnings(this.warnings, { expanded: debug, colored }))
   }
 }

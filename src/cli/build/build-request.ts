@@ -1,4 +1,5 @@
 import { parseAttestations } from '../../attest/attestation-settings.ts'
+import { parseGoBool } from '../../dockerfile/go-bool.ts'
 import type { BuildOptions } from '../../engine/build/build.ts'
 import { parseAgents } from '../../engine/build/build-agents.ts'
 import { parseEntitlements } from '../../engine/build/build-devices.ts'
@@ -40,10 +41,11 @@ export async function parseBuildRequest(
   context: string,
 ): Promise<BuildRequest> {
   const attesting = parseAttestations(flags)
+  const told = flags['metadata-file'] === undefined ? undefined : metadataProvenance(ctx.env)
   const opened = await openLock(flags)
-  const lock = opened ?? (attesting === undefined ? undefined : SourceLock.unlocked())
+  const lock = opened ?? (attesting === undefined && told === undefined ? undefined : SourceLock.unlocked())
   const run = await runSettings(ctx, flags)
-  const outputs = buildOutputs(ctx, flags)
+  const outputs = buildOutputs(ctx, flags, attesting?.store === 'index')
   const cacheTo = parseCacheExports(flags['cache-to'], ctx)
   refuseInlineStargz(outputs, cacheTo)
   return {
@@ -69,9 +71,9 @@ export async function parseBuildRequest(
     extraHosts: flags['add-host'].flatMap(parseExtraHost),
     lock,
     attestations:
-      attesting === undefined || lock === undefined
+      lock === undefined
         ? undefined
-        : { settings: attesting, context, cwd: ctx.cwd, sources: lock, toolVersion: version },
+        : { settings: attesting, told, context, cwd: ctx.cwd, sources: lock, toolVersion: version },
     namedContexts: parseNamedContexts(flags['build-context'], ctx.cwd),
     run,
   }
@@ -95,8 +97,8 @@ async function openLock(flags: BuildFlagValues): Promise<SourceLock | undefined>
 }
 
 /** `--output`, with what `--push` and `--load` stand for as buildx has it. */
-function buildOutputs(ctx: CommandContext, flags: BuildFlagValues): readonly BuildOutput[] {
-  const options = outputOptions(ctx, flags)
+function buildOutputs(ctx: CommandContext, flags: BuildFlagValues, isAttested: boolean): readonly BuildOutput[] {
+  const options = outputOptions(ctx, flags, isAttested)
   const outputs = parseOutputs(flags.output, options)
   const pushed = outputs.map((output) => (flags.push && output.kind === 'image' ? { ...output, push: true } : output))
   const isImage = outputs.some(({ kind }) => kind === 'image')
@@ -110,9 +112,9 @@ function buildOutputs(ctx: CommandContext, flags: BuildFlagValues): readonly Bui
   return all
 }
 
-function outputOptions(ctx: CommandContext, flags: BuildFlagValues): OutputOptions {
+function outputOptions(ctx: CommandContext, flags: BuildFlagValues, isAttested: boolean): OutputOptions {
   const buildArgs = buildArguments(flags['build-arg'], ctx.env)
-  const isIndex = isIndexWanted(targetPlatforms(flags.platform).length, buildArgs)
+  const isIndex = isIndexWanted(targetPlatforms(flags.platform).length, buildArgs) || isAttested
   return {
     isIndex,
     cwd: ctx.cwd,
@@ -120,6 +122,13 @@ function outputOptions(ctx: CommandContext, flags: BuildFlagValues): OutputOptio
     annotations: parseAnnotations(flags.annotation, isIndex),
     allowsDelete: flags.allow.includes('buildx.local.delete'),
   }
+}
+
+/** How much provenance `--metadata-file` tells: BUILDX_METADATA_PROVENANCE, as buildx reads it. */
+function metadataProvenance(env: CommandContext['env']): 'min' | 'max' | undefined {
+  const given = env['BUILDX_METADATA_PROVENANCE'] ?? ''
+  if (given === 'disabled' || parseGoBool(given) === false) return undefined
+  return given === 'max' ? 'max' : 'min'
 }
 
 /** How progress is shown: `--quiet`, `--progress`, else BUILDKIT_PROGRESS. Throws USAGE. */

@@ -31,7 +31,10 @@ import { parseContextArgument } from './context-argument.ts'
 
 /** What a build attests, and what the command line says for it. */
 export interface BuildAttestations {
-  readonly settings: AttestationSettings
+  /** What is written with the image; nothing where undefined. */
+  readonly settings: AttestationSettings | undefined
+  /** How much provenance {@link BuildResult} tells besides; none where undefined. */
+  readonly told: 'min' | 'max' | undefined
   /** The context argument. */
   readonly context: string
   readonly cwd: string
@@ -57,9 +60,8 @@ export interface AttestedBuild {
 /** Makes the predicates of one platform's image, in the form it is written in; undefined where its files are written. */
 export type MakePredicates = (platform: number, formed: FormedImage | undefined) => Promise<readonly Predicate[]>
 
-/** What {@link BuildAttestations.settings} asks for. Packages are looked for once for each platform. */
-export function predicateMaker(build: AttestedBuild): MakePredicates {
-  const { provenance, sbom } = build.attestations.settings
+/** What `settings` ask for. Packages are looked for once for each platform. */
+export function predicateMaker(build: AttestedBuild, { provenance, sbom }: AttestationSettings): MakePredicates {
   const scans = new Map<number, ReturnType<typeof scanPackages>>()
   const finishedAt = new Date()
   return async (platform, formed) => {
@@ -75,6 +77,28 @@ export function predicateMaker(build: AttestedBuild): MakePredicates {
     }
     return predicates
   }
+}
+
+/**
+ * The provenance of each platform as `buildx.build.provenance` of a metadata file has it: SLSA 0.2 with all that was asked
+ * for; `min` leaves out the steps and what the run says of itself. `images` are those that were written, where any were.
+ */
+export async function metadataProvenance(
+  build: AttestedBuild,
+  images: readonly FormedImage[] | undefined,
+  mode: 'min' | 'max',
+): Promise<readonly object[]> {
+  const finishedAt = new Date()
+  const { builderId = '', reproducible = false } = build.attestations.settings?.provenance ?? {}
+  const settings = { mode: 'max', version: 'v0.2', builderId, reproducible, filename: '', inlineOnly: false } as const
+  const told: object[] = []
+  for (const platform of build.plans.keys()) {
+    const facts = await provenanceFacts(build, platform, images?.[platform], finishedAt)
+    const { content } = provenancePredicate(facts, settings)
+    const { buildConfig: _steps, metadata: _run, ...min } = content as Readonly<Record<string, unknown>>
+    told.push(mode === 'max' ? content : min)
+  }
+  return told
 }
 
 async function scanBuilt({ images, snapshots, options }: AttestedBuild, platform: number) {

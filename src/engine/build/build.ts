@@ -17,7 +17,8 @@ import { serializeConfig } from '../../oci/config.ts'
 import type { Descriptor } from '../../oci/descriptor.ts'
 import { type Digest, digestOf } from '../../oci/digest.ts'
 import type { Platform } from '../../oci/platform.ts'
-import type { UnformedImage } from '../../outputs/form-image.ts'
+import type { Reference } from '../../oci/reference.ts'
+import type { FormedImage, UnformedImage } from '../../outputs/form-image.ts'
 import type { ProgressListener } from '../../progress/events.ts'
 import type { ExplainedStep } from '../../records/record.ts'
 import { DeviceRegistry } from '../../runtime/cdi.ts'
@@ -49,7 +50,7 @@ export interface BuildOptions
   readonly definition: string
   /** What to build for: several give an index; none leaves it to the base image, as docker does. */
   readonly platforms: readonly Platform[]
-  /** `--attest`, `--provenance`, `--sbom`. */
+  /** `--attest`, `--provenance`, `--sbom`, and what `--metadata-file` tells. */
   readonly attestations?: BuildAttestations | undefined
   /** `--lock`: what sources have to be. It is the caller who keeps what it has learnt. */
   readonly lock?: SourceLock | undefined
@@ -79,11 +80,15 @@ export interface BuildOptions
 export interface BuildResult {
   /** Digest of the image's config. */
   readonly imageId: Digest
-  /** Of the first output that is an image; undefined where there is none. */
+  /** Of the last output that is an image; undefined where there is none. */
   readonly manifest: Descriptor | undefined
+  /** By which the last output that names one wrote it. */
+  readonly names: readonly Reference[]
   readonly config: ImageConfig
   /** Of each platform, `config` the first. */
   readonly configs: readonly ImageConfig[]
+  /** How each was made, where {@link BuildAttestations.told} asks for it. */
+  readonly provenance: readonly object[] | undefined
   readonly steps: number
   readonly cached: number
 }
@@ -130,22 +135,22 @@ async function buildUnder(store: Store, lease: Lease, options: BuildOptions): Pr
   for (const message of new Set(plans.flatMap(({ warnings }) => warnings.map((warning) => warning.message))))
     progress({ type: 'warning', vertex: options.definition, level: 1, short: message })
   using caches = await importing
+  const remotes = new RemoteFiles(access, progress)
   const resultOps = new Set(plans.flatMap(({ target }) => stackOf(target)))
   try {
     const solve: SolveEnvironment = {
       store,
       lease,
-  const remotes = new RemoteFiles(access, progress)
       options,
       plans,
       imported: caches?.imported,
       contexts,
+      remotes,
       executor: (solver, snapshots) =>
         new BuildExecutor({
           store,
           lease,
           snapshots,
-      remotes,
           contexts,
           remotes,
           dockerfile: dockerfile.filename,
@@ -170,7 +175,8 @@ async function buildUnder(store: Store, lease: Lease, options: BuildOptions): Pr
     const exporting = { ...options, store, lease, snapshots: solved.snapshots, epoch: plans[0]?.epoch, isIndexForced }
     const attested =
       options.attestations && (await attestedBy(options.attestations, { options, plans, images, startedAt }, solved))
-    const exported = await exportBuild(images, { ...exporting, attestations: attested })
+    const exported = await exportBuild(images, { ...exporting, attestations: attested?.exported })
+    const provenance = await attested?.told(exported?.images)
     const ops = plans.flatMap((plan) => plan.ops)
     if (caches !== undefined) {
       // What a history has of a large context takes long to read.
@@ -180,7 +186,8 @@ async function buildUnder(store: Store, lease: Lease, options: BuildOptions): Pr
     const { config } = images[0] as UnformedImage
     const imageId = exported?.imageId ?? digestOf(serializeConfig(config))
     const configs = images.map((image) => image.config)
-    return { imageId, manifest: exported?.target, config, configs, ...solved.counts }
+    const { target: manifest, names = [] } = exported ?? {}
+    return { imageId, manifest, names, config, configs, provenance, ...solved.counts }
   } finally {
     await caches?.settle()
   }
@@ -218,16 +225,26 @@ async function resultImages(
   return images
 }
 
-/** What the export attests of the images. */
+interface Attested {
+  readonly exported: ExportOptions['attestations']
+  /** Given the images that were written. */
+  readonly told: (images: readonly FormedImage[] | undefined) => Promise<readonly object[] | undefined>
+}
+
+/** What the export attests of the images, and what is told of how they were made. */
 async function attestedBy(
   attestations: BuildAttestations,
   build: Pick<AttestedBuild, 'options' | 'plans' | 'images' | 'startedAt'>,
   { snapshots, steps }: SolvedPlans,
-): Promise<ExportOptions['attestations']> {
-  const { predicateMaker } = await import('./attest-build.ts')
+): Promise<Attested> {
+  const { metadataProvenance, predicateMaker } = await import('./attest-build.ts')
   const layerOf = async (op: Op): Promise<Digest | undefined> => (await steps([op]))[0]?.result.layer.diffId
-  const predicates = predicateMaker({ ...build, attestations, snapshots, layerOf })
-  return { store: attestations.settings.store, predicates }
+  const attested = { ...build, attestations, snapshots, layerOf }
+  const { settings, told } = attestations
+  return {
+    exported: settings && { store: settings.store, predicates: predicateMaker(attested, settings) },
+    told: async (images) => told && (await metadataProvenance(attested, images, told)),
+  }
 }
 
 /** The plans for all platforms, in one graph where there are several; the Dockerfile is judged once. */

@@ -70,7 +70,15 @@ export interface ExportOptions {
 }
 
 /** The image in the store: the only output where none is asked for. */
-const storeOutput: ImageOutput = { kind: 'image', form: plainForm, names: undefined, push: false, isByDigest: false }
+const storeOutput: ImageOutput = {
+  kind: 'image',
+  form: plainForm,
+  names: undefined,
+  push: false,
+  isByDigest: false,
+  isCanonical: false,
+  danglingRepository: undefined,
+}
 
 /** What a build wrote: an image, or an index of images. */
 export interface ExportedImage {
@@ -80,12 +88,14 @@ export interface ExportedImage {
   readonly target: Descriptor
   /** Of each platform. */
   readonly images: readonly FormedImage[]
+  /** By which it was written. */
+  readonly names: readonly Reference[]
 }
 
 /**
  * Writes what was built, an image for each platform, to all outputs, each shown as BuildKit shows it. Gives the image in
- * the form of the first output that has one. Throws what writing throws; a file or directory is then as it was, and
- * outputs before it stay.
+ * the form of the last output that has one, as buildx does: what `--push` and `--load` stand for comes last. Throws what
+ * writing throws; a file or directory is then as it was, and outputs before it stay.
  */
 export async function exportBuild(
   images: readonly UnformedImage[],
@@ -93,16 +103,28 @@ export async function exportBuild(
 ): Promise<ExportedImage | undefined> {
   const exporter = new BuildExporter(images, options)
   const outputs = options.outputs.length === 0 ? [storeOutput] : options.outputs
-  let first: ExportedImage | undefined
+  let last: ExportedImage | undefined
   for (const output of outputs) {
     options.signal.throwIfAborted()
-    const formed = await exporter.write(output)
-    first ??= formed
+    const written = await exporter.write(output)
+    if (written === undefined) continue
+    last = written.names.length > 0 ? written : { ...written, names: last?.names ?? [] }
   }
-  return first
+  return last
 }
 
-interface Exported extends ExportedImage {
+/** The names with its digest that an output gives an image beside others, or for want of one. */
+function digestNames(output: ImageOutput, names: readonly Reference[], digest: Digest): readonly Reference[] {
+  const { isByDigest, isCanonical, danglingRepository } = output
+  if (isByDigest) return []
+  if (names.length === 0) return danglingRepository === undefined ? [] : [withDigest(danglingRepository, digest)]
+  if (!isCanonical) return []
+  return [
+    ...new Map(names.map((name) => withDigest(name, digest)).map((name) => [formatReference(name), name])).values(),
+  ]
+}
+
+interface Exported extends Omit<ExportedImage, 'names'> {
   /** The bytes of an index; undefined where there is only one manifest. */
   readonly index: Uint8Array | undefined
   /** Of each image, where any were asked for. */
@@ -138,8 +160,9 @@ class BuildExporter {
 
   async #writeImage(output: ImageOutput, step: ExportStep): Promise<ExportedImage> {
     const { store, push } = this.#options
-    const names = output.isByDigest ? [] : this.#names(output)
-    const image = await this.#form(output.push ? this.#pushedForm(output.form) : output.form, names, step)
+    const pushNames = output.isByDigest ? [] : this.#names(output)
+    const image = await this.#form(output.push ? this.#pushedForm(output.form) : output.form, pushNames, step)
+    const names = [...pushNames, ...digestNames(output, pushNames, image.target.digest)]
     // What is there under all its names needs no writing, unless it was damaged on the disk.
     const present = names.map((name) => findByName(store, name))
     const isNamed = names.length > 0 && present.every((record) => record?.digest === image.target.digest)
@@ -157,18 +180,19 @@ class BuildExporter {
       image.index === undefined ? `writing image ${image.imageId}` : `exporting manifest list ${image.target.digest}`,
     )
     for (const name of names) step.status(`naming to ${formatReference(name)}`)
-    if (!output.push) return image
+    const known = output.isByDigest ? (output.names ?? []) : pushNames.length > 0 ? pushNames : names
+    if (!output.push) return { ...image, names: known }
     if (push === undefined) throw new CairnError('NOT_SUPPORTED', 'images cannot be pushed here')
     const { target } = image
     let pushed = target
-    const places = output.isByDigest ? (output.names ?? []).map((name) => withDigest(name, target.digest)) : names
+    const places = output.isByDigest ? (output.names ?? []).map((name) => withDigest(name, target.digest)) : pushNames
     for (const place of places) {
       pushed = await push(place, output.form, this.#options.progress, step.id)
       const name = formatReference(output.isByDigest ? withDigest(place, pushed.digest) : place)
       step.status(`pushing manifest for ${output.isByDigest ? name : `${name}@${pushed.digest}`}`)
     }
     const { mediaType, digest, size } = pushed
-    return { ...image, target: { ...target, mediaType, digest, size } }
+    return { ...image, names: known, target: { ...target, mediaType, digest, size } }
   }
 
   async #writeArchive(output: ArchiveOutput, step: ExportStep): Promise<ExportedImage> {
@@ -206,7 +230,7 @@ class BuildExporter {
         const { writeImageArchive } = await import('../../images/archives/save-images.ts')
         await writeImageArchive(store, [{ descriptor: image.target, references }], write)
       })
-    return image
+    return { ...image, names: references }
   }
 
   async #writeFiles(output: FilesOutput, step: ExportStep): Promise<void> {
@@ -331,7 +355,8 @@ class BuildExporter {
     const manifests = [...images.map((image) => image.target), ...indexed]
     const index = serializeIndex({ schemaVersion: 2, mediaType, manifests, ...annotationsFor('index', form) })
     const digest = digestOf(index)
-    return { images, target: { mediaType, digest, size: index.length }, imageId: digest, index, attestations }
+    const indexTarget = { mediaType, digest, size: index.length, ...annotationsFor('index-descriptor', form) }
+    return { images, target: indexTarget, imageId: digest, index, attestations }
   }
 
   async #attest(
