@@ -26,6 +26,7 @@ ERROR: failed to build: failed to solve: process "/bin/sh -c false" did not comp
   })
 
   test('leaves out what there is none of', () => {
+    expect(renderFailure({ vertexName: 'RUN \x1b[2Jx\x07' })).toBe('------\n > RUN x:\n------\n')
     expect(renderFailure({ message: 'no such stage' })).toBe('ERROR: failed to build: failed to solve: no such stage\n')
     expect(renderFailure({ vertexName: 'RUN x' })).toBe('------\n > RUN x:\n------\n')
     expect(renderFailure({})).toBe('')

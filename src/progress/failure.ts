@@ -1,3 +1,5 @@
+import { printable } from './printable.ts'
+
 /** What the report of a failed build is made of. */
 export interface BuildFailure {
   /** The step that failed; absent where none had begun. */
@@ -16,7 +18,7 @@ export interface BuildFailure {
 /** BuildKit's report below a failed build, ending with a newline: the step, its last lines, the excerpt, the reason. */
 export function renderFailure({ vertexName, logTail = [], excerpt, message }: BuildFailure): string {
   const lines: string[] = []
-  if (vertexName !== undefined) lines.push('------', ` > ${vertexName}:`, ...logTail, '------')
+  if (vertexName !== undefined) lines.push('------', ` > ${printable(vertexName)}:`, ...logTail, '------')
   if (excerpt !== undefined && excerpt !== '') lines.push(excerpt.replace(/\n$/, ''))
   if (message !== undefined) lines.push(`ERROR: failed to build: failed to solve: ${message}`)
   return lines.map((line) => `${line}\n`).join('')

@@ -49,6 +49,17 @@ class Recorder {
 }
 
 describe('PlainDisplay', () => {
+  test('shows names and reasons without what would drive a terminal, and logs as they are', () => {
+    const recorder = new Recorder()
+      .vertex('run', '[2/2] RUN echo \x1b]0;title\x07 \x1b[2J\u202e\n<<E', { reason: 'changed: \x1b[1mfile' })
+      .log('run', '\x1b[32mgreen\x1b[m\n', 61)
+      .vertex('run', '[2/2] RUN', { started: start, completed: start + 70 })
+    recorder.display.finish()
+    expect(recorder.text).toBe(
+      '#1 [2/2] RUN echo   <<E\n#1 rebuilt: changed: file\n#1 0.061 \x1b[32mgreen\x1b[m\n#1 DONE 0.1s\n',
+    )
+  })
+
   test('prints the build that BuildKit prints for the same events', () => {
     const at = (ms: number): { started: number; completed: number } => ({ started: start, completed: start + ms })
     const recorder = new Recorder()

@@ -1,6 +1,7 @@
 import type { Display, DisplaySink } from './display.ts'
 import type { LogEvent, ProgressEvent, StatusEvent, VertexId } from './events.ts'
 import { type LogPosition, prefixedLines } from './log-lines.ts'
+import { printable } from './printable.ts'
 import { formatAmount, formatLogTime, formatSeconds } from './quantities.ts'
 import { outcomeOf, Trace, type Vertex } from './trace.ts'
 
@@ -127,7 +128,7 @@ export class PlainDisplay implements Display {
     if (vertex.completed === undefined) shown.finished = false
     if (vertex.reason !== undefined && !shown.reasonShown) {
       shown.reasonShown = true
-      this.#touch(shown, { line: `rebuilt: ${vertex.reason}` })
+      this.#touch(shown, { line: `rebuilt: ${printable(vertex.reason)}` })
     } else if (shown.index === 0 || (vertex.completed !== undefined && !shown.finished)) this.#touch(shown)
   }
 
@@ -216,7 +217,7 @@ export class PlainDisplay implements Display {
     }
     if (this.#lastIndex > 0) this.#line('')
     if (shown.index === 0) shown.index = ++this.#lastIndex
-    this.#line(`#${shown.index} ${shown.vertex.name.replace(/[\r\n]+/g, ' ')}`)
+    this.#line(`#${shown.index} ${printable(shown.vertex.name)}`)
     this.#current = shown
     this.#last = shown
   }

@@ -1,5 +1,6 @@
 import type { Display, DisplaySink } from './display.ts'
 import type { ProgressEvent, StatusEvent, VertexId } from './events.ts'
+import { printable } from './printable.ts'
 import { formatAmount, formatSeconds } from './quantities.ts'
 import { type Outcome, outcomeOf, Trace, type Vertex } from './trace.ts'
 
@@ -238,13 +239,6 @@ function cut(text: string, width: number): string {
   // Bun.sliceAnsi keeps a wide character that stands half over the end.
   const first = Bun.sliceAnsi(text, 0, Math.max(0, width))
   return Bun.stringWidth(first) <= width ? first : Bun.sliceAnsi(text, 0, Math.max(0, width - 1))
-}
-
-/** Without what could move the cursor or reorder the line: names and logs come from the outside. */
-function printable(text: string): string {
-  return Bun.stripANSI(text)
-    .replaceAll('\t', ' ')
-    .replace(/[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g, (one) => (one === '\n' ? ' ' : ''))
 }
 
 /** Rows the lines take now: after the terminal got narrower it has wrapped them. */
