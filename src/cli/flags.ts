@@ -1,4 +1,4 @@
-import { parseDuration } from '../dockerfile/duration.ts'
+import { parseMilliseconds } from '../dockerfile/duration.ts'
 import { csvFields } from '../dockerfile/csv.ts'
 import { parseGoBool } from '../dockerfile/go-bool.ts'
 import { CairnError } from '../errors/error.ts'
@@ -211,8 +211,6 @@ export function bareValue(flag: FlagDefinition): string | undefined {
   return flag.type === 'string' ? flag.bare : undefined
 }
 
-const nanosecondsPerMillisecond = 1e6
-
 function nextValue(flag: FlagDefinition, text: string, before: Value, given: boolean): Value {
   switch (flag.type) {
     case 'bool':
@@ -226,7 +224,7 @@ function nextValue(flag: FlagDefinition, text: string, before: Value, given: boo
     case 'bytes':
       return parseByteSize(text)
     case 'duration':
-      return parseDuration(text) / nanosecondsPerMillisecond
+      return parseMilliseconds(text)
     case 'string':
       if (flag.oneOf !== undefined && !flag.oneOf.includes(text))
         throw new Error(`must be one of ${flag.oneOf.map((one) => JSON.stringify(one)).join(', ')}`)

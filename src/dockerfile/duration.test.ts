@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
-import { parseDuration } from './duration.ts'
+import { parseNanoseconds } from './duration.ts'
 
-describe('parseDuration()', () => {
+describe('parseNanoseconds()', () => {
   test.each([
     ['0', 0],
     ['+0', 0],
@@ -14,7 +14,7 @@ describe('parseDuration()', () => {
     ['0.0000000001s', 0],
     ['2540400h10m10s', 9145440610e9],
   ])('%s is %d ns', (text, nanoseconds) => {
-    expect(parseDuration(text)).toBe(nanoseconds)
+    expect(parseNanoseconds(text)).toBe(nanoseconds)
   })
   test.each([
     ['', 'time: invalid duration ""'],
@@ -26,6 +26,6 @@ describe('parseDuration()', () => {
     ['9999999999h', 'time: invalid duration "9999999999h"'],
     [`${'9'.repeat(100_000)}s`, 'time: invalid duration'],
   ])('%s is refused', (text, message) => {
-    expect(() => parseDuration(text)).toThrow(message)
+    expect(() => parseNanoseconds(text)).toThrow(message)
   })
 })

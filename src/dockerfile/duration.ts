@@ -18,7 +18,7 @@ const longest = 2n ** 63n
  * A duration as Go's `time.ParseDuration` reads it (`1h30m`, `-1.5s`, `0`), in nanoseconds; beyond 104 days the
  * number is rounded to what a double can hold. Throws DOCKERFILE_INVALID in Go's words.
  */
-export function parseDuration(text: string): number {
+export function parseNanoseconds(text: string): number {
   const quoted = quoteGo(text)
   const invalid = (): CairnError => new CairnError('DOCKERFILE_INVALID', `time: invalid duration ${quoted}`)
   const negative = text.startsWith('-')
@@ -47,4 +47,9 @@ export function parseDuration(text: string): number {
     if (total > longest || (!negative && total === longest)) throw invalid()
   }
   return Number(negative ? -total : total)
+}
+
+/** The same in milliseconds, with what is less as a fraction. */
+export function parseMilliseconds(text: string): number {
+  return parseNanoseconds(text) / 1e6
 }

@@ -1,7 +1,7 @@
 import { ArgumentError } from './arguments.ts'
 import type { InstructionNode } from './ast.ts'
 import { quoteGo } from './characters.ts'
-import { parseDuration } from './duration.ts'
+import { parseNanoseconds } from './duration.ts'
 import { parseFlags } from './flags.ts'
 import type { HealthcheckInstruction } from './instruction.ts'
 
@@ -42,7 +42,7 @@ export function interpretHealthcheck(node: InstructionNode): Healthcheck {
 /** Nanoseconds; 0 stands for docker's default. */
 function durationFlag(name: string, text: string | undefined): number | undefined {
   if (text === undefined || text === '') return undefined
-  const duration = parseDuration(text)
+  const duration = parseNanoseconds(text)
   if (duration !== 0 && duration < 1_000_000) {
     throw new ArgumentError(`Interval ${quoteGo(name)} cannot be less than 1ms`)
   }

@@ -7,7 +7,7 @@ import { CairnError } from '../errors/error.ts'
 import { parseChmod } from './chmod.ts'
 import { detectSyntax } from './frontend.ts'
 import { DockerfileError } from './dockerfile-error.ts'
-import { parseDuration } from './duration.ts'
+import { parseNanoseconds } from './duration.ts'
 import { expandHeredoc, expandWordDetailed } from './words.ts'
 import { IgnoreMatcher } from './ignore.ts'
 import { lexDockerfile } from './lexer.ts'
@@ -136,7 +136,7 @@ describe('whatever the input,', () => {
       fc.property(fc.oneof(nearly, fc.string({ unit: fc.constantFrom(...smallAlphabet) })), (text) => {
         for (const reader of [
           (input: string) => parseTrigger(input, { extensions: true }),
-          parseDuration,
+          parseNanoseconds,
           parseChmod,
           parseSignal,
           detectSyntax,

@@ -3,7 +3,7 @@ import type { Store } from '../content/store.ts'
 import { isCairnError, usageError } from '../errors/error.ts'
 import { familiarName, parseReference } from '../oci/reference.ts'
 import { checkFilters, type Filters, suitsLabels } from './filters.ts'
-import { parseMoment } from './moment.ts'
+import { Moment } from './moment.ts'
 
 export interface EventsRequest {
   /** From when on events are told, as docker's --since has it; without `since` and `until` only those to come. */
@@ -28,13 +28,13 @@ export async function* followEvents(store: Store, request: EventsRequest): Async
   const { filters = new Map<string, readonly string[]>(), signal } = request
   checkFilters(filters, filterNames)
   const now = Date.now()
-  const since = request.since === undefined ? undefined : parseMoment(request.since, now)
-  const until = request.until === undefined ? undefined : parseMoment(request.until, now)
-  if (since !== undefined && until !== undefined && since > until)
-    throw usageError(`\`since\` time (${seconds(since)}) cannot be after \`until\` time (${seconds(until)})`)
+  const since = request.since === undefined ? undefined : Moment.parse(request.since, now)
+  const until = request.until === undefined ? undefined : Moment.parse(request.until, now)
+  if (since !== undefined && until !== undefined && since.isAfter(until))
+    throw usageError(`\`since\` time (${since.inSeconds}) cannot be after \`until\` time (${until.inSeconds})`)
   let last = since === undefined && until === undefined ? newestEvent(store) : 0
   for (;;) {
-    const isLast = until !== undefined && BigInt(Date.now()) * 1_000_000n >= until
+    const isLast = until !== undefined && !Moment.ofMilliseconds(Date.now()).isBefore(until)
     for (const event of listEvents(store, last)) {
       last = event.id
       if (isWithin(event, since, until) && suits(event, filters)) yield event
@@ -45,15 +45,9 @@ export async function* followEvents(store: Store, request: EventsRequest): Async
   }
 }
 
-/** Nanoseconds as docker shows moments: seconds with nine decimals. */
-function seconds(nanoseconds: bigint): string {
-  const digits = String(nanoseconds).padStart(10, '0')
-  return `${digits.slice(0, -9)}.${digits.slice(-9)}`
-}
-
-function isWithin({ time }: StoreEvent, since: bigint | undefined, until: bigint | undefined): boolean {
-  const at = BigInt(time) * 1000n
-  return (since === undefined || at >= since) && (until === undefined || at <= until)
+function isWithin({ time }: StoreEvent, since: Moment | undefined, until: Moment | undefined): boolean {
+  const at = Moment.ofMicroseconds(time)
+  return (since === undefined || !at.isBefore(since)) && (until === undefined || !at.isAfter(until))
 }
 
 /** Whether docker would show an event by these filters: those of one name are alternatives, each name has to be met. */

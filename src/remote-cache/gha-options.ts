@@ -1,4 +1,4 @@
-import { parseDuration } from '../dockerfile/duration.ts'
+import { parseMilliseconds } from '../dockerfile/duration.ts'
 import { parseGoBool } from '../dockerfile/go-bool.ts'
 import { isCairnError, usageError } from '../errors/error.ts'
 import type { FlagFields } from '../dockerfile/flag-fields.ts'
@@ -49,7 +49,7 @@ function timeoutOf(fields: FlagFields): number {
   const text = fields.take('timeout')
   if (text === undefined) return defaultTimeout
   try {
-    return parseDuration(text) / 1e6
+    return parseMilliseconds(text)
   } catch (error) {
     if (!isCairnError(error, 'DOCKERFILE_INVALID')) throw error
     throw usageError(`failed to parse timeout for github actions cache: ${error.message}`)

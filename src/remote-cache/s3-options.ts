@@ -1,4 +1,4 @@
-import { parseDuration } from '../dockerfile/duration.ts'
+import { parseMilliseconds } from '../dockerfile/duration.ts'
 import { parseGoBool } from '../dockerfile/go-bool.ts'
 import { isCairnError, usageError } from '../errors/error.ts'
 import type { FlagFields } from '../dockerfile/flag-fields.ts'
@@ -98,7 +98,7 @@ function keysOf(fields: FlagFields, env: CacheEnvironment['env']): S3Keys {
 function touchAfter(text: string | undefined): number {
   if (text === undefined) return day
   try {
-    return parseDuration(text) / 1e6
+    return parseMilliseconds(text)
   } catch (error) {
     if (isCairnError(error, 'DOCKERFILE_INVALID')) return day
     throw error

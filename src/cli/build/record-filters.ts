@@ -1,11 +1,10 @@
-import { parseDuration } from '../../dockerfile/duration.ts'
-import { nanosecondsOf } from '../../engine/moment.ts'
+import { parseMilliseconds } from '../../dockerfile/duration.ts'
+import { Moment } from '../../engine/moment.ts'
 import { isCairnError, usageError } from '../../errors/error.ts'
 import type { StoredRecord } from '../../records/build-records.ts'
 import type { RecordStatus } from '../../records/record.ts'
 
 const statuses: readonly RecordStatus[] = ['running', 'completed', 'error', 'canceled', 'interrupted']
-const perMillisecond = 1_000_000
 
 type Operator = '=' | '!=' | '<' | '<=' | '>' | '>='
 type Suits = (record: StoredRecord) => boolean
@@ -81,12 +80,12 @@ function compare(value: number | undefined, operator: Operator, limit: number): 
 function momentOf(text: string, now: number): number {
   const duration = tryDuration(text)
   if (duration !== undefined) return now - duration
-  const time = nanosecondsOf(/^\d{4}-\d{2}-\d{2}T/.test(text) ? text : undefined)
+  const time = Moment.ofText(/^\d{4}-\d{2}-\d{2}T/.test(text) ? text : undefined)
   if (time === undefined)
     throw usageError(`invalid time ${text}`, {
       hint: 'Write it as 24h, the time before now, or as 2026-01-02T15:04:05Z.',
     })
-  return Number(time) / perMillisecond
+  return time.milliseconds
 }
 
 function durationOf(text: string): number {
@@ -97,7 +96,7 @@ function durationOf(text: string): number {
 
 function tryDuration(text: string): number | undefined {
   try {
-    return parseDuration(text) / perMillisecond
+    return parseMilliseconds(text)
   } catch (error) {
     if (isCairnError(error)) return undefined
     throw error

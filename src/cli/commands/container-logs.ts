@@ -1,6 +1,6 @@
 import { resolveContainer } from '../../containers/container-records.ts'
 import { readLogs } from '../../engine/containers/read-logs.ts'
-import { parseMoment } from '../../engine/moment.ts'
+import { Moment } from '../../engine/moment.ts'
 import { CairnError, isCairnError, reworded } from '../../errors/error.ts'
 import { defineCommand } from '../command.ts'
 import { containerNames } from '../containers/container-names.ts'
@@ -57,9 +57,9 @@ export default defineCommand({
   },
 })
 
-function momentOf(flag: string, text: string, now: number): bigint {
+function momentOf(flag: string, text: string, now: number): Moment {
   try {
-    return parseMoment(text, now)
+    return Moment.parse(text, now)
   } catch (error) {
     if (!isCairnError(error)) throw error
     throw reworded(error, `invalid value for "${flag}": ${error.message}`)

@@ -6,17 +6,17 @@ import { recoverContainers } from '../../containers/recovery.ts'
 import { settleContainer } from '../../containers/settle-container.ts'
 import type { Store } from '../../content/store.ts'
 import { CairnError } from '../../errors/error.ts'
-import { nanosecondsOf } from '../moment.ts'
+import { Moment } from '../moment.ts'
 
 export interface ReadLogsOptions {
   /** Goes on until the container ends. */
   readonly follow?: boolean
   /** Only the last lines, all if absent. */
   readonly tail?: number
-  /** Only what was written from then on; nanoseconds since 1970. */
-  readonly since?: bigint
+  /** Only what was written from then on. */
+  readonly since?: Moment
   /** Only what was written until then. */
-  readonly until?: bigint
+  readonly until?: Moment
   readonly signal?: AbortSignal
 }
 
@@ -46,15 +46,18 @@ export async function* readLogs(store: Store, name: string, options: ReadLogsOpt
     // Asked first, so that what it wrote last is read.
     const isOver = !follow || (look % looksPerCheck === 0 && hasEnded(store, id))
     for (const piece of file.read(isOver)) {
-      const at = nanosecondsOf(piece.time) ?? 0n
-      if (until !== undefined && at > until) return
-      if (since === undefined || at >= since) yield piece
+      if (until !== undefined && timeOf(piece).isAfter(until)) return
+      if (since === undefined || !timeOf(piece).isBefore(since)) yield piece
     }
     if (isOver) return
-    if (until !== undefined && BigInt(Date.now()) * 1_000_000n > until) return
+    if (until !== undefined && Moment.ofMilliseconds(Date.now()).isAfter(until)) return
     signal?.throwIfAborted()
     await Bun.sleep(pollInterval)
   }
+}
+
+function timeOf({ time }: LogPiece): Moment {
+  return Moment.ofText(time) ?? Moment.ofMilliseconds(0)
 }
 
 function hasEnded(store: Store, id: string): boolean {

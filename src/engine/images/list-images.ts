@@ -5,7 +5,7 @@ import { type ImageSummary, listImages } from '../../images/records/list-images.
 import { resolveImage } from '../../images/records/resolve-image.ts'
 import { familiarName, familiarString, type Reference } from '../../oci/reference.ts'
 import { booleanFilter, checkFilters, type Filters, suitsLabels } from '../filters.ts'
-import { nanosecondsOf, parseMoment } from '../moment.ts'
+import { Moment } from '../moment.ts'
 
 const accepted = ['before', 'dangling', 'label', 'label!', 'reference', 'since', 'until']
 
@@ -46,10 +46,9 @@ function withSuitableNames(
 
 /** Times of the same millisecond, or of which one cannot be read: the newest first, what does not say when it was made last. */
 function compareAge(a: string | undefined, b: string | undefined): number {
-  const [first, second] = [nanosecondsOf(a), nanosecondsOf(b)]
-  if (first === second) return 0
-  if (first === undefined) return 1
-  return second === undefined || first > second ? -1 : 1
+  const [first, second] = [Moment.ofText(a), Moment.ofText(b)]
+  if (first === undefined || second === undefined) return Number(first === undefined) - Number(second === undefined)
+  return Number(second.isAfter(first)) - Number(first.isAfter(second))
 }
 
 /** Whether a name matches a pattern of the filter `reference`, as a whole or without tag and digest. */
@@ -76,22 +75,22 @@ function ageFilter(
   images: readonly ImageSummary[],
   now: number,
 ): (image: ImageSummary) => boolean {
-  const createdOf = (name: string): bigint | undefined => {
+  const createdOf = (name: string): Moment | undefined => {
     const { imageId } = resolveImage(store, name).record
-    return nanosecondsOf(images.find((image) => image.imageId === imageId)?.created)
+    return Moment.ofText(images.find((image) => image.imageId === imageId)?.created)
   }
   const before = [
     ...(filters.get('before') ?? []).map(createdOf),
-    ...(filters.get('until') ?? []).map((text) => parseMoment(text, now)),
+    ...(filters.get('until') ?? []).map((text) => Moment.parse(text, now)),
   ]
   const since = (filters.get('since') ?? []).map(createdOf)
   if (before.length + since.length === 0) return () => true
   return (image) => {
-    const created = nanosecondsOf(image.created)
+    const created = Moment.ofText(image.created)
     if (created === undefined) return false
     return (
-      before.every((limit) => limit !== undefined && created < limit) &&
-      since.every((limit) => limit !== undefined && created > limit)
+      before.every((limit) => limit !== undefined && created.isBefore(limit)) &&
+      since.every((limit) => limit !== undefined && created.isAfter(limit))
     )
   }
 }

@@ -1,8 +1,8 @@
-import { parseDuration } from '../../dockerfile/duration.ts'
+import { parseNanoseconds } from '../../dockerfile/duration.ts'
 import { CairnError, isCairnError, usageError } from '../../errors/error.ts'
 import type { BuildCacheRecord } from './build-cache-records.ts'
 import type { Filters } from '../filters.ts'
-import { parseMoment } from '../moment.ts'
+import { isBeforeAll, Moment } from '../moment.ts'
 
 /** Whether a record suits all filters. */
 type Test = (record: BuildCacheRecord) => boolean
@@ -59,7 +59,7 @@ function testOf(name: string, values: readonly string[], now: number): Test {
 function ageTest(name: string, values: readonly string[], now: number): Test {
   const limits = values.map((text) => {
     try {
-      return parseMoment(text, now)
+      return Moment.parse(text, now)
     } catch (error) {
       if (!isCairnError(error)) throw error
       throw new CairnError('USAGE', `"${name}" filter expects a duration (e.g., '24h'): ${durationError(text)}`, {
@@ -68,12 +68,12 @@ function ageTest(name: string, values: readonly string[], now: number): Test {
       })
     }
   })
-  return ({ usedAt }) => limits.every((limit) => BigInt(usedAt) * 1_000_000n < limit)
+  return ({ usedAt }) => isBeforeAll(usedAt, limits)
 }
 
 function durationError(text: string): string {
   try {
-    parseDuration(text)
+    parseNanoseconds(text)
   } catch (error) {
     if (isCairnError(error)) return error.message
     throw error
