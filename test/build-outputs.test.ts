@@ -162,6 +162,29 @@ describe('build --output', () => {
     ])
   })
 
+  test('an image without a name takes the place of the last one in a layout directory', async () => {
+    const names = (): unknown =>
+      (JSON.parse(readFileSync(at('layout/index.json'), 'utf8')) as { manifests: object[] }).manifests.map(
+        (entry) => (entry as { annotations?: object }).annotations,
+      )
+    const directory = 'type=oci,tar=false,dest=layout'
+    const unnamed = { 'org.opencontainers.image.ref.name': 'latest' }
+    await ok('-o', directory)
+    await ok('--label', 'other=1', '-o', directory)
+    expect(names()).toEqual([unnamed])
+    await ok('-t', 'app:1', '-o', directory)
+    expect(names()).toEqual([unnamed, expect.objectContaining({ 'org.opencontainers.image.ref.name': '1' })])
+  })
+
+  test('goes on in a layout directory whose writer was killed', async () => {
+    mkdirSync(at('layout/blobs/sha256'), { recursive: true })
+    mkdirSync(at('layout/.cairn-1-0badcafe'))
+    writeFileSync(at('layout/.cairn-1-0badcafe/blob'), 'half')
+    await ok('-o', 'type=oci,tar=false,dest=layout')
+    expect(readdirSync(at('layout')).sort()).toEqual(['blobs', 'index.json', 'oci-layout'])
+    expect(await bench.cairn(['image', 'validate', `oci:${at('layout')}`])).toMatchObject({ status: 0 })
+  })
+
   test('gives an image of eStargz layers its own diff IDs and the same files', async () => {
     bench.file('Dockerfile', 'FROM busybox\nCOPY a /\n')
     const write = async (name: string, compression: string): Promise<ReturnType<typeof layoutAt>> => {

@@ -21,7 +21,8 @@ export interface Reference {
 const defaultDomain = 'docker.io'
 const legacyDefaultDomain = 'index.docker.io'
 const officialPrefix = 'library/'
-const defaultTag = 'latest'
+/** The tag that is meant where none is given. */
+export const defaultTag = 'latest'
 const longestPath = 255
 /** Nothing valid is longer than this: a path of 255, a tag of 128, a sha512 digest, and a host of any sane length. */
 const longestReference = 4096

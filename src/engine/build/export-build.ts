@@ -10,8 +10,9 @@ import { openFileSink } from '../../linux/file-sink.ts'
 import type { Descriptor } from '../../oci/descriptor.ts'
 import { type Digest, digestOf } from '../../oci/digest.ts'
 import { serializeIndex } from '../../oci/image-index.ts'
+import { layoutAnnotations } from '../../oci/layout.ts'
 import { mediaTypes } from '../../oci/media-types.ts'
-import { formatReference, type Reference, withDefaultTag, withDigest } from '../../oci/reference.ts'
+import { defaultTag, formatReference, type Reference, withDefaultTag, withDigest } from '../../oci/reference.ts'
 import {
   annotationsFor,
   type FormedImage,
@@ -221,8 +222,10 @@ class BuildExporter {
       const { storeSource } = await import('../../images/image-source.ts')
       const { openLayoutTarget } = await import('../../images/layouts/layout-target.ts')
       const { nameAnnotations } = await import('../../images/archives/archive-content.ts')
-      const named = references.map((one) => ({ ...image.target, annotations: nameAnnotations(image.target, one) }))
-      const entries = named.length === 0 ? [image.target] : named
+      const named = references.map((one) => nameAnnotations(image.target, one))
+      // As with BuildKit: there, too, an image without a name takes the place of the last one.
+      const unnamed = { ...image.target.annotations, [layoutAnnotations.refName]: defaultTag }
+      const entries = (named.length === 0 ? [unnamed] : named).map((annotations) => ({ ...image.target, annotations }))
       using target = openLayoutTarget({ transport: 'oci', path: dest }, entries)
       await copyImage(store, storeSource(store, image.target, image.target.digest), target, { signal })
     } else

@@ -28,12 +28,21 @@ export function openLayoutTarget({ path, name }: FileLocation, entries?: readonl
   let lock = -1
   try {
     lock = lockDirectory(path)
+    for (const name of scratchesIn(path)) removeTree(`${path}/${name}`)
     return new LayoutTarget({ path, name, entries, lock, made, index: readLayout(path) })
   } catch (error) {
     if (lock >= 0) close(lock)
     if (made) removeTree(path)
     throw error
   }
+}
+
+/** What names of directories begin with that blobs are written in, until they are whole. */
+const scratchPrefix = '.cairn-'
+
+/** Those left behind by writers that were killed; whoever holds the lock is the only writer. */
+function scratchesIn(path: string): readonly string[] {
+  return listDirectory(path).flatMap(({ name }) => (name.startsWith(scratchPrefix) ? [name] : []))
 }
 
 const emptyIndex: ImageIndex = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [] }
@@ -68,7 +77,7 @@ class LayoutTarget implements ImageTarget {
     this.#lock = lock
     this.#made = made
     this.#index = index
-    this.#scratch = `${path}/.cairn-${process.pid}-${crypto.randomUUID().slice(0, 8)}`
+    this.#scratch = `${path}/${scratchPrefix}${process.pid}-${crypto.randomUUID().slice(0, 8)}`
   }
 
   async has({ descriptor }: { readonly descriptor: Descriptor }): Promise<boolean> {
@@ -151,10 +160,13 @@ export function withEntry(index: ImageIndex, root: Descriptor, name: string | un
 
 /** The index with entries of one image, whose names no others keep. */
 function withEntries(index: ImageIndex, entries: readonly Descriptor[]): ImageIndex {
-  const names = new Set(entries.map(({ annotations }) => annotations?.[layoutAnnotations.imageName]))
-  const isKept = ({ digest, annotations }: Descriptor): boolean => {
-    const name = annotations?.[layoutAnnotations.imageName]
-    return name === undefined ? entries.every((entry) => entry.digest !== digest) : !names.has(name)
+  const { imageName, refName } = layoutAnnotations
+  const nameOf = ({ annotations = {} }: Descriptor): string | undefined =>
+    annotations[imageName] ?? annotations[refName]
+  const names = new Set(entries.map(nameOf))
+  const isKept = (entry: Descriptor): boolean => {
+    const name = nameOf(entry)
+    return name === undefined ? entries.every(({ digest }) => digest !== entry.digest) : !names.has(name)
   }
   return { ...index, manifests: [...index.manifests.filter(isKept), ...entries] }
 }
@@ -171,11 +183,13 @@ function lockDirectory(path: string): number {
   throw new CairnError('STORE_BUSY', `${path} is being written by another process`)
 }
 
-/** The layout's index; undefined for an empty directory, which may become one. */
+/** The layout's index; undefined for an empty directory, or one whose writer was killed, which may become one. */
 function readLayout(path: string): ImageIndex | undefined {
   const marker = readTextFile(`${path}/${layoutPaths.marker}`)
   const index = readTextFile(`${path}/${layoutPaths.index}`)
-  if (marker === undefined && index === undefined && listDirectory(path).length === 0) return undefined
+  const isBegun = ({ name }: { readonly name: string }): boolean =>
+    name === layoutPaths.blobs || name === layoutPaths.marker
+  if (index === undefined && listDirectory(path).every(isBegun)) return undefined
   if (marker === undefined || index === undefined)
     throw new CairnError('ARCHIVE_INVALID', `${path} is neither empty nor an OCI image layout`)
   checkLayoutMarker(marker)
