@@ -1,5 +1,5 @@
 import { tryListDirectory } from '../linux/directories.ts'
-import { tryLstat } from '../linux/file-status.ts'
+import { modifiedAt, tryLstat } from '../linux/file-status.ts'
 import { removeFile } from '../linux/names.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { tryAcquireLock } from './lock.ts'
@@ -28,8 +28,8 @@ export function removeOldDownloads(store: Store, before = Date.now() - keptFor):
   for (const { name } of tryListDirectory(store.path('downloads'))) {
     const digest = name.replace('-', ':')
     const path = store.path('downloads', name)
-    const changed = (tryLstat(path)?.mtimeSeconds ?? Infinity) * 1000
-    if (changed >= before || !isDigest(digest)) continue
+    const status = tryLstat(path)
+    if (status === undefined || modifiedAt(status) >= before || !isDigest(digest)) continue
     using lock = tryAcquireLock(store, downloadLockName(digest))
     if (lock === undefined) continue
     removeFile(path)

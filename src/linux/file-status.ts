@@ -33,6 +33,11 @@ export interface FileStatus {
   readonly rdevMinor: number
 }
 
+/** When a file was modified, in whole milliseconds since 1970. */
+export function modifiedAt({ mtimeSeconds, mtimeNanoseconds }: FileStatus): number {
+  return mtimeSeconds * 1000 + Math.trunc(mtimeNanoseconds / 1e6)
+}
+
 const AT_FDCWD = -100
 const AT_SYMLINK_NOFOLLOW = 0x100
 const AT_EMPTY_PATH = 0x1000

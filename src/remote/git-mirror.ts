@@ -1,7 +1,7 @@
 import { acquireLock, tryAcquireLock } from '../content/lock.ts'
 import type { Store } from '../content/store.ts'
 import { tryListDirectory } from '../linux/directories.ts'
-import { tryLstat } from '../linux/file-status.ts'
+import { modifiedAt, tryLstat } from '../linux/file-status.ts'
 import { AT_FDCWD } from '../linux/files.ts'
 import { makeDirectories, removeFile, rename, setTimesAt } from '../linux/names.ts'
 import { removeTree } from '../linux/remove-tree.ts'
@@ -69,7 +69,7 @@ export function listMirrors(store: Store): { readonly id: string; readonly path:
   return tryListDirectory(store.path('cache', 'git')).flatMap(({ name }) => {
     const path = store.path('cache', 'git', name)
     const status = tryLstat(path)
-    return status === undefined ? [] : [{ id: name, path, usedAt: status.mtimeSeconds * 1000 }]
+    return status === undefined ? [] : [{ id: name, path, usedAt: modifiedAt(status) }]
   })
 }
 

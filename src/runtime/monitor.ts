@@ -1,5 +1,5 @@
 import { CairnError } from '../errors/error.ts'
-import { tryStat } from '../linux/file-status.ts'
+import { modifiedAt, tryStat } from '../linux/file-status.ts'
 import { close } from '../linux/files.ts'
 import { inMountNamespaceCopy } from '../linux/mount-namespace.ts'
 import { makeDirectories, removeFile } from '../linux/names.ts'
@@ -273,7 +273,7 @@ export function monitoredEnd(bundle: string, id: string): MonitoredEnd | undefin
   const text = readTextFile(path)
   const status = text === undefined || text === '' ? undefined : tryStat(path)
   if (text === undefined || status === undefined) return undefined
-  return { exitCode: Number(text), at: status.mtimeSeconds * 1000 + Math.trunc(status.mtimeNanoseconds / 1e6) }
+  return { exitCode: Number(text), at: modifiedAt(status) }
 }
 
 /** True where the kernel ended a process of the container for want of memory. */

@@ -3,7 +3,7 @@ import type { CacheMount } from '../../content/cache-mounts.ts'
 import { listFetchedFiles } from '../../content/fetched-files.ts'
 import type { Store } from '../../content/store.ts'
 import { tryListDirectory } from '../../linux/directories.ts'
-import { tryLstat } from '../../linux/file-status.ts'
+import { modifiedAt, tryLstat } from '../../linux/file-status.ts'
 import { blocksOf, treeSize } from '../../linux/tree-size.ts'
 import { type Digest, isDigest } from '../../oci/digest.ts'
 import { listMirrors } from '../../remote/git-mirror.ts'
@@ -150,7 +150,7 @@ function contextRecords(store: Store): BuildCacheRecord[] {
     const path = store.path('builds', 'contexts', name)
     const status = tryLstat(path)
     if (status === undefined) return []
-    const usedAt = status.mtimeSeconds * 1000 + Math.trunc(status.mtimeNanoseconds / 1_000_000)
+    const usedAt = modifiedAt(status)
     return {
       id: recordId(`context ${name}`),
       type: 'source.local' as const,

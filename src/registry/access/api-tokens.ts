@@ -41,7 +41,7 @@ export function parseApiTokens(text: string, path: string): ReadonlyMap<Digest, 
         isAnonymous: false,
         allow: fields.choices('allow', repositoryActions) ?? repositoryActions,
       },
-      expiresAt: fields.parsed('expires', parseMoment),
+      expiresAt: fields.parsed('expires', parseExpiry),
     }
     fields.end()
     return token
@@ -85,7 +85,8 @@ function parseTokenDigest(text: string): Digest {
   throw new CairnError('CONFIG_INVALID', 'not a sha256 digest')
 }
 
-function parseMoment(text: string): number {
+/** In milliseconds since 1970. */
+function parseExpiry(text: string): number {
   const time = /^\d{4}-\d\d-\d\dT/.test(text) ? Date.parse(text) : Number.NaN
   if (Number.isNaN(time)) throw new CairnError('CONFIG_INVALID', `not a time as in 2030-12-31T23:59:59Z: ${text}`)
   return time

@@ -1,5 +1,5 @@
 import { tryListDirectory } from '../../linux/directories.ts'
-import { fstat, tryLstat } from '../../linux/file-status.ts'
+import { modifiedAt, fstat, tryLstat } from '../../linux/file-status.ts'
 import { close, open, openFlags, tryLock } from '../../linux/files.ts'
 import { makeDirectories, removeFile } from '../../linux/names.ts'
 import { type Digest, digestHex, digestOf } from '../../oci/digest.ts'
@@ -32,7 +32,7 @@ export function removeOldArrivals(directory: string, before: number, isDryRun: b
   for (const { name } of tryListDirectory(directory)) {
     const path = `${directory}/${name}`
     const status = tryLstat(path)
-    if (status === undefined || status.mtimeSeconds * 1000 + status.mtimeNanoseconds / 1e6 >= before) continue
+    if (status === undefined || modifiedAt(status) >= before) continue
     using held = tryTake(path, openFlags.O_RDWR)
     if (held === undefined) continue
     if (!isDryRun) removeFile(path)

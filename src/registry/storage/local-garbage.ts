@@ -2,7 +2,7 @@ import { collectPending } from '../../content/sweep.ts'
 import { acquireLock, type LockOptions } from '../../content/lock.ts'
 import type { Store } from '../../content/store.ts'
 import { tryListDirectory } from '../../linux/directories.ts'
-import { tryLstat } from '../../linux/file-status.ts'
+import { modifiedAt, tryLstat } from '../../linux/file-status.ts'
 import { removeFile } from '../../linux/names.ts'
 import type { Digest } from '../../oci/digest.ts'
 import { collectedAge } from './grace.ts'
@@ -210,7 +210,7 @@ function removeStrayFiles(store: Store, uploads: LocalUploads, policy: GarbagePo
   let freed = 0
   for (const { name: id } of tryListDirectory(store.path('registry', 'uploads'))) {
     const status = tryLstat(uploads.path(id))
-    if (status === undefined || status.mtimeSeconds * 1000 + status.mtimeNanoseconds / 1e6 >= before) continue
+    if (status === undefined || modifiedAt(status) >= before) continue
     if (store.database.one('SELECT 1 FROM registry_uploads WHERE id = ?', id) !== undefined) continue
     if (!policy.isDryRun) removeFile(uploads.path(id))
     freed += status.size
