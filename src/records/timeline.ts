@@ -16,7 +16,7 @@ export interface Span {
   readonly error: string | undefined
   /** What it waited for. */
   readonly inputs: readonly string[]
-  /** True for a span that the build would have been shorter without. */
+  /** True for one of those that led to the end of the build one after the other. */
   readonly isCritical: boolean
   /** The last lines it wrote. */
   readonly logTail: readonly string[]
@@ -34,7 +34,7 @@ export interface Cost {
 }
 
 export interface Timeline {
-  /** Milliseconds from the first event to the last. */
+  /** Milliseconds from the beginning of the build to its end, or as far as is known of it. */
   readonly duration: number
   readonly spans: readonly Span[]
   /** The dearest first. */
@@ -45,7 +45,7 @@ export interface Timeline {
 export async function buildTimeline(record: BuildRecord, items: AsyncIterable<RecordItem>): Promise<Timeline> {
   const trace = new Trace()
   const inputs = new Map<string, readonly string[]>()
-  let last = record.createdAt
+  let last = Math.max(record.createdAt, record.end?.completedAt ?? 0)
   for await (const item of items) {
     if (item.kind !== 'event') continue
     const { event } = item
@@ -58,7 +58,8 @@ export async function buildTimeline(record: BuildRecord, items: AsyncIterable<Re
   const shown = [...trace.vertexes.values()].filter(({ started }) => started !== undefined)
   const times = shown.map((vertex) => timesOf(vertex, record.createdAt, last))
   const byId = new Map(shown.map((vertex, index) => [vertex.id, times[index] ?? noTime]))
-  const critical = criticalPath(byId, inputs)
+  const failed = shown.find((vertex) => outcomeOf(vertex) === 'failed')?.id
+  const critical = criticalPath(byId, inputs, failed)
   const spans = shown.map((vertex, index): Span => {
     const { start, end } = times[index] ?? noTime
     const { id, name, reason, error, tail } = vertex
@@ -86,6 +87,7 @@ interface Times {
 }
 
 const noTime: Times = { start: 0, end: 0 }
+const after: Times = { start: Infinity, end: Infinity }
 
 function timesOf({ started, completed }: Vertex, origin: number, last: number): Times {
   const start = Math.max(0, (started ?? origin) - origin)
@@ -94,16 +96,39 @@ function timesOf({ started, completed }: Vertex, origin: number, last: number): 
 
 type Inputs = ReadonlyMap<string, readonly string[]>
 
-/** From the step that ended last back, each time to what ended last of what it waited for. */
-function criticalPath(times: ReadonlyMap<string, Times>, inputs: Inputs): ReadonlySet<string> {
+/**
+ * From `ending`, else from what ended last, back, each time to what ended last of what it waited for: of its inputs, or of all there was where
+ * those are not told, as of an export or the first step of a stage.
+ */
+function criticalPath(
+  times: ReadonlyMap<string, Times>,
+  inputs: Inputs,
+  ending: string | undefined,
+): ReadonlySet<string> {
   const path = new Set<string>()
-  const endOf = (id: string): number => times.get(id)?.end ?? 0
-  const latest = (ids: Iterable<string>): string | undefined =>
-    [...ids].reduce<string | undefined>((a, b) => (a === undefined || endOf(b) > endOf(a) ? b : a), undefined)
-  for (let id = latest(inputs.keys()); id !== undefined && !path.has(id); id = latest(inputs.get(id) ?? []))
+  const byEnd = [...times].sort(([, a], [, b]) => a.end - b.end)
+  const lastBefore = (moment: number): string | undefined => {
+    // Moments only go back, so what was passed over is needed no more.
+    for (let found = byEnd.pop(); found !== undefined; found = byEnd.pop())
+      if (found[1].end <= moment && !path.has(found[0])) return found[0]
+    return undefined
+  }
+  let id = ending ?? lastBefore(Infinity)
+  while (id !== undefined) {
     path.add(id)
+    const { start } = times.get(id) ?? noTime
+    let latest: string | undefined
+    for (const input of inputs.get(id) ?? []) {
+      const { end } = times.get(input) ?? after
+      if (end <= start && !path.has(input) && end >= (times.get(latest ?? '')?.end ?? 0)) latest = input
+    }
+    id = latest ?? lastBefore(start)
+  }
   return path
 }
+
+/** Causes that are told of, those first whose steps took longest. */
+const costsTold = 50
 
 /** What each cause cost. A gain is what the longest chain of steps loses when the steps take no time. */
 function costsOf(steps: readonly ExplainedStep[], times: ReadonlyMap<string, Times>, inputs: Inputs): Cost[] {
@@ -115,17 +140,20 @@ function costsOf(steps: readonly ExplainedStep[], times: ReadonlyMap<string, Tim
     const at = origin ?? (inherited && { causes: inherited.causes, ...inherited.step })
     if (at === undefined) continue
     const cause = `${causesText(at.causes)} (${at.text}, line ${at.line})`
-    groups.set(cause, [...(groups.get(cause) ?? []), step])
+    const group = groups.get(cause)
+    if (group === undefined) groups.set(cause, [step])
+    else group.push(step)
   }
   const spentBy = ({ id }: ExplainedStep): number => lengthOf(times.get(id))
   const whole = longestChain(times, inputs, new Set())
   return [...groups]
-    .map(([cause, group]) => ({
-      cause,
-      steps: group.map(({ title }) => title),
-      spent: group.reduce((sum, step) => sum + spentBy(step), 0),
-      gain: whole - longestChain(times, inputs, new Set(group.map(({ id }) => id))),
-    }))
+    .map(([cause, group]) => ({ cause, group, spent: group.reduce((sum, step) => sum + spentBy(step), 0) }))
+    .sort((a, b) => b.spent - a.spent)
+    .slice(0, costsTold)
+    .map(({ cause, group, spent }) => {
+      const without = longestChain(times, inputs, new Set(group.map(({ id }) => id)))
+      return { cause, steps: group.map(({ title }) => title), spent, gain: whole - without }
+    })
     .sort((a, b) => b.gain - a.gain || b.spent - a.spent)
 }
 
