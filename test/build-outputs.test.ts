@@ -272,6 +272,31 @@ describe('build --output', () => {
     expect(kinds()).toEqual(['tar+zstd', 'tar+zstd'])
   })
 
+  test('takes layers of the base as the base has them, whatever else the store has of them', async () => {
+    await using registry = startTestRegistry()
+    const base = `${registry.server.url.host}/base:1`
+    for (const argv of [
+      ['tag', 'busybox', base],
+      ['push', base],
+      ['rmi', base],
+      ['pull', base],
+    ])
+      expect(await bench.cairn(argv)).toMatchObject({ status: 0 })
+    bench.file('Dockerfile', `FROM ${base}\nCOPY a /\n`)
+    const lowest = (json: string): unknown => (JSON.parse(json) as Layout['manifest']).layers[0]
+    const inspected = async (name: string): Promise<unknown> =>
+      lowest((await bench.cairn(['manifest', 'inspect', name])).out)
+    const pulled = await inspected(base)
+    // The store has the layer uncompressed, too.
+    expect(pulled).not.toEqual(await inspected('busybox'))
+    await ok('-o', 'type=oci,dest=layout,tar=false', '-o', 'type=image,name=app')
+    expect(layoutAt(at('layout')).manifest.layers[0]).toEqual(pulled as never)
+    expect(await inspected('app')).toEqual(pulled)
+    bench.file('Dockerfile', 'FROM busybox\nCOPY a /\n')
+    await ok('-o', 'type=image,name=app')
+    expect(await inspected('app')).toEqual(await inspected('busybox'))
+  }, 30_000)
+
   test('image takes a form and names, and keeps them when nothing changed', async () => {
     const output = 'type=image,"name=one,two:2",compression=gzip,annotation.k=v'
     await ok('-o', output)

@@ -1,4 +1,4 @@
-import { preferredForms } from '../content/layer-records.ts'
+import { getLayerRecord, type LayerRecord, preferredForms } from '../content/layer-records.ts'
 import type { Lease } from '../content/leases.ts'
 import type { Store } from '../content/store.ts'
 import { linkManifest } from '../images/records/put-image.ts'
@@ -16,8 +16,8 @@ export interface UnformedImage {
   readonly config: ImageConfig
   /** Base first. */
   readonly diffIds: readonly Digest[]
-  /** How many of the layers are the base image's. */
-  readonly baseLayers: number
+  /** The lowest of the layers as the base image has them: whatever else the store has of them does not count. */
+  readonly baseLayers: readonly Digest[]
 }
 
 /** An image in one form, with layers that are in the store. */
@@ -54,8 +54,10 @@ export async function formImage(image: UnformedImage, form: ImageForm, options: 
   const formed: FormedLayer[] = []
   const stored = preferredForms(options.store, image.diffIds)
   for (const [index, diffId] of image.diffIds.entries()) {
-    const isFree = index < image.baseLayers && !form.force
-    const asIs = isFree || form.compression === undefined ? stored.get(diffId) : undefined
+    const base = form.force ? undefined : image.baseLayers[index]
+    const isFree = base !== undefined
+    const own = base === undefined ? undefined : presentForm(options.store, base, diffId)
+    const asIs = own ?? (isFree || form.compression === undefined ? stored.get(diffId) : undefined)
     formed.push(asIs ?? (await formLayer(diffId, isFree ? undefined : form, options)))
   }
   const layers = formed.map(({ digest, size, compression, annotations }): Descriptor => {
@@ -81,6 +83,12 @@ export async function formImage(image: UnformedImage, form: ImageForm, options: 
     ...annotationsFor('manifest-descriptor', form, platform),
   }
   return { imageId: manifest.config.digest, target, manifest, documents: [raw, bytes] }
+}
+
+/** The blob as a form of the layer, where the store has it. */
+function presentForm(store: Store, digest: Digest, diffId: Digest): LayerRecord | undefined {
+  const record = getLayerRecord(store, digest)
+  return record?.diffId === diffId && store.blobs.size(digest) === record.size ? record : undefined
 }
 
 /** What `carrier` is given of a form's annotations; those of other platforms are not for it. */

@@ -12,6 +12,7 @@ import { withLease } from '../../content/leased-work.ts'
 import type { Lease } from '../../content/leases.ts'
 import type { Store } from '../../content/store.ts'
 import type { Dockerfile } from '../../dockerfile/instruction.ts'
+import { storedImage } from '../../images/image.ts'
 import type { ImageConfig } from '../../oci/config.ts'
 import { serializeConfig } from '../../oci/config.ts'
 import type { Descriptor } from '../../oci/descriptor.ts'
@@ -220,7 +221,7 @@ async function resultImages(
       facts: solved.facts,
       histories: () => solved.histories(index),
     })
-    images.push({ config: config ?? built.config, diffIds, baseLayers: baseLayersOf(plan) })
+    images.push({ config: config ?? built.config, diffIds, baseLayers: await baseLayersOf(store, plan) })
   }
   return images
 }
@@ -288,11 +289,13 @@ async function squashed(
   return built
 }
 
-/** How many of the result's layers come from the image it is built on. */
-function baseLayersOf({ target }: BuildPlan): number {
+/** The layers that the result has of the image it is built on, as that has them. */
+async function baseLayersOf(store: Store, { target }: BuildPlan): Promise<readonly Digest[]> {
   let lowest = target
   while (lowest?.parent !== undefined) lowest = lowest.parent
-  return lowest?.kind === 'base' ? lowest.image.config.rootfs.diff_ids.length : 0
+  if (lowest?.kind !== 'base') return []
+  const { value: manifest } = await storedImage(store, lowest.image.digest).manifest()
+  return manifest.layers.map(({ digest }) => digest)
 }
 
 /** An op and all that it stands on. */
