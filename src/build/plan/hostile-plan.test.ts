@@ -81,6 +81,23 @@ describe('planBuild()', () => {
     expect(planned.ops.at(-1)?.title).toBe('[5001/5001] RUN echo 9999')
   })
 
+  test('refuses an image whose configuration could not be read again, before anything is run', async () => {
+    const instructions = Array.from({ length: 100 }, (_, index) => `LABEL l${index}=$a`)
+    const source = `FROM busybox\nARG a=${'x'.repeat(60_000)}\n${instructions.join('\n')}\n`
+    await expect(plan(source)).rejects.toMatchObject({
+      code: 'LIMIT_EXCEEDED',
+      message: expect.stringMatching(/^the image's configuration has 6\d{6} bytes, more than the 4194304/),
+    })
+    // A stage of which only files are wanted may say as much.
+    await plan(source.replace('busybox', 'busybox AS large') + 'FROM scratch\nCOPY --from=large / /\n')
+  })
+
+  test('ends where variables make a history that grows beyond all measure, and names the line', async () => {
+    const instructions = Array.from({ length: 5000 }, () => 'LABEL l=$a')
+    const source = `FROM busybox\nARG a=${'x'.repeat(60_000)}\n${instructions.join('\n')}\n`
+    await expect(plan(source)).rejects.toThrow('the history of the stage is longer than 268435456 characters')
+  })
+
   test('takes a circle of a thousand stages for the mistake that it is', async () => {
     const stages = Array.from(
       { length: 1000 },

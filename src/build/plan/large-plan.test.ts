@@ -115,11 +115,12 @@ test.each([
 })
 
 test('10,000 RUNs cost nothing for the variables there are, whose values they see as they were', async () => {
-  const { ops, config } = await plan(
-    'FROM scratch',
+  const { ops } = await plan(
+    'FROM scratch AS large',
     many(5000, (index) => `ENV last=${index} e${index}=x\nARG a${index}=y\nRUN $last`),
+    'FROM scratch\nCOPY --from=large a b',
   )
-  expect(ops).toHaveLength(5000)
+  expect(ops).toHaveLength(5001)
   const seen = ops[1234]?.kind === 'run' ? ops[1234].env : new Map<string, string>()
   expect([seen.get('last'), seen.get('e1234'), seen.get('a1234'), seen.has('e1235'), seen.size]).toEqual([
     '1234',
@@ -128,7 +129,6 @@ test('10,000 RUNs cost nothing for the variables there are, whose values they se
     false,
     2472,
   ])
-  expect(config.history?.[5]?.created_by).toBe('RUN |2 a0=y a1=y /bin/sh -c $last # buildkit')
 })
 
 test('10,000 triggers fire once', async () => {

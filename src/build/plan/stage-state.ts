@@ -1,3 +1,4 @@
+import { CairnError } from '../../errors/error.ts'
 import type { Place } from '../../dockerfile/lint/rule.ts'
 import { expandWord, type WordOptions } from '../../dockerfile/words.ts'
 import { type ContainerConfig, defaultPath, type History, type ImageConfig } from '../../oci/config.ts'
@@ -11,6 +12,9 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 /** The comment BuildKit leaves in history entries; tools recognise it. */
 const historyComment = 'buildkit.dockerfile.v0'
 
+/** Characters that the entries of a stage have together: a short file can make any number of them of a variable. */
+const longestHistory = 256 * 1024 * 1024
+
 /**
  * What is known at one point of a stage while it is planned: environment, arguments, configuration, history, and the
  * op whose filesystem the next instruction starts from.
@@ -22,6 +26,7 @@ export class StageState {
   readonly config: Mutable<Omit<ContainerConfig, 'Env'>>
   readonly #history: History[]
   readonly #below: StageState | undefined
+  #historyLength: number
   readonly inheritedHistory: number
   author: string | undefined
   platform: Platform
@@ -53,6 +58,7 @@ export class StageState {
     this.#triggers = [...(config.OnBuild ?? [])]
     this.#history = init.history ?? []
     this.#below = init.below
+    this.#historyLength = init.below === undefined ? 0 : init.below.#historyLength
     this.inheritedHistory = init.inheritedHistory ?? 0
     this.author = init.author
     this.platform = init.platform
@@ -179,8 +185,11 @@ export class StageState {
     this.config.OnBuild = this.#triggers
   }
 
-  /** Adds a history entry; its time is filled in when the image is written. */
+  /** Adds a history entry; its time is filled in when the image is written. Throws LIMIT_EXCEEDED. */
   commit(createdBy: string, layer: boolean): void {
+    this.#historyLength += createdBy.length
+    if (this.#historyLength > longestHistory)
+      throw new CairnError('LIMIT_EXCEEDED', `the history of the stage is longer than ${longestHistory} characters`)
     this.#history.push({ created_by: createdBy, comment: historyComment, ...(layer ? {} : { empty_layer: true }) })
   }
 
