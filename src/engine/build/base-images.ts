@@ -29,16 +29,21 @@ export interface WantedBase {
   readonly isTagLeft: boolean
 }
 
-/**
- * Brings an image from its registry into the store, told of as statuses of `vertex`; gives the digest of its manifest,
- * which is for another platform where the registry has it for one only.
- */
+/** What was brought from a registry. */
+export interface PulledBase {
+  /** Digest of the manifest, which is for another platform where the registry has the image for one only. */
+  readonly manifest: Digest
+  /** Digest of what the name leads to: the manifest, or an index. */
+  readonly target: Digest
+}
+
+/** Brings an image from its registry into the store, told of as statuses of `vertex`. */
 export type PullBase = (
   reference: Reference,
   wanted: WantedBase,
   progress: ProgressListener,
   vertex: string,
-) => Promise<Digest>
+) => Promise<PulledBase>
 
 export interface BaseImageAccess extends Pick<RemoteAccess, 'store' | 'lease' | 'lock'> {
   /** Pulls what is not in the store; without it that fails. */
@@ -71,9 +76,11 @@ export async function resolveBaseImage(
     }
     if (image === undefined && pullBase !== undefined) {
       const wanted = locked === undefined ? reference : withDigest(reference, locked)
-      const pull = (): Promise<Digest> => pullBase(wanted, { platform, isTagLeft }, progress, vertex)
+      const pull = (): Promise<PulledBase> => pullBase(wanted, { platform, isTagLeft }, progress, vertex)
       const hint = isTagLeft ? `The store has it, but not for ${formatPlatform(platform)}.` : undefined
-      image = await imageByDigest(store, lease, await pulledBase(pull, reference, name, hint), name)
+      const { manifest, target } = await pulledBase(pull, reference, name, hint)
+      const pulled = await imageByDigest(store, lease, manifest, name)
+      image = pulled && { ...pulled, index: target === manifest ? undefined : target }
     }
     if (image === undefined) throw missing(reference, name)
     lock?.sawImage(name, platform, image.digest)
@@ -83,11 +90,11 @@ export async function resolveBaseImage(
 
 /** Failures are told in BuildKit's words. */
 async function pulledBase(
-  pull: () => Promise<Digest>,
+  pull: () => Promise<PulledBase>,
   reference: Reference,
   name: string,
   hint: string | undefined,
-): Promise<Digest> {
+): Promise<PulledBase> {
   try {
     return await pull()
   } catch (error) {
@@ -197,10 +204,11 @@ async function baseImage(
 ): Promise<BaseImage | undefined> {
   const record = findProtected(store, lease, reference)
   if (record === undefined) return undefined
-  const wanted = isManifestType(record.mediaType) ? undefined : platform
-  const manifest = await platformManifest(store, record, wanted, name)
+  const isOne = isManifestType(record.mediaType)
+  const manifest = await platformManifest(store, record, isOne ? undefined : platform, name)
   const { value: config } = await storedImage(store, manifest.digest).config()
-  return { name, digest: manifest.digest, config, platform: platformOf(config) }
+  const index = isOne ? undefined : record.digest
+  return { name, digest: manifest.digest, index, config, platform: platformOf(config) }
 }
 
 /** The image of a manifest's digest, which the store may have though no name leads to it any more. */

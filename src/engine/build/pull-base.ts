@@ -10,6 +10,6 @@ export function basePuller(store: Store, access: RegistryAccess, startWorker: ((
     const { pullImage } = await import('../images/pull-image.ts')
     const listener = shownTransfer(progress, vertex, ['Pull complete', 'Already exists'])
     const pulled = await pullImage(store, reference, { access, platform, isTagLeft, listener, startWorker })
-    return pulled.manifest.digest
+    return { manifest: pulled.manifest.digest, target: pulled.target.digest }
   }
 }

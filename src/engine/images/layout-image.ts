@@ -38,7 +38,8 @@ export async function resolveLayoutImage(
   if (manifest === undefined || selectPlatform(platform, [manifest.platform]) < 0)
     throw new CairnError('IMAGE_PLATFORM', `${source.text} is not for ${formatPlatform(platform)}`)
   const { value: config } = await storedImage(store, manifest.digest).config()
-  return { name: `${name}@${target.digest}`, digest: manifest.digest, config, platform: platformOf(config) }
+  const index = target.digest === manifest.digest ? undefined : target.digest
+  return { name: `${name}@${target.digest}`, digest: manifest.digest, index, config, platform: platformOf(config) }
 }
 
 /** By digest, by tag or whole name, else the only one there is: as buildx does. */
