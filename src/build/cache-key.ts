@@ -62,7 +62,7 @@ export function canonicalJson(value: unknown): string {
 }
 
 /** A short digest that stands for a value which must not be kept, such as that of a variable. */
-function fingerprint(value: string): string {
+export function fingerprint(value: string): string {
   return digestOf(value).slice(7, 31)
 }
 

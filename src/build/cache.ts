@@ -93,6 +93,12 @@ export class BuildCache {
     return this.#imported?.find(key) !== undefined
   }
 
+  /** Content identity of what the result under `key` was made on, also where its layer was removed. */
+  madeOn(key: CacheKey): string | undefined {
+    const result = getCacheRecord(this.#store, key)?.result as CachedResult | undefined
+    return (result ?? this.#imported?.find(key)?.result)?.parentContentId
+  }
+
   /** True when there is a record but its layer was removed. */
   wasPruned(key: CacheKey): boolean {
     const record = getCacheRecord(this.#store, key)

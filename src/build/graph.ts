@@ -35,8 +35,18 @@ interface OpBase {
   /** The filesystem this op starts from; undefined is the empty one. */
   readonly parent: Op | undefined
   readonly platform: Platform
+  /** The instruction as it stands in the Dockerfile; undefined for what no instruction says. */
+  readonly written?: WrittenStep
   /** The flag that forbids taking this op's result from the cache: `--no-cache` or `--no-cache-filter`. */
   readonly ignoreCache: string | undefined
+}
+
+/** What an instruction says before variables are put in. */
+export interface WrittenStep {
+  /** Its text with its here-documents. */
+  readonly text: string
+  /** The variables that are put into it, with their values where they have any. */
+  readonly variables: ReadonlyMap<string, string | undefined>
 }
 
 /** FROM image. */

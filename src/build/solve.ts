@@ -8,7 +8,7 @@ import type { Op } from './graph.ts'
 import { isFirst, type Miss, missText } from './explain/miss.ts'
 import { type FailedCommand, RunningStep, type StepLog } from './running-step.ts'
 import { baseLayer, type Filesystem, type Layer, type PackedLayer, storedLayer } from './layer.ts'
-import { onItsOwn, type SourceReader, type StepKey, StepKeys } from './step-keys.ts'
+import { type ContentKey, onItsOwn, type SourceReader, type StepKey, StepKeys } from './step-keys.ts'
 import { neededOps, readOps } from './needed-ops.ts'
 import { type StepReport, StepReports } from './step-reports.ts'
 
@@ -63,7 +63,7 @@ interface StepStart {
   readonly parent: StepResult | undefined
   /** Of the steps that it takes files from. */
   readonly sources: ReadonlyMap<Op, StepResult>
-  readonly byContent: StepKey | undefined
+  readonly byContent: ContentKey | undefined
 }
 
 /**
@@ -206,7 +206,7 @@ export class Solver {
     const byContent = await this.#keys.byContent(op, parent, sources)
     if (op.ignoreCache === undefined && byContent !== undefined) {
       const found = this.#options.cache.get(byContent.key)
-      const result = found === undefined ? undefined : await this.#hit(op, found)
+      const result = found === undefined ? undefined : await this.#hit(op, found, byContent)
       if (found !== undefined && result !== undefined) {
         this.#options.cache.put([key, byContent.key], found, inputs)
         return result
@@ -231,23 +231,25 @@ export class Solver {
     const { executor, history } = this.#options
     this.#reports.base(op)
     const filesystem = op.image.config.rootfs.diff_ids.map((diffId) => baseLayer(diffId, executor.layerSize(diffId)))
-    const { key, inputs } = await this.#keys.of(op)
-    const miss = history(op).explainBase(op, key, inputs)
+    const { key } = await this.#keys.of(op)
+    const miss = history(op).explainBase(op)
     if (miss !== undefined) this.#reports.note(op, { outcome: 'base', miss })
-    return { filesystem, contentId: () => Promise.resolve(key), miss }
+    // What else an image says reaches steps through their own fields.
+    const hasSameFiles = history(op).formerKey(op) === key
+    return { filesystem, contentId: () => Promise.resolve(key), miss: hasSameFiles ? undefined : miss }
   }
 
   /**
    * A step taken from the cache. The steps below are needed for their layers; where these are not what the layer was made
    * on, as one was run again or comes from another cache, there is no hit. Steps that files come from are not looked at.
    */
-  async #hit(op: Op, hit: CachedResult): Promise<StepResult | undefined> {
+  async #hit(op: Op, hit: CachedResult, byContent?: ContentKey): Promise<StepResult | undefined> {
     const parent = op.parent === undefined ? undefined : await this.#result(op.parent)
     if (!(await this.#fits(op, hit, parent))) return undefined
     this.#reports.cached(op, this.#options.cache.originOf(hit))
     this.#options.onLayer?.(op, hit.layer)
     const history = this.#options.history(op)
-    const key = await this.#keys.of(op)
+    const key = withContent(await this.#keys.of(op), byContent)
     return {
       filesystem: [...(parent?.filesystem ?? []), storedLayer(hit.layer)],
       contentId: this.#contentIdOf(op, hit, parent),
@@ -323,28 +325,35 @@ export class Solver {
   }
 
   /** Why `op` has to run, which its report says too. */
-  async #explain(op: Op, { parent, sources, byContent }: StepStart): Promise<Miss> {
+  async #explain(op: Op, from: StepStart): Promise<Miss> {
     const { cache } = this.#options
-    const history = this.#options.history(op)
-    const { key, inputs, files } = await this.#keys.of(op)
-    const miss = history.explain(op, {
-      key,
-      inputs: byContent === undefined ? inputs : { ...inputs, sources: byContent.inputs.sources ?? [] },
-      files: files.map((known, index) => known ?? byContent?.files[index]),
-      isPruned: cache.wasPruned(key),
-      below: onItsOwn(op) ? undefined : parent?.miss,
-      source: [...sources].flatMap(([source, { miss: why }]) =>
-        why === undefined ? [] : [{ op: source, miss: why }],
-      )[0],
-    })
-    const former = history.formerKey(op)
+    const miss = await this.#missOf(op, from, from.byContent?.parentContent)
+    const former = this.#options.history(op).formerKey(op)
     const isFormerKept = former !== undefined && cache.has(former)
     this.#reports.note(op, { outcome: 'unreached', miss, isFormerKept })
     return miss
   }
 
+  /** `below` is the content identity of what `op` stands on, where that is known. */
+  async #missOf(op: Op, { parent, sources, byContent }: StepStart, below: string | undefined): Promise<Miss> {
+    const { cache } = this.#options
+    const history = this.#options.history(op)
+    const step = withContent(await this.#keys.of(op), byContent)
+    const former = history.formerKey(op)
+    return history.explain(op, {
+      ...step,
+      isPruned: cache.wasPruned(step.key),
+      below: onItsOwn(op) ? undefined : parent?.miss,
+      belowIsSame: below !== undefined && former !== undefined && cache.madeOn(former) === below,
+      source: [...sources].flatMap(([source, { miss: why }]) =>
+        why === undefined ? [] : [{ op: source, miss: why }],
+      )[0],
+    })
+  }
+
   /** Keeps the result once the layer is packed; gives the content identity then. */
-  #record(op: Op, layer: Layer, { parent, byContent }: StepStart): Promise<string> {
+  #record(op: Op, layer: Layer, from: StepStart): Promise<string> {
+    const { parent, byContent } = from
     const contentId = (async () => {
       const [packed, below, { key, inputs }] = await Promise.all([
         layer.packed(),
@@ -362,10 +371,23 @@ export class Solver {
       keys.push(cacheKey(content))
       this.#options.cache.put(keys, { layer: packed, contentId: id, parentContentId: below }, inputs)
       this.#options.onLayer?.(op, packed)
+      // Whether it stands on what it stood on may not have been known when it began.
+      if (!onItsOwn(op) && byContent?.parentContent === undefined)
+        this.#reports.correct(op, await this.#missOf(op, from, below))
       return id
     })()
     contentId.catch(() => undefined)
     this.#packing.push(contentId)
     return contentId
+  }
+}
+
+/** The key by definition, with what is known by content of the files that the step reads. */
+function withContent({ key, inputs, files }: StepKey, byContent: StepKey | undefined): StepKey {
+  if (byContent === undefined) return { key, inputs, files }
+  return {
+    key,
+    inputs: { ...inputs, sources: byContent.inputs.sources ?? [] },
+    files: files.map((known, index) => known ?? byContent.files[index]),
   }
 }

@@ -49,6 +49,12 @@ export interface StepKey {
   readonly files: readonly (SelectionDigest | undefined)[]
 }
 
+/** The key by content. */
+export interface ContentKey extends StepKey {
+  /** Content identity of what the step starts from; undefined where that was not asked for. */
+  readonly parentContent: string | undefined
+}
+
 /** The key by definition. */
 interface DefinitionKey extends StepKey {
   /** Stands for all files that there are after the step, which the key of one that is on its own does not. */
@@ -117,7 +123,7 @@ export class StepKeys {
     op: Op,
     parent: StepBelow | undefined,
     sources: ReadonlyMap<Op, { readonly filesystem: Filesystem }>,
-  ): Promise<StepKey | undefined> {
+  ): Promise<ContentKey | undefined> {
     const { cache, executor } = this.#options
     const { inputs } = await this.of(op)
     const inputFiles = fileSources(op)
@@ -139,22 +145,20 @@ export class StepKeys {
       digests.push({ label: sourceLabel(input), digest: selected.digest })
     }
     digests.push(...(inputs.sources ?? []).slice(inputFiles.length))
+    const parentContent = onItsOwn(op) ? undefined : await this.#contentIdIfUseful(op, inputs, parent)
     const contentInputs: StepInputs = {
       ...inputs,
-      ...(onItsOwn(op)
-        ? {}
-        : {
-            parent: `content ${parent === undefined ? emptyContentId : await this.#contentIdIfUseful(op, inputs, parent)}`,
-          }),
+      ...(onItsOwn(op) ? {} : { parent: `content ${parentContent ?? 'not needed'}` }),
       sources: digests,
     }
-    return { key: cacheKey(contentInputs), inputs: contentInputs, files }
+    return { key: cacheKey(contentInputs), inputs: contentInputs, files, parentContent }
   }
 
   /** Content identity of the step below; a layer still being packed is only waited for when that may spare the step. */
-  async #contentIdIfUseful(op: Op, inputs: StepInputs, parent: StepBelow): Promise<string> {
+  async #contentIdIfUseful(op: Op, inputs: StepInputs, parent: StepBelow | undefined): Promise<string | undefined> {
+    if (parent === undefined) return emptyContentId
     return op.ignoreCache !== undefined || !this.#options.cache.hasDefinition(inputs)
-      ? 'not needed'
+      ? undefined
       : await parent.contentId()
   }
 

@@ -61,6 +61,12 @@ export class StepReports {
     this.#states.set(op, { ...this.#states.get(op), ...state })
   }
 
+  /** Puts another miss in place of that of a step that was run. */
+  correct(op: Op, miss: Miss): void {
+    const state = this.#states.get(op)
+    if (state?.miss !== undefined) this.#states.set(op, { ...state, miss })
+  }
+
   /** Shows a base image. */
   base(op: Op): void {
     this.note(op, { outcome: 'base' })

@@ -64,6 +64,8 @@ function relative(path: string): string {
  */
 export class IgnoreMatcher {
   readonly #rules: readonly Rule[]
+  /** What it was made of. */
+  readonly patterns: readonly string[]
   /** Some pattern begins with `!`, so an excluded directory may hold included files. */
   readonly hasExceptions: boolean
   /** Some pattern excludes everything that stands at the root: `*`, `**`, or that below any directory. */
@@ -87,6 +89,7 @@ export class IgnoreMatcher {
       if (clean === '*' || clean === '**' || clean === '**/*') excludesRootEntries = true
     }
     this.#rules = rules
+    this.patterns = patterns
     this.excludesRootEntries = excludesRootEntries
     this.hasExceptions = rules.some((rule) => rule.exception)
   }

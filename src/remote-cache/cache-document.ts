@@ -2,6 +2,7 @@ import type { StoredFiles, StoredHistory } from '../build/explain/build-history.
 import { type CachedStep, contentIdOf, emptyContentId } from '../build/cache.ts'
 import type { StepTrace } from '../build/explain/explain.ts'
 import { decompress } from '../compression/decompress.ts'
+import { IgnoreMatcher } from '../dockerfile/ignore.ts'
 import { CairnError } from '../errors/error.ts'
 import { isJsonObject } from '../oci/descriptor.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
@@ -185,14 +186,39 @@ function parseHistory(value: unknown, where: string): NamedHistory {
 
 function parseTrace(value: unknown, where: string): StepTrace {
   if (!isJsonObject(value)) throw invalid(`${where} is not an object`)
-  const { stage, ordinal, text, key, inputs, contents, image } = value
+  const { stage, ordinal, text, key, inputs, contents, image, written, variables, values, ignored } = value
   if (typeof stage !== 'string' || typeof text !== 'string' || !isKey(key)) throw invalid(`${where} is not a step`)
   if (typeof ordinal !== 'number' || !Number.isSafeInteger(ordinal)) throw invalid(`${where}.ordinal is not a number`)
   if (!Array.isArray(contents) || !contents.every((item) => item === null || typeof item === 'string'))
     throw invalid(`${where}.contents is not a list of digests`)
   if (image !== undefined && typeof image !== 'string') throw invalid(`${where}.image is not text`)
+  if (written !== undefined && typeof written !== 'string') throw invalid(`${where}.written is not text`)
+  if (variables !== undefined && !isTextMap(variables)) throw invalid(`${where}.variables is not text by name`)
+  if (values !== undefined && !isTextMap(values)) throw invalid(`${where}.values is not text by name`)
+  if (ignored !== undefined && !isPatternList(ignored)) throw invalid(`${where}.ignored is not a list of patterns`)
   checkInputs(inputs, `${where}.inputs`)
-  return { stage, ordinal, text, key, inputs, contents, ...(image === undefined ? {} : { image }) }
+  return {
+    stage,
+    ordinal,
+    text,
+    key,
+    inputs,
+    contents,
+    ...(image === undefined ? {} : { image }),
+    ...(written === undefined ? {} : { written }),
+    ...(variables === undefined ? {} : { variables }),
+    ...(values === undefined ? {} : { values }),
+    ...(ignored === undefined ? {} : { ignored }),
+  }
+}
+
+function isPatternList(value: unknown): value is readonly string[] {
+  if (!Array.isArray(value) || !value.every((item) => typeof item === 'string')) return false
+  try {
+    return new IgnoreMatcher(value).patterns === value
+  } catch {
+    return false
+  }
 }
 
 function checkInputs(value: unknown, where: string): asserts value is StepTrace['inputs'] {

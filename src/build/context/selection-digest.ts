@@ -19,7 +19,7 @@ export function digestSelections(
 ): SelectionDigest {
   const digester = new Digester()
   /** Of each path, in the order of the selections. */
-  const contents: string[] = []
+  const contents: PathContent[] = []
   /** Of the further names of a file, the first one. */
   const firstNames = new Map<SelectedPath, string>()
   let lines = ''
@@ -28,10 +28,11 @@ export function digestSelections(
     const names = new Map<string, string>()
     for (const selected of selection.paths) {
       const { relative, path, entry } = selected
-      let content = ''
-      if (entry.type === 'file') content = fileDigest(path)
-      else if (entry.type === 'symlink') content = entry.linkname
-      else if (entry.type !== 'directory') content = `${entry.devMajor}:${entry.devMinor}`
+      let bytes = ''
+      if (entry.type === 'file') bytes = fileDigest(path)
+      else if (entry.type === 'symlink') bytes = entry.linkname
+      else if (entry.type !== 'directory') bytes = `${entry.devMajor}:${entry.devMinor}`
+      let content = bytes
       if (entry.xattrs.size > 0)
         for (const [name, value] of [...entry.xattrs].sort(([a], [b]) => (a < b ? -1 : 1)))
           content += ` ${name}=${Buffer.from(value).toString('hex')}`
@@ -49,7 +50,7 @@ export function digestSelections(
         digester.update(encoder.encode(lines))
         lines = ''
       }
-      contents.push(content)
+      contents.push(bytes === content ? content : { content, bytes })
     }
   }
   digester.update(encoder.encode(lines))
@@ -78,10 +79,13 @@ const encoder = new TextEncoder()
 /** How much text is hashed at once: a call for each line costs more than the hash. */
 const lineBytes = 64 * 1024
 
+/** What counts of a path besides its attributes: with extended attributes, and where these say something also without. */
+type PathContent = string | { readonly content: string; readonly bytes: string }
+
 /** Most builds need none of it, so it is made when asked for. */
 function fileDigests(
   selections: readonly Selection[],
-  contents: readonly string[],
+  contents: readonly PathContent[],
   firstNames: ReadonlyMap<SelectedPath, string>,
 ): FileDigests {
   const files = new Map<string, string>()
@@ -89,11 +93,14 @@ function fileDigests(
   for (const selection of selections)
     for (const selected of selection.paths) {
       const { relative, path, entry } = selected
-      const content = contents[index++] ?? ''
+      const item = contents[index++] ?? ''
+      const { content, bytes } = typeof item === 'string' ? { content: item, bytes: undefined } : item
       if (relative === '' && selection.directory) continue
       const first = firstNames.get(selected)
       const facts = `${first === undefined ? entry.type : 'hardlink'} ${attributesOf(selected)}`
-      files.set(shownPath(selection, path), `${facts}:${fingerprint(first ?? content)}`)
+      const rest = first === undefined && bytes !== undefined ? ` ${fingerprint(bytes)}` : ''
+      const target = entry.type === 'symlink' ? ` -> ${entry.linkname}` : ''
+      files.set(shownPath(selection, path), `${facts}:${fingerprint(first ?? content)}${rest}${target}`)
     }
   return files
 }

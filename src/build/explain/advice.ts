@@ -1,5 +1,6 @@
-import type { Dockerfile, Stage } from '../../dockerfile/instruction.ts'
-import { type Cause, type Miss, placeText } from './miss.ts'
+import type { Dockerfile, Instruction, Stage } from '../../dockerfile/instruction.ts'
+import { IgnoreMatcher } from '../../dockerfile/ignore.ts'
+import { type Cause, type FileCause, type Miss, placeText } from './miss.ts'
 import { isMiss, type StepReport } from '../step-reports.ts'
 
 /** Installs what a manifest names: running it again for a change of anything else is waste. */
@@ -56,17 +57,32 @@ const installers: readonly Installer[] = [
   },
 ]
 
-/** Files that images have no use for, as an ignore file would name them. */
-const noise: readonly [pattern: RegExp, ignored: string][] = [
-  [/(?:^|\/)\.git(?:\/|$)/, '.git'],
-  [/(?:^|\/)node_modules(?:\/|$)/, '**/node_modules'],
-  [/(?:^|\/)__pycache__(?:\/|$)/, '**/__pycache__'],
-  [/(?:^|\/)\.(?:idea|vscode|DS_Store)(?:\/|$)/, '**/.idea, **/.vscode, **/.DS_Store'],
-  [/(?:^|\/)(?:\.pytest_cache|\.mypy_cache|\.tox|\.venv)(?:\/|$)/, '**/.*_cache, .tox, .venv'],
-  [/(?:^|\/)(?:coverage|\.nyc_output)(?:\/|$)/, 'coverage, .nyc_output'],
-  [/\.(?:log|swp|tmp|orig)$|~$/, '**/*.log, **/*.swp, **/*.tmp'],
-  [/(?:^|\/)(?:\.dockerignore|Dockerfile(?:\.[\w-]+)?|(?:docker-)?compose\.ya?ml)$/, 'Dockerfile*, .dockerignore'],
-  [/(?:^|\/)(?:README|CHANGELOG|CONTRIBUTING|LICENSE)(?:\.\w+)?$/i, '*.md'],
+/** Files that images have no use for, by the patterns that an ignore file names them with. */
+const noise: readonly string[] = [
+  '**/.git',
+  '**/node_modules',
+  '**/__pycache__',
+  '**/.idea',
+  '**/.vscode',
+  '**/.DS_Store',
+  '**/.pytest_cache',
+  '**/.mypy_cache',
+  '**/.tox',
+  '**/.venv',
+  '**/coverage',
+  '**/.nyc_output',
+  '**/*.log',
+  '**/*.swp',
+  '**/*.tmp',
+  '**/*.orig',
+  '**/*~',
+  '**/Dockerfile*',
+  '**/*.dockerignore',
+  '**/*compose.y*ml',
+  '**/README*',
+  '**/CHANGELOG*',
+  '**/CONTRIBUTING*',
+  '**/LICENSE*',
 ]
 
 /** What could be done so that the next build need not run a step again, by the id of the step it is about. */
@@ -88,7 +104,7 @@ export function adviseSteps(dockerfile: Pick<Dockerfile, 'stages'>, steps: reado
     if (miss === undefined) continue
     if (step.kind === 'base') baseAdvice(miss.own, (text) => say(step, text))
     if (!isMiss(step)) continue
-    for (const text of fileAdvice(miss.own)) say(step, text)
+    if (readsContextOnly(step)) for (const text of fileAdvice(miss.own)) say(step, text)
     if (step.kind === 'copy' && !/ --chmod=/.test(step.text) && miss.own.length > 0 && miss.own.every(isModeChange))
       say(step, 'only modes changed: with COPY --chmod=… the steps after it would be cached')
     const moved = variableAdvice(dockerfile, step, miss.own)
@@ -100,8 +116,14 @@ export function adviseSteps(dockerfile: Pick<Dockerfile, 'stages'>, steps: reado
 }
 
 function baseAdvice(causes: readonly Cause[], say: (text: string) => void): void {
-  if (causes.some(({ kind }) => kind === 'base'))
+  // Not where the Dockerfile names another one.
+  if (causes.some((cause) => cause.kind === 'base' && cause.before.includes('@')))
     say('pin the base image by digest, or build with --lock, to choose when it moves')
+}
+
+/** An ignore file says nothing of files that come from elsewhere. */
+function readsContextOnly({ text }: StepReport): boolean {
+  return !/^\w+ (?:--\S+ )*--(?:from=|mount=\S*\bfrom=)/.test(text)
 }
 
 function isModeChange(cause: Cause): boolean {
@@ -109,16 +131,24 @@ function isModeChange(cause: Cause): boolean {
 }
 
 function fileAdvice(causes: readonly Cause[]): string[] {
-  const files = causes.filter((cause) => cause.kind === 'file')
-  const advice: string[] = []
-  const ignored = noise.flatMap(([pattern, name]) => (files.some(({ path }) => pattern.test(path)) ? [name] : []))
-  if (ignored.length > 0)
-    advice.push(
-      files.length === causes.length && files.every(({ path }) => noise.some(([pattern]) => pattern.test(path)))
-        ? `nothing but files that images do not need changed: put ${ignored.join(', ')} in .dockerignore`
-        : `put ${ignored.join(', ')} in .dockerignore`,
-    )
-  return advice
+  // What the ignore file took away is not to be put there again.
+  const files = causes.filter((cause) => cause.kind === 'file' && cause.change !== 'ignored')
+  const patterns = new Set<string>()
+  let others = causes.length - files.length
+  for (const { path } of files as readonly FileCause[]) {
+    const found = noise.filter((pattern) => matcherOf(pattern).matches(path))
+    for (const pattern of found) patterns.add(pattern)
+    if (found.length === 0) others++
+  }
+  if (patterns.size === 0) return []
+  const advice = `put ${[...patterns].join(', ')} in .dockerignore`
+  return [others === 0 ? `nothing but files that images do not need changed: ${advice}` : advice]
+}
+
+const matchers = new Map<string, IgnoreMatcher>()
+
+function matcherOf(pattern: string): IgnoreMatcher {
+  return matchers.getOrInsertComputed(pattern, () => new IgnoreMatcher([pattern]))
 }
 
 /** Where a variable changed that the step does not name. */
@@ -130,33 +160,55 @@ function variableAdvice(
   if (causes.some(({ kind }) => kind !== 'variable')) return undefined
   const names = causes.flatMap((cause) => (cause.kind === 'variable' ? [cause.name] : []))
   const text = writtenText(stages, step)
-  const unused = names.filter((name) => !new RegExp(`\\$\\{?${name}\\b`).test(text))
+  const unused = names.filter((name) => !namesVariable(text, name))
   if (unused.length === 0 || unused.length < names.length) return undefined
-  const places = unused.map((name) => {
-    const line = declarationLine(stages, step.line, name)
-    return line === undefined ? name : `${name} (line ${line})`
-  })
+  const lines = unused.map((name) => declarationLine(stages, step.line, name))
+  // No line can be moved for what the base image sets, or a step above needs.
+  if (lines.includes(undefined)) return undefined
+  const places = unused.map((name, index) => `${name} (line ${lines[index]})`)
   return `it does not name ${places.join(', ')}: declare ${unused.length === 1 ? 'it' : 'them'} below this step, if the command does not read ${unused.length === 1 ? 'it' : 'them'}`
 }
 
 /** A step as it stands in the Dockerfile, before variables are expanded; that of a trigger as it is shown. */
 function writtenText(stages: readonly Stage[], { line, text }: StepReport): string {
   const found = stages.flatMap(({ instructions }) => instructions).find(({ range }) => range.start === line)
-  if (found === undefined) return text
-  const heredocs = 'heredocs' in found ? found.heredocs.map(({ content }) => content) : []
-  return [found.original, ...heredocs].join('\n')
+  return found === undefined ? text : textOf(found)
 }
 
-/** The last line above `before`, in the same stage, that declares a variable. */
+function namesVariable(text: string, name: string): boolean {
+  return new RegExp(`\\$\\{?${name.replaceAll(/\W/g, '\\$&')}(?!\\w)`).test(text)
+}
+
+/**
+ * The last line above `before`, in the same stage or those it is built from, that declares a variable. Undefined also
+ * where a step between the two names it.
+ */
 function declarationLine(stages: readonly Stage[], before: number, name: string): number | undefined {
-  const stage = stages.findLast(({ from }) => from.range.start < before)
-  const found = stage?.instructions.findLast(
-    (instruction) =>
-      instruction.range.start < before &&
-      ((instruction.kind === 'ARG' && instruction.args.some(({ key }) => key === name)) ||
-        (instruction.kind === 'ENV' && instruction.pairs.some(({ key }) => key === name))),
-  )
-  return found?.range.start
+  let stage = stages.findLast(({ from }) => from.range.start < before)
+  for (; stage !== undefined; stage = baseOf(stages, stage)) {
+    for (const instruction of stage.instructions.toReversed()) {
+      if (instruction.range.start >= before) continue
+      const { kind } = instruction
+      if (
+        (kind === 'ARG' && instruction.args.some(({ key }) => key === name)) ||
+        (kind === 'ENV' && instruction.pairs.some(({ key }) => key === name))
+      )
+        return instruction.range.start
+      if (namesVariable(textOf(instruction), name)) return undefined
+    }
+  }
+  return undefined
+}
+
+/** An instruction as it stands in the Dockerfile, with its here-documents. */
+function textOf(instruction: Instruction): string {
+  const heredocs = 'heredocs' in instruction ? instruction.heredocs.map(({ content }) => content) : []
+  return [instruction.original, ...heredocs].join('\n')
+}
+
+/** The stage above that one is built from. */
+function baseOf(stages: readonly Stage[], { from, index }: Stage): Stage | undefined {
+  return stages.slice(0, index).findLast((stage) => stage.from.name === from.image.toLowerCase())
 }
 
 /** Where an installer ran again for files that it does not read. */

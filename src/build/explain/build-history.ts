@@ -1,7 +1,7 @@
 import { lastStepKey, lastStepRecord, putStepRecord } from '../../content/cache-records.ts'
 import type { Store } from '../../content/store.ts'
 import { digestOf } from '../../oci/digest.ts'
-import type { CacheKey, StepInputs } from '../cache-key.ts'
+import { type CacheKey, fileSources, fingerprint, type StepInputs } from '../cache-key.ts'
 import {
   explainBase,
   explainMiss,
@@ -9,8 +9,10 @@ import {
   isSameSource,
   passedOn,
   type SourceComparison,
+  type StepDescription,
   type StepTrace,
 } from './explain.ts'
+import { formerSteps } from './former-steps.ts'
 import type { Op } from '../graph.ts'
 import type { Miss, StepMention } from './miss.ts'
 import type { SelectionDigest } from '../context/selection-digest.ts'
@@ -25,6 +27,8 @@ export interface MissedStep {
   readonly isPruned: boolean
   /** Of the step below, where that was run again too. */
   readonly below: Miss | undefined
+  /** Whether it stands on the very files that it stood on in the last build. */
+  readonly belowIsSame: boolean
   /** A step that files come from and that was run again. */
   readonly source: { readonly op: Op; readonly miss: Miss } | undefined
 }
@@ -38,6 +42,16 @@ export interface StoredHistory {
   readonly files: StoredFiles
 }
 
+/** What is known of a build besides its steps. */
+export interface HistoryFacts {
+  /** Names of all stages of the Dockerfile, also of those that this build does not need. */
+  readonly stages: ReadonlySet<string>
+  /** Patterns of the context's ignore file. */
+  readonly ignored: readonly string[]
+  /** Whether the value of a variable may be kept and shown. */
+  readonly mayTell: (name: string, value: string) => boolean
+}
+
 /**
  * The steps of the last build of one Dockerfile with one context, and those of this one: what a miss is explained
  * with. Read only when there is something to explain or to remember. Builds elsewhere count too, where they came closer.
@@ -45,11 +59,11 @@ export interface StoredHistory {
 export class BuildHistory {
   readonly #store: Store
   readonly #scope: string
-  /** Names of this build's steps. */
-  readonly #steps: ReadonlySet<string>
-  readonly #stages: ReadonlySet<string>
+  /** This build's steps. */
+  readonly #ops: readonly Op[]
+  readonly #facts: HistoryFacts
   #before: readonly StepTrace[] | undefined
-  #former: FormerStages | undefined
+  #former: ReadonlyMap<Op, StepTrace> | undefined
   #filesBefore: StoredFiles | undefined
   readonly #imported: readonly StoredHistory[]
   readonly #contents = new Map<Op, readonly (SelectionDigest | undefined)[]>()
@@ -58,12 +72,18 @@ export class BuildHistory {
    * `scope` tells one Dockerfile and context from another; `ops` are those of this build, `imported` builds of the same
    * Dockerfile elsewhere.
    */
-  constructor(store: Store, scope: readonly string[], ops: readonly Op[], imported: readonly StoredHistory[] = []) {
+  constructor(
+    store: Store,
+    scope: readonly string[],
+    ops: readonly Op[],
+    facts: HistoryFacts,
+    imported: readonly StoredHistory[] = [],
+  ) {
     this.#store = store
     this.#imported = imported
     this.#scope = digestOf(JSON.stringify(scope))
-    this.#steps = new Set(ops.map(stepName))
-    this.#stages = new Set(ops.map(({ stage: name }) => name))
+    this.#ops = ops
+    this.#facts = facts
   }
 
   /** Takes the build that has most of these keys for the last one: that of this store where no other has more. */
@@ -83,8 +103,8 @@ export class BuildHistory {
   }
 
   /** What is different about the image of a FROM since the last build. */
-  explainBase(op: Extract<Op, { kind: 'base' }>, key: CacheKey, inputs: StepInputs): Miss | undefined {
-    return explainBase({ before: this.#counterpart(op), now: { text: op.text, key, inputs, image: imageOf(op) } })
+  explainBase(op: Extract<Op, { kind: 'base' }>): Miss | undefined {
+    return explainBase(this.#counterpart(op), imageOf(op))
   }
 
   /** Key that the step had in the last build. */
@@ -97,12 +117,13 @@ export class BuildHistory {
     this.#contents.set(op, missed.files)
     const before = this.#counterpart(op)
     return explainMiss({
-      now: { text: op.text, key: missed.key, inputs: missed.inputs },
+      now: this.#traceOf(op, missed),
       before,
       known: this.#traces().length > 0,
       forced: op.ignoreCache === undefined ? (missed.isPruned ? 'pruned' : undefined) : { flag: op.ignoreCache },
       sources: () => (before === undefined ? [] : this.#compareSources(before, missed)),
       below: op.parent === undefined ? undefined : { ...mentionOf(op.parent), miss: missed.below },
+      belowIsSame: missed.belowIsSame,
       source: missed.source === undefined ? undefined : { ...mentionOf(missed.source.op), miss: missed.source.miss },
     })
   }
@@ -111,18 +132,22 @@ export class BuildHistory {
    * What is different about a step that was found all the same, as it once was like this: a step on it may have to run
    * for that. Undefined where that is nothing but its place.
    */
-  difference(op: Op, { key, inputs, files, below }: Omit<MissedStep, 'isPruned' | 'source'>): Miss | undefined {
+  difference(
+    op: Op,
+    { key, inputs, files, below }: Omit<MissedStep, 'isPruned' | 'source' | 'belowIsSame'>,
+  ): Miss | undefined {
     const before = this.#counterpart(op)
     if (before === undefined) return undefined
     const lower = op.parent === undefined ? undefined : { ...mentionOf(op.parent), miss: below }
     if (before.key === key) return lower === undefined ? undefined : passedOn(lower)
     const miss = explainMiss({
-      now: { text: op.text, key, inputs },
+      now: this.#traceOf(op, { key, inputs }),
       before,
       known: true,
       forced: undefined,
       sources: () => this.#compareSources(before, { inputs, files }),
       below: lower,
+      belowIsSame: false,
       source: undefined,
     })
     return miss.own[0]?.kind === 'moved' ? undefined : miss
@@ -146,10 +171,11 @@ export class BuildHistory {
         (_, index) => known[index]?.digest ?? (before?.key === key ? (before.contents[index] ?? null) : null),
       )
       const image = op.kind === 'base' ? { image: imageOf(op) } : {}
-      return { stage: op.stage, ordinal: op.ordinal, text: op.text, key, inputs, contents, ...image }
+      return { stage: op.stage, ordinal: op.ordinal, ...this.#traceOf(op, { key, inputs }), contents, ...image }
     })
     const stages = new Set(traces.map(({ stage }) => stage))
-    const all = [...this.#traces().filter(({ stage }) => !stages.has(stage)), ...traces]
+    const others = this.#traces().filter(({ stage }) => !stages.has(stage) && this.#facts.stages.has(stage))
+    const all = [...others, ...traces]
     const key = historyKey(all)
     if (lastKey === key) return
     const known = new Map<string, SelectionDigest>()
@@ -161,6 +187,28 @@ export class BuildHistory {
     }
     this.#saveFiles(all, known)
     putStepRecord(this.#store, { stepId: this.#scope, key, inputs: all })
+  }
+
+  /** What is kept of a step but for its place. */
+  #traceOf(op: Op, { key, inputs }: { readonly key: CacheKey; readonly inputs: StepInputs }): StepDescription {
+    const { ignored, mayTell } = this.#facts
+    const { text, written } = op
+    const variables = [...(written?.variables ?? [])].flatMap(([name, value]) =>
+      value === undefined ? [] : [[name, value] as const],
+    )
+    const values = [...variables, ...(op.kind === 'run' ? op.env : [])].filter(([name, value]) => mayTell(name, value))
+    const readsContext = fileSources(op).some(({ source }) => source.from === 'context' && source.name === undefined)
+    return {
+      text,
+      key,
+      inputs,
+      ...(written === undefined ? {} : { written: digestOf(written.text) }),
+      ...(variables.length === 0
+        ? {}
+        : { variables: Object.fromEntries(variables.map(([name, value]) => [name, fingerprint(value)])) }),
+      ...(values.length === 0 ? {} : { values: Object.fromEntries(values) }),
+      ...(readsContext && ignored.length > 0 ? { ignored } : {}),
+    }
   }
 
   #saveFiles(traces: readonly StepTrace[], known: ReadonlyMap<string, SelectionDigest>): void {
@@ -200,13 +248,10 @@ export class BuildHistory {
     })
   }
 
-  /**
-   * The step of the last build that this one takes the place of: the same text, else the same position, unless the one
-   * there has only moved. A stage that was not there may have had the name of one that is not there any more.
-   */
+  /** The step of the last build that this one takes the place of. */
   #counterpart(op: Op): StepTrace | undefined {
-    this.#former ??= new FormerStages(this.#traces(), this.#stages, this.#steps)
-    return this.#former.counterpart(op)
+    this.#former ??= formerSteps(this.#ops, this.#traces(), this.#facts.stages)
+    return this.#former.get(op)
   }
 
   #traces(): readonly StepTrace[] {
@@ -227,40 +272,6 @@ export class BuildHistory {
   }
 }
 
-/** Steps of an earlier build by what they are looked for by. */
-class FormerStages {
-  /** By stage; under undefined those of stages that are not there any more. */
-  readonly #stages: ReadonlyMap<string | undefined, FormerSteps>
-
-  /** `stages` and `steps` are the names of what there is now. */
-  constructor(traces: readonly StepTrace[], stages: ReadonlySet<string>, steps: ReadonlySet<string>) {
-    const groups = Map.groupBy(traces, ({ stage }) => (stages.has(stage) ? stage : undefined))
-    this.#stages = new Map([...groups].map(([stage, own]) => [stage, formerSteps(own, steps)]))
-  }
-
-  counterpart({ stage, text, ordinal }: Op): StepTrace | undefined {
-    const former = this.#stages.get(stage) ?? this.#stages.get(undefined)
-    return former?.exact.get(`${ordinal} ${text}`) ?? former?.byText.get(text) ?? former?.byOrdinal.get(ordinal)
-  }
-}
-
-/** Of several that are alike each has the first. */
-interface FormerSteps {
-  readonly exact: ReadonlyMap<string, StepTrace>
-  readonly byText: ReadonlyMap<string, StepTrace>
-  /** Without those that have only moved. */
-  readonly byOrdinal: ReadonlyMap<number, StepTrace>
-}
-
-function formerSteps(traces: readonly StepTrace[], steps: ReadonlySet<string>): FormerSteps {
-  const first = traces.toReversed()
-  return {
-    exact: new Map(first.map((trace) => [`${trace.ordinal} ${trace.text}`, trace])),
-    byText: new Map(first.map((trace) => [trace.text, trace])),
-    byOrdinal: new Map(first.filter((trace) => !steps.has(stepName(trace))).map((trace) => [trace.ordinal, trace])),
-  }
-}
-
 function historyKey(steps: readonly Pick<StepTrace, 'stage' | 'text' | 'key'>[]): string {
   return digestOf(JSON.stringify(steps.map(({ stage, text, key }) => [stage, text, key])))
 }
@@ -271,10 +282,6 @@ function imageOf({ image }: Extract<Op, { kind: 'base' }>): string {
 
 function mentionOf({ text, range }: Op): StepMention {
   return { text, line: range.start }
-}
-
-function stepName({ stage, text }: Pick<StepTrace, 'stage' | 'text'>): string {
-  return `${stage}\n${text}`
 }
 
 /** Two sources can select the same content, each under its own paths. */

@@ -1,8 +1,9 @@
 import { printable } from '../../dockerfile/characters.ts'
+import { parentPath } from '../paths.ts'
 
 /**
  * Why a step could not be taken from the cache, as data: what `--explain` prints, what a build's record keeps and what
- * the one line under a step says. Values of variables and secrets are in none of it.
+ * the one line under a step says. Values of secrets and build arguments are in none of it.
  */
 export interface Miss {
   /** What is different about the step itself. */
@@ -42,10 +43,20 @@ export type Cause =
   /** A setting that comes from elsewhere: USER, WORKDIR, --platform, SOURCE_DATE_EPOCH, a mount. */
   | { readonly kind: 'setting'; readonly name: string; readonly before?: string; readonly now?: string }
   | { readonly kind: 'secret'; readonly name: string }
-  | { readonly kind: 'variable'; readonly name: string; readonly change: 'added' | 'removed' | 'changed' }
+  /** ARG or ENV; `before` and `now` are its values where they may be told. */
+  | {
+      readonly kind: 'variable'
+      readonly name: string
+      readonly change: 'added' | 'removed' | 'changed'
+      readonly before?: string
+      readonly now?: string
+    }
   /** The base image: names, with digests where the name is the same. */
   | { readonly kind: 'base'; readonly before: string; readonly now: string }
-  /** A file or directory that is copied or mounted; `before` and `now` are its mode, owner or type. */
+  /**
+   * A file or directory that is copied or mounted; `before` and `now` are its mode, owner or type, or the target of a
+   * symlink; of one that was renamed `before` is the path that it had.
+   */
   | {
       readonly kind: 'file'
       readonly path: string
@@ -58,7 +69,21 @@ export type Cause =
   /** Files of which no list was kept. */
   | { readonly kind: 'files'; readonly label: string }
 
-export type FileChange = 'added' | 'removed' | 'content' | 'mode' | 'owner' | 'type'
+export type FileChange =
+  | 'added'
+  | 'removed'
+  | 'renamed'
+  /** The ignore file leaves it out now, or no longer does. */
+  | 'ignored'
+  | 'unignored'
+  | 'content'
+  | 'target'
+  | 'xattrs'
+  | 'mode'
+  | 'owner'
+  | 'type'
+
+export type FileCause = Extract<Cause, { kind: 'file' }>
 
 /** True for the misses of a first build, which nobody wants explained. */
 export function isFirst({ own }: Miss): boolean {
@@ -73,17 +98,32 @@ export function missText({ own, inherited }: Miss): string {
   return `${causesText(inherited.causes)} (${shortText(inherited.step)}, line ${inherited.step.line})`
 }
 
-/** Causes in one line; of many files only the first are named. */
+/** Causes in one line; of many files only the first are named, and of a directory that came or went only itself. */
 export function causesText(causes: readonly Cause[]): string {
-  const files = causes.filter(({ kind }) => kind === 'file')
-  const hidden = new Set<Cause>(files.slice(shownFiles))
-  const texts = causes.filter((cause) => !hidden.has(cause) && cause.kind !== 'more').map(causeText)
-  const more = causes.reduce((count, cause) => (cause.kind === 'more' ? count + cause.count : count), hidden.size)
+  const files = causes.filter((cause) => cause.kind === 'file')
+  const changes = new Map(files.map((file) => [file.path, file]))
+  const [within = [], apart = []] = [true, false].map((isWithin) =>
+    files.filter((file) => (changes.size > 1 && isImplied(file, changes)) === isWithin),
+  )
+  const dropped = new Set<Cause>(within)
+  const hidden = apart.slice(shownFiles)
+  for (const file of hidden) dropped.add(file)
+  const texts = causes.filter((cause) => !dropped.has(cause) && cause.kind !== 'more').map(causeText)
+  const more = causes.reduce((count, cause) => (cause.kind === 'more' ? count + cause.count : count), hidden.length)
   if (more > 0) texts.push(causeText({ kind: 'more', count: more }))
   return texts.join(', ')
 }
 
-type FileCause = Extract<Cause, { kind: 'file' }>
+/** True for a file that came or went with a directory above it. */
+function isImplied({ path, change }: FileCause, changes: ReadonlyMap<string, FileCause>): boolean {
+  if (change === 'content') return false
+  for (let above = parentPath(path); above !== '/'; above = parentPath(above)) {
+    const other = changes.get(above)?.change
+    if (other !== undefined && other === change && change !== 'mode' && change !== 'owner') return true
+    if (other === 'type' && (change === 'added' || change === 'removed')) return true
+  }
+  return false
+}
 
 /** One cause in a few words. */
 export function causeText(cause: Cause): string {
@@ -110,18 +150,34 @@ export function causeText(cause: Cause): string {
     case 'secret':
       return `secret ${cause.name} changed`
     case 'variable':
-      return `variable ${cause.name} ${cause.change === 'changed' ? 'changed' : `was ${cause.change}`}`
+      return variableText(cause)
     case 'base':
       return `base image changed from ${cause.before} to ${cause.now}`
     case 'file':
       return fileText(cause)
     case 'more':
-      return `${cause.count} more files`
+      return cause.count === 1 ? '1 more file' : `${cause.count} more files`
     case 'files':
       return `${printable(cause.label)} changed`
     default:
       return cause satisfies never
   }
+}
+
+function variableText({ name, change, before, now }: Extract<Cause, { kind: 'variable' }>): string {
+  const [old, current] = [before, now].map((value) =>
+    value === undefined ? undefined : JSON.stringify(shorten(printable(value), 40)),
+  )
+  if (change !== 'changed') {
+    const value = change === 'added' ? current : old
+    return `variable ${name}${value === undefined ? '' : `=${value}`} was ${change}`
+  }
+  if (current === undefined) return `variable ${name} changed${old === undefined ? '' : ` (was ${old})`}`
+  return `variable ${name} changed${old === undefined ? '' : ` from ${old}`} to ${current}`
+}
+
+function shorten(text: string, length: number): string {
+  return text.length > length ? `${text.slice(0, length - 1)}…` : text
 }
 
 function settingText({ name, before, now }: Extract<Cause, { kind: 'setting' }>): string {
@@ -133,15 +189,25 @@ function settingText({ name, before, now }: Extract<Cause, { kind: 'setting' }>)
 
 function fileText({ path: name, change, before, now }: FileCause): string {
   // Who names a file is not who reads the terminal.
-  const path = printable(name).replaceAll('\n', '^J')
+  const [path, old, current] = [name, before ?? '', now ?? ''].map((text) => printable(text).replaceAll('\n', '^J'))
   switch (change) {
     case 'content':
       return `${path} changed`
     case 'mode':
     case 'owner':
-      return `${path} has ${change} ${now} (was ${before})`
+      return `${path} has ${change} ${current} (was ${old})`
     case 'type':
-      return `${path} is a ${now} (was a ${before})`
+      return `${path} is a ${current} (was a ${old})`
+    case 'target':
+      return `${path} points to ${current} (was ${old})`
+    case 'xattrs':
+      return `${path} has other extended attributes`
+    case 'renamed':
+      return `${old} renamed to ${path}`
+    case 'ignored':
+      return `${path} is ignored now`
+    case 'unignored':
+      return `${path} is no longer ignored`
     default:
       return `${path} ${change}`
   }
@@ -153,5 +219,5 @@ export function placeText(step: StepMention): string {
 }
 
 function shortText({ text }: StepMention): string {
-  return text.length > 60 ? `${text.slice(0, 59)}…` : text
+  return shorten(text, 60)
 }

@@ -8,6 +8,7 @@ import type { StagePlanner } from '../plan/plan-stage.ts'
 import { upperCaseCommand } from '../step-title.ts'
 import { remoteSourcesOf } from './remote-source.ts'
 import { heredocFileName } from './heredoc-name.ts'
+import { writtenStep } from './written-step.ts'
 
 /** Adds the op of a COPY or ADD instruction. */
 export function planCopy(
@@ -47,6 +48,7 @@ export function planCopy(
     ...heredocs,
   ]
   const text = redactUrls(upperCaseCommand(expandTitle(planner, instruction.original)))
+  const written = writtenStep(planner, instruction)
   planner.add({
     kind: 'copy',
     ...planner.nextOp(),
@@ -57,6 +59,9 @@ export function planCopy(
     parent: state.tip,
     platform: state.platform,
     ignoreCache: planner.ignoreCache,
+    get written() {
+      return written()
+    },
     sources,
     destination: absoluteDestination(state.workdir, destination),
     chown: chown === '' ? undefined : chown,

@@ -9,6 +9,7 @@ import { cleanPath, joinPath } from '../paths.ts'
 import { summarizeHeredoc, upperCaseCommand } from '../step-title.ts'
 import { heredocFileName } from './heredoc-name.ts'
 import { withShell } from './metadata.ts'
+import { writtenStep } from './written-step.ts'
 
 /** Adds the op of a RUN instruction. */
 export function planRun(
@@ -25,6 +26,7 @@ export function planRun(
   const text = upperCaseCommand(expandTitle(planner, `${instruction.original}${summary}`, mounts))
   const network = runNetwork(instruction.network, planner)
   const env = state.env.snapshot()
+  const written = writtenStep(planner, instruction)
   planner.add({
     kind: 'run',
     ...planner.nextOp(),
@@ -35,6 +37,9 @@ export function planRun(
     parent: state.tip,
     platform: state.platform,
     ignoreCache: planner.ignoreCache,
+    get written() {
+      return written()
+    },
     args,
     get env() {
       return env()

@@ -3,6 +3,7 @@ import type { SourceRange, WorkdirInstruction } from '../../dockerfile/instructi
 import { cleanPath, joinPath } from '../paths.ts'
 import type { StagePlanner } from '../plan/plan-stage.ts'
 import { upperCaseCommand } from '../step-title.ts'
+import { writtenStep } from './written-step.ts'
 
 /** Bytes of a path that Linux takes: PATH_MAX without the zero at the end. */
 const longestPath = 4095
@@ -15,19 +16,20 @@ export function planWorkdir(
   range: SourceRange,
 ): void {
   const { state } = planner
-  const written = planner.expand(instruction.path)
-  planner.tell('workdir', { path: written, isFirst: !state.hasWorkdir })
+  const given = planner.expand(instruction.path)
+  planner.tell('workdir', { path: given, isFirst: !state.hasWorkdir })
   state.hasWorkdir = true
-  const path = cleanPath(joinPath(state.workdir, written === '' ? '.' : written))
+  const path = cleanPath(joinPath(state.workdir, given === '' ? '.' : given))
   if (Buffer.byteLength(path) > longestPath)
     throw new CairnError(
       'STEP_INVALID',
       `cannot make a directory whose path has ${Buffer.byteLength(path)} bytes: file name too long`,
     )
   // Docker keeps an absolute one as it is written.
-  state.config.WorkingDir = written.startsWith('/') ? written : path
+  state.config.WorkingDir = given.startsWith('/') ? given : path
   if (path !== '/') {
-    const text = upperCaseCommand(`WORKDIR ${written}`)
+    const text = upperCaseCommand(`WORKDIR ${given}`)
+    const written = writtenStep(planner, instruction)
     planner.add({
       kind: 'workdir',
       ...planner.nextOp(),
@@ -38,6 +40,9 @@ export function planWorkdir(
       parent: state.tip,
       platform: state.platform,
       ignoreCache: planner.ignoreCache,
+      get written() {
+        return written()
+      },
       path,
       user: state.config.User ?? '',
     })

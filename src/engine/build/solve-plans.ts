@@ -15,6 +15,8 @@ import type { Lease } from '../../content/leases.ts'
 import { acquireLock } from '../../content/lock.ts'
 import type { Store } from '../../content/store.ts'
 import type { Dockerfile } from '../../dockerfile/instruction.ts'
+import { namesSecret } from '../../dockerfile/lint/secrets-used-in-arg-or-env.ts'
+import { redactUrls } from '../../errors/redact.ts'
 import { formatPlatform } from '../../oci/platform.ts'
 import type { ExplainedStep } from '../../records/record.ts'
 import type { NamedHistory } from '../../remote-cache/cache-document.ts'
@@ -152,10 +154,18 @@ function buildkitFacts({ contexts, remotes }: SolveEnvironment): BuildkitFacts {
 }
 
 function historyOf({ store, options, imported }: SolveEnvironment, { platform, ops }: PlannedBuild): BuildHistory {
-  const { context, dockerfile } = options
+  const { context, dockerfile, buildArgs } = options
   const name = formatPlatform(platform)
   const others = imported?.histories(baseName(dockerfile.filename), name)
-  return new BuildHistory(store, [context.identity, dockerfile.filename, name], ops, others)
+  const given = [...buildArgs.values()].filter((value) => value !== '')
+  const facts = {
+    stages: new Set(['', ...dockerfile.stages.map(({ from }, index) => from.name ?? `stage-${index}`)]),
+    ignored: context.ignore?.patterns ?? [],
+    // What comes from the command line may be a secret whatever it is called.
+    mayTell: (variable: string, value: string) =>
+      !namesSecret(variable) && redactUrls(value) === value && !given.some((argument) => value.includes(argument)),
+  }
+  return new BuildHistory(store, [context.identity, dockerfile.filename, name], ops, facts, others)
 }
 
 /** Brings the layers that the outputs need, and keeps what was used of imported caches once it is verified. */
