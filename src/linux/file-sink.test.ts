@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import {
   closeSync,
   lstatSync,
+  mkdirSync,
   mkdtempSync,
   openSync,
   readdirSync,
@@ -41,6 +42,23 @@ describe('openFileSink()', () => {
     writeTo(join(root, 'f'), 'after')
     expect(readFileSync(join(root, 'f'), 'utf8')).toBe('after')
     expect(readdirSync(root)).toEqual(['f'])
+  })
+
+  test('has no name before it is committed, and no other name when it cannot be put in its place', () => {
+    {
+      using sink = openFileSink(join(root, 'f'))
+      sink.write(bytes('half'))
+      // Nothing is left where the process is killed here.
+      expect(readdirSync(root)).toEqual([])
+      mkdirSync(join(root, 'f'))
+      expect(() => sink.commit()).toThrow('directory')
+    }
+    expect(readdirSync(root)).toEqual(['f'])
+  })
+
+  test('names the path where no file can be made', () => {
+    expect(() => openFileSink('/proc/nothing/f')).toThrow('/proc/nothing/f')
+    expect(() => openFileSink(join(root, 'absent/f'))).toThrow(join(root, 'absent/f'))
   })
 
   test('writes where a symlink leads, and leaves the link', () => {

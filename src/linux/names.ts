@@ -31,6 +31,7 @@ const libc = openLibc({
 })
 
 const AT_SYMLINK_NOFOLLOW = 0x100
+const AT_SYMLINK_FOLLOW = 0x400
 const AT_REMOVEDIR = 0x200
 const AT_EMPTY_PATH = 0x1000
 
@@ -95,6 +96,12 @@ export function makeSymlinkAt(target: string, directory: number, name: string): 
 export function linkAt(oldDirectory: number, oldName: string, directory: number, name: string): void {
   const from = pathArgument(oldName, 'link')
   check('link', libc.linkat(oldDirectory, from, directory, secondPathArgument(name, 'link'), 0), name)
+}
+
+/** Gives an open file without a name, of O_TMPFILE, the name `path`. Needs /proc. */
+export function linkOpenFile(fd: number, path: string): void {
+  const from = pathArgument(`/proc/self/fd/${fd}`, 'link')
+  check('link', libc.linkat(AT_FDCWD, from, AT_FDCWD, secondPathArgument(path, 'link'), AT_SYMLINK_FOLLOW), path)
 }
 
 /** Removes the name of anything but a directory. */
