@@ -14,6 +14,7 @@ export const table: CommandTable = {
     network: { summary: 'Manage networks' },
     registry: { summary: 'Manage registries' },
     buildx: { summary: 'Manage builds', hidden: true },
+    'buildx imagetools': { summary: 'Commands to work on images in registry' },
     'buildx history': { summary: 'Commands to work on build records' },
   },
   commands: [
@@ -485,6 +486,18 @@ export const table: CommandTable = {
       summary: 'Show buildx version information',
       needsNoNamespace: true,
       load: () => import('./commands/buildx-version.ts'),
+    },
+    {
+      paths: ['buildx imagetools create'],
+      summary: 'Create a new image based on source images',
+      needsNoNamespace: true,
+      load: () => import('./commands/imagetools-create.ts'),
+    },
+    {
+      paths: ['buildx imagetools inspect'],
+      summary: 'Show details of an image in the registry',
+      needsNoNamespace: true,
+      load: () => import('./commands/imagetools-inspect.ts'),
     },
     {
       paths: ['builds ls', 'builds list', 'buildx history ls'],
