@@ -176,7 +176,7 @@ export class BuildExecutor implements StepExecutor {
     const path = store.session.temporaryPath('layer')
     const { LayerWriter } = await import('../layers/pack/layer-writer.ts')
     using reuse = place === undefined ? undefined : await this.#openParts(place)
-    const writer = new LayerWriter(path, { epoch, ...(reuse === undefined ? {} : { reuse }) })
+    const writer = new LayerWriter(path, { epoch, reuse })
     try {
       const layer = await adoptLayer(store, lease, path, await write(writer))
       if (place !== undefined) reuse?.parts.save(place.path, layer.diffId)

@@ -206,10 +206,7 @@ async function dynamic(
 ): Promise<Answer> {
   const root = position.given.get('root') ?? front.given.get('root')
   const config = position.given.get('config') ?? front.given.get('config')
-  const settings = globalSettings(
-    { ...(root === undefined ? {} : { root }), ...(config === undefined ? {} : { config }) },
-    env,
-  )
+  const settings = globalSettings({ root, config }, env)
   await using open = openContext(path, new Set(position.given.keys()), env, settings, collectedTerminal())
   try {
     return pathsOr((await ask(open.ctx)) ?? [], toComplete)

@@ -97,7 +97,7 @@ async function launch(
     bundle,
     stateDirectory: runtimeStateDirectory(store),
     runtimeRoot: (name) => monitoredRoot(store, name),
-    ...(runtime === undefined ? {} : { runtime }),
+    runtime,
     ...logOptions(store, container),
     stdin: settings.openStdin,
     // A terminal is left by its keys, which end no input.

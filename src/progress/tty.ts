@@ -27,7 +27,7 @@ interface Line {
   readonly amount?: string
   /** Milliseconds shown at the right edge. */
   readonly elapsed?: number
-  readonly color?: keyof typeof colors
+  readonly color?: keyof typeof colors | undefined
 }
 
 /** The lines of one step, by how gladly they are given up when the terminal is too low. */
@@ -141,7 +141,7 @@ export class TtyDisplay implements Display {
     const head: Line = {
       text: ` => ${prefixOf(outcome)}${printable(vertex.name)}`,
       elapsed,
-      ...(outcome === undefined ? {} : { color: outcome }),
+      color: outcome,
     }
     const details: Line[] = []
     if (vertex.reason !== undefined)

@@ -15,7 +15,7 @@ export interface BundleOptions {
   /** Existing directory of all containers' state; keeps what is made once for all of them. */
   readonly stateDirectory: string
   /** The runtime to use, the best one at hand if absent. */
-  readonly runtime?: OciRuntime
+  readonly runtime?: OciRuntime | undefined
 }
 
 /**

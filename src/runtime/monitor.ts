@@ -51,7 +51,7 @@ export interface MonitorOptions {
   readonly stateDirectory: string
   /** Where a runtime keeps its state of containers that have a monitor. */
   readonly runtimeRoot: (runtime: OciRuntime['name']) => string
-  readonly runtime?: OciRuntime
+  readonly runtime?: OciRuntime | undefined
   /** File that the output is appended to, with times; none is written where it is absent. */
   readonly log?: string
   /** Bytes after which the log begins anew. */

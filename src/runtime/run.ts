@@ -54,7 +54,7 @@ export interface RunOptions {
   /** Directory of all containers' state, made if absent; see {@link import('./state.ts').reapAbandoned}. */
   readonly stateDirectory: string
   /** The runtime to use, the best one at hand if absent. */
-  readonly runtime?: OciRuntime
+  readonly runtime?: OciRuntime | undefined
   /** `none`, which is the default, is /dev/null. */
   readonly stdin?: 'none' | 'inherit' | 'pipe' | number
   readonly stdout?: OutputTarget

@@ -109,7 +109,7 @@ function stepNumbers(node: StageNode, platform: Platform, { options, ops }: Plan
 function planInstruction(planner: InstructionlessPlanner, item: StageInstruction, scope: PlanScope): boolean {
   const { node, state } = planner
   const { instruction, range } = item
-  const place = { range, ...(instruction.check === undefined ? {} : { check: instruction.check }) }
+  const place = { range, check: instruction.check }
   const lint = instructionLint(planner.options.linter, state, scope.words, place, !node.hasUnknownBase)
   const declare = (argument: DeclaredArgument): void => {
     scope.declared.add(argument.name)

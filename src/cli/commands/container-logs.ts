@@ -42,9 +42,9 @@ export default defineCommand({
     const lines = readLogs(store, name, {
       follow: flags.follow,
       signal: ctx.signal,
-      ...(tail === undefined ? {} : { tail }),
-      ...(flags.since === undefined ? {} : { since: momentOf('since', flags.since, now) }),
-      ...(flags.until === undefined ? {} : { until: momentOf('until', flags.until, now) }),
+      tail,
+      since: flags.since === undefined ? undefined : momentOf('since', flags.since, now),
+      until: flags.until === undefined ? undefined : momentOf('until', flags.until, now),
     })
     const details = flags.details ? `${logDetails(resolveContainer(store, name))} ` : ''
     return await untilInterrupted(async () => {

@@ -44,7 +44,7 @@ export default defineCommand({
     const containers = findContainers(store, {
       all: flags.all,
       filters: parseFilters(flags.filter),
-      ...(limit === undefined ? {} : { limit }),
+      limit,
     })
     const isPlain = flags.format === '' || flags.format === 'table'
     if (flags.quiet && !isPlain)

@@ -77,7 +77,7 @@ async function runInForeground(ctx: CommandContext, flags: RunFlagValues, plan: 
     runContainer(store, {
       ...plan,
       streams,
-      ...(wanted === undefined ? {} : { runtime: detectRuntime(wanted) }),
+      runtime: wanted === undefined ? undefined : detectRuntime(wanted),
       onCreated: ({ id }) => writeIdFile(flags.cidfile, id),
       onStarted: (container) => {
         if (flags['sig-proxy']) endAtThirdSignal(ctx, container)

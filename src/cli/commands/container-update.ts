@@ -37,7 +37,7 @@ export default defineCommand({
         ? undefined
         : (parseRestartPolicy(flags.restart) ?? { name: 'no' as const, maximumRetries: 0 })
     const store = await ctx.use(openStoreOf)
-    const options = { ...(limits === undefined ? {} : { limits }), ...(restart === undefined ? {} : { restart }) }
+    const options = { limits, restart }
     return await forEachName(ctx, names, (name) => updateContainer(store, name, options))
   },
 })

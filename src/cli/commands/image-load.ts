@@ -40,7 +40,7 @@ export default defineCommand({
     const source = flags.input === '' ? ctx.stdin.bytes() : flags.input
     const images = await loadImages(store, source, {
       name: flags.input === '' ? 'standard input' : flags.input,
-      ...(platform === undefined ? {} : { platform }),
+      platform,
     })
     for (const { imageId, references, moved } of images) {
       for (const { name, digest } of moved)

@@ -93,5 +93,5 @@ function compressionOf(
   if (name === 'none') return 'none'
   if (name === 'estargz') return { format: name, level }
   const isChunked = name === 'zstd:chunked'
-  return { format: isChunked ? 'zstd' : name, isChunked, ...(level === undefined ? {} : { level }) }
+  return { format: isChunked ? 'zstd' : name, isChunked, level }
 }

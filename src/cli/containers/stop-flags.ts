@@ -21,6 +21,6 @@ export function stopOptions({ signal, timeout, time }: FlagValues<typeof stopFla
   const seconds = timeout ?? time
   return {
     ...(signal === undefined || signal === '' ? {} : { stopSignal: signal }),
-    ...(seconds === undefined ? {} : { timeout: seconds }),
+    timeout: seconds,
   }
 }

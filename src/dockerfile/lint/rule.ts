@@ -6,7 +6,7 @@ import type { ExpandedWord } from '../words.ts'
 /** What a warning is about: an instruction, or any lines with the `# check=` that stands directly above them. */
 export interface Place {
   readonly range: SourceRange
-  readonly check?: CheckOptions
+  readonly check?: CheckOptions | undefined
 }
 
 /**

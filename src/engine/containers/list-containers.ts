@@ -13,7 +13,7 @@ export interface ContainerQuery {
   /** Also those that do not run; so do a limit and the filters `status` and `exited`. */
   readonly all?: boolean
   /** Only so many, the newest. */
-  readonly limit?: number
+  readonly limit?: number | undefined
   readonly filters?: Filters
 }
 

@@ -12,11 +12,11 @@ export interface ReadLogsOptions {
   /** Goes on until the container ends. */
   readonly follow?: boolean
   /** Only the last lines, all if absent. */
-  readonly tail?: number
+  readonly tail?: number | undefined
   /** Only what was written from then on. */
-  readonly since?: Moment
+  readonly since?: Moment | undefined
   /** Only what was written until then. */
-  readonly until?: Moment
+  readonly until?: Moment | undefined
   readonly signal?: AbortSignal
 }
 

@@ -27,7 +27,7 @@ export interface RunContainerOptions extends ContainerImageRequest {
   readonly request: ContainerRequest
   readonly streams: ContainerStreams
   /** The OCI runtime; the best one at hand if absent. */
-  readonly runtime?: OciRuntime
+  readonly runtime?: OciRuntime | undefined
   /** Told of the container once it exists, before it is started. */
   readonly onCreated?: (container: Container) => void
   /** Told of the container once it runs. */
@@ -77,7 +77,7 @@ async function runToEnd(
   { streams, runtime, onStarted }: RunContainerOptions,
 ): Promise<number> {
   using _streams = streams
-  const options = { ...streams.open(), ...(runtime === undefined ? {} : { runtime }) }
+  const options = { ...streams.open(), runtime }
   const started = await startContainer(store, snapshots, created, image.diffIds, options)
   try {
     recordStart(store, created.container)

@@ -9,7 +9,7 @@ import { parseSignal, signalNumbers } from '../../linux/signals.ts'
 
 export interface StopOptions {
   /** Seconds before SIGKILL, -1 for any; the container's own, else ten, if absent. */
-  readonly timeout?: number
+  readonly timeout?: number | undefined
   /** The container's own, else SIGTERM, if absent. */
   readonly stopSignal?: string
   readonly signal?: AbortSignal

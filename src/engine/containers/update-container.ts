@@ -13,8 +13,8 @@ import { monitoredRun } from './pause-container.ts'
 
 export interface UpdateOptions {
   /** Replaces those limits that it has. */
-  readonly limits?: CgroupLimits
-  readonly restart?: RestartPolicy
+  readonly limits?: CgroupLimits | undefined
+  readonly restart?: RestartPolicy | undefined
 }
 
 /**

@@ -84,9 +84,9 @@ async function pullOne(
     platform,
     ...unpacking,
     signal: access.signal,
-    ...(isComplete === undefined ? {} : { isComplete }),
-    ...(isTagLeft === undefined ? {} : { isTagLeft }),
-    ...(listener === undefined ? {} : { listener }),
+    isComplete,
+    isTagLeft,
+    listener,
   })
 }
 

@@ -107,7 +107,7 @@ async function pushOne(
     reference,
     compression: compression && { ...compression, ...threads },
     signal: access.signal,
-    ...(listener === undefined ? {} : { listener }),
+    listener,
   })
   recordTransferEvent(store, 'push', record, reference)
   return pushed

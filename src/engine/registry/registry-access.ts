@@ -12,5 +12,5 @@ export interface RegistryAccess {
 
 /** A client for the registries that one command talks to. */
 export function registryClient({ configDir, env, signal, warn }: RegistryAccess): RegistryClient {
-  return new RegistryClient({ configDir, env, signal, ...(warn === undefined ? {} : { onWarning: warn }) })
+  return new RegistryClient({ configDir, env, signal, onWarning: warn })
 }

@@ -29,7 +29,7 @@ export interface LoadedImage {
 
 export interface LoadOptions {
   /** Of images for several platforms, load only this one. */
-  readonly platform?: Platform
+  readonly platform?: Platform | undefined
   /** Names a stream in errors. */
   readonly name?: string
 }

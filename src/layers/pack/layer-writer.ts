@@ -24,7 +24,7 @@ export interface LayerWriterOptions {
   /** Keep fractions of seconds. Off as in docker and containerd: they cost 1 KiB a file in the layer. */
   readonly keepNanoseconds?: boolean
   /** What an earlier layer was made of, and that one, open: what is the same is copied from there. Notes what this one has. */
-  readonly reuse?: { readonly parts: LayerParts; readonly fd: number; readonly name: string }
+  readonly reuse?: { readonly parts: LayerParts; readonly fd: number; readonly name: string } | undefined
 }
 
 export interface WrittenLayer {

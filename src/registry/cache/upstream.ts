@@ -47,7 +47,7 @@ export class Upstream {
         XDG_RUNTIME_DIR: undefined,
       },
       signal,
-      ...(firstPause === undefined ? {} : { firstPause }),
+      firstPause,
     })
   }
 

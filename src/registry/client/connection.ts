@@ -16,9 +16,9 @@ export interface ClientOptions extends CredentialPlaces {
   /** Milliseconds without progress after which a server counts as gone; a minute by default. */
   readonly stall?: number
   /** Milliseconds before the first repetition; each further one waits twice as long. 300 by default. */
-  readonly firstPause?: number
+  readonly firstPause?: number | undefined
   /** Told of what registries say in `Warning` headers, each text once. */
-  readonly onWarning?: (text: string) => void
+  readonly onWarning?: ((text: string) => void) | undefined
 }
 
 /** A request to one registry. */

@@ -180,9 +180,9 @@ class RegistryCopy {
     }
   }
 
-  get #pace(): { readonly signal: AbortSignal; readonly firstPause?: number } {
+  get #pace(): { readonly signal: AbortSignal; readonly firstPause?: number | undefined } {
     const { signal, firstPause } = this.#options.client.options
-    return { signal, ...(firstPause === undefined ? {} : { firstPause }) }
+    return { signal, firstPause }
   }
 
   async #isThere({ digest }: Descriptor): Promise<boolean> {

@@ -20,7 +20,7 @@ export interface DownloadOptions {
   readonly repositories: readonly Repository[]
   readonly signal: AbortSignal
   /** Milliseconds before going on after the first failure; 300 by default. */
-  readonly firstPause?: number
+  readonly firstPause?: number | undefined
   /**
    * Makes the blob of what the store has, under the lock of the download: gives the bytes that came over the network for
    * it, or undefined where it is to be fetched.

@@ -45,12 +45,12 @@ export interface PullOptions extends LayerPullOptions {
   /** Of an image for several platforms, the one to bring; this machine's if absent. */
   readonly platform?: Platform | undefined
   /** Brings all platforms. */
-  readonly isComplete?: boolean
+  readonly isComplete?: boolean | undefined
   /** What it is called here, where that is not `reference`. */
   readonly names?: readonly Reference[]
   /** Leaves a tag of `reference` to the image that has it here; this one is known by its digest alone. */
-  readonly isTagLeft?: boolean
-  readonly listener?: TransferListener
+  readonly isTagLeft?: boolean | undefined
+  readonly listener?: TransferListener | undefined
   readonly signal: AbortSignal
 }
 

@@ -41,7 +41,7 @@ export interface PushOptions {
   readonly reference: Reference
   /** How layers that are kept uncompressed are sent; as they are if absent. */
   readonly compression?: LayerCompression | undefined
-  readonly listener?: TransferListener
+  readonly listener?: TransferListener | undefined
   readonly signal: AbortSignal
 }
 
@@ -361,7 +361,7 @@ class ImagePush {
       repository: this.#repository,
       signal,
       session,
-      ...(firstPause === undefined ? {} : { firstPause }),
+      firstPause,
     }
     if (diffId === undefined || compression === undefined) {
       const tell = (current: number): void => {

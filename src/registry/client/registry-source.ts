@@ -139,7 +139,7 @@ class RemoteReader implements Disposable {
       const download = await keepDownload(this.#store, blob, {
         repositories: this.#repositories,
         signal,
-        ...(firstPause === undefined ? {} : { firstPause }),
+        firstPause,
       })
       this.#downloads.push(download)
       return download.path

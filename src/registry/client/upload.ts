@@ -15,7 +15,7 @@ export interface UploadOptions {
   readonly key: string
   /** An upload that was begun already. */
   readonly session?: UploadSession | undefined
-  readonly firstPause?: number
+  readonly firstPause?: number | undefined
   /** Told how many bytes are on the way or there. */
   readonly onBytes?: (size: number) => void
 }
