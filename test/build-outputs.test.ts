@@ -1,7 +1,20 @@
-import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { tryLock } from '../src/linux/files.ts'
 import { startTestRegistry } from '../src/registry/server/registry-fixtures.ts'
 import { BuildBench, type Ended } from './fixtures/build-bench.ts'
+
+setDefaultTimeout(60_000)
 
 let bench: BuildBench
 beforeEach(async () => {
@@ -295,7 +308,7 @@ describe('build --output', () => {
     bench.file('Dockerfile', 'FROM busybox\nCOPY a /\n')
     await ok('-o', 'type=image,name=app')
     expect(await inspected('app')).toEqual(await inspected('busybox'))
-  }, 30_000)
+  })
 
   test('image takes a form and names, and keeps them when nothing changed', async () => {
     const output = 'type=image,"name=one,two:2",compression=gzip,annotation.k=v'
@@ -380,6 +393,20 @@ describe('build --output', () => {
     expect(Object.keys(await metadata({}, '-o', 'out'))).toEqual([provenance, 'buildx.build.ref'])
   })
 
+  test('removes what killed writers of a directory left beside it, and nothing else', async () => {
+    const [stale, busy, other] = ['out.1-0badcafe.tmp', 'out.2-0badcafe.tmp', 'out.1-mine.tmp']
+    for (const name of [stale, busy, other]) mkdirSync(at(name))
+    const lock = openSync(at(busy), 'r')
+    try {
+      expect(tryLock(lock, 'exclusive')).toBe(true)
+      await ok('-o', 'out')
+    } finally {
+      closeSync(lock)
+    }
+    const left = readdirSync(bench.directory).filter((name) => name.startsWith('out'))
+    expect(left.sort()).toEqual(['out', other, busy])
+  })
+
   test('annotates the index that attestations make, and its descriptor', async () => {
     const carriers = ['annotation', 'annotation-index', 'annotation-manifest-descriptor', 'annotation-index-descriptor']
     const annotations = carriers.map((carrier) => `${carrier}.k=${carrier}`).join(',')
@@ -428,6 +455,7 @@ describe('build --output', () => {
     ['type=registry', 'tag is needed when pushing to registry'],
     ['type=image,source-date-epoch=1', 'outputs have no times of their own'],
     ['type=image,prefer-nondist-layers=perhaps', 'non-bool value specified for prefer-nondist-layers'],
+    ['type=oci,dest=absent/x', 'open absent/x: no such file or directory'],
     ['type=docker,context=remote', 'there is no context "remote"'],
   ])('refuses %s and writes nothing', async (output, message) => {
     const { status, err } = await build('-o', output)

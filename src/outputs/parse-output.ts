@@ -1,4 +1,4 @@
-import { cleanPath, joinPath } from '../build/paths.ts'
+import { cleanPath, joinPath, parentPath } from '../build/paths.ts'
 import { csvFields } from '../dockerfile/csv.ts'
 import { FlagFields } from '../dockerfile/flag-fields.ts'
 import { checkLevel } from '../compression/compress.ts'
@@ -238,6 +238,10 @@ function fileOf(fields: FlagFields, { cwd, isTerminal }: OutputOptions): string 
   }
   const path = cleanPath(joinPath(cwd, dest))
   if (tryStat(path)?.type === 'directory') throw usageError(`destination file ${dest} is a directory`)
+  // It is made when all is built, which may take long.
+  const parent = parentPath(path)
+  if (tryStat(parent)?.type !== 'directory')
+    throw usageError(`open ${dest}: no such file or directory`, { hint: `Make the directory ${parent} first.` })
   return path
 }
 

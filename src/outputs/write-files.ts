@@ -2,7 +2,9 @@ import { extractTree } from '../layers/unpack/extract-tree.ts'
 import { packTree } from '../layers/pack/pack-tree.ts'
 import type { Tree } from '../layers/tree.ts'
 import { listDirectory } from '../linux/directories.ts'
+import { errno, isErrno } from '../linux/errno.ts'
 import { tryLstat } from '../linux/file-status.ts'
+import { close, open, openFlags, tryLock } from '../linux/files.ts'
 import { makeDirectories, rename } from '../linux/names.ts'
 import { removeTree } from '../linux/remove-tree.ts'
 import type { TarSink } from '../tar/writer.ts'
@@ -14,12 +16,13 @@ export function writeFilesArchive(tree: Tree, sink: TarSink, epoch: number | und
 
 /**
  * Puts the files of an image into a directory, owned by who runs this, over what is there; with `delete` nothing else
- * stays. They are made beside it first: what fails while they are made leaves the directory as it was. Gives what could
- * not be stored, one sentence each. Throws SystemCallError, LAYER_UNSAFE.
+ * stays. They are made beside it first: what fails while they are made leaves the directory as it was, and what a writer
+ * that was killed left there goes with the next one. Gives what could not be stored, one sentence each. Throws
+ * SystemCallError, LAYER_UNSAFE.
  */
 export function writeFilesDirectory(tree: Tree, directory: string, mode: 'copy' | 'delete'): readonly string[] {
-  const scratch = `${directory}.${process.pid}-${crypto.randomUUID().slice(0, 8)}.tmp`
-  makeDirectories(scratch)
+  removeLeftovers(directory)
+  const { path: scratch, lock } = makeScratch(directory)
   try {
     const skipped = extractTree(tree, '/', scratch, 'caller')
     const there = tryLstat(directory)
@@ -29,6 +32,47 @@ export function writeFilesDirectory(tree: Tree, directory: string, mode: 'copy' 
     return skipped
   } finally {
     removeTree(scratch)
+    close(lock)
+  }
+}
+
+/** A directory beside `directory`, locked for as long as it is written to. */
+function makeScratch(directory: string): { readonly path: string; readonly lock: number } {
+  for (;;) {
+    const path = `${directory}.${process.pid}-${crypto.randomUUID().slice(0, 8)}.tmp`
+    makeDirectories(path)
+    const lock = tryOpenDirectory(path)
+    if (lock === undefined) continue
+    if (tryLock(lock, 'exclusive', path) && tryLstat(path) !== undefined) return { path, lock }
+    // Another writer took it for one that was left behind.
+    close(lock)
+  }
+}
+
+function tryOpenDirectory(path: string): number | undefined {
+  try {
+    return open(path, openFlags.O_RDONLY | openFlags.O_DIRECTORY | openFlags.O_NOFOLLOW)
+  } catch (error) {
+    if (isErrno(error, errno.ENOENT, errno.ENOTDIR, errno.ELOOP)) return undefined
+    throw error
+  }
+}
+
+/** Removes directories beside `directory` that nobody writes to any more: their lock went with their writer. */
+function removeLeftovers(directory: string): void {
+  const slash = directory.lastIndexOf('/') + 1
+  const [parent, name] = [directory.slice(0, slash), directory.slice(slash)]
+  if (tryLstat(parent) === undefined) return
+  for (const { name: other } of listDirectory(parent)) {
+    if (!other.startsWith(`${name}.`) || !/^\.\d+-[0-9a-f]{8}\.tmp$/.test(other.slice(name.length))) continue
+    const path = `${parent}${other}`
+    const fd = tryOpenDirectory(path)
+    if (fd === undefined) continue
+    try {
+      if (tryLock(fd, 'exclusive', path)) removeTree(path)
+    } finally {
+      close(fd)
+    }
   }
 }
 
