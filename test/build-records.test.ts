@@ -264,7 +264,7 @@ describe('explain', () => {
       'FROM busybox\nCOPY . /\n',
       'busybox',
       'busybox ',
-      'Dockerfile*, .dockerignore in .dockerignore',
+      'nothing but files that images do not need changed: put **/Dockerfile* in .dockerignore',
     ],
   ])('advises about %s', async (_, dockerfile, from, to, advice) => {
     await build(dockerfile)

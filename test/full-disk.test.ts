@@ -122,6 +122,23 @@ describe('a disk that gets full meanwhile', () => {
     }
   }, 120_000)
 
+  test('is left to the build by its record, which has no more of the output then', async () => {
+    bench.file(
+      'Dockerfile',
+      'FROM busybox\nRUN head -c 40000000 /dev/zero | tr "\\0" x; echo; echo end >&2\nRUN true\n',
+    )
+    const { err, status } = await cairn('build', '-q', '-t', 'app', bench.context)
+    expect({ err, status }).toEqual({
+      err: expect.stringMatching(/^WARNING: .* the disk has less than 64MB left/),
+      status: 0,
+    })
+    expect(await ok('builds', 'ls', '--format', '{{.Status}} {{.TotalSteps}}')).toBe('Completed 3\n')
+    const logs = await ok('builds', 'logs')
+    expect(logs).toMatch(/ x+\n#\d+ [\d.]+ \[the disk has less than 64MB left/)
+    expect(logs.length).toBeLessThan(8_000_000)
+    await isWhole()
+  }, 60_000)
+
   test('takes back what a pull had brought when the space was not enough', async () => {
     using registry = new ScriptedRegistry()
     const layers = [1, 2].map((id) => {

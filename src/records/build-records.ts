@@ -1,7 +1,6 @@
 import type { Store } from '../content/store.ts'
 import { CairnError, isCairnError } from '../errors/error.ts'
 import { tryListDirectory } from '../linux/directories.ts'
-import { errno, isErrno } from '../linux/errno.ts'
 import { tryStat } from '../linux/file-status.ts'
 import { makeDirectories, removeFile } from '../linux/names.ts'
 import type { BuildRecord, RecordHeader } from './record.ts'
@@ -41,7 +40,15 @@ export function listRecords(store: Store): StoredRecord[] {
  * newest. Throws RECORD_UNKNOWN, RECORD_AMBIGUOUS, RECORD_INVALID, NOT_SUPPORTED.
  */
 export function findRecord(store: Store, text = ''): StoredRecord {
-  return read(findPath(store, text))
+  for (;;) {
+    const path = findPath(store, text)
+    try {
+      return read(path)
+    } catch (error) {
+      // Removed since it was found: there may be another.
+      if (!isCairnError(error, 'RECORD_UNKNOWN')) throw error
+    }
+  }
 }
 
 /** Ids that an ambiguous one stands for are named up to so many. */
@@ -119,7 +126,7 @@ function isRunning(path: string): boolean {
   try {
     return isBeingWritten(path)
   } catch (error) {
-    if (isErrno(error, errno.ENOENT)) return false
+    if (isCairnError(error, 'RECORD_UNKNOWN')) return false
     throw error
   }
 }

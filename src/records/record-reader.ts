@@ -1,4 +1,5 @@
 import { CairnError } from '../errors/error.ts'
+import { errno, isErrno } from '../linux/errno.ts'
 import { fstat } from '../linux/file-status.ts'
 import { close, open, openFlags, pread, tryLock, unlock } from '../linux/files.ts'
 import { isJsonObject } from '../oci/descriptor.ts'
@@ -17,7 +18,7 @@ const pause = 50
 
 const decoder = new TextDecoder()
 
-/** Reads the header and the end of the record at `path`. Throws RECORD_INVALID, NOT_SUPPORTED for a newer form, FILE_UNKNOWN. */
+/** Reads the header and the end of the record at `path`. Throws RECORD_INVALID, NOT_SUPPORTED for a newer form, RECORD_UNKNOWN. */
 export function readRecord(path: string): BuildRecord {
   using file = new RecordFile(path)
   const header = file.header()
@@ -25,7 +26,7 @@ export function readRecord(path: string): BuildRecord {
   return { ...header, status: end?.status ?? (file.isBeingWritten() ? 'running' : 'interrupted'), end }
 }
 
-/** True while the process that writes the record at `path` lives. Throws FILE_UNKNOWN. */
+/** True while the process that writes the record at `path` lives. Throws RECORD_UNKNOWN. */
 export function isBeingWritten(path: string): boolean {
   using file = new RecordFile(path)
   return file.isBeingWritten()
@@ -40,7 +41,7 @@ interface ReadItemsOptions {
 /**
  * What the record at `path` holds between header and end, as far as it was written; with `follow` on until the build
  * ends or `signal` fires. Events of output have their bytes in `data`, valid until the next one is asked for; none
- * without `output`. Throws RECORD_INVALID, and the reason of the signal.
+ * without `output`. Throws RECORD_INVALID, RECORD_UNKNOWN, and the reason of the signal.
  */
 export async function* readItems(
   path: string,
@@ -73,7 +74,12 @@ class RecordFile implements Disposable {
 
   constructor(path: string) {
     this.path = path
-    this.#fd = open(path, openFlags.O_RDONLY)
+    try {
+      this.#fd = open(path, openFlags.O_RDONLY)
+    } catch (error) {
+      if (!isErrno(error, errno.ENOENT)) throw error
+      throw new CairnError('RECORD_UNKNOWN', `${path} is not there, or was removed meanwhile`, { cause: error })
+    }
   }
 
   get size(): number {

@@ -1,7 +1,9 @@
+import { CairnError } from '../errors/error.ts'
 import { SystemCallError } from '../linux/errno.ts'
 import { close, open, openFlags, tryLock, write } from '../linux/files.ts'
+import { freeSpace } from '../linux/free-space.ts'
 import { removeFile, rename } from '../linux/names.ts'
-import type { ProgressEvent } from '../progress/events.ts'
+import type { LogEvent, ProgressEvent } from '../progress/events.ts'
 import type { RecordedSource, RecordEnd, RecordHeader } from './record.ts'
 
 /** Version of the form of records. */
@@ -11,6 +13,9 @@ export const trailerSize = 18
 /** Events other than output wait until there are so many bytes of them, and no more than so many milliseconds. */
 const waitingBytes = 16 * 1024
 const longestWait = 100
+/** Each time so many bytes of output were written the disk is looked at: the build needs what is left of it more. */
+const outputUnseen = 4 * 1024 * 1024
+const spaceLeft = 64 * 1024 * 1024
 
 const encoder = new TextEncoder()
 
@@ -29,6 +34,8 @@ export class RecordWriter {
   #size = 0
   readonly #statuses = new Set<string>()
   #failure: SystemCallError | undefined
+  #shortage: CairnError | undefined
+  #outputUnseen = 0
   #timer: ReturnType<typeof setTimeout> | undefined
 
   /**
@@ -50,9 +57,9 @@ export class RecordWriter {
     return this.#size
   }
 
-  /** What kept the record from being written, if something did. */
-  get failure(): SystemCallError | undefined {
-    return this.#failure
+  /** What kept the record from being written, or from being written whole, if something did. */
+  get failure(): CairnError | undefined {
+    return this.#failure ?? this.#shortage
   }
 
   source(source: RecordedSource): void {
@@ -63,11 +70,9 @@ export class RecordWriter {
   /** Takes an event. Output is in the file when this returns; of what moves on only beginning and end are kept. */
   event(event: ProgressEvent): void {
     if (event.type === 'log') {
-      const { data, vertex, stream, timestamp } = event
-      this.#line({ log: { vertex, stream, timestamp, size: data.byteLength } })
-      this.#wait(data)
-      this.#wait(lineFeed)
-      this.#flush()
+      if (this.#shortage !== undefined) return
+      this.#output(event)
+      if (this.#outputUnseen >= outputUnseen) this.#lookAtDisk(event)
       return
     }
     if (event.type === 'status' && event.completed === undefined) {
@@ -99,6 +104,23 @@ export class RecordWriter {
     this.#fd = -1
   }
 
+  #output({ data, vertex, stream, timestamp }: LogEvent): void {
+    this.#line({ log: { vertex, stream, timestamp, size: data.byteLength } })
+    this.#wait(data)
+    this.#wait(lineFeed)
+    this.#flush()
+    this.#outputUnseen += data.byteLength
+  }
+
+  /** Takes no more output where little space is left; the rest of the record is still written. */
+  #lookAtDisk(last: LogEvent): void {
+    this.#outputUnseen = 0
+    if (spaceAt(this.#path) >= spaceLeft) return
+    const reason = 'the disk has less than 64MB left, so what steps print is not recorded from here on'
+    this.#output({ ...last, data: encoder.encode(`\n[${reason}]\n`) })
+    this.#shortage = new CairnError('DISK_FULL', reason)
+  }
+
   #line(value: object): void {
     this.#wait(encoder.encode(`${JSON.stringify(value)}\n`))
   }
@@ -128,6 +150,16 @@ export class RecordWriter {
       if (!(error instanceof SystemCallError)) throw error
       this.#failure = error
     }
+  }
+}
+
+/** Bytes; endless where it cannot be told, as of a file that somebody removed. */
+function spaceAt(path: string): number {
+  try {
+    return freeSpace(path).bytes
+  } catch (error) {
+    if (error instanceof SystemCallError) return Infinity
+    throw error
   }
 }
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
-import type { ExplainedStep, BuildRecord, RecordItem } from './record.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { BuildRecord, ExplainedStep, RecordEnd, RecordItem } from './record.ts'
 import { buildTimeline, type Timeline } from './timeline.ts'
 import { renderTimelinePage } from './timeline-page.ts'
 
@@ -8,7 +9,11 @@ type Run = readonly [name: string, start: number, end: number, inputs?: readonly
 
 const began = 1_700_000_000_000
 
-function recordOf(end: number, steps: readonly ExplainedStep[] = [], name = 'app'): BuildRecord {
+function recordOf(
+  end: number,
+  steps: readonly ExplainedStep[] = [],
+  name = 'app',
+): BuildRecord & { readonly end: RecordEnd } {
   return {
     id: 'a'.repeat(25),
     name,
@@ -149,8 +154,8 @@ describe('renderTimelinePage()', () => {
     }
     const failed = {
       ...record,
-      end: { ...recordOf(100, steps).end, error: { code: 'X', message: hostile }, imageId: hostile },
-    } as BuildRecord
+      end: { ...recordOf(100, steps).end, error: { code: 'X', message: hostile }, imageId: hostile as Digest },
+    }
     const page = renderTimelinePage(failed, await buildTimeline(failed, itemsOf([[hostile, 0, 90, []]], hostile)))
     const elements: string[] = []
     const attributes = new Set<string>()

@@ -45,7 +45,7 @@ export function buildFailure(ctx: CommandContext, error: unknown, mode: DisplayM
 /** Prints what a build did step by step where that was asked for, and warns of a record that could not be written. */
 export function reportRecording(ctx: CommandContext, { steps, failure }: BuildRecording, explain: boolean): void {
   if (explain) ctx.stderr.write(`\n${renderExplanation(steps)}`)
-  if (failure !== undefined) ctx.stderr.write(`WARNING: this build could not be recorded: ${failure.message}\n`)
+  if (failure !== undefined) ctx.stderr.write(`WARNING: there is no whole record of this build: ${failure.message}\n`)
 }
 
 /** Sends what a build did to where the environment wants traces, and warns where that fails: the last thing a build does. */

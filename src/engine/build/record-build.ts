@@ -3,7 +3,7 @@ import { baseName, parentPath } from '../../build/paths.ts'
 import type { Store } from '../../content/store.ts'
 import { DockerfileError } from '../../dockerfile/dockerfile-error.ts'
 import type { Dockerfile } from '../../dockerfile/instruction.ts'
-import { isCairnError } from '../../errors/error.ts'
+import { type CairnError, isCairnError } from '../../errors/error.ts'
 import { redactUrl, redactUrls } from '../../errors/redact.ts'
 import { SystemCallError } from '../../linux/errno.ts'
 import { tryStat } from '../../linux/file-status.ts'
@@ -49,7 +49,7 @@ export class BuildRecording {
   }
 
   /** Why there is no record, or none that is whole. */
-  get failure(): SystemCallError | undefined {
+  get failure(): CairnError | undefined {
     return this.#failure ?? this.#writer?.failure
   }
 
