@@ -15,6 +15,17 @@ export function readOps(op: Op): ReadonlySet<Op> {
   ])
 }
 
+/** All steps that a result comes from in any way, itself among them; parents first. */
+export function opsBehind(target: Op | undefined): readonly Op[] {
+  const found = new Set<Op>(target === undefined ? [] : [target])
+  // What is added meanwhile is visited, too.
+  for (const op of found) {
+    if (op.parent !== undefined) found.add(op.parent)
+    for (const source of readOps(op)) found.add(source)
+  }
+  return [...found].toSorted((a, b) => a.id - b.id)
+}
+
 function keyedSources(op: Op): Op[] {
   return fileSources(op).flatMap(({ source }) => opOf(source))
 }

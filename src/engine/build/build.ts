@@ -1,6 +1,7 @@
 import { type BuildContext, BuildContexts } from '../../build/context/context.ts'
 import { BuildExecutor } from '../../build/executor.ts'
 import type { BuildPlan, Op } from '../../build/graph.ts'
+import { opsBehind } from '../../build/needed-ops.ts'
 import { planBuild, type PlannedBuild } from '../../build/plan/plan.ts'
 import type { JoinedPlans, PlanOptions } from '../../build/plan/plan-options.ts'
 import { RemoteFiles } from '../../build/context/remote-files.ts'
@@ -215,7 +216,8 @@ async function resultImages(
     const built = options.squash === true ? await squashed(made, plan, environment, options.progress) : made
     const diffIds = built.layers.map(({ diffId }) => diffId)
     const config = await caches?.configWith(built.config, {
-      ops: plan.ops,
+      // Steps that platforms share are in the plan of one of them only.
+      ops: opsBehind(plan.target),
       resultOps: stackOf(plan.target),
       steps: solved.steps,
       facts: solved.facts,
