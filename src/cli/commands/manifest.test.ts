@@ -3,6 +3,7 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Cairn } from '../../../test/fixtures/cli/cairn.ts'
 import { file, layerOf } from '../../../test/fixtures/layers.ts'
+import { startTestRegistry } from '../../registry/server/registry-fixtures.ts'
 
 // A machine that is busy otherwise is no reason to fail.
 setDefaultTimeout(60_000)
@@ -157,6 +158,22 @@ describe('cairn manifest rm', () => {
     })
     expect(blobs().toSorted()).toEqual(before.toSorted())
     expect(await cairn.ok(['images', '-q'])).not.toBe('')
+  })
+
+  test('takes the digest of a list that was pushed away with it, and leaves that of its images', async () => {
+    await using registry = startTestRegistry()
+    const repository = `${new URL(registry.server.url).host}/app`
+    const digests = async (): Promise<string> =>
+      cairn.ok(['inspect', '-f', '{{join .RepoDigests " "}}', `${repository}:one`])
+    await make(`${repository}:one`)
+    await make('two', 'linux/arm64')
+    await cairn.ok(['push', '-q', `${repository}:one`])
+    const before = { digests: await digests(), blobs: blobs().toSorted() }
+    await cairn.ok(['manifest', 'create', `${repository}:list`, `${repository}:one`])
+    await cairn.ok(['manifest', 'push', `${repository}:list`])
+    await cairn.ok(['manifest', 'create', '--amend', `${repository}:list`, 'two'])
+    await cairn.ok(['manifest', 'push', '--purge', `${repository}:list`])
+    expect({ digests: await digests(), blobs: blobs().toSorted() }).toEqual(before)
   })
 
   test('is what `cairn rmi` does too, where the image of this machine has a name of its own', async () => {

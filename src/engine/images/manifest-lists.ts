@@ -193,9 +193,14 @@ async function replaceList(
   await collectFrom(store, orphans.map(blobNode))
 }
 
-/** Forgets a list that has no name any more: unlike an image nobody could want it back. */
+/**
+ * Forgets a list that has no tag any more: unlike an image nobody could want it back. The digest that it has where it was
+ * pushed to is no name of its own.
+ */
 function forgetNameless(store: Store, digest: Digest): readonly Digest[] {
-  if (listTags(store, digest).length > 0) return []
+  const names = listTags(store, digest)
+  if (names.some(({ name }) => parseReference(name).digest === undefined)) return []
+  for (const { name } of names) deleteTag(store, name)
   deleteImageRecord(store, digest)
   return [digest]
 }
