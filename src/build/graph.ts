@@ -20,7 +20,7 @@ export interface BaseImage {
 }
 
 /** What every op has. Ops form a graph: an op changes the filesystem that its `parent` leaves and may read others. */
-interface OpBase {
+export interface OpBase {
   /** Position in planning order; parents and sources have smaller numbers. */
   readonly id: number
   /** As shown to the user: `[builder 2/4] RUN npm ci`. */

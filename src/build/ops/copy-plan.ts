@@ -51,14 +51,7 @@ export function planCopy(
   const written = writtenStep(planner, instruction)
   planner.add({
     kind: 'copy',
-    ...planner.nextOp(),
-    title: planner.title(text, onbuild),
-    text,
-    stage: planner.node.title,
-    range,
-    parent: state.tip,
-    platform: state.platform,
-    ignoreCache: planner.ignoreCache,
+    ...planner.newOp(text, onbuild, range),
     get written() {
       return written()
     },

@@ -29,14 +29,7 @@ export function planRun(
   const written = writtenStep(planner, instruction)
   planner.add({
     kind: 'run',
-    ...planner.nextOp(),
-    title: planner.title(text, onbuild),
-    text,
-    stage: planner.node.title,
-    range,
-    parent: state.tip,
-    platform: state.platform,
-    ignoreCache: planner.ignoreCache,
+    ...planner.newOp(text, onbuild, range),
     get written() {
       return written()
     },

@@ -32,14 +32,7 @@ export function planWorkdir(
     const written = writtenStep(planner, instruction)
     planner.add({
       kind: 'workdir',
-      ...planner.nextOp(),
-      title: planner.title(text, onbuild),
-      text,
-      stage: planner.node.title,
-      range,
-      parent: state.tip,
-      platform: state.platform,
-      ignoreCache: planner.ignoreCache,
+      ...planner.newOp(text, onbuild, range),
       get written() {
         return written()
       },

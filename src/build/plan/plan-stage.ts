@@ -1,6 +1,7 @@
 import type { WordOptions } from '../../dockerfile/words.ts'
 import { formatPlatform, type Platform } from '../../oci/platform.ts'
-import type { Op } from '../graph.ts'
+import type { SourceRange } from '../../dockerfile/instruction.ts'
+import type { Op, OpBase } from '../graph.ts'
 import { startStage } from '../ops/base-plan.ts'
 import { planCopy } from '../ops/copy-plan.ts'
 import { applyMetadata, type DeclaredArgument, type InstructionScope } from '../ops/metadata.ts'
@@ -40,12 +41,13 @@ export interface StepNumbers {
 }
 
 /** What planning one instruction needs: its stage so far, and where its op goes. */
-export interface StagePlanner extends InstructionScope, StepNumbers {
+export interface StagePlanner extends InstructionScope {
   readonly options: PlanOptions
   readonly node: StageNode
   readonly state: StageState
   readonly proxyEnv: ReadonlyMap<string, string>
-  readonly ignoreCache: string | undefined
+  /** What every op has, of the stage's next one: `text` is the expanded instruction. */
+  readonly newOp: (text: string, onbuild: boolean, range: SourceRange) => OpBase
   /** Adds the op and makes it the tip of the stage. */
   readonly add: (op: Op) => void
 }
@@ -75,8 +77,16 @@ export function planStage(node: StageNode, scope: PlanScope): void {
     buildArgs: options.buildArgs,
     globalArgs: scope.globalArgs,
     proxyEnv: scope.proxyEnv,
-    ignoreCache,
-    ...numbers,
+    newOp: (text, onbuild, range) => ({
+      ...numbers.nextOp(),
+      title: numbers.title(text, onbuild),
+      text,
+      stage: node.title,
+      range,
+      parent: state.tip,
+      platform: state.platform,
+      ignoreCache,
+    }),
     add: (op) => {
       ops.push(op)
       state.tip = op
