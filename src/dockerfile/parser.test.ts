@@ -351,6 +351,7 @@ describe('a whole file', () => {
     ['# check=error=maybe\nFROM a\n', 'failed to parse check options: failed to parse check option "error=maybe"'],
   ])('%j fails', (text, message) => {
     expect(errorOf(text).problems[0]?.message).toBe(message)
+    expect(errorOf(text).problems[0]?.range.start).toBeGreaterThan(0)
   })
   test('with several problems tells all that do not follow from one another', () => {
     const error = errorOf(

@@ -44,11 +44,10 @@ export function parseDockerfile(source: Uint8Array | string, filename: string, o
   for (const node of lexed.nodes) stages.add(node)
 
   const check = readCheck(lexed.directives, problems)
-  if (problems.length === 0 && lexed.nodes.length === 0) {
-    problems.push({ message: 'file with no instructions', range: { start: lines.length, end: lines.length } })
-  }
+  const end = Math.max(lines.length, 1)
+  if (problems.length === 0 && lexed.nodes.length === 0)
+    problems.push({ message: 'file with no instructions', range: { start: end, end } })
   if (problems.length === 0 && stages.stages.length === 0) {
-    const end = Math.max(lines.length, 1)
     problems.push({
       message: 'dockerfile contains no stages to build',
       range: { start: end, end },
