@@ -2,13 +2,18 @@ import type { Tree } from '../layers/tree.ts'
 import { field, parseFields, readBytes } from './metadata-file.ts'
 import { type Package, UnreadableMetadata } from './package.ts'
 import { packageUrl } from './purl.ts'
-import { ZipReader } from './zip.ts'
+import { type UnpackBudget, ZipReader } from './zip.ts'
 
 const largestArchive = 512 * 1024 * 1024
 const largestNested = 128 * 1024 * 1024
 const largestMetadata = 1024 * 1024
-/** Bytes of archives in one archive that are unpacked in all. */
+/** Bytes that are unpacked of one file of the image, in all: of archives in it, and of the texts in these. */
 const mostNested = 1024 * 1024 * 1024
+const mostMetadata = 64 * 1024 * 1024
+/** Lines of a pom.properties; Maven writes five. */
+const mostProperties = 1000
+/** An `.ear` holds a `.war` which holds a `.jar`. */
+const deepest = 3
 /** Characters of a name in an archive; others are left out. */
 const longestName = 1024
 const archiveName = /\.(?:jar|war|ear|hpi|jpi)$/i
@@ -19,42 +24,81 @@ export function isJavaArchive(path: string): boolean {
 }
 
 /**
- * The packages of a Java archive and of those in it, one level deep: what Maven left in `META-INF/maven`, else what the
- * manifest and the file's name say of the archive. Throws UnreadableMetadata.
+ * The packages of a Java archive and of those in it, up to three levels deep: what Maven left in `META-INF/maven`, else
+ * what the manifest and the file's name say of the archive. Throws UnreadableMetadata, with the packages of what could
+ * be read.
  */
 export async function readJavaArchive(tree: Tree, path: string): Promise<Package[]> {
-  const archive = new ZipReader(readBytes(tree, path, largestArchive))
-  const packages = await packagesOf(archive, path)
-  let budget = mostNested
-  for (const member of archive.members) {
-    if (!archiveName.test(member.name) || member.name.length > longestName) continue
-    budget -= member.size
-    if (budget < 0) throw new UnreadableMetadata('the archives in it have more bytes than are read')
-    const nested = new ZipReader(await archive.read(member.name, largestNested))
-    packages.push(...(await packagesOf(nested, `${path}/${member.name}`)))
+  const scan: ArchiveScan = {
+    packages: [],
+    failures: [],
+    nested: { bytes: mostNested },
+    metadata: { bytes: mostMetadata },
   }
-  return packages
+  await scanArchive(readBytes(tree, path, largestArchive), path, 0, scan)
+  const [failure] = scan.failures
+  if (failure === undefined) return scan.packages
+  const others = scan.failures.length - 1
+  throw new UnreadableMetadata(others === 0 ? failure : `${failure}; and ${others} more in it`, scan.packages)
 }
 
-async function packagesOf(archive: ZipReader, path: string): Promise<Package[]> {
+/** What was found so far in one file of the image, and what may still be unpacked of it. */
+interface ArchiveScan {
+  readonly packages: Package[]
+  readonly failures: string[]
+  readonly nested: UnpackBudget
+  readonly metadata: UnpackBudget
+}
+
+async function scanArchive(
+  bytes: Uint8Array<ArrayBuffer>,
+  path: string,
+  depth: number,
+  scan: ArchiveScan,
+): Promise<void> {
+  const archive = new ZipReader(bytes)
+  await tolerating(scan, async () => {
+    scan.packages.push(...(await packagesOf(archive, path, scan.metadata)))
+  })
+  if (depth === deepest) return
+  for (const { name } of archive.members) {
+    if (!archiveName.test(name) || name.length > longestName) continue
+    // oxlint-disable-next-line no-await-in-loop -- one in memory at a time
+    await tolerating(scan, async () => {
+      await scanArchive(await archive.read(name, largestNested, scan.nested), `${path}/${name}`, depth + 1, scan)
+    })
+  }
+}
+
+/** What cannot be read of an archive does not hide the rest of it. */
+async function tolerating(scan: ArchiveScan, work: () => Promise<void>): Promise<void> {
+  try {
+    await work()
+  } catch (error) {
+    if (!(error instanceof UnreadableMetadata)) throw error
+    scan.failures.push(error.message)
+  }
+}
+
+async function packagesOf(archive: ZipReader, path: string, budget: UnpackBudget): Promise<Package[]> {
   const packages: Package[] = []
   let manifest = ''
   for (const member of archive.members) {
     if (/^META-INF\/maven\/[^/]+\/[^/]+\/pom\.properties$/.test(member.name)) {
-      const properties = parseProperties(await text(archive, member.name))
+      const properties = parseProperties(await text(archive, member.name, budget))
       const [group = '', artifact = '', version = ''] = ['groupId', 'artifactId', 'version'].map((name) =>
         properties.get(name),
       )
       if (artifact !== '') packages.push(mavenPackage({ group, artifact, version, path }))
-    } else if (member.name === 'META-INF/MANIFEST.MF') manifest = await text(archive, member.name)
+    } else if (member.name === 'META-INF/MANIFEST.MF') manifest = await text(archive, member.name, budget)
   }
   // What is shaded into an archive has properties of its own.
   const isOwn = ({ name }: Package): boolean => fileName(path).startsWith(name.slice(name.indexOf(':') + 1))
   return packages.some(isOwn) ? packages : [...packages, ...manifestPackage(manifest, path)]
 }
 
-async function text(archive: ZipReader, name: string): Promise<string> {
-  return new TextDecoder().decode(await archive.read(name, largestMetadata))
+async function text(archive: ZipReader, name: string, budget: UnpackBudget): Promise<string> {
+  return new TextDecoder().decode(await archive.read(name, largestMetadata, budget))
 }
 
 function manifestPackage(manifest: string, path: string): Package[] {
@@ -91,7 +135,7 @@ function mavenPackage({ group, artifact, version, path }: Coordinates): Package 
 
 function parseProperties(text: string): Map<string, string> {
   const properties = new Map<string, string>()
-  for (const line of text.split(/\r?\n/)) {
+  for (const line of text.split(/\r?\n/, mostProperties)) {
     const match = /^([\w.]+)([ \t]*)[=:](.*)$/.exec(line.trim())
     if (match !== null) properties.set(match[1] ?? '', (match[3] ?? '').trim())
   }

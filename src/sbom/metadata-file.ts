@@ -1,3 +1,4 @@
+import { isCairnError } from '../errors/error.ts'
 import { resolvePath } from '../layers/trees/resolve-path.ts'
 import type { Tree } from '../layers/tree.ts'
 import { UnreadableMetadata } from './package.ts'
@@ -21,11 +22,25 @@ export function readText(tree: Tree, path: string, limit: number): string {
   return new TextDecoder().decode(readBytes(tree, path, limit))
 }
 
-/** The text of a file that need not be there, symlinks followed; undefined also where it is larger than `limit` bytes. */
+/**
+ * The text of a file that need not be there, symlinks followed; undefined also where it is larger than `limit` bytes, and
+ * where symlinks lead nowhere.
+ */
 export function tryReadText(tree: Tree, path: string, limit: number): string | undefined {
-  const resolved = resolvePath(tree, path, { followLast: true })
-  const entry = tree.lookup(resolved)
-  return entry?.type === 'file' && entry.size <= limit ? readText(tree, resolved, limit) : undefined
+  const resolved = tryResolve(tree, path)
+  const entry = resolved === undefined ? undefined : tree.lookup(resolved)
+  return resolved !== undefined && entry?.type === 'file' && entry.size <= limit
+    ? readText(tree, resolved, limit)
+    : undefined
+}
+
+function tryResolve(tree: Tree, path: string): string | undefined {
+  try {
+    return resolvePath(tree, path, { followLast: true })
+  } catch (error) {
+    if (isCairnError(error, 'FILE_UNKNOWN')) return undefined
+    throw error
+  }
 }
 
 /** Fields of the mail-like formats of dpkg, Python and Java manifests, by lower-case name; lists keep each occurrence. */

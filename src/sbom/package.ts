@@ -42,5 +42,15 @@ export interface ImageContents {
   readonly unread: readonly UnreadMetadata[]
 }
 
-/** Thrown by whoever reads metadata that is damaged or too large: the image is scanned on without it. */
-export class UnreadableMetadata extends Error {}
+/**
+ * Thrown by whoever reads metadata that is damaged or too large: the image is scanned on without it. `found` is what else
+ * the same file told of.
+ */
+export class UnreadableMetadata extends Error {
+  readonly found: readonly Package[]
+
+  constructor(message: string, found: readonly Package[] = []) {
+    super(message)
+    this.found = found
+  }
+}

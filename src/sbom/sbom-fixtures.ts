@@ -2,7 +2,7 @@ import { Database } from 'bun:sqlite'
 import type { Tree, TreeEntry } from '../layers/tree.ts'
 import { blankEntry } from '../tar/entry.ts'
 
-/** Files by absolute path; those below a `bin` directory are executable. */
+/** Files by absolute path; those below a `bin` directory are executable, a text that begins with `-> ` is a symlink. */
 export type FixtureFiles = Readonly<Record<string, string | Uint8Array>>
 
 const encoder = new TextEncoder()
@@ -30,6 +30,9 @@ export function treeOf(files: FixtureFiles): Tree {
   return {
     lookup: (path) => {
       const bytes = contents.get(path)
+      const text = files[path]
+      if (typeof text === 'string' && text.startsWith('-> '))
+        return { ...entry('file', 0, 0o777), type: 'symlink', linkname: text.slice(3) }
       if (bytes !== undefined) return entry('file', bytes.length, path.includes('/bin/') ? 0o755 : 0o644)
       return directories.has(path) ? entry('directory', 0, 0o755) : undefined
     },

@@ -225,8 +225,61 @@ describe('scanPackages()', () => {
     new DataView(bomb.buffer).setUint32(bomb.length - 22 - 46 - 'META-INF/MANIFEST.MF'.length + 24, 10, true)
     const { unread } = await scan({ '/app/bomb-1.jar': bomb })
     expect(unread).toEqual([
-      { path: '/app/bomb-1.jar', reason: 'META-INF/MANIFEST.MF in it is damaged, or more than 1048576 bytes' },
+      { path: '/app/bomb-1.jar', reason: 'META-INF/MANIFEST.MF in it is damaged, or has other than 10 bytes' },
     ])
+  })
+
+  test('reads what it can of a Java archive in which some cannot be read, three levels deep', async () => {
+    const properties = (name: string): string => `groupId=g\nartifactId=${name}\nversion=1\n`
+    const jar = (name: string, files: FixtureFiles = {}): Uint8Array =>
+      zipOf({ [`META-INF/maven/g/${name}/pom.properties`]: properties(name), ...files })
+    const war = jar('web', {
+      'lib/bad.jar': 'this is no archive, but long enough',
+      'lib/worse.jar': 'no',
+      'lib/in.jar': jar('in', { 'last.jar': jar('last', { 'more.jar': jar('more') }) }),
+    })
+    const { packages, unread } = await scan({ '/app.ear': jar('app', { 'web.war': war }) })
+    expect(packages.map(({ name, path }) => [name, path])).toEqual([
+      ['g:app', '/app.ear'],
+      ['g:in', '/app.ear/web.war/lib/in.jar'],
+      ['g:last', '/app.ear/web.war/lib/in.jar/last.jar'],
+      ['g:web', '/app.ear/web.war'],
+    ])
+    expect(unread).toEqual([{ path: '/app.ear', reason: 'it is no zip archive; and 1 more in it' }])
+  })
+
+  test('does not unpack one part of a Java archive under many names for ever', async () => {
+    const count = 2000
+    const path = (index: number): string => `META-INF/maven/g/${String(index).padStart(5, '0')}/pom.properties`
+    const parts = Object.fromEntries(
+      Array.from({ length: count }, (_, index) => [path(index), index === 0 ? 'a=b\n'.repeat(200_000) : '']),
+    )
+    const bomb = zipOf(parts)
+    const view = new DataView(bomb.buffer)
+    const directory = view.getUint32(bomb.length - 6, true)
+    const [packed, size] = [20, 24].map((field) => view.getUint32(directory + field, true))
+    for (let index = 0; index < count; index++) {
+      const entry = directory + index * (46 + path(0).length)
+      view.setUint16(entry + 10, 8, true)
+      view.setUint32(entry + 20, packed ?? 0, true)
+      view.setUint32(entry + 24, size ?? 0, true)
+      view.setUint32(entry + 42, 0, true)
+    }
+    const started = performance.now()
+    const { unread } = await scan({ '/bomb.jar': bomb })
+    expect(unread).toEqual([{ path: '/bomb.jar', reason: 'what is packed in it has more bytes than are read' }])
+    expect(performance.now() - started).toBeLessThan(10_000)
+  }, 30_000)
+
+  test('takes symlinks that lead in a circle for files that are not there', async () => {
+    const found = await scan({
+      '/etc/os-release': '-> /usr/lib/os-release',
+      '/usr/lib/os-release': '-> /etc/os-release',
+      '/var/lib/dpkg/status': 'Package: a\nStatus: install ok installed\nVersion: 1\n',
+      '/usr/share/doc/a/copyright': '-> copyright',
+    })
+    expect(found.os).toBeUndefined()
+    expect(found.packages.map(({ name }) => name)).toEqual(['a'])
   })
 
   test('takes no longer for texts that are made to take long, and leaves out what nothing is named', async () => {
@@ -239,7 +292,10 @@ describe('scanPackages()', () => {
       '/a-1.jar': zipOf({ 'META-INF/maven/a/b/pom.properties': `artifactId=b\nversion=1${blanks}c\n` }),
     })
     expect(performance.now() - started).toBeLessThan(5000)
-    expect(found.packages.map(({ name }) => name)).toEqual(['a'])
+    expect(found.packages.map(({ type, name }) => [type, name])).toEqual([
+      ['deb', 'a'],
+      ['maven', 'a'],
+    ])
     expect(found.unread).toEqual([{ path: '/a-1.jar', reason: "a package's name or version is too long" }])
   })
 

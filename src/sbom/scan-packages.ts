@@ -23,6 +23,9 @@ const mostPackages = 500_000
 /** Characters of any text that is taken over; a package URL has no more, other texts are cut. */
 const longestText = 4096
 
+/** Milliseconds after which signals of the process are looked at. */
+const longestTurn = 50
+
 /** One kind of metadata: which files have it, and what packages they tell of. */
 interface Catalog {
   matches(tree: Tree, path: string, entry: TreeEntry): boolean
@@ -50,6 +53,7 @@ export async function scanPackages(tree: Tree, signal?: AbortSignal): Promise<Im
   const found = new Map<string, Package>()
   const unread: UnreadMetadata[] = []
   const linked = new Set<string>()
+  let rested = performance.now()
   for (const { path, entry } of filesOf(tree)) {
     const kind = catalogs.findIndex((candidate) => candidate.matches(tree, path, entry))
     const catalog = catalogs[kind]
@@ -57,21 +61,37 @@ export async function scanPackages(tree: Tree, signal?: AbortSignal): Promise<Im
     // What is one file under many names is read once.
     if (entry.inode !== undefined && linked.has(`${kind} ${entry.inode}`)) continue
     linked.add(`${kind} ${entry.inode ?? path}`)
-    signal?.throwIfAborted()
-    try {
-      for (const one of await catalog.read(tree, path, os)) {
-        if (one.purl.length > longestText) throw new UnreadableMetadata(`a package's name or version is too long`)
-        found.set(`${one.purl} ${one.path}`, cleaned(one))
-      }
-    } catch (error) {
-      if (!(error instanceof UnreadableMetadata)) throw error
-      unread.push({ path: oneLine(path), reason: error.message })
+    if (performance.now() - rested > longestTurn) {
+      await Bun.sleep(0)
+      rested = performance.now()
     }
+    signal?.throwIfAborted()
+    const { packages, unreadable } = await readAll(catalog, tree, path, os)
+    if (unreadable !== undefined) unread.push({ path: oneLine(path), reason: oneLine(unreadable) })
+    const named = packages.filter(({ purl }) => purl.length <= longestText)
+    for (const one of named) found.set(`${one.purl} ${one.path}`, cleaned(one))
+    if (named.length < packages.length)
+      unread.push({ path: oneLine(path), reason: "a package's name or version is too long" })
     if (found.size > mostPackages)
       throw new CairnError('LIMIT_EXCEEDED', `the image says that it has more than ${mostPackages} packages`)
   }
   const packages = [...found].sort(([left], [right]) => compare(left, right)).map(([, one]) => one)
   return { os, packages, unread: unread.sort((left, right) => compare(left.path, right.path)) }
+}
+
+/** The packages that a file tells of, and why not of all of them. */
+async function readAll(
+  catalog: Catalog,
+  tree: Tree,
+  path: string,
+  os: OperatingSystem | undefined,
+): Promise<{ readonly packages: readonly Package[]; readonly unreadable?: string }> {
+  try {
+    return { packages: await catalog.read(tree, path, os) }
+  } catch (error) {
+    if (!(error instanceof UnreadableMetadata)) throw error
+    return { packages: error.found, unreadable: error.message }
+  }
 }
 
 /** All files below the root. */

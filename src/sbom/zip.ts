@@ -22,6 +22,11 @@ const mostMembers = 200_000
 const stored = 0
 const deflated = 8
 
+/** How many bytes may still be unpacked, in all, of an archive and those in it: members may lie over each other. */
+export interface UnpackBudget {
+  bytes: number
+}
+
 /** Reads members of a zip archive that is in memory (PKWARE's appnote: no ZIP64, no encryption). */
 export class ZipReader {
   readonly #bytes: Uint8Array<ArrayBuffer>
@@ -39,12 +44,14 @@ export class ZipReader {
     return this.#members.values()
   }
 
-  /** A member's bytes. Throws UnreadableMetadata for more than `limit`, and for damage. */
-  async read(name: string, limit: number): Promise<Uint8Array<ArrayBuffer>> {
+  /** A member's bytes. Throws UnreadableMetadata for more than `limit` or the budget has, and for damage. */
+  async read(name: string, limit: number, budget: UnpackBudget): Promise<Uint8Array<ArrayBuffer>> {
     const member = this.#members.get(name)
     if (member === undefined) throw new Error(`${name} is not in the archive`)
     const { offset, packed, size, method } = member
     if (size > limit || packed > limit) throw new UnreadableMetadata(`${name} in it has more than ${limit} bytes`)
+    if (size > budget.bytes) throw new UnreadableMetadata('what is packed in it has more bytes than are read')
+    budget.bytes -= size
     if (offset + 30 > this.#bytes.length || this.#view.getUint32(offset, true) !== localSignature)
       throw new UnreadableMetadata(`${name} in it is damaged`)
     const start = offset + 30 + this.#view.getUint16(offset + 26, true) + this.#view.getUint16(offset + 28, true)
@@ -53,12 +60,15 @@ export class ZipReader {
     if (method === stored) return data
     if (method !== deflated) throw new UnreadableMetadata(`${name} in it is packed by method ${method}`)
     const { inflateRawSync } = await import('node:zlib')
+    let unpacked: Uint8Array<ArrayBuffer> | undefined
     try {
-      const unpacked = inflateRawSync(data, { maxOutputLength: limit })
-      return new Uint8Array(unpacked.buffer, unpacked.byteOffset, unpacked.byteLength)
+      unpacked = inflateRawSync(data, { maxOutputLength: Math.max(size, 1) })
     } catch {
-      throw new UnreadableMetadata(`${name} in it is damaged, or more than ${limit} bytes`)
+      // Told below.
     }
+    if (unpacked?.byteLength !== size)
+      throw new UnreadableMetadata(`${name} in it is damaged, or has other than ${size} bytes`)
+    return new Uint8Array(unpacked.buffer, unpacked.byteOffset, unpacked.byteLength)
   }
 
   #readDirectory(): void {
