@@ -116,6 +116,30 @@ describe('the record of a build that runs', () => {
   })
 })
 
+test.each(['plain', 'rawjson', 'quiet', 'none'])(
+  'with --progress=%s the log has every byte of both outputs, whatever they are',
+  async (mode) => {
+    const shapes = [
+      crypto.getRandomValues(new Uint8Array(60_000)),
+      Buffer.from('\r50%\r100%\r\n\u001b[31mred\u001b[0m\n\n\r\n€'.repeat(5_000)).subarray(0, -1),
+      new Uint8Array(3_000_000).fill(120),
+      Buffer.from('short\n'.repeat(100_000)),
+      Uint8Array.of(0, 255, 0xe2, 0x82),
+    ]
+    const outputs = [Buffer.concat(shapes), Buffer.concat(shapes.toReversed())]
+    for (const [index, bytes] of outputs.entries()) bench.file(`out${index + 1}`, bytes)
+    bench.file('Dockerfile', 'FROM busybox\nCOPY out1 out2 /\nRUN cat /out1 & cat /out2 >&2; wait; exec 1>&- 2>&-\n')
+    expect(await cairn('build', `--progress=${mode}`, bench.context)).toMatchObject({ status: 0 })
+    const parts: [Uint8Array[], Uint8Array[]] = [[], []]
+    for (const line of (await ok('builds', 'logs', '--progress', 'rawjson')).trimEnd().split('\n')) {
+      const { logs = [] } = JSON.parse(line) as { logs?: { stream: 1 | 2; data: string }[] }
+      for (const { stream, data } of logs) parts[stream - 1]?.push(Uint8Array.fromBase64(data))
+    }
+    for (const [index, bytes] of outputs.entries()) expect(Buffer.concat(parts[index] ?? []).equals(bytes)).toBe(true)
+  },
+  30_000,
+)
+
 describe('builds ls', () => {
   test.each<[readonly string[], string]>([
     [[], 'b a'],

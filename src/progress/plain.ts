@@ -250,8 +250,9 @@ export class PlainDisplay implements Display {
   }
 
   #flush(): void {
-    if (this.#out.length === 0) return
-    const bytes = Buffer.concat(this.#out)
+    const [first, ...others] = this.#out
+    if (first === undefined) return
+    const bytes = others.length === 0 ? first : Buffer.concat(this.#out)
     this.#out = []
     this.#sink.write(bytes)
   }

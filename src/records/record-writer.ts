@@ -106,9 +106,10 @@ export class RecordWriter {
 
   #output({ data, vertex, stream, timestamp }: LogEvent): void {
     this.#line({ log: { vertex, stream, timestamp, size: data.byteLength } })
-    this.#wait(data)
-    this.#wait(lineFeed)
     this.#flush()
+    // Not gathered with the rest: copies of a long log take time and memory.
+    this.#write(data)
+    this.#write(lineFeed)
     this.#outputUnseen += data.byteLength
   }
 
@@ -142,7 +143,11 @@ export class RecordWriter {
     const bytes = this.#waiting.length === 1 ? this.#waiting[0] : Buffer.concat(this.#waiting)
     this.#waiting = []
     this.#waitingSize = 0
-    if (bytes === undefined || this.#failure !== undefined || this.#fd < 0) return
+    if (bytes !== undefined) this.#write(bytes)
+  }
+
+  #write(bytes: Uint8Array): void {
+    if (this.#failure !== undefined || this.#fd < 0) return
     try {
       write(this.#fd, bytes, this.#path)
       this.#size += bytes.byteLength
