@@ -1,8 +1,8 @@
 /**
- * Go's path.Clean of an absolute path: `.` and double slashes go, `..` takes the element before it and stops at the
- * root. A relative path is taken as relative to the root.
+ * `path` from the root on, cleaned as Go's path.Clean does: `.` and double slashes go, `..` takes the element before it
+ * and stops at the root. A relative path is taken as relative to the root.
  */
-export function cleanPath(path: string): string {
+export function rootedPath(path: string): string {
   const parts: string[] = []
   for (const part of path.split('/')) {
     if (part === '' || part === '.') continue

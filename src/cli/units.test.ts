@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { formatAge, formatByteSize, formatDuration, parseByteSize } from './units.ts'
+import { formatAge, formatByteSize, humanDuration, parseByteSize } from './units.ts'
 
 describe('formatByteSize()', () => {
   test.each([
@@ -42,7 +42,7 @@ describe('parseByteSize()', () => {
   })
 })
 
-describe('formatDuration()', () => {
+describe('humanDuration()', () => {
   const second = 1000
   const hour = 3600 * second
   const day = 24 * hour
@@ -65,7 +65,7 @@ describe('formatDuration()', () => {
     [23 * 30 * day, '23 months'],
     [730 * day, '2 years'],
   ])('says %p milliseconds as %p', (milliseconds, text) => {
-    expect(formatDuration(milliseconds)).toBe(text)
+    expect(humanDuration(milliseconds)).toBe(text)
   })
 
   test('is followed by "ago" in formatAge()', () => {

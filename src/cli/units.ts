@@ -57,7 +57,7 @@ function parseSize(text: string, base: number): number {
 }
 
 /** A span of `milliseconds` in words, as docker's CREATED and STATUS columns say it: `About a minute`, `3 weeks`. */
-export function formatDuration(milliseconds: number): string {
+export function humanDuration(milliseconds: number): string {
   const seconds = Math.trunc(milliseconds / 1000)
   if (seconds < 1) return 'Less than a second'
   if (seconds === 1) return '1 second'
@@ -76,7 +76,7 @@ export function formatDuration(milliseconds: number): string {
 
 /** How long before `now` the moment `then` was: `2 hours ago`. Both in milliseconds since 1970. */
 export function formatAge(then: number, now: number): string {
-  return `${formatDuration(now - then)} ago`
+  return `${humanDuration(now - then)} ago`
 }
 
 const binaryUnits = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const

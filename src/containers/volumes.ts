@@ -1,6 +1,6 @@
 import { recordEvent } from '../content/events.ts'
 import { withLock } from '../content/lock.ts'
-import { moveAway as moveDirectoryAway, type RecordedArea } from '../content/removal.ts'
+import { moveDirectoryAway, type RecordedArea } from '../content/removal.ts'
 import type { Store } from '../content/store.ts'
 import { resolvePath } from '../layers/trees/resolve-path.ts'
 import type { Tree } from '../layers/tree.ts'

@@ -20,7 +20,7 @@ const label = 'removed-'
  *
  * @returns what is to be removed after the transaction, with all below it; undefined where there is no such directory
  */
-export function moveAway(store: Store, area: RecordedArea, name: string): string | undefined {
+export function moveDirectoryAway(store: Store, area: RecordedArea, name: string): string | undefined {
   const path = store.path(area, name)
   if (tryLstat(path) === undefined) return undefined
   const target = store.session.temporaryPath(label + area)

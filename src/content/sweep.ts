@@ -8,7 +8,7 @@ import { deleteComposedBlob } from './composed-blobs.ts'
 import { keeperOf, layerForms, layerOfNode } from './garbage.ts'
 import { snapshotNode, type StoreNode } from './graph.ts'
 import { settleLinkedSizes } from './linked-snapshots.ts'
-import { moveAway } from './removal.ts'
+import { moveDirectoryAway } from './removal.ts'
 import type { Store } from './store.ts'
 
 /** Removes a directory tree. Rootless stores pass one that works inside the user namespace. */
@@ -148,7 +148,7 @@ export class Sweep {
     const hasDirectory = tryLstat(this.#store.path('snapshots', id)) !== undefined
     if (record === undefined && !hasDirectory) return []
     if (hasDirectory) database.sync()
-    const target = moveAway(this.#store, 'snapshots', id)
+    const target = moveDirectoryAway(this.#store, 'snapshots', id)
     if (target !== undefined) away.push(target)
     database.run('DELETE FROM snapshots WHERE id = ?', id)
     this.#snapshots.push({ id, size: record?.size ?? 0 })

@@ -1,4 +1,4 @@
-import { cleanPath, joinPath, parentPath } from '../build/paths.ts'
+import { rootedPath, joinPath, parentPath } from '../build/paths.ts'
 import { csvFields } from '../dockerfile/csv.ts'
 import { FlagFields } from '../dockerfile/flag-fields.ts'
 import { checkLevel } from '../compression/compress.ts'
@@ -201,7 +201,7 @@ function localMode(fields: FlagFields, { cwd, allowsDelete }: OutputOptions): 'c
   const mode = fields.take('mode') ?? 'copy'
   if (mode !== 'copy' && mode !== 'delete') throw usageError(`invalid local exporter mode ${JSON.stringify(mode)}`)
   const dest = joinPath(cwd, fields.take('dest') ?? '')
-  if (mode === 'delete' && !allowsDelete && !cleanPath(dest).startsWith(`${cleanPath(cwd)}/`))
+  if (mode === 'delete' && !allowsDelete && !rootedPath(dest).startsWith(`${rootedPath(cwd)}/`))
     throw usageError(
       `local output mode=delete for destination ${JSON.stringify(fields.take('dest'))} requires --allow=buildx.local.delete`,
     )
@@ -223,7 +223,7 @@ function directoryOf(fields: FlagFields, { cwd }: OutputOptions): string {
   const dest = fields.take('dest') ?? ''
   if (dest === '') throw usageError(`dest is required for ${fields.type} exporter`)
   if (dest === '-') throw usageError(`dest cannot be stdout for ${fields.type} exporter`)
-  const path = cleanPath(joinPath(cwd, dest))
+  const path = rootedPath(joinPath(cwd, dest))
   const there = tryStat(path)
   if (there !== undefined && there.type !== 'directory')
     throw usageError(`destination directory ${dest} is a ${there.type}`)
@@ -236,7 +236,7 @@ function fileOf(fields: FlagFields, { cwd, isTerminal }: OutputOptions): string 
     if (isTerminal) throw usageError(`dest file is required for ${fields.type} exporter. refusing to write to console`)
     return undefined
   }
-  const path = cleanPath(joinPath(cwd, dest))
+  const path = rootedPath(joinPath(cwd, dest))
   if (tryStat(path)?.type === 'directory') throw usageError(`destination file ${dest} is a directory`)
   // It is made when all is built, which may take long.
   const parent = parentPath(path)

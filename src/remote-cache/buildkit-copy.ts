@@ -1,7 +1,7 @@
 import { comparePaths } from '../linux/path-bytes.ts'
 import type { CopyOp, CopySource } from '../build/graph.ts'
 import type { RemoteSource } from '../build/ops/remote-source.ts'
-import { cleanPath } from '../build/paths.ts'
+import { rootedPath } from '../build/paths.ts'
 import { hasWildcard } from '../dockerfile/path-match.ts'
 import { digestOf } from '../oci/digest.ts'
 import type { ContentSelector } from './buildkit-content.ts'
@@ -129,7 +129,7 @@ function actionOf(op: CopyOp, source: CopySource, remoteKey: RemoteKey): CopyAct
       const key = remoteKey(remote)
       if (key === undefined) return undefined
       const step = { digest: sourceKey(key), inputs: [] }
-      const path = remote.kind === 'http' ? cleanPath(`/${remote.name}`) : '/'
+      const path = remote.kind === 'http' ? rootedPath(`/${remote.name}`) : '/'
       return {
         origin: stepOrigin(step, `remote ${JSON.stringify(remote)}`),
         selector: { path, isPattern: false, followsLinks: false, includes: [], excludes },
@@ -148,12 +148,12 @@ function filesAction(
   const pivot = parents ? pattern.indexOf('/./') : -1
   const start = !parents ? pattern : pivot < 0 ? '/' : pattern.slice(0, pivot)
   const below = pivot < 0 ? pattern : pattern.slice(pivot + 3)
-  const include = parents ? [cleanPath(`/${below}`).slice(1)] : []
+  const include = parents ? [rootedPath(`/${below}`).slice(1)] : []
   const isLiteral = parents && !hasWildcard(start) && !hasWildcard(below)
   return {
     origin: originOf(source),
     selector: {
-      path: cleanPath(`/${start}`),
+      path: rootedPath(`/${start}`),
       isPattern: true,
       followsLinks: true,
       includes: include,
@@ -167,7 +167,7 @@ function filesAction(
       allowEmptyWildcard: true,
       include,
     },
-    ...(isLiteral ? { requiredPaths: [cleanPath(`/${start}/${below}`)] } : {}),
+    ...(isLiteral ? { requiredPaths: [rootedPath(`/${start}/${below}`)] } : {}),
   }
 }
 

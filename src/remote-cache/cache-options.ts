@@ -1,4 +1,4 @@
-import { cleanPath, joinPath } from '../build/paths.ts'
+import { rootedPath, joinPath } from '../build/paths.ts'
 import { checkLevel, type CompressionSettings } from '../compression/compress.ts'
 import { CairnError, usageError } from '../errors/error.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
@@ -96,7 +96,7 @@ function importOf(fields: FlagFields, environment: CacheEnvironment): CacheImpor
     if (digest !== undefined && !isDigest(digest)) throw usageError(`invalid digest ${JSON.stringify(digest)}`)
     if (digest === undefined && tag === '')
       throw usageError('local cache importer requires either explicit digest, "latest" tag or custom tag on index.json')
-    return { place: { type, path: cleanPath(joinPath(environment.cwd, src)), tag, digest }, name: src, mounts }
+    return { place: { type, path: rootedPath(joinPath(environment.cwd, src)), tag, digest }, name: src, mounts }
   }
   if (type === 's3' || type === 'gha') return { ...objectPlace(fields, type, environment), mounts }
   throw unsupported(type, 'importer')
@@ -132,7 +132,7 @@ function exportOf(fields: FlagFields, environment: CacheEnvironment): CacheExpor
     if (dest === '') throw usageError('local cache exporter requires dest')
     const tag = fields.take('tag') ?? 'latest'
     const reset = fields.bool('reset', false)
-    const path = cleanPath(joinPath(environment.cwd, dest))
+    const path = rootedPath(joinPath(environment.cwd, dest))
     return { ...common, reset, place: { type, path, tag, digest: undefined }, name: dest }
   }
   throw unsupported(type, 'exporter')

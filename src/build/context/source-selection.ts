@@ -3,7 +3,7 @@ import { IgnoreMatcher, type ParentMatch } from '../../dockerfile/ignore.ts'
 import { matchPath } from '../../dockerfile/path-match.ts'
 import { resolvePath } from '../../layers/trees/resolve-path.ts'
 import type { Tree, TreeEntry } from '../../layers/tree.ts'
-import { baseName, childPath, cleanPath } from '../paths.ts'
+import { baseName, childPath, rootedPath } from '../paths.ts'
 
 /** One path to copy. */
 export interface SelectedPath {
@@ -48,7 +48,7 @@ export interface SelectionOptions {
 export function selectSources(tree: Tree, pattern: string, options: SelectionOptions): Selection[] {
   const excludes = options.excludes.length === 0 ? undefined : new IgnoreMatcher(options.excludes)
   if (options.parents) return selectWithParents(tree, pattern, excludes, options.optional ?? false)
-  const cleaned = cleanPath(pattern)
+  const cleaned = rootedPath(pattern)
   const matches = hasOpenWildcard(cleaned) ? expandWildcard(tree, cleaned) : [cleaned]
   if (matches === undefined) return absent(literalPrefix(cleaned), options.optional ?? false)
   return matches.flatMap((match) => {
@@ -80,8 +80,8 @@ function selectWithParents(
   optional: boolean,
 ): Selection[] {
   const pivot = pattern.indexOf('/./')
-  const start = cleanPath(pivot < 0 ? '/' : pattern.slice(0, pivot))
-  const rest = cleanPath(pivot < 0 ? pattern : pattern.slice(pivot + 3)).slice(1)
+  const start = rootedPath(pivot < 0 ? '/' : pattern.slice(0, pivot))
+  const rest = rootedPath(pivot < 0 ? pattern : pattern.slice(pivot + 3)).slice(1)
   const roots = hasOpenWildcard(start) ? (expandWildcard(tree, start) ?? []) : [start]
   const required = !hasOpenWildcard(start) && !hasOpenWildcard(rest)
   const isLiteral = !/[\\*?[]/.test(rest)
@@ -94,7 +94,7 @@ function selectWithParents(
     const paths = isLiteral
       ? [...walkLiteral(tree, { relative: '', path: root, entry }, rest, excludes)]
       : [...walk(tree, { relative: '', path: root, entry }, { excludes, includes: new IgnoreMatcher([rest]) })]
-    if (required && paths.length <= 1 && rest !== '') return absent(cleanPath(`${match}/${rest}`), optional)
+    if (required && paths.length <= 1 && rest !== '') return absent(rootedPath(`${match}/${rest}`), optional)
     return { name: baseName(match), directory: true, paths }
   })
 }

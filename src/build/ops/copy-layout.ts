@@ -4,7 +4,7 @@ import { cleanMemberPath } from '../../layers/member-path.ts'
 import type { LayerContent } from '../../layers/pack/layer-writer.ts'
 import type { Tree, TreeEntry } from '../../layers/tree.ts'
 import { blankEntry } from '../../tar/entry.ts'
-import { childPath, cleanPath, parentPath } from '../paths.ts'
+import { childPath, rootedPath, parentPath } from '../paths.ts'
 import type { SelectedPath, Selection } from '../context/source-selection.ts'
 import type { Archive } from './unpack.ts'
 
@@ -100,7 +100,7 @@ export class CopyLayout {
    * climb out and for links to what is not there.
    */
   unpack(archive: Archive, destination: string): void {
-    const root = resolvePath(this.#view, cleanPath(destination), { followLast: true })
+    const root = resolvePath(this.#view, rootedPath(destination), { followLast: true })
     const { owner } = this.#options
     this.#makeDirectories(root, { ...this.#made('directory', 0o755), ...owner })
     const below = (path: string): string => (root === '/' ? path : path === '/' ? root : root + path)

@@ -3,7 +3,7 @@ import { redactUrls } from '../../errors/redact.ts'
 import { parseChmod } from '../../dockerfile/chmod.ts'
 import type { AddInstruction, CopyInstruction, SourceRange } from '../../dockerfile/instruction.ts'
 import type { CopySource, FileSource } from '../graph.ts'
-import { cleanPath, joinPath } from '../paths.ts'
+import { rootedPath, joinPath } from '../paths.ts'
 import type { StagePlanner } from '../plan/plan-stage.ts'
 import { upperCaseCommand } from '../step-title.ts'
 import { remoteSourcesOf } from './remote-source.ts'
@@ -100,8 +100,8 @@ function tellContextSources(
 
 /** The destination made absolute; `.` and an empty one mean the working directory itself. */
 function absoluteDestination(workdir: string, destination: string): string {
-  if (destination === '' || destination === '.') return withSlash(cleanPath(workdir))
-  const absolute = cleanPath(joinPath(workdir, destination))
+  if (destination === '' || destination === '.') return withSlash(rootedPath(workdir))
+  const absolute = rootedPath(joinPath(workdir, destination))
   return /(^|\/)\.?$/.test(destination) ? withSlash(absolute) : absolute
 }
 

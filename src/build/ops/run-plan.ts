@@ -5,7 +5,7 @@ import { parseMount, type RunMount } from '../../dockerfile/mount.ts'
 import { expandWord } from '../../dockerfile/words.ts'
 import { defaultHostname, type FileSource, type OpMount } from '../graph.ts'
 import type { StagePlanner } from '../plan/plan-stage.ts'
-import { cleanPath, joinPath } from '../paths.ts'
+import { rootedPath, joinPath } from '../paths.ts'
 import { summarizeHeredoc, upperCaseCommand } from '../step-title.ts'
 import { heredocFileName } from './heredoc-name.ts'
 import { withShell } from './metadata.ts'
@@ -38,7 +38,7 @@ export function planRun(
       return env()
     },
     proxyEnv: planner.proxyEnv,
-    cwd: cleanPath(state.workdir),
+    cwd: rootedPath(state.workdir),
     user: state.config.User ?? '',
     network: network ?? options.network,
     security: runSecurity(instruction.security, planner),
@@ -143,7 +143,7 @@ function planMounts(planner: StagePlanner, { mounts }: RunInstruction): OpMount[
 
 /** Where a mount appears. Throws STEP_INVALID for the root, in the words that `refuse` gives. */
 function mountTarget({ state }: StagePlanner, target: string, refuse: string): string {
-  const path = cleanPath(joinPath(state.workdir, target))
+  const path = rootedPath(joinPath(state.workdir, target))
   if (path === '/') throw new CairnError('STEP_INVALID', refuse)
   return path
 }
@@ -172,7 +172,7 @@ function planMount(planner: StagePlanner, mount: Exclude<RunMount, { type: 'ssh'
         target,
         writtenTarget,
         source: mountFiles(planner, mount.from) ?? { from: 'context' },
-        path: cleanPath(`/${mount.source ?? ''}`),
+        path: rootedPath(`/${mount.source ?? ''}`),
         readOnly: mount.readOnly,
       }
     case 'cache': {
@@ -185,7 +185,7 @@ function planMount(planner: StagePlanner, mount: Exclude<RunMount, { type: 'ssh'
         sharing: mount.sharing,
         readOnly: mount.readOnly,
         source: mountFiles(planner, mount.from),
-        path: cleanPath(`/${mount.source ?? ''}`),
+        path: rootedPath(`/${mount.source ?? ''}`),
         mode: mount.mode,
         uid: mount.uid,
         gid: mount.gid,

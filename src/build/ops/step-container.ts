@@ -24,7 +24,7 @@ import { mountPoints } from '../../snapshots/mount-points.ts'
 import type { ByteSource } from '../../streams/source.ts'
 import type { WritableSnapshot } from '../../snapshots/snapshots.ts'
 import type { RunOp } from '../graph.ts'
-import { cleanPath } from '../paths.ts'
+import { rootedPath } from '../paths.ts'
 import type { RunEnvironment } from './run.ts'
 import { RunMounts } from './run-mounts.ts'
 
@@ -235,7 +235,7 @@ export class StepContainer implements Disposable {
       ...(settings.rlimits === undefined ? {} : { rlimits: settings.rlimits.map(runtimeLimit) }),
       ...(settings.cgroupParent === undefined
         ? {}
-        : { cgroup: { path: `${cleanPath(settings.cgroupParent).replace(/\/$/, '')}/cairn-${snapshot.id}` } }),
+        : { cgroup: { path: `${rootedPath(settings.cgroupParent).replace(/\/$/, '')}/cairn-${snapshot.id}` } }),
     })
   }
 }

@@ -1,6 +1,6 @@
 import { CairnError } from '../../errors/error.ts'
 import type { SourceRange, WorkdirInstruction } from '../../dockerfile/instruction.ts'
-import { cleanPath, joinPath } from '../paths.ts'
+import { rootedPath, joinPath } from '../paths.ts'
 import type { StagePlanner } from '../plan/plan-stage.ts'
 import { upperCaseCommand } from '../step-title.ts'
 import { writtenStep } from './written-step.ts'
@@ -19,7 +19,7 @@ export function planWorkdir(
   const given = planner.expand(instruction.path)
   planner.tell('workdir', { path: given, isFirst: !state.hasWorkdir })
   state.hasWorkdir = true
-  const path = cleanPath(joinPath(state.workdir, given === '' ? '.' : given))
+  const path = rootedPath(joinPath(state.workdir, given === '' ? '.' : given))
   if (Buffer.byteLength(path) > longestPath)
     throw new CairnError(
       'STEP_INVALID',

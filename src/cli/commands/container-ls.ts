@@ -18,7 +18,7 @@ import { shownId } from '../images/image-names.ts'
 import { portsText } from '../containers/port-text.ts'
 import { openStoreOf } from '../open-store.ts'
 import { ellipsis, type Listing, renderListing } from '../printer.ts'
-import { formatAge, formatByteSize, formatDuration } from '../units.ts'
+import { formatAge, formatByteSize, humanDuration } from '../units.ts'
 
 export default defineCommand({
   usage: '[OPTIONS]',
@@ -125,9 +125,9 @@ function statusOf(store: Store, container: Container, now: number): string {
     case 'created':
       return 'Created'
     case 'running':
-      return `Up ${formatDuration(now - (startedAt ?? createdAt))}${healthText(store, container)}`
+      return `Up ${humanDuration(now - (startedAt ?? createdAt))}${healthText(store, container)}`
     case 'paused':
-      return `Up ${formatDuration(now - (startedAt ?? createdAt))} (Paused)`
+      return `Up ${humanDuration(now - (startedAt ?? createdAt))} (Paused)`
     case 'restarting':
       return `Restarting (${exitCode ?? 0}) ${formatAge(finishedAt ?? createdAt, now)}`
     case 'exited':

@@ -4,7 +4,7 @@ import {
   type AuthConfig,
   defaultAuth,
   mostWorkers,
-  parseAddress,
+  parseListenAddress,
   type RegistryConfig,
 } from '../../registry/server/registry-config.ts'
 import { defineCommand } from '../command.ts'
@@ -71,7 +71,7 @@ function applyFlags(config: RegistryConfig, flags: ServeFlags): RegistryConfig {
   return {
     ...config,
     workers: flags.workers === undefined ? config.workers : parseWorkers(flags.workers),
-    address: addr === undefined ? config.address : parseAddress(addr),
+    address: addr === undefined ? config.address : parseListenAddress(addr),
     settings: {
       ...config.settings,
       isReadOnly: flags['read-only'] || config.settings.isReadOnly,

@@ -1,6 +1,6 @@
 import type { SecretSource } from '../../build/build-secrets.ts'
 import type { BuildContext } from '../../build/context/context.ts'
-import { baseName, cleanPath, parentPath } from '../../build/paths.ts'
+import { baseName, rootedPath, parentPath } from '../../build/paths.ts'
 import { acquireLease } from '../../content/leases.ts'
 import { recover } from '../../content/recovery.ts'
 import type { Store } from '../../content/store.ts'
@@ -15,7 +15,7 @@ import type { SourceLock } from '../../remote/source-lock.ts'
 import type { SshAgent } from '../../ssh/agent.ts'
 import { type ByteSource, collect } from '../../streams/source.ts'
 import { archiveContext, archiveFile, headOfFile, looksLikeArchive, newestFile, readHead } from './archive-context.ts'
-import { absolutePath, isHttpUrl, parseContextArgument, type RemoteSource } from './context-argument.ts'
+import { absolutePath, isHttpUrl, parseContextArgument, type ContextUrl } from './context-argument.ts'
 import {
   defaultDockerfile,
   type DockerfileText,
@@ -161,7 +161,7 @@ class InputLoader {
     return await this.#inside(this.#opened.use(context))
   }
 
-  async #remote(source: RemoteSource): Promise<LoadedInputs> {
+  async #remote(source: ContextUrl): Promise<LoadedInputs> {
     const { file, cwd, buildArgs, progress } = this.#options
     const { openRemoteContext, singleFileName } = await import('./remote-context.ts')
     const { context, isSingleFile, time } = await openRemoteContext(source, {
@@ -193,7 +193,7 @@ class InputLoader {
       (await this.#parse(
         name,
         () => readContextDockerfile(context.tree, name),
-        contextIncludeReader(context.tree, parentPath(cleanPath(`/${name}`))),
+        contextIncludeReader(context.tree, parentPath(rootedPath(`/${name}`))),
       ))
     return { ...linted, context, contextTime: () => newestFile(context) }
   }

@@ -1,16 +1,16 @@
-import { cleanPath, joinPath } from '../../build/paths.ts'
+import { rootedPath, joinPath } from '../../build/paths.ts'
 import { CairnError } from '../../errors/error.ts'
 import { tryStat } from '../../linux/file-status.ts'
 import { type GitReference, parseGitReference } from '../../remote/git-reference.ts'
 
 /** A git repository or a file of a server, as a build context. */
-export type RemoteSource =
+export type ContextUrl =
   | { readonly kind: 'git'; readonly reference: GitReference; readonly text: string }
   | { readonly kind: 'http'; readonly url: string }
 
 /** What the PATH, URL or `-` of a build says. */
 export type ContextArgument =
-  | RemoteSource
+  | ContextUrl
   | { readonly kind: 'stdin' }
   | { readonly kind: 'directory'; readonly path: string }
   /** A file of this machine, which has to be an archive. */
@@ -27,7 +27,7 @@ export function parseContextArgument(text: string, cwd: string): ContextArgument
   const path = absolutePath(text, cwd)
   const type = tryStat(path)?.type
   if (type === 'directory') return { kind: 'directory', path }
-  const remote = parseRemoteSource(text)
+  const remote = parseContextUrl(text)
   if (remote !== undefined) return remote
   if (type === 'file') return { kind: 'archive', path }
   if (type === undefined)
@@ -38,7 +38,7 @@ export function parseContextArgument(text: string, cwd: string): ContextArgument
 }
 
 /** A git reference or URL, undefined for anything else. Throws REFERENCE_INVALID. */
-export function parseRemoteSource(text: string): RemoteSource | undefined {
+export function parseContextUrl(text: string): ContextUrl | undefined {
   const reference = parseGitReference(text)
   if (reference !== undefined) return { kind: 'git', reference, text }
   return isHttpUrl(text) ? { kind: 'http', url: text } : undefined
@@ -51,5 +51,5 @@ export function isHttpUrl(text: string): boolean {
 
 /** A path that the command line names, from the directory the command was started in. */
 export function absolutePath(path: string, cwd: string): string {
-  return cleanPath(joinPath(cwd, path))
+  return rootedPath(joinPath(cwd, path))
 }

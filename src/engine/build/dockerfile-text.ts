@@ -1,4 +1,4 @@
-import { cleanPath, parentPath } from '../../build/paths.ts'
+import { rootedPath, parentPath } from '../../build/paths.ts'
 import { CairnError } from '../../errors/error.ts'
 import { resolvePath } from '../../layers/trees/resolve-path.ts'
 import type { Tree } from '../../layers/tree.ts'
@@ -39,7 +39,7 @@ function statusOf(path: string, name: string): FileStatus | undefined {
 
 /** The Dockerfile at `path` of a context that is no directory of this machine, or the one in lower case. */
 export function readContextDockerfile(tree: Tree, path: string): DockerfileText {
-  const place = resolvePath(tree, cleanPath(`/${path}`), { followLast: true })
+  const place = resolvePath(tree, rootedPath(`/${path}`), { followLast: true })
   const entry = tree.lookup(place)
   const lower = lowerCase(path)
   if (entry === undefined && lower !== undefined && tree.list(parentPath(place)).includes('dockerfile'))

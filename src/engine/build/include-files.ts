@@ -1,4 +1,4 @@
-import { childPath, cleanPath, parentPath } from '../../build/paths.ts'
+import { childPath, rootedPath, parentPath } from '../../build/paths.ts'
 import type { ReadInclude } from '../../dockerfile/include.ts'
 import { CairnError } from '../../errors/error.ts'
 import { resolvePath } from '../../layers/trees/resolve-path.ts'
@@ -55,7 +55,7 @@ function below(directory: string, path: string): string | undefined {
     depth += part === '..' ? -1 : 1
     if (depth < 0) return undefined
   }
-  return cleanPath(`${directory}/${path}`).slice(1)
+  return rootedPath(`${directory}/${path}`).slice(1)
 }
 
 function readBelow(root: string, filename: string, path: string): Uint8Array {

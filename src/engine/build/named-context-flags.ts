@@ -5,11 +5,11 @@ import { type Digest, isDigest } from '../../oci/digest.ts'
 import { layoutPaths } from '../../oci/layout.ts'
 import { isTag } from '../../oci/reference.ts'
 import { headOfFile, looksLikeArchive } from './archive-context.ts'
-import { absolutePath, parseRemoteSource, type RemoteSource } from './context-argument.ts'
+import { absolutePath, parseContextUrl, type ContextUrl } from './context-argument.ts'
 
 /** What a `--build-context` gives for its name. */
 export type NamedSource =
-  | RemoteSource
+  | ContextUrl
   | { readonly kind: 'directory'; readonly path: string }
   | { readonly kind: 'archive'; readonly path: string }
   /** An image by the name as it was written; `scratch` is the empty one. */
@@ -62,7 +62,7 @@ function parseSource(name: string, value: string, cwd: string): NamedSource {
       },
     )
   if (value.startsWith('oci-layout://')) return parseLayout(value, cwd)
-  return parseRemoteSource(value) ?? localSource(name, value, cwd)
+  return parseContextUrl(value) ?? localSource(name, value, cwd)
 }
 
 function localSource(name: string, value: string, cwd: string): NamedSource {

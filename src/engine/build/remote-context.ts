@@ -7,7 +7,7 @@ import { checkoutRepository, resolveRepository } from '../../remote/git.ts'
 import { formatGitReference, type GitReference } from '../../remote/git-reference.ts'
 import { fetchFile, type RemoteFile } from '../../remote/http.ts'
 import { archiveContext, archiveFile, headOfFile, looksLikeArchive, newestFile } from './archive-context.ts'
-import type { RemoteSource } from './context-argument.ts'
+import type { ContextUrl } from './context-argument.ts'
 import { shown } from '../shown-work.ts'
 
 /** What fetching contexts needs of the build. */
@@ -36,7 +36,7 @@ export const singleFileName = 'context'
  * Fetches a repository or a file of a server as a build context. An archive counts as the files in it. Owners of a
  * repository's files are 0:0. Throws what fetching and {@link archiveContext} throw.
  */
-export async function openRemoteContext(source: RemoteSource, options: RemoteContextOptions): Promise<RemoteContext> {
+export async function openRemoteContext(source: ContextUrl, options: RemoteContextOptions): Promise<RemoteContext> {
   return source.kind === 'git' ? await gitContext(source.reference, options) : await httpContext(source.url, options)
 }
 

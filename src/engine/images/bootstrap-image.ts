@@ -68,7 +68,7 @@ export interface BootstrappedImage extends PutImage {
  */
 export async function bootstrapImage(store: Store, options: BootstrapOptions): Promise<BootstrappedImage> {
   const architecture = options.architecture ?? debianArchitecture(hostPlatform())
-  const platform = platformOf(architecture)
+  const platform = debianPlatform(architecture)
   if (process.getuid?.() !== 0 || isRootless())
     throw new CairnError('NOT_ROOT', 'bootstrap installs packages as their own users, which only root may', {
       hint: 'Run it with sudo.',
@@ -315,7 +315,7 @@ const architectures: readonly (readonly [debian: string, architecture: string, v
 ]
 
 /** The platform of Debian's architecture `name` (`armhf`). Throws USAGE (status 1) for what can be none. */
-export function platformOf(name: string): Platform {
+export function debianPlatform(name: string): Platform {
   if (!/^[a-z0-9][a-z0-9-]*$/.test(name)) throw usageError(`invalid architecture ${JSON.stringify(name)}`)
   const [, architecture = name, variant] = architectures.find(([debian]) => debian === name) ?? []
   return { os: 'linux', architecture, ...(variant === undefined ? {} : { variant }) }

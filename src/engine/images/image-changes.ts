@@ -1,4 +1,4 @@
-import { cleanPath, joinPath } from '../../build/paths.ts'
+import { rootedPath, joinPath } from '../../build/paths.ts'
 import { instructionLint } from '../../build/plan/instruction-lint.ts'
 import { applyMetadata, InstructionError, type InstructionScope } from '../../build/ops/metadata.ts'
 import { StageState } from '../../build/plan/stage-state.ts'
@@ -57,7 +57,7 @@ function applyInstruction(state: StageState, instruction: Instruction, scope: In
     case 'WORKDIR': {
       const written = state.expand(instruction.path, scope.words)
       if (written === '') throw new InstructionError('cannot normalize nothing')
-      state.config.WorkingDir = cleanPath(joinPath(state.config.WorkingDir || '/', written))
+      state.config.WorkingDir = rootedPath(joinPath(state.config.WorkingDir || '/', written))
       return
     }
     case 'RUN':

@@ -2,7 +2,7 @@ import { recover } from '../../content/recovery.ts'
 import { CairnError } from '../../errors/error.ts'
 import { readConfigFile } from '../../registry/access/config-file.ts'
 import { Metrics } from '../../registry/server/metrics.ts'
-import type { Address, RegistryConfig, WebhookConfig } from '../../registry/server/registry-config.ts'
+import type { ListenAddress, RegistryConfig, WebhookConfig } from '../../registry/server/registry-config.ts'
 import { Webhooks, type WebhookTarget } from '../../registry/server/webhooks.ts'
 import type { RegistryStorage } from '../../registry/storage/registry-storage.ts'
 import { openRegistryStorage, type RegistryPlace } from './open-registry-storage.ts'
@@ -80,13 +80,13 @@ async function openWebhook({ url, events, secret }: WebhookConfig): Promise<Webh
 }
 
 function serveMetricsAt(
-  address: Address | undefined,
+  address: ListenAddress | undefined,
   format: () => Promise<string>,
 ): Bun.Server<undefined> | undefined {
   return address === undefined ? undefined : listening(address, () => serveMetrics(address, format))
 }
 
-function serveMetrics(address: Address, format: () => Promise<string>): Bun.Server<undefined> {
+function serveMetrics(address: ListenAddress, format: () => Promise<string>): Bun.Server<undefined> {
   return Bun.serve({
     ...address,
     fetch: async ({ url }) => {

@@ -11,7 +11,7 @@ import { WatchedFile } from '../../registry/access/watched-file.ts'
 import { parseProxies } from '../../registry/server/client-address.ts'
 import { ManifestCache } from '../../registry/server/manifest-cache.ts'
 import type { Metrics } from '../../registry/server/metrics.ts'
-import type { Address, AuthConfig, RegistryConfig } from '../../registry/server/registry-config.ts'
+import type { ListenAddress, AuthConfig, RegistryConfig } from '../../registry/server/registry-config.ts'
 import {
   type RegistryServer,
   type ServerCertificate,
@@ -117,7 +117,7 @@ export async function serveRequests(
 }
 
 /** Runs what takes an address. Throws NAME_IN_USE where that is taken already, CONFIG_INVALID where it cannot be had. */
-export function listening<T>({ hostname, port }: Address, start: () => T): T {
+export function listening<T>({ hostname, port }: ListenAddress, start: () => T): T {
   try {
     return start()
   } catch (cause) {

@@ -3,7 +3,7 @@ import { layerNode, snapshotNode } from '../../content/graph.ts'
 import { listLayerForms } from '../../content/layer-records.ts'
 import { isLeased } from '../../content/leases.ts'
 import { getDiffIds } from '../../content/manifest-records.ts'
-import { moveAway } from '../../content/removal.ts'
+import { moveDirectoryAway } from '../../content/removal.ts'
 import { recover } from '../../content/recovery.ts'
 import { deleteSnapshot, listSnapshots, type SnapshotRecord } from '../../content/snapshot-records.ts'
 import type { Store } from '../../content/store.ts'
@@ -21,7 +21,7 @@ export function dropUnpackedLayers(store: Store): number {
     const unused = listSnapshots(store).filter((snapshot) => isSpare(store, snapshot, ofContainers))
     return unused.map(({ id, size }) => {
       deleteSnapshot(store, id)
-      return { size, path: moveAway(store, 'snapshots', id) }
+      return { size, path: moveDirectoryAway(store, 'snapshots', id) }
     })
   })
   for (const { path } of dropped) if (path !== undefined) removeTree(path)

@@ -7,7 +7,7 @@ import { type Credentials, CredentialStore, type CredentialPlaces } from './cred
 import { type Endpoint, isLoopback, RegistryHosts } from './hosts.ts'
 import { exchange, type HttpAnswer, type HttpRequest, type RequestBody } from './http-exchange.ts'
 import { Patience, type Repetition } from './patience.ts'
-import { answerError, printable } from './registry-answer.ts'
+import { answerError, serverText } from './registry-answer.ts'
 import { plainTlsSettings, type TlsSettings, tlsSettings } from './tls-settings.ts'
 import { type AccessToken, basicAuthorization, fetchToken, type TokenService, tokenService } from './tokens.ts'
 
@@ -86,7 +86,7 @@ export class RegistryClient {
     const text = headers.get('warning')
     if (text === null || this.options.onWarning === undefined) return
     for (const [, said = ''] of text.slice(0, 4096).matchAll(/299 - "((?:[^"\\]|\\.)*)"/g)) {
-      const warning = `${url.host}: ${printable(said.replace(/\\(.)/g, '$1'))}`
+      const warning = `${url.host}: ${serverText(said.replace(/\\(.)/g, '$1'))}`
       if (this.#warnings.has(warning)) continue
       this.#warnings.add(warning)
       this.options.onWarning(warning)
@@ -304,7 +304,7 @@ export class RegistryConnection {
   }
 
   #badRedirection(from: URL, to: string, why: string): CairnError {
-    return new CairnError('REGISTRY_INVALID', `${from.host} redirects to ${redactUrl(printable(to))}, ${why}`)
+    return new CairnError('REGISTRY_INVALID', `${from.host} redirects to ${redactUrl(serverText(to))}, ${why}`)
   }
 }
 

@@ -2,7 +2,7 @@ import { CairnError, isCairnError } from '../../errors/error.ts'
 import { redactUrl } from '../../errors/redact.ts'
 import type { ByteSource } from '../../streams/source.ts'
 import { isLoopback } from './hosts.ts'
-import { printable } from './registry-answer.ts'
+import { serverText } from './registry-answer.ts'
 import type { TlsSettings } from './tls-settings.ts'
 
 /** One request and its answer, redirections not followed. */
@@ -275,7 +275,7 @@ function networkError(error: unknown, url: URL): CairnError {
       // A refusal of the proxy, which stays, or that it does not reach the host.
       return make(
         / 4\d\d( |$)/.test(messageOf(error)) ? 'CONNECTION_REFUSED' : 'NETWORK',
-        printable(messageOf(error)),
+        serverText(messageOf(error)),
         proxyHint(url),
       )
     default:

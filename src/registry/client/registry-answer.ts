@@ -28,8 +28,8 @@ async function errorEntries(answer: HttpAnswer): Promise<readonly RegistryErrorE
       .filter(({ code }) => typeof code === 'string')
       .slice(0, 10)
       .map(({ code, message }) => ({
-        code: printable(String(code)),
-        ...(typeof message === 'string' ? { message: printable(message) } : {}),
+        code: serverText(String(code)),
+        ...(typeof message === 'string' ? { message: serverText(message) } : {}),
       }))
   } catch {
     return []
@@ -129,11 +129,11 @@ function describe({ code, message }: RegistryErrorEntry): string {
 }
 
 /** A server's text may not move the cursor, nor fill the screen. */
-export function printable(text: string): string {
+export function serverText(text: string): string {
   return text.replace(/[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+/g, ' ').slice(0, 500)
 }
 
-/** {@link printable} text as a message quotes it. */
+/** {@link serverText} as a message quotes it. */
 export function quoted(text: string): string {
-  return JSON.stringify(printable(text.slice(0, 200)))
+  return JSON.stringify(serverText(text.slice(0, 200)))
 }

@@ -13,7 +13,7 @@ import type { Endpoint } from './hosts.ts'
 import type { HttpAnswer } from './http-exchange.ts'
 import { announceReferrer, findReferrer } from './referrers.ts'
 import { pagesOf } from './pages.ts'
-import { answerError, printable, quoted } from './registry-answer.ts'
+import { answerError, serverText, quoted } from './registry-answer.ts'
 
 /** A manifest or index as a registry gave it, everything about it checked. */
 export interface RemoteDocument {
@@ -399,7 +399,7 @@ function parseDocument(raw: Uint8Array, mediaType: string, what: string): ImageD
 function blobUnknown({ digest, urls = [] }: Pick<Descriptor, 'digest' | 'urls'>, name: string): CairnError {
   const [url] = urls
   return new CairnError('BLOB_UNKNOWN', `blob ${digest} not found in ${name}`, {
-    hint: url && `It is to be had from ${redactUrl(printable(url))}, but layers are fetched from registries only.`,
+    hint: url && `It is to be had from ${redactUrl(serverText(url))}, but layers are fetched from registries only.`,
   })
 }
 

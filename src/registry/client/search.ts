@@ -3,7 +3,7 @@ import { isJsonObject } from '../../oci/descriptor.ts'
 import { parseJsonDocument } from '../../oci/json-document.ts'
 import { listRepositories } from './catalog.ts'
 import type { RegistryClient, RegistryConnection } from './connection.ts'
-import { answerError, printable } from './registry-answer.ts'
+import { answerError, serverText } from './registry-answer.ts'
 
 /** A repository that a search found. */
 export interface FoundRepository {
@@ -51,8 +51,8 @@ function parseResults(bytes: Uint8Array, host: string): readonly FoundRepository
     const { name, description, star_count: stars, is_official: isOfficial } = one
     if (typeof name !== 'string') return []
     return {
-      name: printable(name),
-      description: typeof description === 'string' ? printable(description) : '',
+      name: serverText(name),
+      description: typeof description === 'string' ? serverText(description) : '',
       stars: typeof stars === 'number' ? stars : 0,
       isOfficial: isOfficial === true,
     }
@@ -68,7 +68,7 @@ async function searchCatalog(
   const found: FoundRepository[] = []
   for await (const name of listRepositories(connection, host)) {
     if (!name.includes(term)) continue
-    found.push({ name: printable(`${host}/${name}`), description: '', stars: 0, isOfficial: false })
+    found.push({ name: serverText(`${host}/${name}`), description: '', stars: 0, isOfficial: false })
     if (found.length === limit) break
   }
   return found

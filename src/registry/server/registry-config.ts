@@ -6,7 +6,7 @@ import { defaultSettings, type RegistrySettings } from './settings.ts'
 
 /** All that a registry server can be told. Times are in milliseconds, sizes in bytes, paths as they were written. */
 export interface RegistryConfig {
-  readonly address: Address
+  readonly address: ListenAddress
   readonly settings: RegistrySettings
   readonly tls: { readonly cert: string; readonly key: string; readonly clientCa: string | undefined } | undefined
   /** Undefined lets anybody do anything. */
@@ -14,7 +14,7 @@ export interface RegistryConfig {
   readonly gc: GarbageConfig
   readonly log: LogConfig
   /** Where metrics are served; undefined for nowhere. */
-  readonly metrics: Address | undefined
+  readonly metrics: ListenAddress | undefined
   readonly webhooks: readonly WebhookConfig[]
   /** Where content is kept; undefined for the local store. */
   readonly s3: S3Config | undefined
@@ -30,7 +30,7 @@ export interface RegistryConfig {
 }
 
 /** Where to listen. */
-export interface Address {
+export interface ListenAddress {
   readonly hostname: string
   readonly port: number
 }
@@ -109,7 +109,7 @@ export const mostWorkers = 256
 export function parseRegistryConfig(text: string, path: string): RegistryConfig {
   const file = ConfigFields.parse(text, path)
   const config: RegistryConfig = {
-    address: file.parsed('addr', parseAddress) ?? { hostname: '127.0.0.1', port: 5000 },
+    address: file.parsed('addr', parseListenAddress) ?? { hostname: '127.0.0.1', port: 5000 },
     settings: parseSettings(file),
     tls: parseTls(file.table('tls')),
     auth: parseAuth(file.table('auth')),
@@ -129,7 +129,7 @@ export function parseRegistryConfig(text: string, path: string): RegistryConfig 
 }
 
 /** `HOST:PORT`, `:PORT` for every address, `[::1]:PORT`. Throws USAGE. */
-export function parseAddress(text: string): Address {
+export function parseListenAddress(text: string): ListenAddress {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(text)
   const port = Number(match?.[3])
   if (match === null || port > 65_535) throw new CairnError('USAGE', `not HOST:PORT: ${JSON.stringify(text)}`)
@@ -222,9 +222,9 @@ function parseLog(table: ConfigFields | undefined): LogConfig {
   return log
 }
 
-function parseMetrics(table: ConfigFields | undefined): Address | undefined {
+function parseMetrics(table: ConfigFields | undefined): ListenAddress | undefined {
   if (table === undefined) return undefined
-  const address = table.parsed('addr', parseAddress) ?? { hostname: '127.0.0.1', port: 5001 }
+  const address = table.parsed('addr', parseListenAddress) ?? { hostname: '127.0.0.1', port: 5001 }
   table.end()
   return address
 }

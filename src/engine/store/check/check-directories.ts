@@ -4,7 +4,7 @@ import { containerOwner } from '../../../containers/places.ts'
 import { listCacheMounts, removeCacheMount, tryHoldCacheMount } from '../../../content/cache-mounts.ts'
 import { blobNode, snapshotNode } from '../../../content/graph.ts'
 import { pin } from '../../../content/pins.ts'
-import { moveAway, type RecordedArea } from '../../../content/removal.ts'
+import { moveDirectoryAway, type RecordedArea } from '../../../content/removal.ts'
 import { seizeSession } from '../../../content/session.ts'
 import { beginSnapshot, finishSnapshot } from '../../../content/snapshot-records.ts'
 import type { Store, StoreArea } from '../../../content/store.ts'
@@ -244,7 +244,7 @@ function stray(store: Store, area: RecordedArea, name: string, what: string): St
 function remove(store: Store, area: RecordedArea, name: string, forget: () => void = () => {}): void {
   const target = store.database.transaction(() => {
     forget()
-    return moveAway(store, area, name)
+    return moveDirectoryAway(store, area, name)
   })
   if (target !== undefined) removeTree(target)
 }
