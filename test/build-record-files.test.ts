@@ -209,6 +209,12 @@ test('builds inspect shows where a build failed, and what the step said last', a
 })
 
 describe('a record from elsewhere', () => {
+  test('is taken from STDIN too', async () => {
+    bench.closeStore()
+    const { out, err, status } = await bench.cairn(['builds', 'import', '-'], { stdin: recordFile() })
+    expect({ out, err, status }).toEqual({ out: 'abcdefghij0123456789abcde\n', err: '', status: 0 })
+  })
+
   test('is readable by its owner only, and its texts cannot drive the terminal', async () => {
     const name = '\u001b]0;pwned\u0007\u001b[2Jevil\nname'
     expect(await importFile(recordFile({ name, tags: ['\u001b[31m'] }))).toMatchObject({ status: 0 })
