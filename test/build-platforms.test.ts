@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
-import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { storedImage } from '../src/images/image.ts'
 import { parseIndex } from '../src/oci/image-index.ts'
 import { largestDocument } from '../src/oci/json-document.ts'
@@ -113,6 +113,34 @@ describe('a build for several platforms', () => {
     expect(await of('0', '--platform', 'linux/amd64,linux/arm64')).toBe(
       'cairn: conflicting config: returning multiple target platforms is not allowed',
     )
+  })
+})
+
+describe('--platform', () => {
+  test('comes from DOCKER_DEFAULT_PLATFORM where it is not given, and is each platform once', async () => {
+    bench.file('Dockerfile', 'FROM scratch\nCOPY Dockerfile /\n')
+    bench.closeStore()
+    const built = async (...flags: string[]): Promise<string[]> => {
+      const env = { DOCKER_DEFAULT_PLATFORM: 'linux/arm64,arm' }
+      expect(await bench.cairn(['build', '-o', 'out', ...flags, bench.context], { env })).toMatchObject({ status: 0 })
+      const names = readdirSync(`${bench.directory}/out`).sort()
+      rmSync(`${bench.directory}/out`, { recursive: true })
+      return names
+    }
+    expect(await built()).toEqual(['linux_arm64', 'linux_arm_v7'])
+    expect(await built('--platform', 'linux/amd64')).toEqual(['Dockerfile'])
+    expect(await built('--platform', 'amd64,linux/arm/v6,linux/amd64/v1')).toEqual(['linux_amd64', 'linux_arm_v6'])
+  })
+
+  test.each([
+    ['all', '"all": unknown operating system or architecture: invalid argument'],
+    ['linux/a/b/c', '"linux/a/b/c": cannot parse platform specifier: invalid argument'],
+    ['linux/amd64, linux/arm64', '" linux" is an invalid component of " linux/arm64"'],
+  ])('%s is refused', async (platform, message) => {
+    bench.closeStore()
+    const { err, status } = await bench.cairn(['build', '--platform', platform, bench.context])
+    expect(err).toContain(message)
+    expect(status).toBe(1)
   })
 })
 

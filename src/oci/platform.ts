@@ -41,7 +41,17 @@ export function normalizePlatform(platform: Platform): Platform {
   }
 }
 
-const knownSystems = new Set(['linux', 'windows', 'darwin', 'freebsd', 'openbsd', 'netbsd', 'android', 'wasip1'])
+/** What Go knows, as containerd's platforms/database.go has it. */
+const knownSystems = new Set(
+  'aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 solaris wasip1 windows zos'.split(
+    ' ',
+  ),
+)
+const knownArchitectures = new Set(
+  '386 amd64 amd64p32 arm armbe arm64 arm64be ppc64 ppc64le loong64 mips mipsle mips64 mips64le mips64p32 mips64p32le ppc riscv riscv64 s390 s390x sparc sparc64 wasm'.split(
+    ' ',
+  ),
+)
 
 const component = /^[A-Za-z0-9_.-]+$/
 
@@ -53,8 +63,8 @@ function invalid(message: string): CairnError {
 }
 
 /**
- * `os[/arch[/variant]]`, `arch[/variant]` or `local` as a normalised platform. Throws PLATFORM_INVALID.
- * Follows containerd's platforms.Parse: one component alone is an OS if it is a known one, else an architecture.
+ * `os[/arch[/variant]]`, `arch` or `local` as a normalised platform. Throws PLATFORM_INVALID.
+ * Follows containerd's platforms.Parse: one component alone is an OS or an architecture that Go knows.
  */
 export function parsePlatform(text: string): Platform {
   if (text === 'local') return hostPlatform()
@@ -71,7 +81,9 @@ export function parsePlatform(text: string): Platform {
   if (second === undefined) {
     if (knownSystems.has(first.toLowerCase()))
       return normalizePlatform({ os: first, architecture: hostPlatform().architecture })
-    return normalizePlatform({ os: 'linux', architecture: first })
+    const platform = normalizePlatform({ os: hostPlatform().os, architecture: first })
+    if (knownArchitectures.has(platform.architecture)) return platform
+    throw invalid(`${JSON.stringify(text)}: unknown operating system or architecture`)
   }
   return normalizePlatform({ os: first, architecture: second, ...(third === undefined ? {} : { variant: third }) })
 }

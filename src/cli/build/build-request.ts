@@ -58,7 +58,7 @@ export async function parseBuildRequest(
     buildArgs: buildArguments(flags['build-arg'], ctx.env),
     labels: keyValues(flags.label, 'label'),
     timestamps: timestampsOf(ctx, flags),
-    platforms: targetPlatforms(flags.platform),
+    platforms: targetPlatforms(ctx, flags),
     buildPlatform: hostPlatform(),
     network: flags.network,
     allow: parseEntitlements(flags.allow),
@@ -114,7 +114,7 @@ function buildOutputs(ctx: CommandContext, flags: BuildFlagValues, isAttested: b
 
 function outputOptions(ctx: CommandContext, flags: BuildFlagValues, isAttested: boolean): OutputOptions {
   const buildArgs = buildArguments(flags['build-arg'], ctx.env)
-  const isIndex = isIndexWanted(targetPlatforms(flags.platform).length, buildArgs) || isAttested
+  const isIndex = isIndexWanted(targetPlatforms(ctx, flags).length, buildArgs) || isAttested
   return {
     isIndex,
     cwd: ctx.cwd,
@@ -155,11 +155,10 @@ function parseTag(text: string): Reference {
   }
 }
 
-/** The platforms of `--platform`, each once; `local` is that of the machine. Throws PLATFORM_INVALID. */
-function targetPlatforms(texts: readonly string[]): Platform[] {
-  const platforms = texts
-    .filter((text) => text !== '')
-    .map((text) => (text === 'local' ? hostPlatform() : parsePlatform(text)))
+/** The platforms of `--platform`, else of DOCKER_DEFAULT_PLATFORM, each once. Throws PLATFORM_INVALID. */
+function targetPlatforms({ env }: CommandContext, flags: Pick<BuildFlagValues, 'platform'>): Platform[] {
+  const texts = flags.platform.length > 0 ? flags.platform : (env['DOCKER_DEFAULT_PLATFORM'] ?? '').split(',')
+  const platforms = texts.filter((text) => text !== '').map(parsePlatform)
   return [...new Map(platforms.map((platform) => [formatPlatform(platform), platform])).values()]
 }
 
