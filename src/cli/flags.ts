@@ -226,6 +226,8 @@ function nextValue(flag: FlagDefinition, text: string, before: Value, given: boo
     case 'duration':
       return parseMilliseconds(text)
     case 'string':
+      // As with docker an empty choice is none.
+      if (flag.oneOf !== undefined && text === '') return flag.default
       if (flag.oneOf !== undefined && !flag.oneOf.includes(text))
         throw new Error(`must be one of ${flag.oneOf.map((one) => JSON.stringify(one)).join(', ')}`)
       return text

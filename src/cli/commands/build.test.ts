@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { readdirSync } from 'node:fs'
 import { Cairn } from '../../../test/fixtures/cli/cairn.ts'
 
 let cairn: Cairn
@@ -62,5 +63,12 @@ describe('cairn build takes from scripts written for docker', () => {
       ['--sbom', 'false', '--provenance', 'mode=max'],
     ])
       expect(await cairn.run(['buildx', 'build', '-q', ...flags, '.'])).toMatchObject({ status: 0, err: '' })
+  })
+
+  test('flags without a value as if they were not given', async () => {
+    const names = ['target', 'file', 'iidfile', 'metadata-file', 'network', 'add-host', 'builder', 'cgroup-parent']
+    const flags = names.map((name) => `--${name}=`)
+    expect(await cairn.run(['build', '-q', ...flags, '.'])).toMatchObject({ status: 0, err: '' })
+    expect(readdirSync(cairn.directory).toSorted()).toEqual(['.dockerignore', 'Dockerfile', 'store'])
   })
 })

@@ -47,7 +47,8 @@ export default defineCommand({
   ],
   args: { min: 1, max: 1 },
   flags: buildFlags,
-  async run(ctx, flags, [path = '']) {
+  async run(ctx, given, [path = '']) {
+    const flags = withoutEmpty(given)
     const mode = displayMode(ctx, flags)
     const request = await parseBuildRequest(ctx, flags, path)
     const input = {
@@ -68,6 +69,18 @@ export default defineCommand({
     return await runCall(ctx, { ...callOptions, call, request: { ...request, ...input } })
   },
 })
+
+/** Scripts say `--target "$TARGET"` where there is none: as with docker it is as if the flag was not given. */
+function withoutEmpty(flags: BuildFlagValues): BuildFlagValues {
+  return {
+    ...flags,
+    'add-host': flags['add-host'].filter((host) => host !== ''),
+    file: flags.file || undefined,
+    iidfile: flags.iidfile || undefined,
+    'metadata-file': flags['metadata-file'] || undefined,
+    target: flags.target || undefined,
+  }
+}
 
 /** What is to be built, and what has to be read for it. */
 type Request = BuildRequest & Omit<BuildInputOptions, 'progress'>
