@@ -6,6 +6,13 @@ export function neededOps(op: Op): readonly Op[] {
   return [...new Set([...(op.parent === undefined ? [] : [op.parent]), ...keyedSources(op)])]
 }
 
+/** An op and all that it stands on, the lowest first. */
+export function stackOf(target: Op | undefined): Op[] {
+  const ops: Op[] = []
+  for (let op = target; op !== undefined; op = op.parent) ops.unshift(op)
+  return ops
+}
+
 /** The steps whose files an op reads while it runs. Those that a new cache mount begins with are in no key. */
 export function readOps(op: Op): ReadonlySet<Op> {
   const mounts = op.kind === 'run' ? op.mounts : []

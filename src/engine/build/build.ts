@@ -1,41 +1,33 @@
 import { type BuildContext, BuildContexts } from '../../build/context/context.ts'
 import { BuildExecutor } from '../../build/executor.ts'
-import type { BuildPlan, Op } from '../../build/graph.ts'
-import { opsBehind } from '../../build/needed-ops.ts'
-import { planBuild, type PlannedBuild } from '../../build/plan/plan.ts'
-import type { JoinedPlans, PlanOptions } from '../../build/plan/plan-options.ts'
+import type { Op } from '../../build/graph.ts'
+import { stackOf } from '../../build/needed-ops.ts'
+import type { PlanOptions } from '../../build/plan/plan-options.ts'
 import { RemoteFiles } from '../../build/context/remote-files.ts'
-import { resultConfig } from '../../build/result-image.ts'
 import type { RunSettings } from '../../build/ops/run.ts'
 import type { FailedCommand } from '../../build/running-step.ts'
-import type { BuiltImage, SquashEnvironment } from '../../build/squash.ts'
 import { withLease } from '../../content/leased-work.ts'
 import type { Lease } from '../../content/leases.ts'
 import type { Store } from '../../content/store.ts'
 import type { Dockerfile } from '../../dockerfile/instruction.ts'
-import { storedImage } from '../../images/image.ts'
 import type { ImageConfig } from '../../oci/config.ts'
-import { serializeConfig } from '../../oci/config.ts'
 import type { Descriptor } from '../../oci/descriptor.ts'
-import { type Digest, digestOf } from '../../oci/digest.ts'
+import type { Digest } from '../../oci/digest.ts'
 import type { Platform } from '../../oci/platform.ts'
 import type { Reference } from '../../oci/reference.ts'
-import type { FormedImage, UnformedImage } from '../../outputs/form-image.ts'
 import type { ProgressListener } from '../../progress/events.ts'
 import type { ExplainedStep } from '../../records/record.ts'
 import { DeviceRegistry } from '../../runtime/cdi.ts'
 import type { SourceLock } from '../../remote/source-lock.ts'
 import { reapAbandoned } from '../../runtime/state.ts'
-import type { AttestedBuild, BuildAttestations } from './attest-build.ts'
-import { findDevices } from './build-devices.ts'
-import { exportBuild, type ExportOptions } from './export-build.ts'
+import type { BuildAttestations } from './attest-build.ts'
+import type { ExportOptions } from './export-build.ts'
+import { exportSolved } from './export-solved.ts'
 import type { BuildCaches, CacheRequest } from './build-caches.ts'
 import { type SolvedPlans, type SolveEnvironment, solvePlans } from './solve-plans.ts'
-import { secretFingerprint } from './secret-fingerprint.ts'
-import { isIndexWanted } from './index-wanted.ts'
-import { type PullBase, resolveBaseImage } from './base-images.ts'
+import type { PullBase } from './base-images.ts'
+import { planPlatforms } from './plan-platforms.ts'
 import type { NamedSource } from './named-context-flags.ts'
-import { BuildNamedContexts } from './named-contexts.ts'
 import { remoteAccess } from '../registry/remote-access.ts'
 
 export interface BuildOptions
@@ -105,11 +97,10 @@ export async function build(store: Store, options: BuildOptions): Promise<BuildR
 }
 
 async function buildUnder(store: Store, lease: Lease, options: BuildOptions): Promise<BuildResult> {
-  const { dockerfile, context, progress, signal } = options
   const startedAt = new Date()
-  using contexts = new BuildContexts(context)
+  using contexts = new BuildContexts(options.context)
   const devices = options.run.devices ?? new DeviceRegistry()
-  let running = (): AbortSignal => signal
+  let running = (): AbortSignal => options.signal
   using access = remoteAccess({
     store,
     lease,
@@ -122,22 +113,10 @@ async function buildUnder(store: Store, lease: Lease, options: BuildOptions): Pr
   const importing = openCaches(options, { store, lease })
   // Should the plan fail first, that is what is told.
   importing.catch(() => undefined)
-  const { pullBase, isPullForced } = options
-  const bases = { store, lease, lock: options.lock, pullBase, isPullForced }
-  const sources = options.namedContexts ?? new Map<string, NamedSource>()
-  const plans = await planPlatforms(options.platforms, {
-    ...options,
-    ignore: context.ignore,
-    findDevices: (wanted) => findDevices(devices, options.allow, wanted),
-    secretFingerprint: secretFingerprint(store, options.run.secrets),
-    namedContexts: new BuildNamedContexts({ sources, contexts, access, bases, progress }),
-    resolveImage: (reference, platform) => resolveBaseImage(bases, reference, platform, progress),
-  })
-  contexts.fixTimes(plans[0]?.fixedTime)
-  for (const message of new Set(plans.flatMap(({ warnings }) => warnings.map((warning) => warning.message))))
-    progress({ type: 'warning', vertex: options.definition, level: 1, short: message })
+  const plans = await planPlatforms(options, { store, lease, contexts, access, devices })
   using caches = await importing
-  const remotes = new RemoteFiles(access, progress)
+  const remotes = new RemoteFiles(access, options.progress)
+  const ops = plans.flatMap((plan) => plan.ops)
   const resultOps = new Set(plans.flatMap(({ target }) => stackOf(target)))
   try {
     const solve: SolveEnvironment = {
@@ -155,7 +134,7 @@ async function buildUnder(store: Store, lease: Lease, options: BuildOptions): Pr
           snapshots,
           contexts,
           remotes,
-          dockerfile: dockerfile.filename,
+          dockerfile: options.dockerfile.filename,
           epoch: plans[0]?.epoch,
           fixedTime: plans[0]?.fixedTime,
           run: { ...options.run, devices },
@@ -166,145 +145,18 @@ async function buildUnder(store: Store, lease: Lease, options: BuildOptions): Pr
       onLayer: (op, { diffId }) => caches?.offer(diffId, resultOps.has(op)),
     }
     const solved = await solvePlans(solve)
-    await options.onSolved?.(
-      solved,
-      plans.flatMap(({ ops }) => ops),
-      lease,
-    )
+    await options.onSolved?.(solved, ops, lease)
     await contexts.save()
-    const images = await resultImages(plans, solved, { store, lease, options, caches })
-    const isIndexForced = isIndexWanted(plans.length, options.buildArgs)
-    const exporting = { ...options, store, lease, snapshots: solved.snapshots, epoch: plans[0]?.epoch, isIndexForced }
-    const attested =
-      options.attestations && (await attestedBy(options.attestations, { options, plans, images, startedAt }, solved))
-    const exported = await exportBuild(images, { ...exporting, attestations: attested?.exported })
-    const provenance = await attested?.told(exported?.images)
-    const ops = plans.flatMap((plan) => plan.ops)
+    const result = await exportSolved(solved, { store, lease, options, plans, caches, startedAt })
     if (caches !== undefined) {
       // What a history has of a large context takes long to read.
       const histories = plans.flatMap((_, index) => solved.histories(index))
       await caches.finish({ ops, resultOps, steps: solved.steps, facts: solved.facts, histories })
     }
-    const { config } = images[0] as UnformedImage
-    const imageId = exported?.imageId ?? digestOf(serializeConfig(config))
-    const configs = images.map((image) => image.config)
-    const { target: manifest, names = [] } = exported ?? {}
-    return { imageId, manifest, names, config, configs, provenance, ...solved.counts }
+    return result
   } finally {
     await caches?.settle()
   }
-}
-
-interface ResultOptions {
-  readonly store: Store
-  readonly lease: Lease
-  readonly options: BuildOptions
-  readonly caches: BuildCaches | undefined
-}
-
-/** The images of all platforms, with what caches elsewhere want in their configurations. */
-async function resultImages(
-  plans: readonly PlannedBuild[],
-  solved: SolvedPlans,
-  { store, lease, options, caches }: ResultOptions,
-): Promise<UnformedImage[]> {
-  const images: UnformedImage[] = []
-  for (const [index, plan] of plans.entries()) {
-    const layers = solved.filesystems[index] ?? []
-    const made: BuiltImage = { config: resultConfig(plan, layers, new Date()), layers }
-    const environment = { store, lease, snapshots: solved.snapshots }
-    const built = options.squash === true ? await squashed(made, plan, environment, options.progress) : made
-    const diffIds = built.layers.map(({ diffId }) => diffId)
-    const config = await caches?.configWith(built.config, {
-      // Steps that platforms share are in the plan of one of them only.
-      ops: opsBehind(plan.target),
-      resultOps: stackOf(plan.target),
-      steps: solved.steps,
-      facts: solved.facts,
-      histories: () => solved.histories(index),
-    })
-    images.push({ config: config ?? built.config, diffIds, baseLayers: await baseLayersOf(store, plan) })
-  }
-  return images
-}
-
-interface Attested {
-  readonly exported: ExportOptions['attestations']
-  /** Given the images that were written. */
-  readonly told: (images: readonly FormedImage[] | undefined) => Promise<readonly object[] | undefined>
-}
-
-/** What the export attests of the images, and what is told of how they were made. */
-async function attestedBy(
-  attestations: BuildAttestations,
-  build: Pick<AttestedBuild, 'options' | 'plans' | 'images' | 'startedAt'>,
-  { snapshots, steps }: SolvedPlans,
-): Promise<Attested> {
-  const { metadataProvenance, predicateMaker } = await import('./attest-build.ts')
-  const layerOf = async (op: Op): Promise<Digest | undefined> => (await steps([op]))[0]?.result.layer.diffId
-  const attested = { ...build, attestations, snapshots, layerOf }
-  const { settings, told } = attestations
-  return {
-    exported: settings && { store: settings.store, predicates: predicateMaker(attested, settings) },
-    told: async (images) => told && (await metadataProvenance(attested, images, told)),
-  }
-}
-
-/** The plans for all platforms, in one graph where there are several; the Dockerfile is judged once. */
-async function planPlatforms(
-  platforms: readonly Platform[],
-  options: Omit<PlanOptions, 'platform' | 'joined'>,
-): Promise<readonly PlannedBuild[]> {
-  if (platforms.length < 2) return [await planBuild({ ...options, platform: platforms[0] })]
-  const joined: JoinedPlans = { ops: [], bases: new Map() }
-  const plans: PlannedBuild[] = []
-  for (const platform of platforms) {
-    const linter = plans.length === 0 ? options.linter : undefined
-    plans.push(await planBuild({ ...options, platform, joined, linter }))
-  }
-  return plans
-}
-
-async function squashed(
-  made: BuiltImage,
-  plan: BuildPlan,
-  environment: SquashEnvironment,
-  progress: ProgressListener,
-): Promise<BuiltImage> {
-  const vertex = { type: 'vertex', id: 'squash', name: 'squashing layers', started: Date.now() } as const
-  progress(vertex)
-  const { squashImage } = await import('../../build/squash.ts')
-  const built = await squashImage(made, plan, environment)
-  const id = `${made.layers.length - built.layers.length + 1} layers into one`
-  const now = Date.now()
-  progress({
-    type: 'status',
-    vertex: 'squash',
-    id,
-    current: 0,
-    total: 0,
-    timestamp: now,
-    started: vertex.started,
-    completed: now,
-  })
-  progress({ ...vertex, completed: now })
-  return built
-}
-
-/** The layers that the result has of the image it is built on, as that has them. */
-async function baseLayersOf(store: Store, { target }: BuildPlan): Promise<readonly Digest[]> {
-  let lowest = target
-  while (lowest?.parent !== undefined) lowest = lowest.parent
-  if (lowest?.kind !== 'base') return []
-  const { value: manifest } = await storedImage(store, lowest.image.digest).manifest()
-  return manifest.layers.map(({ digest }) => digest)
-}
-
-/** An op and all that it stands on. */
-function stackOf(target: Op | undefined): Op[] {
-  const ops: Op[] = []
-  for (let op = target; op !== undefined; op = op.parent) ops.unshift(op)
-  return ops
 }
 
 /** The caches elsewhere that the build reads or writes; most do neither and need nothing of it. */
