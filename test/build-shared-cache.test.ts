@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { type Digest, digestOf } from '../src/oci/digest.ts'
+import { localCacheTarget } from '../src/remote-cache/local-place.ts'
 import { startTestRegistry, type TestRegistry } from '../src/registry/server/registry-fixtures.ts'
 import { BuildBench, type Ended } from './fixtures/build-bench.ts'
 import { type Outcome, outcomeOf } from './fixtures/build-outcome.ts'
@@ -214,6 +215,27 @@ describe('a cache in a directory', () => {
     await there.importBase()
     there.closeStore()
     expect(await build(there, '--cache-from', imported('tag=one'))).toMatchObject({ cached: steps })
+  })
+
+  test('loses what writers that were killed left in it, as soon as nobody else writes', async () => {
+    const left = `${cache}/.cairn-4242-0a1b2c3d`
+    const leave = (): void => {
+      mkdirSync(left, { recursive: true })
+      writeFileSync(`${left}/half-of-a-layer`, 'x')
+    }
+    leave()
+    {
+      using _writer = localCacheTarget(
+        { type: 'local', path: cache, tag: 'other', digest: undefined },
+        { reset: false },
+      )
+      expect(existsSync(left)).toBe(false)
+      leave()
+      await build(here, '--cache-to', exported('mode=max'))
+      expect(existsSync(left)).toBe(true)
+    }
+    await build(here, '--cache-to', exported('mode=max'))
+    expect(readdirSync(cache).toSorted()).toEqual(['.lock', 'blobs', 'index.json', 'oci-layout'])
   })
 
   test.each(['zstd', 'uncompressed'])('can be compressed with %s', async (compression) => {

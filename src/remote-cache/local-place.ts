@@ -2,7 +2,7 @@ import type { BlobIdentity } from '../content/blobs.ts'
 import type { Lease } from '../content/leases.ts'
 import { CairnError, isCairnError } from '../errors/error.ts'
 import { directoryFiles } from '../images/layouts/directory-files.ts'
-import { writeFileFrom, withEntry } from '../images/layouts/layout-target.ts'
+import { removeScratches, scratchIn, withEntry, writeFileFrom } from '../images/layouts/layout-target.ts'
 import { tryListDirectory } from '../linux/directories.ts'
 import { tryStat } from '../linux/file-status.ts'
 import { close, fsync, open, openFlags, tryLock } from '../linux/files.ts'
@@ -75,7 +75,9 @@ export function localCacheTarget({ path, tag }: LocalPlace, options: { readonly 
   makeDirectories(`${path}/${layoutPaths.blobs}`)
   const lock = open(path, openFlags.O_RDONLY | openFlags.O_DIRECTORY)
   try {
-    // Who removes blobs holds it alone, and only for a moment.
+    // Alone where nobody else writes: what is there of other writers is of such that were killed.
+    if (tryLock(lock, 'exclusive', path)) removeScratches(path)
+    // Who removes anything holds it alone, and only for a moment.
     while (!tryLock(lock, 'shared', path)) Bun.sleepSync(20)
     return new LocalTarget(path, tag, lock, options.reset)
   } catch (error) {
@@ -96,7 +98,7 @@ class LocalTarget implements CacheTarget {
     this.#tag = tag
     this.#lock = lock
     this.#reset = reset
-    this.#scratch = `${path}/.cairn-${process.pid}-${crypto.randomUUID().slice(0, 8)}`
+    this.#scratch = scratchIn(path)
   }
 
   has({ digest, size }: BlobIdentity): Promise<boolean> {

@@ -28,7 +28,7 @@ export function openLayoutTarget({ path, name }: FileLocation, entries?: readonl
   let lock = -1
   try {
     lock = lockDirectory(path)
-    for (const name of scratchesIn(path)) removeTree(`${path}/${name}`)
+    removeScratches(path)
     return new LayoutTarget({ path, name, entries, lock, made, index: readLayout(path) })
   } catch (error) {
     if (lock >= 0) close(lock)
@@ -37,12 +37,16 @@ export function openLayoutTarget({ path, name }: FileLocation, entries?: readonl
   }
 }
 
-/** What names of directories begin with that blobs are written in, until they are whole. */
 const scratchPrefix = '.cairn-'
 
-/** Those left behind by writers that were killed; whoever holds the lock is the only writer. */
-function scratchesIn(path: string): readonly string[] {
-  return listDirectory(path).flatMap(({ name }) => (name.startsWith(scratchPrefix) ? [name] : []))
+/** A directory for one writer of a layout, in which blobs are written until they are whole. It is not made yet. */
+export function scratchIn(path: string): string {
+  return `${path}/${scratchPrefix}${process.pid}-${crypto.randomUUID().slice(0, 8)}`
+}
+
+/** Removes what writers that were killed left of their scratches; for whoever holds the lock of the layout alone. */
+export function removeScratches(path: string): void {
+  for (const { name } of listDirectory(path)) if (name.startsWith(scratchPrefix)) removeTree(`${path}/${name}`)
 }
 
 const emptyIndex: ImageIndex = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [] }
@@ -77,7 +81,7 @@ class LayoutTarget implements ImageTarget {
     this.#lock = lock
     this.#made = made
     this.#index = index
-    this.#scratch = `${path}/${scratchPrefix}${process.pid}-${crypto.randomUUID().slice(0, 8)}`
+    this.#scratch = scratchIn(path)
   }
 
   async has({ descriptor }: { readonly descriptor: Descriptor }): Promise<boolean> {
