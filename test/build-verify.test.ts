@@ -78,6 +78,8 @@ Dockerfile:3  RUN echo "built $(date -u +%Y-%m-%dT%H:%M:%SZ)" > /built
     const steps: readonly (readonly [command: string, path: string, cause: string])[] = [
       [`${uuid} > /id`, '/id differs from byte', 'a random identifier (UUID)'],
       ['head -c 64 /dev/urandom > /r', '/r differs from byte', 'random data'],
+      ['head -c 16 /dev/urandom | md5sum > /hex', '/hex differs from byte', 'a random number'],
+      ['date +%Y%m%d%H%M%S > /compact', '/compact differs from byte', 'a date or time'],
       [`mkdir -p /var/log && ${uuid} > /var/log/app.log`, '/var/log/app.log differs', 'a log says when'],
       ['mktemp /x.XXXXXX > /dev/null', '/x.', 'a file with a random name'],
       [
@@ -99,6 +101,23 @@ Dockerfile:3  RUN echo "built $(date -u +%Y-%m-%dT%H:%M:%SZ)" > /built
       expect(parts.get(index + 2) ?? '').toContain(`  ${path}`)
       expect(parts.get(index + 2) ?? '').toContain(`likely cause: ${cause}`)
     }
+    expect(status).toBe(1)
+  }, 60_000)
+
+  test('says what is the same today and will not be tomorrow', async () => {
+    const account = 'echo "u:!:$(( $(date +%s) / 86400 )):0:99999:7:::" >> /etc/shadow'
+    const { said, status } = await verified(
+      `FROM busybox\nRUN ${account}\nRUN echo fixed > /fixed\nRUN date -u +%F > /built\nRUN touch -d @1000000000 /built\n`,
+    )
+    const days = said.replaceAll(/\d{4}-\d\d-\d\d/g, '<day>').replace(/:\d{5}$/m, ':<day>')
+    expect(days).toStartWith(
+      'Not reproducible: built again, 4 steps gave the same layers, which have the date of today.\n\nDockerfile:2  RUN ',
+    )
+    expect(days).toContain(
+      '  /etc/shadow has the day of the build, and is another one tomorrow: u:…:<day>\n  likely cause: an account',
+    )
+    expect(days).toContain('Dockerfile:4  RUN date -u +%F > /built\n  /built has the day of the build')
+    expect(days.match(/^Dockerfile:/gm)).toHaveLength(2)
     expect(status).toBe(1)
   }, 60_000)
 

@@ -140,10 +140,15 @@ const rules: readonly Rule[] = [
   },
   {
     matches: text(
-      /\d{4}-\d{2}-\d{2}|\d{2}:\d{2}:\d{2}|\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b|(?<!\d)1[6-9]\d{8}(?:\d{3})?(?!\d)/,
+      /\d{4}-\d{2}-\d{2}|\d{2}:\d{2}:\d{2}|\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b|(?<!\d)(?:1[6-9]\d{8}(?:\d{3})?|20\d{2}(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])(?:[0-2]\d[0-5]\d(?:[0-5]\d)?)?)(?!\d)/,
     ),
     cause: 'a date or time',
     advice: 'leave it out, or take it from SOURCE_DATE_EPOCH (ARG SOURCE_DATE_EPOCH, date -d @$SOURCE_DATE_EPOCH)',
+  },
+  {
+    matches: text(/(?<![0-9a-f])(?:[0-9a-f]{16,}|(?:[0-9a-f]{2}[ :]){8,})/i),
+    cause: 'a random number, or a digest of something else that differs',
+    advice: 'make it from something fixed, or when the container starts',
   },
   {
     matches: text(/\b(?:pid|host|hostname)\b/i),

@@ -1,18 +1,21 @@
 import type { ByteDifference } from '../../analysis/byte-difference.ts'
 import type { LayerDifference } from '../../analysis/layer-difference.ts'
 import { printable } from '../../dockerfile/characters.ts'
-import type { StepVariation, Verification } from '../../engine/build/verify-build.ts'
+import type { DatedStep, StepVariation, Verification } from '../../engine/build/verify-build.ts'
 
 /** What building twice came to, as text for people; lines end with newlines. `dockerfile` is the file's name. */
 export function renderVerification(verification: Verification, dockerfile: string): string {
-  const { isReproducible, compared, unknown, variations, created } = verification
+  const { isReproducible, compared, unknown, variations, dated, created } = verification
   const lines = [
     isReproducible
       ? `Reproducible: built again, ${steps(compared)} gave the same layers.`
-      : variations.length === 0
-        ? `Not reproducible: the layers are the same, and the image has another time.`
-        : `Not reproducible: built again, ${variations.length} of ${steps(compared)} gave other layers.`,
+      : variations.length === 0 && created.length === 0
+        ? `Not reproducible: built again, ${steps(compared)} gave the same layers, which have the date of today.`
+        : variations.length === 0
+          ? `Not reproducible: the layers are the same, and the image has another time.`
+          : `Not reproducible: built again, ${variations.length} of ${steps(compared)} gave other layers.`,
     ...variations.flatMap((variation) => ['', ...variationLines(variation, dockerfile)]),
+    ...dated.flatMap((step) => ['', ...datedLines(step, dockerfile)]),
     ...created.flatMap(({ first, second }) => [
       '',
       `The image is of ${first ?? 'no time'}, the second of ${second ?? 'no time'}`,
@@ -40,6 +43,17 @@ function variationLines({ line, instruction, after, difference }: StepVariation,
   const more = others.length === 0 ? 0 : paths.length - 1 - named.length
   if (more > 0) lines.push(`  and ${more} more`)
   return lines
+}
+
+function datedLines({ line, instruction, files }: DatedStep, dockerfile: string): string[] {
+  return [
+    `${dockerfile}:${line}  ${printable(instruction)}`,
+    ...files.flatMap(({ path, text, cause, advice }) => [
+      `  ${printable(path)} has the day of the build, and is another one tomorrow: ${printable(text)}`,
+      `  likely cause: ${cause}`,
+      `  advice: ${advice}`,
+    ]),
+  ]
 }
 
 /** Paths besides the first that are named. */
@@ -76,11 +90,13 @@ function isSpace(byte: number): boolean {
 }
 
 /** What building twice came to, for `--metadata-file`. */
-export function verificationMetadata({ isReproducible, compared, unknown, variations, created }: Verification): object {
+export function verificationMetadata(verification: Verification): object {
+  const { isReproducible, compared, unknown, variations, dated, created } = verification
   return {
     reproducible: isReproducible,
     compared,
     ...(unknown.length === 0 ? {} : { unknown }),
+    ...(dated.length === 0 ? {} : { dated }),
     ...(created.length === 0 ? {} : { created }),
     differences: variations.map(({ difference, ...variation }) => ({
       ...variation,

@@ -1,3 +1,4 @@
+import { type DatedFile, datedFiles } from '../../analysis/dated-files.ts'
 import { compareLayers, type LayerDifference } from '../../analysis/layer-difference.ts'
 import { BuildCache } from '../../build/cache.ts'
 import type { Op } from '../../build/graph.ts'
@@ -31,6 +32,14 @@ export interface StepVariation {
   readonly difference: LayerDifference | undefined
 }
 
+/** A step that gave the same layer twice, which says on which day that was. */
+export interface DatedStep {
+  /** Of the Dockerfile, from 1. */
+  readonly line: number
+  readonly instruction: string
+  readonly files: readonly DatedFile[]
+}
+
 /** What building twice came to. */
 export interface Verification {
   readonly isReproducible: boolean
@@ -39,6 +48,7 @@ export interface Verification {
   /** Instructions whose first layer is not in the cache any more. */
   readonly unknown: readonly string[]
   readonly variations: readonly StepVariation[]
+  readonly dated: readonly DatedStep[]
   /** `created` of both, for each platform where it is not the same: times are real then. */
   readonly created: readonly { readonly first: string | undefined; readonly second: string | undefined }[]
 }
@@ -78,17 +88,22 @@ export async function verifyBuild(store: Store, options: BuildOptions, first: Bu
       outputs: [{ kind: 'none' }],
       tags: [],
       onSolved: async (solved, ops, lease) => {
-        comparison = await new StepComparison(store, lease, solved).run(ops)
+        comparison = await new StepComparison(store, lease, solved, writtenAt(first.configs)).run(ops)
       },
     }),
   )
   if (comparison === undefined) throw new Error('nothing was compared')
   const created = differingTimes(first.configs, second.configs)
-  const { variations, compared, unknown } = comparison
+  const { variations, dated, compared, unknown } = comparison
   leftovers.dispose()
   if (variations.length > 0) await collectGarbage(store, { signal: options.signal })
-  const isReproducible = variations.length === 0 && created.length === 0
-  return { isReproducible, compared, unknown, variations, created }
+  const isReproducible = variations.length === 0 && dated.length === 0 && created.length === 0
+  return { isReproducible, compared, unknown, variations, dated, created }
+}
+
+/** The time that files have which a RUN wrote, in seconds. */
+function writtenAt([config]: readonly ImageConfig[]): number {
+  return Math.floor(Date.parse(config?.created ?? '') / 1000)
 }
 
 function differingTimes(first: readonly ImageConfig[], second: readonly ImageConfig[]): Verification['created'] {
@@ -119,17 +134,20 @@ async function inOtherSurroundings<Result>(store: Store, work: () => Promise<Res
 /** Compares the layers of a second build with those that the cache has of the first. */
 class StepComparison {
   readonly variations: StepVariation[] = []
+  readonly dated: DatedStep[] = []
   readonly unknown: string[] = []
   compared = 0
   readonly #first: BuildCache
   readonly #solved: SolvedPlans
   readonly #snapshots: Snapshots
+  readonly #writtenAt: number
   readonly #seen = new Set<string>()
   readonly #differing = new Set<Op>()
 
-  constructor(store: Store, lease: Lease, solved: SolvedPlans) {
+  constructor(store: Store, lease: Lease, solved: SolvedPlans, writtenAt: number) {
     this.#first = new BuildCache(store, lease)
     this.#solved = solved
+    this.#writtenAt = writtenAt
     this.#snapshots = solved.snapshots
   }
 
@@ -151,7 +169,10 @@ class StepComparison {
     }
     this.compared++
     const [first, second] = [before.layer.diffId, step.result.layer.diffId]
-    if (first === second) return
+    if (first === second) {
+      if (op.kind === 'run') await this.#lookForDates(op, second)
+      return
+    }
     this.#differing.add(op)
     const after = neededOps(op).filter((needed) => this.#differing.has(needed))
     this.variations.push({
@@ -163,6 +184,13 @@ class StepComparison {
       after: after.map(({ range }) => range.start),
       difference: await this.#difference(first, second),
     })
+  }
+
+  async #lookForDates(op: Op, diffId: Digest): Promise<void> {
+    const [layer] = await this.#snapshots.layerTrees([{ diffId }])
+    if (layer === undefined) return
+    const files = datedFiles(layer, this.#writtenAt, new Date())
+    if (files.length > 0) this.dated.push({ line: op.range.start, instruction: op.text, files })
   }
 
   async #difference(first: Digest, second: Digest): Promise<LayerDifference | undefined> {
