@@ -11,7 +11,7 @@ export function redactUrl(text: string): string {
     return text.replace(/\/\/[^/@\s]*@/, '//')
   }
   const hidden = Array.from(url.searchParams.keys()).filter((key) =>
-    /token|secret|password|signature|credential|key|auth/i.test(key),
+    /token|secret|password|passwd|signature|credential|key|auth|^(?:sig|pwd|pass|jwt)$/i.test(key),
   )
   const isName = url.protocol === 'ssh:' || url.username === ''
   if (isName && url.password === '' && hidden.length === 0) return text
