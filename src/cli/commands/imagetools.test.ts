@@ -73,6 +73,7 @@ describe('cairn buildx imagetools create', () => {
     const read = async (...args: readonly string[]) =>
       JSON.parse(await imagetools('create', '--dry-run', ...args)) as object
     expect(await read(name)).toMatchObject({ manifests: [entry(amd64, 'amd64'), entry(arm64, 'arm64')] })
+    expect(await read(name, `${from.host}/app:arm64`)).toEqual(await read(name))
     expect(await read('-p', 'linux/arm64', name)).toHaveProperty('manifests', [entry(arm64, 'arm64')])
     const annotations = ['--annotation', 'index:a=<b>', '--annotation', 'manifest-descriptor[linux/arm64]:c=d']
     expect(await read(...annotations, name)).toMatchObject({
@@ -89,6 +90,7 @@ describe('cairn buildx imagetools create', () => {
     [['--dry-run', digestOf('')], 'no repositories specified, please set a reference in tag or source'],
     [['--dry-run', '--annotation', 'a=b', 'app:1'], '"manifest" annotations are not supported here'],
     [['--dry-run', '{"schemaVersion":2}'], 'expected an OCI content descriptor, got a manifest or index'],
+    [['--dry-run', 'sha256:12'], '"sha256:12" is not a digest'],
     [['--dry-run', '-f', 'absent'], 'open absent: no such file or directory'],
   ])('refuses %j', async (args, message) => {
     const { status, err } = await cairn.run(['buildx', 'imagetools', 'create', ...args])

@@ -57,6 +57,7 @@ export interface CombinedRemote {
 /** `sha256:…`, a descriptor as JSON, or a name. Throws USAGE, REFERENCE_INVALID. */
 export function parseCombineSource(text: string): CombineSource {
   if (isDigest(text)) return { text, descriptor: { digest: text } }
+  if (/^sha(?:256|512):/.test(text)) throw usageError(`${JSON.stringify(text)} is not a digest`)
   if (!text.trimStart().startsWith('{')) return { text, reference: parseReference(text) }
   const { value } = parseJsonDocument(text, { name: 'descriptor', code: 'USAGE' })
   if (value['schemaVersion'] !== undefined)
@@ -165,10 +166,11 @@ function single({ reference, descriptor, document }: ResolvedSource): CombinedRe
 function merged(before: Descriptor | undefined, entry: Descriptor): Descriptor {
   if (before === undefined) return entry
   const platform = entry.platform ?? before.platform
+  const annotations = { ...before.annotations, ...entry.annotations }
   return {
     ...before,
     ...(platform === undefined ? {} : { platform }),
-    annotations: { ...before.annotations, ...entry.annotations },
+    ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
   }
 }
 
