@@ -31,7 +31,7 @@ export class StageState {
   author: string | undefined
   platform: Platform
   tip: Op | undefined
-  /** Fields of the base image's configuration that Cairn does not know; kept in the result. */
+  /** Configuration of the base image, for what of it is kept beside `config`. */
   readonly base: ImageConfig | undefined
   /** The last CMD, ENTRYPOINT and HEALTHCHECK of this very stage. */
   readonly latest = new Map<'CMD' | 'ENTRYPOINT' | 'HEALTHCHECK', Place>()

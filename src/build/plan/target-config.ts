@@ -21,9 +21,11 @@ export function targetConfig(state: StageState, options: PlanOptions, targetPlat
           ...(base.variant === undefined ? {} : { variant: base.variant }),
         },
   )
-  const { created: _created, history: _history, rootfs: _rootfs, variant: _variant, ...kept } = base ?? {}
+  // As with BuildKit nothing else of the base is kept: an inline cache, or what an old builder noted, is of that image alone.
+  const { 'os.version': osVersion, 'os.features': osFeatures } = base ?? {}
   const config: ImageConfig = {
-    ...kept,
+    ...(osVersion === undefined ? {} : { 'os.version': osVersion }),
+    ...(osFeatures === undefined ? {} : { 'os.features': osFeatures }),
     ...(author === undefined || author === '' ? {} : { author }),
     architecture: platform.architecture,
     os: platform.os,
