@@ -159,6 +159,12 @@ Run 'cairn image --help' for more information
     expect(bug.err).toContain('This is a bug in Cairn.')
   })
 
+  test('takes no shortage of the machine for a bug, and says which limit to look at', () => {
+    expect(cairn(['fail', 'shortage']).err).toEndWith(
+      'cairn: EAGAIN: posix_spawn\n\nToo many processes run: see ulimit -u, and the limit of processes of the cgroup or service.\n',
+    )
+  })
+
   test('warns of a deprecated flag on stderr and goes on', () => {
     expect(cairn(['quietly', '--loud'])).toEqual({
       status: 0,

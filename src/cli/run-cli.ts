@@ -1,5 +1,6 @@
 import { CairnError, reworded } from '../errors/error.ts'
 import { exitCodeOf } from '../errors/exit-code.ts'
+import { shortageHint } from '../linux/errno.ts'
 import { collectedTerminal, writeWhole } from './build/collected-output.ts'
 import { type Command, type CommandEntry, type CommandTable, findCommand } from './command.ts'
 import { type GlobalSettings, openContext } from './context.ts'
@@ -227,6 +228,10 @@ async function describeFailure(failure: unknown): Promise<string> {
     return `cairn: ${failure.message}\n${hint}`
   }
   const { message, stack } = failure instanceof Error ? failure : new Error(String(failure))
+  // What Bun itself asks the kernel for, as a process.
+  const code = failure instanceof Error && 'code' in failure ? String(failure.code) : ''
+  const shortage = shortageHint(code)
+  if (shortage !== undefined) return `cairn: ${message}\n\n${shortage}\n`
   const where = stack === undefined ? '' : (/^\s+at .*$/m.exec(stack)?.[0] ?? '')
   return `cairn: internal error: ${message}\n${where}\n\nThis is a bug in Cairn. Run again with CAIRN_DEBUG=1 for the details to report.\n`
 }

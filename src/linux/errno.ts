@@ -20,6 +20,9 @@ export const errno = {
   ENOTDIR: 20,
   EISDIR: 21,
   EINVAL: 22,
+  ENFILE: 23,
+  EMFILE: 24,
+  EFBIG: 27,
   ENOSPC: 28,
   EROFS: 30,
   EMLINK: 31,
@@ -50,7 +53,8 @@ export class SystemCallError extends CairnError {
   readonly call: string
 
   constructor(call: string, number: number, subject = '', details: ErrorDetails = {}) {
-    super(codeFor(number), `${call}${subject === '' ? '' : ` ${subject}`}: ${describe(number)}`, details)
+    const hint = details.hint ?? shortageHint(errnoName(number))
+    super(codeFor(number), `${call}${subject === '' ? '' : ` ${subject}`}: ${describe(number)}`, { ...details, hint })
     this.errno = number
     this.call = call
   }
@@ -68,10 +72,25 @@ function codeFor(number: number): 'DISK_FULL' | 'FILE_UNKNOWN' | 'PERMISSION_DEN
   return 'SYSTEM_CALL'
 }
 
+const shortages: Readonly<Record<string, string>> = {
+  EAGAIN: 'Too many processes run: see ulimit -u, and the limit of processes of the cgroup or service.',
+  ENOMEM: 'There is too little memory left: see ulimit -v, and the memory limit of the cgroup or service.',
+  EMFILE: 'A process may have too few files open here: raise the limit with ulimit -n 4096.',
+  ENFILE: 'Too many files are open on this machine.',
+  EFBIG: 'Files may not get as large here: see ulimit -f, and what the file system holds.',
+}
+
+/** What to do where the machine or a limit gives no more, by the name of the error; undefined for all others. */
+export function shortageHint(name: string): string | undefined {
+  return Object.hasOwn(shortages, name) ? shortages[name] : undefined
+}
+
 const texts: Partial<Record<ErrnoName, string>> = {
   EPERM: 'operation not permitted',
   ENOENT: 'no such file or directory',
   EIO: 'input/output error',
+  EAGAIN: 'resource temporarily unavailable',
+  ENOMEM: 'cannot allocate memory',
   EACCES: 'permission denied',
   EBUSY: 'device or resource busy',
   EEXIST: 'file exists',
@@ -79,6 +98,9 @@ const texts: Partial<Record<ErrnoName, string>> = {
   ENOTDIR: 'not a directory',
   EISDIR: 'is a directory',
   EINVAL: 'invalid argument',
+  ENFILE: 'too many open files in system',
+  EMFILE: 'too many open files',
+  EFBIG: 'file too large',
   ENOSPC: 'no space left on device',
   EROFS: 'read-only file system',
   ENAMETOOLONG: 'file name too long',
