@@ -198,6 +198,26 @@ describe('build --output', () => {
     expect(await bench.cairn(['image', 'validate', `oci:${at('layout')}`])).toMatchObject({ status: 0 })
   })
 
+  test('waits for another process that writes to a layout directory, and leaves that alone', async () => {
+    mkdirSync(at('layout'))
+    const lock = openSync(at('layout'), 'r')
+    let waiting: Promise<Ended> | undefined
+    try {
+      expect(tryLock(lock, 'exclusive')).toBe(true)
+      waiting = ok('-t', 'app:1', '-o', 'type=oci,tar=false,dest=layout')
+      expect(await Promise.race([waiting.then(() => 'built'), Bun.sleep(2000)])).toBeUndefined()
+      expect(readdirSync(at('layout'))).toEqual([])
+    } finally {
+      closeSync(lock)
+      await waiting
+    }
+    expect(await bench.cairn(['image', 'validate', `oci:${at('layout')}`])).toMatchObject({ status: 0 })
+    const both = ['one', 'two'].map(async (name) => ok('-t', name, '-o', 'type=oci,tar=false,dest=other'))
+    await Promise.all(both)
+    const { manifests } = JSON.parse(readFileSync(at('other/index.json'), 'utf8')) as { manifests: object[] }
+    expect(manifests).toHaveLength(2)
+  })
+
   test('gives an image of eStargz layers its own diff IDs and the same files', async () => {
     bench.file('Dockerfile', 'FROM busybox\nCOPY a /\n')
     const write = async (name: string, compression: string): Promise<ReturnType<typeof layoutAt>> => {

@@ -1,9 +1,10 @@
 import type { AttestationManifest } from '../../attest/attestation-manifest.ts'
 import type { AttestationSettings } from '../../attest/attestation-settings.ts'
 import type { BlockCompressor } from '../../compression/compress.ts'
+import { getImageRecord } from '../../content/image-records.ts'
 import type { Lease } from '../../content/leases.ts'
 import type { Store } from '../../content/store.ts'
-import { CairnError } from '../../errors/error.ts'
+import { CairnError, isCairnError } from '../../errors/error.ts'
 import { linkManifest, recordIndex, recordManifest } from '../../images/records/put-image.ts'
 import { findByName } from '../../images/records/resolve-image.ts'
 import { openFileSink } from '../../linux/file-sink.ts'
@@ -114,6 +115,19 @@ export async function exportBuild(
   return last
 }
 
+/** What `open` opens, once no other process writes there. */
+async function whenFree<Target>(open: () => Target, signal: AbortSignal): Promise<Target> {
+  for (;;) {
+    try {
+      return open()
+    } catch (error) {
+      if (!isCairnError(error, 'STORE_BUSY')) throw error
+    }
+    await Bun.sleep(50)
+    signal.throwIfAborted()
+  }
+}
+
 /** The names with its digest that an output gives an image beside others, or for want of one. */
 function digestNames(output: ImageOutput, names: readonly Reference[], digest: Digest): readonly Reference[] {
   const { isByDigest, isCanonical, danglingRepository } = output
@@ -164,10 +178,11 @@ class BuildExporter {
     const pushNames = output.isByDigest ? [] : this.#names(output)
     const image = await this.#form(output.push ? this.#pushedForm(output.form) : output.form, pushNames, step)
     const names = [...pushNames, ...digestNames(output, pushNames, image.target.digest)]
-    // What is there under all its names needs no writing, unless it was damaged on the disk.
-    const present = names.map((name) => findByName(store, name))
-    const isNamed = names.length > 0 && present.every((record) => record?.digest === image.target.digest)
-    const isRecorded = isNamed && (await this.#isWhole(image))
+    // What is there under all its names, or without one, needs no writing, unless it was damaged on the disk.
+    const { digest: wanted } = image.target
+    const present = names.length === 0 ? [getImageRecord(store, wanted)] : names.map((name) => findByName(store, name))
+    const isThere = present.every((record) => record?.digest === wanted)
+    const isRecorded = isThere && (await this.#isWhole(image))
     if (!isRecorded || image.attestations.length > 0) await this.#store(image)
     if (!isRecorded) {
       const [first] = image.images
@@ -226,7 +241,7 @@ class BuildExporter {
       // As with BuildKit: there, too, an image without a name takes the place of the last one.
       const unnamed = { ...image.target.annotations, [layoutAnnotations.refName]: defaultTag }
       const entries = (named.length === 0 ? [unnamed] : named).map((annotations) => ({ ...image.target, annotations }))
-      using target = openLayoutTarget({ transport: 'oci', path: dest }, entries)
+      using target = await whenFree(() => openLayoutTarget({ transport: 'oci', path: dest }, entries), signal)
       await copyImage(store, storeSource(store, image.target, image.target.digest), target, { signal })
     } else
       await this.#toFile(dest, step, async (write) => {

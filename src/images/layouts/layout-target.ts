@@ -1,6 +1,6 @@
 import { CairnError } from '../../errors/error.ts'
 import { listDirectory } from '../../linux/directories.ts'
-import { tryStat } from '../../linux/file-status.ts'
+import { fstat, tryStat } from '../../linux/file-status.ts'
 import { close, fdatasync, fsync, open, openFlags, tryLock, write } from '../../linux/files.ts'
 import { makeDirectories, removeFile, rename } from '../../linux/names.ts'
 import { removeTree } from '../../linux/remove-tree.ts'
@@ -18,7 +18,7 @@ import type { CopiedImage, ImageTarget } from '../image-target.ts'
 /**
  * An OCI layout directory as a place for one more image; it is made where there is none. Blobs that are there are kept
  * if they are whole. index.json is replaced last, in one step; other images and what refers to them stay. One process
- * writes at a time (flock(2) on the directory); where the copy fails the blobs it brought are removed again.
+ * writes at a time (flock(2) on the directory): STORE_BUSY where another does; where the copy fails the blobs it brought are removed again.
  *
  * @param entries - what index.json is to have for the image, in place of one entry under the location's name
  */
@@ -31,8 +31,9 @@ export function openLayoutTarget({ path, name }: FileLocation, entries?: readonl
     removeScratches(path)
     return new LayoutTarget({ path, name, entries, lock, made, index: readLayout(path) })
   } catch (error) {
+    // Without the lock the directory is another writer's.
+    if (made && lock >= 0) removeTree(path)
     if (lock >= 0) close(lock)
-    if (made) removeTree(path)
     throw error
   }
 }
@@ -182,9 +183,16 @@ export function withReferrers(index: ImageIndex, { referrers = [] }: CopiedImage
 
 function lockDirectory(path: string): number {
   const fd = open(path, openFlags.O_RDONLY | openFlags.O_DIRECTORY)
-  if (tryLock(fd, 'exclusive', path)) return fd
+  // A writer that failed removes the directory it made.
+  if (tryLock(fd, 'exclusive', path) && isThere(fd, path)) return fd
   close(fd)
   throw new CairnError('STORE_BUSY', `${path} is being written by another process`)
+}
+
+/** Whether `path` still leads to the open directory. */
+function isThere(fd: number, path: string): boolean {
+  const [opened, there] = [fstat(fd), tryStat(path)]
+  return there !== undefined && there.inode === opened.inode && there.device === opened.device
 }
 
 /** The layout's index; undefined for an empty directory, or one whose writer was killed, which may become one. */
