@@ -176,6 +176,20 @@ describe('the record of a build', () => {
   })
 })
 
+test.each([
+  ['with a name', ['-t', 'app']],
+  ['without a name', []],
+])('a build of an image that is there %s does not record it again, and leaves a small record', async (_, flags) => {
+  const dockerfile = 'FROM busybox\nRUN echo one\n'
+  const images = (): unknown[] => bench.store.database.all('SELECT * FROM images ORDER BY digest')
+  for (let times = 0; times < 2; times++) await build(dockerfile, ...flags)
+  const before = images()
+  expect((await build(dockerfile, ...flags)).err).toContain('writing image sha256:')
+  expect(images()).toEqual(before)
+  expect(recordFiles()).toHaveLength(3)
+  expect(statSync(recordFiles()[2] ?? '').size).toBeLessThan(10_000)
+})
+
 describe('the timeline', () => {
   test('tells what decided how long the build took, and what a cause cost', async () => {
     const dockerfile =

@@ -99,7 +99,7 @@ function escape(text: string): string {
 const style = `
 :root{color-scheme:light dark;--line:#8884;--done:#3b82f6;--cached:#9ca3af;--failed:#dc2626;--canceled:#d97706}
 body{font:14px/1.4 system-ui,sans-serif;margin:2em}
-h1 small{font-weight:normal;color:#888}
+h1{overflow-wrap:anywhere}h1 small{font-weight:normal;color:#888}
 dl{display:grid;grid-template-columns:max-content auto;gap:0 1em}dt{color:#888}dd{margin:0;overflow-wrap:anywhere}
 .row{display:grid;grid-template-columns:minmax(12em,30%) 1fr 5em;gap:1em;align-items:center;border-top:1px solid var(--line);padding:2px 0}
 details summary{list-style:none;cursor:pointer}summary .name::before{content:"▸ "}details[open] .name::before{content:"▾ "}details>p,details>pre{margin:.3em 0 .3em 2em;overflow-x:auto}
