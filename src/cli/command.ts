@@ -111,6 +111,8 @@ export interface CommandGroup {
   readonly summary: string
   /** Answers, but is not listed. */
   readonly hidden?: boolean
+  /** Flags that may stand between it and the command, and change nothing there. */
+  readonly flags?: FlagDefinitions
 }
 
 export interface CommandTable {

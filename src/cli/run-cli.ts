@@ -60,10 +60,19 @@ async function dispatch(invocation: Invocation, argv: readonly string[]): Promis
   invocation.settings = globalSettings(values, env)
   if (values.version) return printVersion()
   if (values.help || args.length === 0) return printHelp(table, args)
-  const found = findCommand(table, args)
+  return await route(invocation, args)
+}
+
+/** Runs what `words` name. */
+async function route(invocation: Invocation, words: readonly string[]): Promise<number> {
+  const { table } = invocation
+  const found = findCommand(table, words)
   if (found.kind === 'command') return runCommand(invocation, found.entry, found.path, found.rest)
   if (found.kind === 'unknown') throw (await import('./usage.ts')).unknownCommand(table, found)
-  const group = parsed(found.name, () => parseFlags({ help: globalFlags.help }, found.rest, { interspersed: false }))
+  const flags = { ...table.groups[found.name]?.flags, help: globalFlags.help }
+  const group = parsed(found.name, () => parseFlags(flags, found.rest, { interspersed: false }))
+  if (group.given.size > 0 && group.args.length > 0 && !group.values.help)
+    return await route(invocation, [...found.name.split(' '), ...group.args])
   // A group alone does nothing: what it could do is no result.
   return printHelp(table, [found.name, ...group.args], group.values.help ? 'stdout' : 'stderr')
 }

@@ -13,7 +13,7 @@ export const table: CommandTable = {
     volume: { summary: 'Manage volumes' },
     network: { summary: 'Manage networks' },
     registry: { summary: 'Manage registries' },
-    buildx: { summary: 'Manage builds', hidden: true },
+    buildx: { summary: 'Manage builds', hidden: true, flags: { builder: { type: 'string', summary: '' } } },
     'buildx imagetools': { summary: 'Commands to work on images in registry' },
     'buildx history': { summary: 'Commands to work on build records' },
   },

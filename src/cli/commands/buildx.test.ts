@@ -30,6 +30,15 @@ describe('cairn buildx, as workflows and Makefiles call it', () => {
     expect((await cairn.run(['buildx', 'rm', '--builder', 'ci'])).err).toBe('ci removed\n')
   })
 
+  test('--builder may stand before the command, too', async () => {
+    expect(await cairn.ok(['buildx', '--builder', 'ci', 'ls', '--format', '{{.Name}}'])).toBe('default*\n')
+    expect(await cairn.ok(['buildx', '--builder=ci', 'history', 'ls', '--format', '{{.Ref}}'])).toBe('')
+    expect(await cairn.ok(['buildx', '--builder=ci', '--help'])).toStartWith('Usage:  cairn buildx COMMAND\n')
+    expect((await cairn.run(['buildx', '--builder', 'ci'])).err).toStartWith('Usage:  cairn buildx COMMAND\n')
+    expect((await cairn.run(['image', '--builder', 'ci', 'ls'])).err).toStartWith('unknown flag: --builder\n')
+    expect((await cairn.run(['buildx', '--builder', 'ci', 'bake'])).err).toStartWith('cairn: unknown command')
+  })
+
   test('create tells of settings that have no effect, and refuses builders elsewhere', async () => {
     const flags = ['--driver-opt', 'network=host', '--buildkitd-flags', '--allow-insecure-entitlement network.host']
     expect(await cairn.run(['buildx', 'create', ...flags])).toEqual({
