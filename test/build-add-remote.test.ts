@@ -249,6 +249,14 @@ describe('ADD from HTTP', () => {
     const wrong = await bench.failure(`FROM busybox\nADD ${url}/large /l\n`, { env: { CAIRN_FETCH_LIMIT: '1G' } })
     expect(wrong.message).toBe('invalid CAIRN_FETCH_LIMIT: "1G" is no number of bytes')
   })
+
+  test('with a checksum more is told of as that, not as other content', async () => {
+    serve('/f', 'same')
+    await build(`ADD ${url}/f /f`)
+    const checksum = `sha256:${Bun.CryptoHasher.hash('sha256', 'same', 'hex')}`
+    const { shown } = await build(`ADD --checksum=${checksum} ${url}/f /f`)
+    expect(shown.at(-1)?.reason).toBe(`the instruction changed (was ADD ${url}/f /f)`)
+  })
 })
 
 describe.skipIf(!hasGit)('ADD from git', () => {
@@ -273,6 +281,13 @@ describe.skipIf(!hasGit)('ADD from git', () => {
     })
     for (const path of Object.keys(files)) expect(tree.lookup(path)?.mtimeSeconds).toBe(committedSeconds)
     expect(config.history?.at(-1)?.created_by).toBe(`ADD ${git.url('repo')} /src # buildkit`)
+  })
+
+  test('with --keep-git-dir more is told of as that, not as another commit', async () => {
+    git.create('repo', { a: 'A' })
+    await build(`ADD ${git.url('repo')} /src`)
+    const { shown } = await build(`ADD --keep-git-dir=true ${git.url('repo')} /src`)
+    expect(shown.at(-1)?.reason).toBe(`the instruction changed (was ADD ${git.url('repo')} /src)`)
   })
 
   test('takes a ref, a directory, owners, modes and --exclude', async () => {

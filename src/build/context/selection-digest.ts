@@ -1,5 +1,5 @@
 import { type Digest, Digester } from '../../oci/digest.ts'
-import type { FileDigests } from '../explain/explain.ts'
+import type { FileDigests } from '../explain/file-changes.ts'
 import { childPath, parentPath } from '../paths.ts'
 import type { SelectedPath, Selection } from './source-selection.ts'
 

@@ -5,13 +5,13 @@ import { type CacheKey, fileSources, fingerprint, type StepInputs } from '../cac
 import {
   explainBase,
   explainMiss,
-  type FileDigests,
   isSameSource,
   passedOn,
   type SourceComparison,
   type StepDescription,
   type StepTrace,
 } from './explain.ts'
+import type { FileDigests } from './file-changes.ts'
 import { formerSteps } from './former-steps.ts'
 import type { Op } from '../graph.ts'
 import type { Miss, StepMention } from './miss.ts'
