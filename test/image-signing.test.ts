@@ -45,6 +45,21 @@ describe('image sign', () => {
     expect(both.err).toContain('WARNING: signature sha256:')
   })
 
+  test('takes the password from stdin, without the end of its line, and only there if told so', async () => {
+    const piped = async (stdin: string, ...args: readonly string[]): Promise<Ended> =>
+      await bench.cairn(['image', ...args, '--password-stdin'], { env: { COSIGN_PASSWORD: 'another' }, stdin })
+    expect(await piped('secret\n', 'sign', '--key', at('own.key'), 'busybox')).toMatchObject({ status: 0 })
+    await ok('image', 'verify', '--key', at('own.pub'), 'busybox')
+    expect((await piped('wrong\n', 'sign', '--key', at('own.key'), 'busybox')).err).toContain('the password is wrong')
+    await piped('new', 'generate-key-pair', '--output-key-prefix', at('piped'))
+    expect(await piped('new\n', 'sign', '--key', at('piped.key'), 'busybox')).toMatchObject({ status: 0 })
+    const unset = { env: { COSIGN_PASSWORD: undefined }, stdin: 'secret' }
+    const { err, status } = await bench.cairn(['image', 'sign', '--key', at('own.key'), 'busybox'], unset)
+    expect(err).toContain('own.key is encrypted')
+    expect(err).toContain('Give its password in COSIGN_PASSWORD, or by --password-stdin.')
+    expect(status).toBe(1)
+  })
+
   test('signs an index as a whole, and nothing of another image', async () => {
     await ok('build', '-t', 'app', '--provenance', bench.context)
     await ok('image', 'sign', '--key', at('own.key'), 'app')

@@ -110,7 +110,9 @@ function requireP256(key: KeyObject, name: string): void {
 
 async function decryptKey(json: Uint8Array, name: string, password: string | undefined): Promise<Uint8Array> {
   if (password === undefined)
-    throw new CairnError('KEY_INVALID', `${name} is encrypted`, { hint: 'Give its password in COSIGN_PASSWORD.' })
+    throw new CairnError('KEY_INVALID', `${name} is encrypted`, {
+      hint: 'Give its password in COSIGN_PASSWORD, or by --password-stdin.',
+    })
   const { kdf, cipher, ciphertext } = parseEncrypted(json, name)
   const der = unseal(ciphertext, cipher, await deriveKey(password, kdf.salt, kdf))
   if (der === undefined)

@@ -3,11 +3,12 @@ import { close, open, openFlags, write } from '../../linux/files.ts'
 import { tryLstat } from '../../linux/file-status.ts'
 import { generateKeyPair } from '../../signing/key-pair.ts'
 import { defineCommand } from '../command.ts'
+import { keyPassword, keyPasswordFlag } from '../password-stdin.ts'
 
 export default defineCommand({
   usage: '[OPTIONS]',
   description: `Makes a pair of keys for \`cairn image sign\` and \`cairn image verify\`, in cosign's format: ECDSA on P-256, the private key
-encrypted with the password in COSIGN_PASSWORD, which may be empty.`,
+encrypted with the password in COSIGN_PASSWORD, which may be empty, or from stdin.`,
   examples: [
     {
       text: 'Makes cosign.key and cosign.pub',
@@ -17,12 +18,13 @@ encrypted with the password in COSIGN_PASSWORD, which may be empty.`,
   args: { max: 0 },
   flags: {
     'output-key-prefix': { type: 'string', default: 'cosign', summary: 'What the names of the two files begin with' },
+    ...keyPasswordFlag,
   },
   async run(ctx, flags) {
-    const password = ctx.env['COSIGN_PASSWORD']
+    const password = await keyPassword(ctx, flags['password-stdin'])
     if (password === undefined)
       throw usageError('COSIGN_PASSWORD is not set', {
-        hint: 'Set it to the password that the private key is to have. It may be empty.',
+        hint: 'Set it to the password that the private key is to have. It may be empty. Or give --password-stdin.',
       })
     const prefix = flags['output-key-prefix']
     const [privatePath, publicPath] = [`${prefix}.key`, `${prefix}.pub`]

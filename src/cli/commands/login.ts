@@ -3,9 +3,8 @@ import { CairnError, usageError } from '../../errors/error.ts'
 import { hideInput } from '../../linux/terminal.ts'
 import { defineCommand } from '../command.ts'
 import type { CommandContext } from '../context.ts'
+import { passwordFromStdin } from '../password-stdin.ts'
 import { registryAccessOf } from '../registry-access.ts'
-
-const longestPassword = 64 * 1024
 
 export default defineCommand({
   usage: '[OPTIONS] [SERVER]',
@@ -63,17 +62,6 @@ export default defineCommand({
     ctx.stdout.write('Login Succeeded\n')
   },
 })
-
-async function passwordFromStdin(ctx: CommandContext): Promise<string> {
-  const pieces: Uint8Array[] = []
-  let size = 0
-  for await (const piece of ctx.stdin.bytes()) {
-    size += piece.length
-    if (size > longestPassword) throw usageError('the password on stdin is too long')
-    pieces.push(piece.slice())
-  }
-  return Buffer.concat(pieces).toString('utf8')
-}
 
 async function asked(ctx: CommandContext, prompt: string): Promise<string> {
   if (!ctx.stdin.isTTY)
