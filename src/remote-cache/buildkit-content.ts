@@ -20,17 +20,26 @@ export interface ContentSelector {
 /** How the files that a selector has picked are put together: as BuildKit did up to 0.25, and as it does since. */
 type ListForm = 'names' | 'paths'
 
+/** What stands for the root in the hash of a whole tree: nothing where a client has sent it, else its header. */
+const sentRoot = digestOf('')
+const checkedOutRoot = digestOf(headerText('5', { mode: 0o755, uid: 0, gid: 0, size: 0, linkname: '' }))
+
 /**
  * BuildKit's content hashes of what selectors pick in a tree (cache/contenthash, the sums of docker's old builder), by
  * its versions; none for what Cairn does not hash as BuildKit does: extended attributes, devices.
  */
 export function buildkitContentHashes(tree: Tree, selectors: readonly ContentSelector[]): readonly string[] {
   const forms: readonly ListForm[] = selectors.some(picksFiles) ? ['names', 'paths'] : ['names']
-  return forms.flatMap((form) => contentHash(tree, selectors, form) ?? [])
+  const isWhole = selectors.some((selector) => selector.path === '/' && !picksFiles(selector))
+  const roots = isWhole ? [sentRoot, checkedOutRoot] : [sentRoot]
+  // Files at the root and directories there, which are hashed once for both.
+  const known = new Map<string, string>()
+  return roots.flatMap((root) =>
+    forms.flatMap((form) => contentHash(new ContentHasher(tree, { form, root, known }), selectors) ?? []),
+  )
 }
 
-function contentHash(tree: Tree, selectors: readonly ContentSelector[], form: ListForm): string | undefined {
-  const hasher = new ContentHasher(tree, form)
+function contentHash(hasher: ContentHasher, selectors: readonly ContentSelector[]): string | undefined {
   const kept = [
     ...outermost(selectors.filter((selector) => !picksFiles(selector) && !selector.followsLinks)),
     ...outermost(selectors.filter((selector) => !picksFiles(selector) && selector.followsLinks)),
@@ -85,11 +94,19 @@ interface Picked {
   readonly found: [name: string, digest: string][]
 }
 
+interface HashForm {
+  readonly form: ListForm
+  /** Stands for the root's header. */
+  readonly root: string
+  /** Hashes of what is at the root, by path, as far as they are known. */
+  readonly known: Map<string, string>
+}
+
 class ContentHasher {
   readonly #tree: Tree
-  readonly #form: ListForm
+  readonly #form: HashForm
 
-  constructor(tree: Tree, form: ListForm) {
+  constructor(tree: Tree, form: HashForm) {
     this.#tree = tree
     this.#form = form
   }
@@ -120,7 +137,8 @@ class ContentHasher {
     if (found.length === 1 && baseOf(first) === baseOf(path)) return only
     const digester = new Digester()
     for (const [index, [name, digest]] of found.entries()) {
-      if (this.#form === 'paths') digester.update(name.slice(withoutSlash(prefix).length).replaceAll('/', '\0') || '\0')
+      if (this.#form.form === 'paths')
+        digester.update(name.slice(withoutSlash(prefix).length).replaceAll('/', '\0') || '\0')
       else digester.update(`${index === 0 ? '' : '\0'}${baseOf(name)}`)
       digester.update(digest)
     }
@@ -184,15 +202,17 @@ class ContentHasher {
 
   #digest(path: string, entry: TreeEntry): string | undefined {
     if (entry.type !== 'directory') return this.#fileDigest(path, entry)
-    const header = path === '/' ? digestOf('') : headerDigest(entry)
+    const { root, known } = this.#form
+    const header = path === '/' ? root : headerDigest(entry)
     if (header === undefined) return undefined
     const digester = new Digester().update('\0').update(header)
     for (const name of this.#names(path)) {
-      const child = path === '/' ? `/${name}` : `${path}/${name}`
+      const child = `${withoutSlash(path)}/${name}`
       const below = this.#tree.lookup(child)
       if (below === undefined) continue
-      const digest = this.#digest(child, below)
+      const digest = known.get(child) ?? this.#digest(child, below)
       if (digest === undefined) return undefined
+      if (path === '/') known.set(child, digest)
       digester.update(`\0${name}`).update(digest)
     }
     return digester.digest()
@@ -231,18 +251,24 @@ function headerDigest(entry: TreeEntry): string | undefined {
 
 const typeFlags: Partial<Record<TreeEntry['type'], string>> = { file: '0', symlink: '2', directory: '5' }
 
+function headerOf(entry: TreeEntry): string | undefined {
+  const flag = typeFlags[entry.type]
+  return flag === undefined || entry.xattrs.size > 0 ? undefined : headerText(flag, entry)
+}
+
 /** A tarsum header, version 1: no name, no time. */
-function headerOf({ type, mode, uid, gid, size, linkname, xattrs }: TreeEntry): string | undefined {
-  const flag = typeFlags[type]
-  if (flag === undefined || xattrs.size > 0) return undefined
+function headerText(
+  flag: string,
+  { mode, uid, gid, size, linkname }: Pick<TreeEntry, 'mode' | 'uid' | 'gid' | 'size' | 'linkname'>,
+): string {
   const fields: Readonly<Record<string, string | number>> = {
     name: '',
-    mode: type === 'symlink' ? 0o777 : mode,
+    mode: flag === '2' ? 0o777 : mode,
     uid,
     gid,
-    size: type === 'file' ? size : 0,
+    size: flag === '0' ? size : 0,
     typeflag: flag,
-    linkname: type === 'symlink' ? linkname : '',
+    linkname: flag === '2' ? linkname : '',
     uname: '',
     gname: '',
     devmajor: 0,
