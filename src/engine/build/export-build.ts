@@ -1,26 +1,14 @@
-import type { AttestationManifest } from '../../attest/attestation-manifest.ts'
 import type { AttestationSettings } from '../../attest/attestation-settings.ts'
 import type { BlockCompressor } from '../../compression/compress.ts'
-import { getImageRecord } from '../../content/image-records.ts'
 import type { Lease } from '../../content/leases.ts'
 import type { Store } from '../../content/store.ts'
 import { CairnError, isCairnError } from '../../errors/error.ts'
-import { linkManifest, recordIndex, recordManifest } from '../../images/records/put-image.ts'
-import { findByName } from '../../images/records/resolve-image.ts'
 import { openFileSink } from '../../linux/file-sink.ts'
 import type { Descriptor } from '../../oci/descriptor.ts'
-import { type Digest, digestOf } from '../../oci/digest.ts'
-import { serializeIndex } from '../../oci/image-index.ts'
+import type { Digest } from '../../oci/digest.ts'
 import { layoutAnnotations } from '../../oci/layout.ts'
-import { mediaTypes } from '../../oci/media-types.ts'
 import { defaultTag, formatReference, type Reference, withDefaultTag, withDigest } from '../../oci/reference.ts'
-import {
-  annotationsFor,
-  type FormedImage,
-  formImage,
-  storeFormedImage,
-  type UnformedImage,
-} from '../../outputs/form-image.ts'
+import type { FormedImage, UnformedImage } from '../../outputs/form-image.ts'
 import {
   type ArchiveOutput,
   type BuildOutput,
@@ -29,9 +17,11 @@ import {
   type ImageOutput,
   plainForm,
 } from '../../outputs/output.ts'
-import type { ProgressListener, StatusEvent } from '../../progress/events.ts'
+import type { ProgressListener } from '../../progress/events.ts'
 import type { Snapshots } from '../../snapshots/snapshots.ts'
 import type { MakePredicates } from './attest-build.ts'
+import { BuildForms, type FormedBuild } from './build-forms.ts'
+import { type ExportStep, showExport } from './export-step.ts'
 
 /** Attestations that the outputs get, and where images keep them. */
 export interface ExportedAttestations extends Pick<AttestationSettings, 'store'> {
@@ -139,22 +129,16 @@ function digestNames(output: ImageOutput, names: readonly Reference[], digest: D
   ]
 }
 
-interface Exported extends Omit<ExportedImage, 'names'> {
-  /** The bytes of an index; undefined where there is only one manifest. */
-  readonly index: Uint8Array | undefined
-  /** Of each image, where any were asked for. */
-  readonly attestations: readonly AttestationManifest[]
-}
-
 class BuildExporter {
   readonly #images: readonly UnformedImage[]
   readonly #options: ExportOptions
-  readonly #formed = new Map<string, Promise<Exported>>()
+  readonly #forms: BuildForms
   #count = 0
 
   constructor(images: readonly UnformedImage[], options: ExportOptions) {
     this.#images = images
     this.#options = options
+    this.#forms = new BuildForms(images, options)
   }
 
   async write(output: BuildOutput): Promise<ExportedImage | undefined> {
@@ -174,22 +158,11 @@ class BuildExporter {
   }
 
   async #writeImage(output: ImageOutput, step: ExportStep): Promise<ExportedImage> {
-    const { store, push } = this.#options
     const pushNames = output.isByDigest ? [] : this.#names(output)
-    const image = await this.#form(output.push ? this.#pushedForm(output.form) : output.form, pushNames, step)
+    const form = output.push ? this.#forms.pushed(output.form) : output.form
+    const image = await this.#forms.make(form, pushNames, step)
     const names = [...pushNames, ...digestNames(output, pushNames, image.target.digest)]
-    // What is there under all its names, or without one, needs no writing, unless it was damaged on the disk.
-    const { digest: wanted } = image.target
-    const present = names.length === 0 ? [getImageRecord(store, wanted)] : names.map((name) => findByName(store, name))
-    const isThere = present.every((record) => record?.digest === wanted)
-    const isRecorded = isThere && (await this.#isWhole(image))
-    if (!isRecorded || image.attestations.length > 0) await this.#store(image)
-    if (!isRecorded) {
-      const [first] = image.images
-      const children = [...image.images.map(({ target }) => target), ...this.#indexed(image)]
-      if (image.index !== undefined) recordIndex(store, image.target, children, names)
-      else if (first !== undefined) recordManifest(store, first.target, first.manifest, names)
-    }
+    await this.#forms.record(image, names)
     step.status('exporting layers')
     for (const { descriptor } of image.attestations) step.status(`exporting attestation manifest ${descriptor.digest}`)
     step.status(
@@ -198,21 +171,31 @@ class BuildExporter {
     for (const name of names) step.status(`naming to ${formatReference(name)}`)
     const known = output.isByDigest ? (output.names ?? []) : pushNames.length > 0 ? pushNames : names
     if (!output.push) return { ...image, names: known }
+    return { ...image, names: known, target: await this.#push(image, output, pushNames, step) }
+  }
+
+  /** Sends an image to where its names say. Gives what it is there. */
+  async #push(
+    { target }: FormedBuild,
+    output: ImageOutput,
+    names: readonly Reference[],
+    step: ExportStep,
+  ): Promise<Descriptor> {
+    const { push, progress } = this.#options
     if (push === undefined) throw new CairnError('NOT_SUPPORTED', 'images cannot be pushed here')
-    const { target } = image
     let pushed = target
-    const places = output.isByDigest ? (output.names ?? []).map((name) => withDigest(name, target.digest)) : pushNames
+    const places = output.isByDigest ? (output.names ?? []).map((name) => withDigest(name, target.digest)) : names
     for (const place of places) {
-      pushed = await push(place, output.form, this.#options.progress, step.id)
+      pushed = await push(place, output.form, progress, step.id)
       const name = formatReference(output.isByDigest ? withDigest(place, pushed.digest) : place)
       step.status(`pushing manifest for ${output.isByDigest ? name : `${name}@${pushed.digest}`}`)
     }
     const { mediaType, digest, size } = pushed
-    return { ...image, names: known, target: { ...target, mediaType, digest, size } }
+    return { ...target, mediaType, digest, size }
   }
 
   async #writeArchive(output: ArchiveOutput, step: ExportStep): Promise<ExportedImage> {
-    const { store, signal, attestations } = this.#options
+    const { store, attestations } = this.#options
     if (attestations?.store === 'referrers')
       throw new CairnError(
         'NOT_SUPPORTED',
@@ -222,8 +205,8 @@ class BuildExporter {
         },
       )
     const references = this.#names(output)
-    const image = await this.#form(output.form, references, step)
-    await this.#store(image)
+    const image = await this.#forms.make(output.form, references, step)
+    await this.#forms.put(image)
     step.status('exporting layers')
     for (const { target, imageId } of image.images) {
       step.status(`exporting manifest ${target.digest}`)
@@ -232,23 +215,28 @@ class BuildExporter {
     for (const { descriptor } of image.attestations) step.status(`exporting attestation manifest ${descriptor.digest}`)
     if (image.index !== undefined) step.status(`exporting manifest list ${image.target.digest}`)
     const { dest } = output
-    if (output.isDirectory && dest !== undefined) {
-      const { copyImage } = await import('../../images/copy-image.ts')
-      const { storeSource } = await import('../../images/image-source.ts')
-      const { openLayoutTarget } = await import('../../images/layouts/layout-target.ts')
-      const { nameAnnotations } = await import('../../images/archives/archive-content.ts')
-      const named = references.map((one) => nameAnnotations(image.target, one))
-      // As with BuildKit: there, too, an image without a name takes the place of the last one.
-      const unnamed = { ...image.target.annotations, [layoutAnnotations.refName]: defaultTag }
-      const entries = (named.length === 0 ? [unnamed] : named).map((annotations) => ({ ...image.target, annotations }))
-      using target = await whenFree(() => openLayoutTarget({ transport: 'oci', path: dest }, entries), signal)
-      await copyImage(store, storeSource(store, image.target, image.target.digest), target, { signal })
-    } else
+    if (output.isDirectory && dest !== undefined) await this.#writeLayout(image, dest, references)
+    else
       await this.#toFile(dest, step, async (write) => {
         const { writeImageArchive } = await import('../../images/archives/save-images.ts')
         await writeImageArchive(store, [{ descriptor: image.target, references }], write)
       })
     return { ...image, names: references }
+  }
+
+  /** Adds an image to the layout directory `dest`. */
+  async #writeLayout(image: FormedBuild, dest: string, references: readonly Reference[]): Promise<void> {
+    const { store, signal } = this.#options
+    const { copyImage } = await import('../../images/copy-image.ts')
+    const { storeSource } = await import('../../images/image-source.ts')
+    const { openLayoutTarget } = await import('../../images/layouts/layout-target.ts')
+    const { nameAnnotations } = await import('../../images/archives/archive-content.ts')
+    const named = references.map((one) => nameAnnotations(image.target, one))
+    // As with BuildKit: there, too, an image without a name takes the place of the last one.
+    const unnamed = { ...image.target.annotations, [layoutAnnotations.refName]: defaultTag }
+    const entries = (named.length === 0 ? [unnamed] : named).map((annotations) => ({ ...image.target, annotations }))
+    using target = await whenFree(() => openLayoutTarget({ transport: 'oci', path: dest }, entries), signal)
+    await copyImage(store, storeSource(store, image.target, image.target.digest), target, { signal })
   }
 
   async #writeFiles(output: FilesOutput, step: ExportStep): Promise<void> {
@@ -301,130 +289,15 @@ class BuildExporter {
     step.status('sending tarball', size)
   }
 
-  /** Whether the documents of an image are in the store and not damaged. */
-  async #isWhole({ images, target }: Exported): Promise<boolean> {
-    const { blobs } = this.#options.store
-    const digests = [target.digest, ...images.flatMap((image) => [image.target.digest, image.imageId])]
-    for (const digest of digests) if (!(await blobs.isWhole(digest))) return false
-    return true
-  }
-
-  /** Puts an image, with its index, into the store for as long as the lease lives. */
-  async #store({ images, index, attestations }: Exported): Promise<void> {
-    const { store, lease } = this.#options
-    for (const image of images) await storeFormedImage(store, lease, image)
-    for (const { descriptor, manifest, documents } of attestations) {
-      for (const document of documents) await lease.put(document)
-      if (this.#options.attestations?.store === 'referrers') {
-        const { putReferrer } = await import('../../images/referrers.ts')
-        await putReferrer(store, lease, manifest)
-      } else store.database.transaction(() => linkManifest(store, descriptor.digest, manifest))
-    }
-    if (index !== undefined) await lease.put(index)
-  }
-
-  /** The attestations that are entries of the index. */
-  #indexed({ attestations }: Pick<Exported, 'attestations'>): readonly Descriptor[] {
-    return this.#options.attestations?.store === 'index' ? attestations.map(({ descriptor }) => descriptor) : []
-  }
-
-  /**
-   * What is attested is a manifest by its digest, which a push must not change any more: layers are compressed before.
-   */
-  #pushedForm(form: ImageForm): ImageForm {
-    if (this.#options.attestations === undefined || form.compression !== undefined) return form
-    return { ...form, compression: 'gzip', force: true }
-  }
-
   #names({ names }: ImageOutput | ArchiveOutput): readonly Reference[] {
     const { tags } = this.#options
     // As with buildx: --tag comes before the name of an output.
     return (tags.length > 0 ? tags : (names ?? [])).map(withDefaultTag)
   }
 
-  /** The image in a form; several outputs may ask for the same. */
-  #form(form: ImageForm, names: readonly Reference[], step: ExportStep): Promise<Exported> {
-    // Attestations name what they are about.
-    const key = JSON.stringify([form, this.#options.attestations === undefined ? [] : names.map(formatReference)])
-    let formed = this.#formed.get(key)
-    if (formed === undefined) {
-      const onCompress = (diffId: string): void => step.status(`compressing layer ${diffId}`)
-      formed = this.#formAll(form, names, onCompress)
-      this.#formed.set(key, formed)
-    }
-    return formed
-  }
-
-  async #formAll(
-    form: ImageForm,
-    names: readonly Reference[],
-    onCompress: (diffId: string) => void,
-  ): Promise<Exported> {
-    const images: FormedImage[] = []
-    for (const image of this.#images) images.push(await formImage(image, form, { ...this.#options, onCompress }))
-    const [first] = images
-    if (first === undefined) throw new Error('there is no image to export')
-    const { target, imageId } = first
-    const attestations = await this.#attest(images, form, names)
-    const indexed = this.#indexed({ attestations })
-    if (images.length === 1 && indexed.length === 0 && this.#options.isIndexForced !== true)
-      return { images, target, imageId, index: undefined, attestations }
-    const mediaType = form.ociTypes ? mediaTypes.ociIndex : mediaTypes.dockerManifestList
-    const manifests = [...images.map((image) => image.target), ...indexed]
-    const index = serializeIndex({ schemaVersion: 2, mediaType, manifests, ...annotationsFor('index', form) })
-    const digest = digestOf(index)
-    const indexTarget = { mediaType, digest, size: index.length, ...annotationsFor('index-descriptor', form) }
-    return { images, target: indexTarget, imageId: digest, index, attestations }
-  }
-
-  async #attest(
-    images: readonly FormedImage[],
-    form: ImageForm,
-    names: readonly Reference[],
-  ): Promise<readonly AttestationManifest[]> {
-    const { attestations } = this.#options
-    if (attestations === undefined) return []
-    const { attestImages } = await import('./attest-images.ts')
-    return await attestImages(attestations, images, form, names)
-  }
-
   /** Shows one export while it is done. */
   async #shown<Result>(name: string, work: (step: ExportStep) => Promise<Result>): Promise<Result> {
-    const { progress } = this.#options
     const id = this.#count++ === 0 ? 'export' : `export ${this.#count}`
-    const vertex = { type: 'vertex', id, name, started: Date.now() } as const
-    progress(vertex)
-    try {
-      const result = await work(new ExportStep(id, progress, vertex.started))
-      progress({ ...vertex, completed: Date.now() })
-      return result
-    } catch (error) {
-      progress({ ...vertex, completed: Date.now(), error: error instanceof Error ? error.message : String(error) })
-      throw error
-    }
-  }
-}
-
-/** What is shown of one export. */
-class ExportStep {
-  readonly id: string
-  readonly #progress: ProgressListener
-  readonly #started: number
-
-  constructor(id: string, progress: ProgressListener, started: number) {
-    this.id = id
-    this.#progress = progress
-    this.#started = started
-  }
-
-  /** Says that something is done; `size` in bytes where that matters. */
-  status(id: string, size = 0): void {
-    const now = Date.now()
-    const times = { timestamp: now, started: this.#started, completed: now }
-    this.#progress({ type: 'status', vertex: this.id, id, current: size, total: 0, ...times } satisfies StatusEvent)
-  }
-
-  warn(short: string): void {
-    this.#progress({ type: 'warning', vertex: this.id, level: 1, short })
+    return await showExport(id, name, this.#options.progress, work)
   }
 }
