@@ -217,6 +217,13 @@ describe('a cache in a directory', () => {
     expect(await build(there, '--cache-from', imported('tag=one'))).toMatchObject({ cached: steps })
   })
 
+  test('that has a pipe for its index keeps nobody waiting', async () => {
+    mkdirSync(cache)
+    expect(Bun.spawnSync(['mkfifo', `${cache}/index.json`]).exitCode).toBe(0)
+    const built = await build(here, '--cache-from', `type=local,src=${cache}`)
+    expect(built.text).toContain('index.json is a fifo, not a file')
+  })
+
   test('loses what writers that were killed left in it, as soon as nobody else writes', async () => {
     const left = `${cache}/.cairn-4242-0a1b2c3d`
     const leave = (): void => {

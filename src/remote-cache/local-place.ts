@@ -1,14 +1,13 @@
 import type { BlobIdentity } from '../content/blobs.ts'
 import type { Lease } from '../content/leases.ts'
 import { CairnError, isCairnError } from '../errors/error.ts'
-import { directoryFiles } from '../images/layouts/directory-files.ts'
+import { directoryFiles, readLayoutText } from '../images/layouts/directory-files.ts'
 import { removeScratches, scratchIn, withEntry, writeFileFrom } from '../images/layouts/layout-target.ts'
 import { tryListDirectory } from '../linux/directories.ts'
 import { tryStat } from '../linux/file-status.ts'
 import { close, fsync, open, openFlags, tryLock } from '../linux/files.ts'
 import { makeDirectories, removeFile, rename } from '../linux/names.ts'
 import { removeTree } from '../linux/remove-tree.ts'
-import { readTextFile } from '../linux/text-file.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { Digest } from '../oci/digest.ts'
 import {
@@ -46,7 +45,7 @@ export function localCacheSource({ path, tag, digest }: LocalPlace, lease: Lease
     parseImageDocument(await read(descriptor, largestDocument), descriptor.mediaType)
   return {
     roots: async () => {
-      const text = readTextFile(`${path}/${layoutPaths.index}`)
+      const text = readLayoutText(`${path}/${layoutPaths.index}`)
       if (text === undefined) return []
       const { value } = parseIndex(text)
       const found =
@@ -126,7 +125,7 @@ class LocalTarget implements CacheTarget {
 
   async current(): Promise<Manifest | undefined> {
     try {
-      const text = readTextFile(`${this.#path}/${layoutPaths.index}`)
+      const text = readLayoutText(`${this.#path}/${layoutPaths.index}`)
       const entry = text === undefined ? undefined : entryOf(parseIndex(text).value, this.#tag)
       const file = entry === undefined ? undefined : directoryFiles(this.#path).find(layoutBlobPath(entry.digest))
       if (entry === undefined || file === undefined) return undefined
@@ -145,7 +144,7 @@ class LocalTarget implements CacheTarget {
     const index = open(`${this.#path}/.lock`, openFlags.O_RDWR | openFlags.O_CREAT, 0o644)
     try {
       while (!tryLock(index, 'exclusive', this.#path)) await Bun.sleep(10)
-      const text = readTextFile(`${this.#path}/${layoutPaths.index}`)
+      const text = readLayoutText(`${this.#path}/${layoutPaths.index}`)
       const before: ImageIndex =
         text === undefined
           ? { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [] }
@@ -181,7 +180,7 @@ class LocalTarget implements CacheTarget {
   /** Removes the blobs that nothing in `index.json` leads to. Only blobs have names of digests there. */
   async #removeUnused(): Promise<void> {
     const used = new Set<string>()
-    const index = parseIndex(readTextFile(`${this.#path}/${layoutPaths.index}`) ?? '').value
+    const index = parseIndex(readLayoutText(`${this.#path}/${layoutPaths.index}`) ?? '').value
     const pending = [...index.manifests]
     const files = directoryFiles(this.#path)
     for (let entry = pending.pop(); entry !== undefined; entry = pending.pop()) {

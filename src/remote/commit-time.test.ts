@@ -64,6 +64,13 @@ describe('checkoutTime()', () => {
     expect(existsSync(`${directory}/was-run`)).toBe(false)
   })
 
+  test('does not wait for a repository that never answers', () => {
+    const repository = `${directory}/waiting`
+    mkdirSync(`${repository}/.git`, { recursive: true })
+    expect(Bun.spawnSync(['mkfifo', `${repository}/.git/HEAD`]).exitCode).toBe(0)
+    expect(() => checkoutTime(repository, env, 300)).toThrow('git did not tell the commit of')
+  })
+
   test('says how to trust a repository of another user', () => {
     chownSync(`${directory}/repo`, 4242, 4242)
     chownSync(`${directory}/repo/.git`, 4242, 4242)

@@ -3,6 +3,8 @@ import { errno, isErrno } from '../../linux/errno.ts'
 import { fstat } from '../../linux/file-status.ts'
 import { close, open, openFlags, read } from '../../linux/files.ts'
 import { stableBytes } from '../../linux/libc.ts'
+import { readText } from '../../linux/text-file.ts'
+import { largestDocument } from '../../oci/json-document.ts'
 import type { ByteSource } from '../../streams/source.ts'
 import type { ArchiveFile } from '../archives/archive-file.ts'
 import type { ArchiveFiles } from '../archives/archive-files.ts'
@@ -56,6 +58,20 @@ async function* readFile(path: string): ByteSource {
       if (count === 0) return
       yield buffer.subarray(0, count)
     }
+  } finally {
+    close(file.fd)
+  }
+}
+
+/**
+ * The text of `index.json` or `oci-layout`, undefined where there is none; text past 4 MiB is cut off. Throws ARCHIVE_INVALID where
+ * it is no regular file.
+ */
+export function readLayoutText(path: string): string | undefined {
+  const file = openRegular(path)
+  if (file === undefined) return undefined
+  try {
+    return readText(file.fd, largestDocument, path)
   } finally {
     close(file.fd)
   }

@@ -4,14 +4,13 @@ import { fstat, tryStat } from '../../linux/file-status.ts'
 import { close, fdatasync, fsync, open, openFlags, tryLock, write } from '../../linux/files.ts'
 import { makeDirectories, removeFile, rename } from '../../linux/names.ts'
 import { removeTree } from '../../linux/remove-tree.ts'
-import { readTextFile } from '../../linux/text-file.ts'
 import type { Descriptor } from '../../oci/descriptor.ts'
 import { type ImageIndex, parseIndex, serializeIndex } from '../../oci/image-index.ts'
 import { checkLayoutMarker, layoutAnnotations, layoutBlobPath, layoutMarker, layoutPaths } from '../../oci/layout.ts'
 import { mediaTypes } from '../../oci/media-types.ts'
 import type { ByteSource } from '../../streams/source.ts'
 import { verified } from '../../streams/source.ts'
-import { directoryFiles } from './directory-files.ts'
+import { directoryFiles, readLayoutText } from './directory-files.ts'
 import type { FileLocation } from '../image-location.ts'
 import type { CopiedImage, ImageTarget } from '../image-target.ts'
 
@@ -197,8 +196,8 @@ function isThere(fd: number, path: string): boolean {
 
 /** The layout's index; undefined for an empty directory, or one whose writer was killed, which may become one. */
 function readLayout(path: string): ImageIndex | undefined {
-  const marker = readTextFile(`${path}/${layoutPaths.marker}`)
-  const index = readTextFile(`${path}/${layoutPaths.index}`)
+  const marker = readLayoutText(`${path}/${layoutPaths.marker}`)
+  const index = readLayoutText(`${path}/${layoutPaths.index}`)
   const isBegun = ({ name }: { readonly name: string }): boolean =>
     name === layoutPaths.blobs || name === layoutPaths.marker
   if (index === undefined && listDirectory(path).every(isBegun)) return undefined
