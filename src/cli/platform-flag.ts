@@ -8,6 +8,14 @@ export const platformFlag = {
   summary: 'Of an image for several platforms, take this one. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")',
 } as const
 
+/** The value of `--platform` of commands that bring an image here or make one: where it is not given, that of DOCKER_DEFAULT_PLATFORM. */
+export function withDefaultPlatform(
+  env: Readonly<Record<string, string | undefined>>,
+  text: string | undefined,
+): string | undefined {
+  return text ?? env['DOCKER_DEFAULT_PLATFORM']
+}
+
 /** The value of the flag; an empty one is as good as none. Throws PLATFORM_INVALID. */
 export function platformOfFlag(text: string | undefined): Platform | undefined {
   return text === undefined || text === '' ? undefined : parsePlatform(text)

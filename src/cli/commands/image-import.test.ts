@@ -44,6 +44,17 @@ describe('cairn import', () => {
     expect(contents(cairn)).toEqual({ blobs: 3, temporary: [] })
   })
 
+  test('makes an image for the platform of DOCKER_DEFAULT_PLATFORM where --platform is not given; run takes no other then', async () => {
+    cairn.file('rootfs.tar', rootfs)
+    const env = { DOCKER_DEFAULT_PLATFORM: 'linux/arm64' }
+    await cairn.ok(['import', 'rootfs.tar', 'other'], { env })
+    await cairn.ok(['import', '--platform', '', 'rootfs.tar', 'own'], { env })
+    const architectures = await cairn.ok(['inspect', '-f', '{{.Architecture}}', 'other', 'own'])
+    expect(architectures).toMatch(/^arm64\n(?!arm64)/)
+    const created = await cairn.run(['create', '--pull', 'never', 'own', 'true'], { env })
+    expect([created.status, created.err]).toEqual([1, expect.stringContaining('(linux/arm64)')])
+  })
+
   test('gives the same image for the same archive, however it is compressed and comes', async () => {
     const env = { SOURCE_DATE_EPOCH: '1700000000' }
     const ids = new Set<string>()

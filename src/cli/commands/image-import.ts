@@ -2,10 +2,11 @@ import { formatEpoch, parseEpoch } from '../../build/epoch.ts'
 import { archiveInput } from '../../engine/build/archive-input.ts'
 import { importImage } from '../../engine/images/import-image.ts'
 import { usageError } from '../../errors/error.ts'
-import { hostPlatform, parsePlatform } from '../../oci/platform.ts'
+import { hostPlatform } from '../../oci/platform.ts'
 import { defineCommand } from '../command.ts'
 import { changeFlags, newImageName } from '../images/made-image-flags.ts'
 import { openStoreOf } from '../open-store.ts'
+import { platformOfFlag, withDefaultPlatform } from '../platform-flag.ts'
 
 export default defineCommand({
   usage: '[OPTIONS] file|URL|- [REPOSITORY[:TAG]]',
@@ -28,7 +29,7 @@ export default defineCommand({
   complete: (_ctx, _text, args) => (args.length === 0 ? 'file' : []),
   async run(ctx, flags, [from = '', name]) {
     const reference = name === undefined ? undefined : newImageName(name, 'cannot import digest reference')
-    const platform = flags.platform === undefined ? hostPlatform() : parsePlatform(flags.platform)
+    const platform = platformOfFlag(withDefaultPlatform(ctx.env, flags.platform)) ?? hostPlatform()
     const epoch = parseEpoch(ctx.env['SOURCE_DATE_EPOCH'])
     if (from === '-' && ctx.stdin.isTTY)
       throw usageError('cannot import from a terminal', { hint: 'Pipe an archive in, or give its path.' })

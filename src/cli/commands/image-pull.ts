@@ -5,7 +5,7 @@ import { createTransferDisplay } from '../../progress/transfer-display.ts'
 import { defineCommand } from '../command.ts'
 import { imageNames } from '../images/image-names.ts'
 import { openStoreOf } from '../open-store.ts'
-import { platformOfFlag } from '../platform-flag.ts'
+import { platformOfFlag, withDefaultPlatform } from '../platform-flag.ts'
 import { registryAccessOf } from '../registry-access.ts'
 
 export default defineCommand({
@@ -34,16 +34,15 @@ export default defineCommand({
   complete: (ctx) => imageNames(ctx),
   async run(ctx, flags, [name = '']) {
     const reference = parseReference(name)
-    const platform = platformOfFlag(flags.platform)
     if (flags['all-tags'] && (reference.tag !== undefined || reference.digest !== undefined))
       throw usageError("tag can't be used with --all-tags/-a")
-    if (platform !== undefined && flags['all-platforms'])
+    if (platformOfFlag(flags.platform) !== undefined && flags['all-platforms'])
       throw usageError('conflicting options: --platform and --all-platforms')
     const store = await ctx.use(openStoreOf)
     const display = createTransferDisplay(ctx.stdout, { isQuiet: flags.quiet, env: ctx.env })
     const options = {
       access: registryAccessOf(ctx),
-      platform,
+      platform: flags['all-platforms'] ? undefined : platformOfFlag(withDefaultPlatform(ctx.env, flags.platform)),
       isComplete: flags['all-platforms'],
       startWorker: ctx.startWorker,
       listener: (event: Parameters<typeof display.handle>[0]) => display.handle(event),

@@ -4,11 +4,12 @@ import type { ContainerImageRequest } from '../../engine/containers/container-im
 import { CairnError, isCairnError, reworded } from '../../errors/error.ts'
 import { tryStat } from '../../linux/file-status.ts'
 import { canWeighBlockTraffic } from '../../runtime/cgroups.ts'
-import { parsePlatform, type Platform } from '../../oci/platform.ts'
+import type { Platform } from '../../oci/platform.ts'
 import { familiarString, parseReference, type Reference, withDefaultTag } from '../../oci/reference.ts'
 import { refuseMissingFlags } from './container-flags.ts'
 import { type ContainerFlagValues, parseContainerRequest } from './container-request.ts'
 import type { CommandContext } from '../context.ts'
+import { platformOfFlag, withDefaultPlatform } from '../platform-flag.ts'
 import { registryAccessOf } from '../registry-access.ts'
 import { writeFile } from '../write-file.ts'
 
@@ -30,8 +31,7 @@ export function planContainer(
   const request = withinKernel(parseContainerRequest(ctx, flags, command), warn)
   checkPull(flags.pull)
   checkIdFile(flags.cidfile)
-  const platform = flags.platform === undefined || flags.platform === '' ? undefined : platformOf(flags.platform)
-  return { image, platform, request, warn }
+  return { image, platform: platformOf(withDefaultPlatform(ctx.env, flags.platform)), request, warn }
 }
 
 /** Without what the kernel cannot do and docker leaves out, too; that is told. */
@@ -54,9 +54,9 @@ function withinKernel(request: ContainerRequest, warn: (text: string) => void): 
   return { ...rest, ...(Object.keys(otherLimits).length === 0 ? {} : { limits: otherLimits }) }
 }
 
-function platformOf(text: string): Platform {
+function platformOf(text: string | undefined): Platform | undefined {
   try {
-    return parsePlatform(text)
+    return platformOfFlag(text)
   } catch (error) {
     if (!isCairnError(error)) throw error
     throw reworded(error, `error parsing specified platform: ${error.message}`)
