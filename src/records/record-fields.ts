@@ -60,7 +60,7 @@ const causeFields: Readonly<Record<Cause['kind'], Fields>> = {
   text: {},
   setting: { name: text, before: optional(text), now: optional(text) },
   secret: { name: text },
-  variable: { name: text, change: text },
+  variable: { name: text, change: text, before: optional(text), now: optional(text) },
   base: { before: text, now: text },
   file: { path: text, change: text, before: optional(text), now: optional(text) },
   more: { count },
