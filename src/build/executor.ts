@@ -1,6 +1,5 @@
 import { listLayerForms } from '../content/layer-records.ts'
 import type { Lease } from '../content/leases.ts'
-import { fixedTime } from '../images/fixed-time.ts'
 import type { Store } from '../content/store.ts'
 import type { LayerParts } from '../layers/pack/layer-parts.ts'
 import type { LayerWriter, WrittenLayer } from '../layers/pack/layer-writer.ts'
@@ -154,8 +153,10 @@ export class BuildExecutor implements StepExecutor {
     )
   }
 
+  /** The time of directories that steps make, in seconds since 1970. */
   get #createdTime(): number {
-    return this.#options.epoch ?? fixedTime
+    const { epoch, fixedTime } = this.#options
+    return epoch ?? fixedTime ?? Math.floor(Date.now() / 1000)
   }
 
   /** Where is kept what the layer of a COPY from a context was made of; undefined where there is nothing to be gained. */
