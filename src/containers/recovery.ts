@@ -33,13 +33,18 @@ export function recoverContainers(store: Store): void {
     if (!(error instanceof SystemCallError)) throw error
   }
   settleContainers(store)
-  const rows = store.database.all<{ id: string; session: string; autoRemove: number; state: string }>(
-    'SELECT id, session, auto_remove AS autoRemove, state FROM containers WHERE session IS NOT NULL',
+  const rows = store.database.all<{ session: string }>(
+    'SELECT DISTINCT session FROM containers WHERE session IS NOT NULL',
   )
-  for (const [sessionId, containers] of Map.groupBy(rows, ({ session }) => session)) {
-    const dead = seizeSession(store.path('tmp'), sessionId)
+  for (const { session } of rows) {
+    const dead = seizeSession(store.path('tmp'), session)
     if (dead === undefined) continue
     try {
+      // Not before: another process may have set them right since, and they may have been started anew.
+      const containers = store.database.all<{ id: string; autoRemove: number; state: string }>(
+        'SELECT id, auto_remove AS autoRemove, state FROM containers WHERE session = ?',
+        session,
+      )
       for (const { id, autoRemove, state } of containers) {
         const isToGo = autoRemove !== 0
         if (state === 'running') removeTrees(endHeldContainer(store, id, endByKill, isToGo))
