@@ -1,5 +1,15 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
-import { existsSync, mkdtempSync, readdirSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type FileStatus, tryLstat } from '../../linux/file-status.ts'
@@ -113,6 +123,34 @@ describe('ContextIndex', () => {
         return digestOf('x')
       })
     expect(reads).toEqual(['/gone'])
+  })
+
+  test('adds a few changes to the index of many files, whoever was stopped while it added some', async () => {
+    const path = await settledFile()
+    const first = index()
+    const names = Array.from({ length: 100 }, (_, number) => `/${number}`)
+    for (const name of names) digestIn(first, name, status(path), true, () => digestOf(name))
+    await first.save(() => true)
+    const whole = readFileSync(`${directory}/index.json`, 'utf8')
+
+    writeFileSync(path, 'changed')
+    await Bun.sleep(60)
+    for (const name of names.slice(0, 3)) {
+      const opened = index()
+      expect(digestIn(opened, name, status(path), true, () => digestOf('new'))).toBe(digestOf('new'))
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await opened.save(() => true)
+      appendFileSync(`${directory}/index.json`, '\n["/50",7,')
+    }
+    expect(readFileSync(`${directory}/index.json`, 'utf8')).toStartWith(`${whole}\n["/0",`)
+    const reopened = index()
+    for (const name of names.slice(0, 3)) expect(reopened.digest(name, status(path))).toBe(digestOf('new'))
+    expect(reopened.digest('/50', status(path))).toBeUndefined()
+
+    for (const name of names) digestIn(reopened, name, status(path), true, () => digestOf('new'))
+    await reopened.save((name) => name !== '/99')
+    expect(readFileSync(`${directory}/index.json`, 'utf8')).not.toContain('\n')
+    for (const name of names) expect(index().digest(name, status(path))).toBe(digestOf('new'))
   })
 
   test('writes nothing where it learnt nothing, and leaves no temporary file', async () => {
