@@ -180,10 +180,10 @@ function comeBack(home: Place, directory: number): void {
 /** setns(2) leaves the thread in the root directory of the namespace, so its own is set again. */
 function enter({ namespace, root }: Place, goal: string): void {
   if (libc.setns(namespace, CLONE_NEWNS) !== 0) throw new SystemCallError('setns', lastErrno(), goal)
-  changeDirectory(root)
+  changeDirectory(root, goal)
   if (libc.chroot(pathArgument('.', 'chroot')) !== 0) throw new SystemCallError('chroot', lastErrno(), goal)
 }
 
-function changeDirectory(directory: number): void {
-  if (libc.fchdir(directory) !== 0) throw new SystemCallError('fchdir', lastErrno(), 'back to the working directory')
+function changeDirectory(directory: number, goal = 'back to the working directory'): void {
+  if (libc.fchdir(directory) !== 0) throw new SystemCallError('fchdir', lastErrno(), goal)
 }

@@ -4,7 +4,7 @@ import { type InspectedRemote, inspectRemote, type RemoteImage } from '../../eng
 import { formatPlatform } from '../../oci/platform.ts'
 import { formatReference, parseReference, pinned, type Reference } from '../../oci/reference.ts'
 import { builderFlag } from '../build/one-builder.ts'
-import { goMap, goStruct } from '../go-template/go-struct.ts'
+import { mapView, documentView } from '../go-template/document-view.ts'
 import { toJson } from '../go-template/template-functions.ts'
 import { defineCommand } from '../command.ts'
 import { imageNames } from '../images/image-names.ts'
@@ -92,9 +92,9 @@ function templateData(name: string, { descriptor, document, images }: InspectedR
     image: byPlatform(images, ({ config }) => config),
   }
   // What is attached is not in the JSON of the whole, as with buildx.
-  return Object.defineProperties(goStruct(data), {
+  return Object.defineProperties(documentView(data), {
     Provenance: {
-      value: byPlatform(images, ({ provenance: [one] }) => (one === undefined ? {} : { SLSA: goMap(one.predicate) })),
+      value: byPlatform(images, ({ provenance: [one] }) => (one === undefined ? {} : { SLSA: mapView(one.predicate) })),
     },
     SBOM: { value: byPlatform(images, ({ sbom }) => sbomOf(sbom)) },
   })
@@ -103,7 +103,7 @@ function templateData(name: string, { descriptor, document, images }: InspectedR
 function sbomOf(statements: RemoteImage['sbom']): object {
   const [spdx, ...others] = statements
     .filter(({ predicateType }) => knownPredicates.spdx.some((type) => type === predicateType))
-    .map(({ predicate }) => goMap(predicate))
+    .map(({ predicate }) => mapView(predicate))
   if (spdx === undefined) return {}
   return { SPDX: spdx, ...(others.length === 0 ? {} : { AdditionalSPDXs: others }) }
 }

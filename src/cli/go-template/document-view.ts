@@ -15,10 +15,10 @@ const maps: ReadonlySet<string> = new Set(['annotations', 'ExposedPorts', 'Label
  * A document of the OCI specifications as templates written for Go's types see it: `.Manifest.MediaType` is its `mediaType`,
  * and `json` still gives the document. Maps stay maps.
  */
-export function goStruct(value: object): object {
+export function documentView(value: object): object {
   const fields = Object.entries(value).map(([name, item]) => [
     goName(name),
-    maps.has(name) ? goMap(item) : goValue(item),
+    maps.has(name) ? mapView(item) : goValue(item),
   ])
   return Object.defineProperty(Object.fromEntries(fields), 'toJSON', { value: () => value })
 }
@@ -26,7 +26,7 @@ export function goStruct(value: object): object {
 function goValue(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(goValue)
   if (value instanceof Map) return new Map([...value].map(([key, item]) => [key, goValue(item)]))
-  return typeof value === 'object' && value !== null ? goStruct(value) : value
+  return typeof value === 'object' && value !== null ? documentView(value) : value
 }
 
 function goName(name: string): string {
@@ -35,8 +35,8 @@ function goName(name: string): string {
 }
 
 /** JSON as Go reads it into maps: what a map lacks is no error. */
-export function goMap(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(goMap)
+export function mapView(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(mapView)
   if (typeof value !== 'object' || value === null) return value
-  return new Map(Object.entries(value).map(([key, item]) => [key, goMap(item)]))
+  return new Map(Object.entries(value).map(([key, item]) => [key, mapView(item)]))
 }
